@@ -1,0 +1,1 @@
+"""Image or text to vector. Knows nothing of search."""

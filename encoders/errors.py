@@ -1,0 +1,13 @@
+"""The one exception a person is meant to read."""
+
+from __future__ import annotations
+
+__all__ = ["UserError"]
+
+
+class UserError(Exception):
+    """Bad input or a bad state of the world, told in one sentence.
+
+    The message says what was wrong, where, and what to do. The command line prints it
+    without a traceback. Packages derive their own errors from it.
+    """

@@ -1,0 +1,1 @@
+"""What relevant means, and an engine in this process that computes it."""

@@ -1,0 +1,236 @@
+"""Documents, queries, results, and what every engine must do with them.
+
+`EmbeddedEngine` (ranking/embedded.py) and `VespaEngine` (vespa_app/engine.py) both satisfy
+`Engine`; tests/engine_contract runs one suite over both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.errors import UserError
+
+__all__ = [
+    "CellType",
+    "Coverage",
+    "Distance",
+    "Document",
+    "Engine",
+    "EngineError",
+    "EngineInfo",
+    "FeedReport",
+    "Filter",
+    "FilterField",
+    "Hit",
+    "Matching",
+    "Query",
+    "QueryError",
+    "Result",
+    "VectorField",
+]
+
+CellType = Literal["float", "bfloat16", "int8"]
+Distance = Literal["prenormalized-angular", "angular", "dotproduct", "euclidean"]
+Matching = Literal["or", "weakAnd"]
+FilterField = Literal["id", "concepts", "group_id", "modality", "source", "licence", "split"]
+
+
+class EngineError(UserError):
+    """The engine cannot do what was asked, or its data is damaged."""
+
+
+class QueryError(UserError):
+    """The query is at fault: an unknown profile, a vector of the wrong length, ..."""
+
+
+@dataclass(frozen=True)
+class VectorField:
+    """One vector field of the schema; `name` and `fingerprint` follow from its encoder."""
+
+    name: str
+    dimension: int
+    fingerprint: str = ""
+    cell_type: CellType = "float"
+    distance: Distance = "prenormalized-angular"
+
+
+@dataclass(frozen=True)
+class Document:
+    """What an engine stores of one image.
+
+    `vectors` maps the name of a vector field to float32 [dimension]; a document without an
+    image, or not yet embedded by an encoder, has no entry. `caption` is None or "" where the
+    source has none.
+    """
+
+    id: str
+    caption: str | None = None
+    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    concepts: tuple[str, ...] = ()
+    concept_names: tuple[str, ...] = ()
+    group_id: str = ""
+    modality: str = ""
+    source: str = ""
+    licence: str = ""
+    split: str = ""
+    image_url: str = ""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Keep documents whose field has any of the values; with `exclude`, those that have none."""
+
+    field: FilterField
+    values: tuple[str, ...]
+    exclude: bool = False
+
+
+@dataclass(frozen=True)
+class Query:
+    """One search.
+
+    text: what a person typed; plain words unless `operators` (phrases, +must, -not, field:term).
+    vector: float32 [dimension] for the profile's vector field, made by the index's encoder.
+    inputs: values of the profile's `query()` numbers; what is absent takes the profile's default.
+    k: hits wanted. target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
+    hidden_captions: ids whose bm25 reads as 0 while statistics stay as they are (evaluation).
+    group_by: keep the best hit of each value of this field.
+    """
+
+    text: str = ""
+    vector: NDArray[np.float32] | None = None
+    profile: str = "hybrid"
+    inputs: Mapping[str, float] = field(default_factory=dict)
+    k: int = 10
+    target_hits: int = 100
+    matching: Matching = "or"
+    operators: bool = False
+    filters: tuple[Filter, ...] = ()
+    exclude_ids: frozenset[str] = frozenset()
+    hidden_captions: frozenset[str] = frozenset()
+    group_by: FilterField | None = None
+    timeout: float = 10.0
+    with_documents: bool = True
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the corpus the answer looked at; `degraded` names why it is not all of it."""
+
+    percent: float = 100.0
+    documents: int = 0
+    degraded: tuple[str, ...] = ()
+
+    @property
+    def full(self) -> bool:
+        """Whether every document was looked at."""
+        return not self.degraded and self.percent >= 100.0
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One row of a result; `features` are the profile's match-features."""
+
+    id: str
+    score: float
+    features: Mapping[str, float]
+    document: Document | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Hits by descending score, ties by ascending id, as columns.
+
+    ids and scores have length n <= k; each array of `features` too; `documents` has length n,
+    or 0 where the query did not ask for them. total: documents that matched. timing: seconds
+    by stage. warnings: what the person who asked should know (a query without a known word).
+    """
+
+    ids: tuple[str, ...]
+    scores: NDArray[np.float64]
+    features: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    documents: tuple[Document, ...] = ()
+    total: int = 0
+    coverage: Coverage = Coverage()
+    timing: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of hits."""
+        return len(self.ids)
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """The same as rows."""
+        return tuple(self)
+
+    def __iter__(self) -> Iterator[Hit]:
+        """Iterate over the hits, best first."""
+        for row, identifier in enumerate(self.ids):
+            yield Hit(
+                id=identifier,
+                score=float(self.scores[row]),
+                features={name: float(values[row]) for name, values in self.features.items()},
+                document=self.documents[row] if self.documents else None,
+            )
+
+
+@dataclass(frozen=True)
+class FeedReport:
+    """What became of the documents fed: `failed` has (id, reason)."""
+
+    ok: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What an engine holds: its vector fields (with fingerprints), profiles and counts."""
+
+    documents: int
+    vector_fields: tuple[VectorField, ...]
+    profiles: tuple[str, ...]
+    default_profile: str
+    details: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """What search, feeding and evaluation need of an engine."""
+
+    def info(self) -> EngineInfo:
+        """Fingerprints, counts and profiles."""
+
+    def count(self) -> int:
+        """Documents that can be found now."""
+
+    def ids(self) -> Iterator[str]:
+        """Ids of all documents, each once."""
+
+    def get(self, identifier: str) -> Document | None:
+        """The document, or None where there is none."""
+
+    def feed(self, documents: Iterable[Document]) -> FeedReport:
+        """Add documents, replacing those of the same id."""
+
+    def update(self, documents: Iterable[Document]) -> FeedReport:
+        """Add or replace vectors of existing documents; an absent id is reported as failed.
+
+        Only `id` and `vectors` are looked at: a caption is changed by feeding the document.
+        """
+
+    def remove(self, identifiers: Iterable[str]) -> int:
+        """Remove documents; return how many were there."""
+
+    def search(self, query: Query) -> Result:
+        """Answer one query.
+
+        Raises QueryError where the query is at fault, EngineError where the engine is.
+        """
+
+    def search_many(self, queries: Sequence[Query]) -> list[Result]:
+        """Answer many queries, results in the order of the queries."""

@@ -1,0 +1,49 @@
+"""What all tests share: where real data lies, and where Vespa's own code does."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+def _beside(name: str) -> Path:
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"needs ../shared/{name}, which is not here")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data sets: roco/, medpix/, imageclef/."""
+    return _beside("data")
+
+
+@pytest.fixture(scope="session")
+def vespa_check() -> Path:
+    """The kit of Vespa's own Java code."""
+    path = _beside("vespa-check/vespa-check")
+    if not any((Path(p) / "java").exists() for p in os.environ["PATH"].split(os.pathsep)):
+        pytest.skip("needs a Java 17 runtime on PATH")
+    return path
+
+
+@pytest.fixture(scope="session")
+def kit_golden() -> Path:
+    """Golden records of the kit."""
+    return _beside("vespa-check/golden")
+
+
+@pytest.fixture(scope="session")
+def vespa_golden() -> Path:
+    """Requests and responses of a real Vespa server."""
+    return _beside("vespa-golden")

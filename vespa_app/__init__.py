@@ -1,0 +1,1 @@
+"""The same rank profiles inside Vespa."""
