@@ -15,13 +15,14 @@ SHORT = 8
 
 @dataclass(frozen=True)
 class EncoderNames:
-    """The schema's names for one encoder."""
+    """The schema's names for one encoder; `embedder` is its component in services.xml."""
 
     short: str
     embedding: str
     query: str
     fingerprint: str
     has_vector: str
+    embedder: str
 
 
 def encoder_names(fingerprint: str) -> EncoderNames:
@@ -42,4 +43,5 @@ def encoder_names(fingerprint: str) -> EncoderNames:
         query=f"q_{short}",
         fingerprint=f"fingerprint_{short}",
         has_vector=f"has_vector_{short}",
+        embedder=f"clip_{short}",
     )
