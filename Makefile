@@ -1,0 +1,58 @@
+# make setup | demo | test | lint: each makes .venv and installs only what it needs, once.
+PYTHON ?= python3
+# Where pip takes torch from; empty: pip's own configuration. CPU builds, for example:
+#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The requirements stand in pyproject.toml alone.
+TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+STEMMER = $(shell sed -n 's/.*"\(krovetzstemmer==[^"]*\)".*/\1/p' pyproject.toml)
+
+.PHONY: setup demo test lint clean
+.DELETE_ON_ERROR:
+
+setup: $(VENV)/.runtime
+
+demo: $(VENV)/.runtime
+	@$(BIN)/rocosearch demo
+
+test: $(VENV)/.test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.lint
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timing
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "No virtual environment could be made: install venv (Debian, Ubuntu: python3-venv)."; \
+	  rm -rf $(VENV); exit 1; }
+
+# torch comes first and alone, so that nothing else chooses its build. The stemmer is compiled
+# here, before the long downloads, so that a missing compiler is told at once.
+$(VENV)/.runtime: pyproject.toml | $(BIN)/python
+	@$(PIP) install --quiet '$(STEMMER)' || { command -v c++ > /dev/null || \
+	  echo "krovetzstemmer is compiled here: install a C++ compiler (Debian, Ubuntu: g++)."; exit 1; }
+	@echo "Installing torch and what rocosearch needs into $(VENV); the first time takes minutes."
+	@$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.runtime
+	@$(PIP) install --quiet --editable '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.runtime
+	@$(PIP) install --quiet --editable '.[lint]'
+	@touch $@

@@ -1,0 +1,61 @@
+"""`rocosearch corpus`: read a source once, keep what can be used, say what cannot."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rocosearch.console import progress_bars, results, show_json
+from rocosearch.options import AsJson, Layout, OutFolder
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = (
+    "Examples: rocosearch corpus phantoms:2700 build/corpus, "
+    "rocosearch corpus ~/roco/data build/roco --format roco"
+)
+
+
+def command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="Folder or file to read, or phantoms:N for N drawn images."
+        ),
+    ],
+    out: OutFolder,
+    layout: Annotated[
+        Layout, typer.Option("--format", help="Layout of the source; auto looks at its files.")
+    ] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Read captioned images into a corpus: Parquet files and a manifest.
+
+    Every row that cannot be used is counted, named and written to OUT/rejected.parquet with
+    its reason. Splits are the source's own, or drawn by article or case.
+    """
+    from rocosearch.pipeline import build_corpus
+
+    with progress_bars() as progress:
+        corpus = build_corpus(source, out, layout=layout, progress=progress)
+    manifest = corpus.manifest
+    if as_json:
+        show_json({"corpus": str(out), **asdict(manifest)})
+        return
+    splits = ", ".join(f"{name or 'none'} {count:,}" for name, count in manifest.splits.items())
+    results.print(
+        f"{out}: {manifest.records:,} records, {manifest.images:,} with an image; {splits} "
+        f"(splits {manifest.split_rule})."
+    )
+    _show_losses("Rejected", manifest.rejected, out)
+    _show_losses("Left out of kept rows", manifest.lost_parts, out)
+
+
+def _show_losses(title: str, losses: dict[str, int], out: Path) -> None:
+    if not losses:
+        return
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in losses.items())
+    results.print(f"{title}: {reasons}. Row by row in {out / 'rejected.parquet'}.")

@@ -1,0 +1,69 @@
+"""`rocosearch eval`: how good each profile is, with honest statistics."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rocosearch.console import progress_bars, results, show_json
+from rocosearch.options import (
+    AsJson,
+    CorpusFolder,
+    Cutoffs,
+    IndexFolder,
+    OutFolder,
+    ProfilesFile,
+    parse_cutoffs,
+)
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = (
+    "Examples: rocosearch eval build/index build/corpus build/report, "
+    "rocosearch eval build/index build/corpus build/report --protocol same-case -k 1,10"
+)
+
+
+def command(
+    index: IndexFolder,
+    corpus: CorpusFolder,
+    out: OutFolder,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(help="Protocol to run, may be repeated; all that the data supports if none."),
+    ] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(help="Profile to compare, may be repeated; lexical, vector, hybrid if none."),
+    ] = None,
+    cutoffs: Cutoffs = "1,5,10",
+    profiles: ProfilesFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare lexical, vector and hybrid ranking on held-out queries.
+
+    OUT gets report.md, report.html, metrics.json, per_query.parquet and TREC run files.
+    Intervals are bootstrapped, comparisons paired; results whose query text stands in the
+    index are labelled leaky, and a protocol that the data cannot support is skipped with its
+    reason.
+    """
+    ks = parse_cutoffs(cutoffs)
+    from rocosearch.pipeline import evaluate
+
+    with progress_bars() as progress:
+        evaluation = evaluate(
+            index,
+            corpus,
+            out,
+            protocols=protocol or None,
+            compare=profile or None,
+            ks=ks,
+            profiles=profiles,
+            progress=progress,
+        )
+    if as_json:
+        show_json(evaluation.metrics())
+        return
+    results.print(evaluation.table())
+    results.print(f"Report: {out / 'report.html'}")

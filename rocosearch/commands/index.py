@@ -1,0 +1,52 @@
+"""`rocosearch index`: embed what is not yet embedded, then build the snapshot."""
+
+from __future__ import annotations
+
+from rocosearch.console import progress_bars, results, show_json
+from rocosearch.options import AsJson, CorpusFolder, OptionalEncoder, OutFolder, ProfilesFile
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = (
+    "Examples: rocosearch index build/corpus build/index --encoder build/encoder, "
+    "rocosearch index build/roco build/index (lexical only)"
+)
+
+
+def command(
+    corpus: CorpusFolder,
+    out: OutFolder,
+    encoder: OptionalEncoder = None,
+    profiles: ProfilesFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build a searchable snapshot of a corpus.
+
+    With an encoder, images get vectors (made once, kept in the corpus); without one, or for
+    records without an image, ranking is lexical. The snapshot carries its encoder and its
+    rank profiles, and an old one at OUT stays until the new one is whole.
+    """
+    from rocosearch.pipeline import build_index
+
+    with progress_bars() as progress:
+        engine = build_index(corpus, out, encoder=encoder, profiles=profiles, progress=progress)
+    info = engine.info()
+    fields = [
+        {"name": field.name, "dimension": field.dimension, "fingerprint": field.fingerprint}
+        for field in info.vector_fields
+    ]
+    if as_json:
+        show_json(
+            {
+                "index": str(out),
+                "documents": info.documents,
+                "vector_fields": fields,
+                "profiles": list(info.profiles),
+                "default_profile": info.default_profile,
+                **info.details,
+            }
+        )
+        return
+    vectors = ", ".join(f"{f['name']} ({f['dimension']} numbers)" for f in fields)
+    results.print(f"{out}: {info.documents:,} documents; vectors: {vectors or 'none, lexical only'}.")
+    results.print(f"Profiles: {', '.join(info.profiles)}; {info.default_profile} is the default.")

@@ -1,0 +1,112 @@
+"""`rocosearch search`: text, an image, or both, against an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from rocosearch.console import results, say, show_json
+from rocosearch.options import AsJson, IndexFolder, OptionalEncoder, ProfilesFile
+
+if TYPE_CHECKING:
+    from ranking.types import Hit, Result
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = (
+    'Examples: rocosearch search build/index "ring lesion in the left chest", '
+    "rocosearch search build/index --image query.png --profile vector -k 5"
+)
+CAPTION_WIDTH = 76
+
+
+def command(
+    index: IndexFolder,
+    text: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="What to look for, in plain words.")
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="Find images like this one.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Rank profile; the index's default if none.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
+    encoder: OptionalEncoder = None,
+    profiles: ProfilesFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search an index by text, by image, or by both.
+
+    Words are just words: nothing typed here is an operator. The parts that made up a hit's
+    score stand beside it.
+    """
+    if text is None and image is None:
+        raise typer.BadParameter("Give TEXT, or --image FILE, or both.")
+    from rocosearch.pipeline import open_searcher
+
+    searcher = open_searcher(index, encoder=encoder, profiles=profiles)
+    result = searcher.search(text=text, image=image, profile=profile, k=k)
+    for warning in result.warnings:
+        say(warning, style="yellow")
+    if as_json:
+        show_json(_as_json(result))
+        return
+    if not result:
+        results.print("No hit.")
+        return
+    results.print(_as_table(result), soft_wrap=False)
+    seconds = result.timing.get("total", sum(result.timing.values()))
+    results.print(f"{len(result)} of {result.total:,} matches, {seconds * 1e3:.1f} ms.")
+
+
+def _as_json(result: Result) -> dict[str, object]:
+    return {
+        "hits": [_hit_as_json(hit) for hit in result],
+        "total": result.total,
+        "coverage": {
+            "percent": result.coverage.percent,
+            "documents": result.coverage.documents,
+            "degraded": list(result.coverage.degraded),
+        },
+        "timing": dict(result.timing),
+        "warnings": list(result.warnings),
+    }
+
+
+def _hit_as_json(hit: Hit) -> dict[str, object]:
+    document = hit.document
+    shown = (
+        {
+            "caption": document.caption,
+            "concepts": list(document.concepts),
+            "group_id": document.group_id,
+            "modality": document.modality,
+            "image_url": document.image_url,
+        }
+        if document
+        else {}
+    )
+    return {"id": hit.id, "score": hit.score, "features": dict(hit.features), **shown}
+
+
+def _as_table(result: Result) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("", "right"), ("score", "right"), ("id", "left"), ("caption", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for feature in result.features:
+        table.add_column(Text(feature), justify="right", overflow="fold")
+    for rank, hit in enumerate(result, 1):
+        caption = (hit.document.caption or "") if hit.document else ""
+        parts = [f"{value:.3f}" for value in hit.features.values()]
+        cells = (str(rank), f"{hit.score:.4f}", hit.id, _shortened(caption), *parts)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _shortened(caption: str) -> str:
+    return caption if len(caption) <= CAPTION_WIDTH else caption[: CAPTION_WIDTH - 1] + "…"

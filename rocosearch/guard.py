@@ -1,0 +1,59 @@
+"""Failures of the command line: one sentence and an exit code, never a bare traceback.
+
+0: done. 1: the job failed. 2: wrong usage. 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from encoders.errors import UserError
+from rocosearch.console import say
+
+__all__ = ["TRACE", "GuardedGroup"]
+
+TRACE = "ROCOSEARCH_TRACE"
+
+
+class GuardedGroup(TyperGroup):
+    """Commands whose every failure is told in one sentence on stderr."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # noqa: ANN401 - as typer declares it
+        """Run a command; raise typer.Exit with the code that its failure calls for."""
+        try:
+            return super().invoke(ctx)
+        except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            say("interrupted; run the same command again to resume", style="yellow")
+            raise typer.Exit(130) from None
+        except Exception as error:
+            _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    say(_sentence(error), style="red")
+    if os.environ.get(TRACE):
+        say("".join(traceback.format_exception(error)).rstrip())
+    raise typer.Exit(1) from error
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return "Out of memory: try fewer records, or a machine with more of it."
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"Unexpected {type(error).__name__} in {Path(where.filename).name}, line {where.lineno}: "
+        f"{error or 'no message'}. This is a fault of the program; run the same command with "
+        f"{TRACE}=1 before it to see the whole trace."
+    )

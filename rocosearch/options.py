@@ -1,0 +1,65 @@
+"""Options and arguments that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+__all__ = [
+    "AsJson",
+    "CorpusFolder",
+    "Cutoffs",
+    "IndexFolder",
+    "Layout",
+    "OptionalEncoder",
+    "OutFolder",
+    "ProfilesFile",
+    "parse_cutoffs",
+]
+
+Layout = Literal["auto", "roco", "imageclef", "imagefolder", "parquet", "phantoms"]
+
+CorpusFolder = Annotated[
+    Path, typer.Argument(metavar="CORPUS", help="Folder written by `rocosearch corpus`.")
+]
+IndexFolder = Annotated[
+    Path, typer.Argument(metavar="INDEX", help="Folder written by `rocosearch index`.")
+]
+OutFolder = Annotated[
+    Path,
+    typer.Argument(metavar="OUT", help="Folder to write; replaced only when the new one is whole."),
+]
+OptionalEncoder = Annotated[
+    Path | None,
+    typer.Option("--encoder", metavar="ENCODER", help="Folder written by `rocosearch train`."),
+]
+ProfilesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--profiles",
+        metavar="FILE",
+        help="Rank profiles (TOML) to use instead of those of the index; see docs/profiles.md.",
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")
+]
+
+
+def parse_cutoffs(value: str) -> tuple[int, ...]:
+    """Read "1,5,10" as (1, 5, 10); raise typer.BadParameter where it is something else."""
+    try:
+        cutoffs = tuple(sorted({int(part) for part in value.split(",")}))
+    except ValueError:
+        raise typer.BadParameter(f"{value!r} is not a list of numbers such as 1,5,10.") from None
+    if cutoffs[0] < 1:
+        raise typer.BadParameter(f"{value!r} has a cutoff below 1.")
+    return cutoffs
+
+
+Cutoffs = Annotated[
+    str,
+    typer.Option("-k", metavar="1,5,10", help="Cutoffs of the metrics, separated by commas."),
+]
