@@ -1,0 +1,110 @@
+"""Which record goes into which split, never splitting a group.
+
+- `source`: the splits are the source's own. A group that the source puts into several splits
+  stays where it was put and is counted in the manifest.
+- `drawn`: train, validation and test by shares of 80, 10 and 10 %. Records stand and fall
+  together that share a group, the bytes of an image, or a caption; a hash of the smallest key
+  of such a cluster decides, so that the same records get the same splits on every machine. A
+  cluster of more than 2 % of the corpus goes to train, lest one stock phrase fill a test split.
+
+Unless told otherwise (`auto`), a source with any held-out split keeps its own, and one with
+train only, or none, has them drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ingest.records import CorpusError, Record
+
+__all__ = ["SplitRule", "Splits"]
+
+SplitRule = Literal["source", "drawn"]
+
+VALIDATION_SHARE = 0.1
+TEST_SHARE = 0.1
+LARGEST_HELD_OUT = 0.02
+
+
+@dataclass
+class Splits:
+    """Takes records in order; tells the split of each at the end."""
+
+    given: list[str] = field(default_factory=list)
+    _group_keys: list[str] = field(default_factory=list)
+    _parent: list[int] = field(default_factory=list)
+    _first_with: dict[bytes, int] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> int:
+        """Number of groups; a record without a group counts as one."""
+        return len(set(self._group_keys))
+
+    def add(self, record: Record) -> None:
+        """Note what decides the split of the next record."""
+        row = len(self.given)
+        key = f"group:{record.group_id}" if record.group_id else f"id:{record.id}"
+        self.given.append(record.split)
+        self._group_keys.append(key)
+        self._parent.append(row)
+        for shared in _shared_keys(record, key):
+            digest = hashlib.blake2b(shared.encode(), digest_size=12).digest()
+            self._join(self._first_with.setdefault(digest, row), row)
+
+    def rule(self, wanted: Literal["auto", "source", "drawn"]) -> SplitRule:
+        """The rule to go by; raises CorpusError where the source's splits are wanted but absent."""
+        has_own = bool(self.given) and all(self.given)
+        if wanted == "source" and not has_own:
+            raise CorpusError("The source names no split for some records: draw them instead.")
+        if wanted != "auto":
+            return wanted
+        return "source" if has_own and set(self.given) != {"train"} else "drawn"
+
+    def assign(self, rule: SplitRule) -> list[str] | None:
+        """The split of each record, or None where they keep those of the source."""
+        if rule == "source":
+            return None
+        members: defaultdict[int, list[int]] = defaultdict(list)
+        for row in range(len(self._parent)):
+            members[self._root(row)].append(row)
+        splits = [""] * len(self._parent)
+        largest = LARGEST_HELD_OUT * len(splits)
+        for rows in members.values():
+            smallest_key = min(self._group_keys[row] for row in rows)
+            too_large = len(rows) > max(8, largest) and len(members) > 1
+            split = "train" if too_large else _draw(smallest_key)
+            for row in rows:
+                splits[row] = split
+        return splits
+
+    def groups_across(self, splits: list[str]) -> int:
+        """Number of groups that stand in more than one split."""
+        pairs = set(zip(self._group_keys, splits, strict=True))
+        return sum(n > 1 for n in Counter(key for key, _ in pairs).values())
+
+    def _root(self, row: int) -> int:
+        while self._parent[row] != row:
+            self._parent[row] = self._parent[self._parent[row]]
+            row = self._parent[row]
+        return row
+
+    def _join(self, one: int, other: int) -> None:
+        one, other = self._root(one), self._root(other)
+        self._parent[max(one, other)] = min(one, other)
+
+
+def _shared_keys(record: Record, group_key: str) -> list[str]:
+    keys = [group_key, f"caption:{record.caption.casefold()}"]
+    if record.image is not None:
+        keys.append(f"image:{record.image_sha256}")
+    return keys
+
+
+def _draw(key: str) -> str:
+    number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+    if number < TEST_SHARE:
+        return "test"
+    return "validation" if number < TEST_SHARE + VALIDATION_SHARE else "train"
