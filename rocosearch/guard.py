@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -24,7 +24,7 @@ TRACE = "ROCOSEARCH_TRACE"
 class GuardedGroup(TyperGroup):
     """Commands whose every failure is told in one sentence on stderr."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # noqa: ANN401 - as typer declares it
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as typer declares it
         """Run a command; raise typer.Exit with the code that its failure calls for."""
         try:
             return super().invoke(ctx)
@@ -34,14 +34,14 @@ class GuardedGroup(TyperGroup):
             say("interrupted; run the same command again to resume", style="yellow")
             raise typer.Exit(130) from None
         except Exception as error:
-            _fail(error)
+            _tell(error)
+            raise typer.Exit(1) from error
 
 
-def _fail(error: Exception) -> NoReturn:
+def _tell(error: Exception) -> None:
     say(_sentence(error), style="red")
     if os.environ.get(TRACE):
         say("".join(traceback.format_exception(error)).rstrip())
-    raise typer.Exit(1) from error
 
 
 def _sentence(error: Exception) -> str:

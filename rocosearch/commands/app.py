@@ -12,7 +12,9 @@ from rocosearch.options import AsJson, OutFolder, ProfilesFile
 
 __all__ = ["EXAMPLE", "command"]
 
-EXAMPLE = "Example: rocosearch app build/index build/app"
+EXAMPLE = """\
+rocosearch app build/index build/app
+"""
 
 
 def command(

@@ -13,10 +13,10 @@ from rocosearch.options import AsJson, Layout, OutFolder
 
 __all__ = ["EXAMPLE", "command"]
 
-EXAMPLE = (
-    "Examples: rocosearch corpus phantoms:2700 build/corpus, "
-    "rocosearch corpus ~/roco/data build/roco --format roco"
-)
+EXAMPLE = """\
+rocosearch corpus phantoms:2700 build/corpus
+rocosearch corpus ~/roco/data/test/radiology build/roco --format roco
+"""
 
 
 def command(

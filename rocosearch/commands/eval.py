@@ -19,10 +19,10 @@ from rocosearch.options import (
 
 __all__ = ["EXAMPLE", "command"]
 
-EXAMPLE = (
-    "Examples: rocosearch eval build/index build/corpus build/report, "
-    "rocosearch eval build/index build/corpus build/report --protocol same-case -k 1,10"
-)
+EXAMPLE = """\
+rocosearch eval build/index build/corpus build/report
+rocosearch eval build/index build/corpus build/report --protocol same-case -k 1,10
+"""
 
 
 def command(

@@ -7,10 +7,10 @@ from rocosearch.options import AsJson, CorpusFolder, OptionalEncoder, OutFolder,
 
 __all__ = ["EXAMPLE", "command"]
 
-EXAMPLE = (
-    "Examples: rocosearch index build/corpus build/index --encoder build/encoder, "
-    "rocosearch index build/roco build/index (lexical only)"
-)
+EXAMPLE = """\
+rocosearch index build/corpus build/index --encoder build/encoder
+rocosearch index build/roco build/roco-index
+"""
 
 
 def command(
@@ -48,5 +48,7 @@ def command(
         )
         return
     vectors = ", ".join(f"{f['name']} ({f['dimension']} numbers)" for f in fields)
-    results.print(f"{out}: {info.documents:,} documents; vectors: {vectors or 'none, lexical only'}.")
+    results.print(
+        f"{out}: {info.documents:,} documents; vectors: {vectors or 'none, lexical only'}."
+    )
     results.print(f"Profiles: {', '.join(info.profiles)}; {info.default_profile} is the default.")

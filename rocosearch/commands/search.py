@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLE", "command"]
 
-EXAMPLE = (
-    'Examples: rocosearch search build/index "ring lesion in the left chest", '
-    "rocosearch search build/index --image query.png --profile vector -k 5"
-)
+EXAMPLE = """\
+rocosearch search build/index "ring lesion in the left chest"
+rocosearch search build/index --image query.png --profile vector -k 5
+"""
 CAPTION_WIDTH = 76
 
 
 def command(
     index: IndexFolder,
     text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="What to look for, in plain words.")
+        str | None, typer.Argument(metavar="TEXT", help="What to look for, in plain words.")
     ] = None,
     image: Annotated[
         Path | None, typer.Option("--image", metavar="FILE", help="Find images like this one.")

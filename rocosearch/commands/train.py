@@ -11,10 +11,10 @@ from rocosearch.options import AsJson, CorpusFolder, OutFolder
 
 __all__ = ["EXAMPLE", "command"]
 
-EXAMPLE = (
-    "Examples: rocosearch train build/corpus build/encoder, "
-    "rocosearch train build/corpus build/encoder --resume"
-)
+EXAMPLE = """\
+rocosearch train build/corpus build/encoder
+rocosearch train build/corpus build/encoder --resume
+"""
 
 
 def command(

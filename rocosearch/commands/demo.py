@@ -1,0 +1,69 @@
+"""`rocosearch demo`: the whole line on drawn images, in a few minutes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rocosearch.console import results
+from rocosearch.demo import Step, run_steps, start_over, steps
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = """\
+rocosearch demo
+rocosearch demo --out /tmp/demo --records 400
+"""
+
+
+def command(
+    context: typer.Context,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="OUT", help="Folder for all that the demo makes.")
+    ] = Path("build/demo"),
+    records: Annotated[int, typer.Option(min=200, help="How many phantoms to draw.")] = 2700,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Make everything again, even what is there already.")
+    ] = False,
+) -> None:
+    """Do the whole job on phantoms: corpus, train, index, search, eval, app.
+
+    Each step is a command printed before it runs; what is there already is not made again.
+    """
+    if fresh:
+        start_over(out)
+    group = context.find_root().command
+
+    def run(arguments: Sequence[str]) -> int:
+        return int(group.main(list(arguments), prog_name="rocosearch", standalone_mode=False) or 0)
+
+    code = run_steps(steps(out, records), run, _announce)
+    if code:
+        raise typer.Exit(code)
+    _what_next(out)
+
+
+def _announce(step: Step, skipped: bool) -> None:
+    results.print(f"\n[bold]{step.title}[/]{' (done already)' if skipped else ''}")
+    results.print(f"$ rocosearch {shlex.join(step.arguments)}", style="cyan", markup=False)
+
+
+def _what_next(out: Path) -> None:
+    results.print("\n[bold]Where to look[/]")
+    results.print(f"Report, with tables and pictures: {out / 'report' / 'report.html'}")
+    results.print(f"Vespa application package:        {out / 'app'}")
+    results.print("\n[bold]With your own images and captions[/]")
+    results.print(
+        "A folder with a metadata.jsonl of file_name and text, ROCO's or ImageCLEF's layout:\n"
+        "$ rocosearch corpus FOLDER my/corpus\n"
+        "$ rocosearch train my/corpus my/encoder\n"
+        "$ rocosearch index my/corpus my/index --encoder my/encoder\n"
+        '$ rocosearch search my/index "what you look for"\n'
+        "$ rocosearch eval my/index my/corpus my/report\n"
+        "Each command explains itself: rocosearch COMMAND --help",
+        markup=False,
+    )
