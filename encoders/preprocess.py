@@ -1,0 +1,178 @@
+"""From the bytes of an image to the numbers a tower sees; every choice goes to the manifest.
+
+Images come from strangers: sizes are checked before pixels are decoded, and whatever Pillow
+cannot make sense of is an ImageError of one sentence.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from encoders.errors import UserError
+
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "ImageError", "Preprocessing", "decode_image", "open_image"]
+
+MAX_BYTES = 256 * 2**20
+MAX_PIXELS = 100_000_000
+FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "JPEG2000", "PPM")
+WINDOW = (0.5, 99.5)  # percentiles of a high-bit image that become black and white
+
+
+class ImageError(UserError):
+    """An image cannot be used; the message says why in one sentence."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a decoded image becomes a tower's input.
+
+    size: side of the square in pixels. mode: "L" (one channel) or "RGB" (three). resize: "pad"
+    keeps the whole image on black, "crop" keeps the middle square. mean, std: one number per
+    channel, on intensities scaled to 0..1.
+    """
+
+    size: int = 64
+    mode: Literal["L", "RGB"] = "L"
+    resize: Literal["pad", "crop"] = "pad"
+    mean: tuple[float, ...] = (0.25,)
+    std: tuple[float, ...] = (0.25,)
+    resample: Literal["bilinear", "bicubic"] = "bilinear"
+    window: tuple[float, float] = WINDOW
+
+    @property
+    def channels(self) -> int:
+        """Channels of a tower's input."""
+        return len(self.mode)
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        """uint8 [C, size, size] of a decoded image."""
+        method = Image.Resampling[self.resample.upper()]
+        image = image.convert(self.mode)
+        side = (self.size, self.size)
+        if self.resize == "pad":
+            square = ImageOps.pad(image, side, method=method, color=0)
+        else:
+            square = ImageOps.fit(image, side, method=method)
+        array = np.asarray(square, dtype=np.uint8)
+        return array[None] if self.mode == "L" else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """uint8 [B, C, S, S] to float32 of the same shape."""
+        shape = (1, len(self.mean), 1, 1)
+        mean = torch.tensor(self.mean, device=pixels.device).view(shape)
+        std = torch.tensor(self.std, device=pixels.device).view(shape)
+        return (pixels.float() / 255 - mean) / std
+
+
+def open_image(image: Image.Image | bytes | Path) -> Image.Image:
+    """Decode bytes or a file, or take a Pillow image as it is; 8-bit "L" or "RGB".
+
+    Raises ImageError.
+    """
+    if isinstance(image, Image.Image):
+        _check_size(image)
+        return _plain(image)
+    if isinstance(image, bytes):
+        return decode_image(image)
+    try:
+        if image.stat().st_size > MAX_BYTES:
+            raise ImageError(f"{image}: the file has more than {MAX_BYTES:,} bytes.")
+        return decode_image(image.read_bytes())
+    except OSError as error:
+        raise ImageError(f"{image}: cannot be read ({error.strerror}).") from None
+    except ImageError as error:
+        raise ImageError(f"{image}: {error}") from None
+
+
+def decode_image(data: bytes) -> Image.Image:
+    """Decode one image to 8 bits, mode "L" or "RGB", upright as its EXIF tag says.
+
+    Transparent pixels become black. More than 8 bits a pixel are windowed to 8: percentile
+    0.5 becomes 0 and percentile 99.5 becomes 255. Of several frames the first is taken.
+    Raises ImageError: empty, too large (by bytes, or by pixels before anything is decoded),
+    truncated, or no image.
+    """
+    if not data:
+        raise ImageError("The image is empty (0 bytes).")
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"The image has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
+    try:
+        with warnings.catch_warnings():
+            # Our own limit on pixels is checked below, and a doubtful EXIF block is no reason
+            # to refuse an image.
+            warnings.simplefilter("ignore")
+            return _decode(data)
+    except UnidentifiedImageError:
+        raise ImageError("The bytes are no image of a known format.") from None
+    except (Image.DecompressionBombError, MemoryError):
+        raise ImageError(f"The image has more than {MAX_PIXELS:,} pixels.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError) as error:
+        raise ImageError(f"The image is damaged: {str(error).rstrip('.')}.") from None
+    except (IndexError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        # Pillow's parsers let these out of malformed headers.
+        raise ImageError(f"The image is damaged: {type(error).__name__} in its header.") from None
+
+
+def _decode(data: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _check_size(image)
+        # A process-wide switch of Pillow's that others may have set: half an image is no image.
+        if ImageFile.LOAD_TRUNCATED_IMAGES:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+        image.load()
+        return _plain(ImageOps.exif_transpose(image))
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"The image has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are decoded."
+        )
+    if width < 1 or height < 1:
+        raise ImageError(f"The image has {width} x {height} pixels.")
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """8-bit "L" or "RGB" of any mode."""
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode.startswith("I") or image.mode == "F":
+        return _windowed(image)
+    if image.mode in ("LA", "La") or (image.mode == "L" and "transparency" in image.info):
+        return _on_black(image.convert("LA"), "L")
+    if image.mode in ("RGBA", "RGBa", "PA") or "transparency" in image.info:
+        return _on_black(image.convert("RGBA"), "RGB")
+    return image.convert("RGB")  # CMYK, YCbCr, LAB, HSV, P
+
+
+def _on_black(image: Image.Image, mode: str) -> Image.Image:
+    black = Image.new(mode, image.size, 0)
+    black.paste(image.convert(mode), mask=image.getchannel("A"))
+    return black
+
+
+def _windowed(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, dtype=np.float32)
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        raise ImageError("The image has no finite intensity.")
+    low, high = np.percentile(finite, WINDOW)
+    if high <= low:
+        low, high = float(finite.min()), float(finite.max())
+    scale = 255 / (high - low) if high > low else 0.0
+    scaled = np.nan_to_num((values - low) * scale, nan=0.0, posinf=255.0, neginf=0.0)
+    return Image.fromarray(scaled.clip(0, 255).round().astype(np.uint8), "L")
