@@ -42,17 +42,17 @@ $(BIN)/python:
 # torch comes first and alone, so that nothing else chooses its build. The stemmer is compiled
 # here, before the long downloads, so that a missing compiler is told at once.
 $(VENV)/.runtime: pyproject.toml | $(BIN)/python
-	@$(PIP) install --quiet '$(STEMMER)' || { command -v c++ > /dev/null || \
+	@$(PIP) install -qq '$(STEMMER)' || { command -v c++ > /dev/null || \
 	  echo "krovetzstemmer is compiled here: install a C++ compiler (Debian, Ubuntu: g++)."; exit 1; }
 	@echo "Installing torch and what rocosearch needs into $(VENV); the first time takes minutes."
-	@$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
-	@$(PIP) install --quiet --editable .
+	@$(PIP) install -qq $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
+	@$(PIP) install -qq --editable .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	@$(PIP) install --quiet --editable '.[test]'
+	@$(PIP) install -qq --editable '.[test]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.runtime
-	@$(PIP) install --quiet --editable '.[lint]'
+	@$(PIP) install -qq --editable '.[lint]'
 	@touch $@

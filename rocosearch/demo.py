@@ -45,7 +45,7 @@ def steps(out: Path, records: int) -> tuple[Step, ...]:
         Step(
             "Embed the images and build the index",
             ("index", corpus, index, "--encoder", encoder),
-            Path(index, "manifest.json"),
+            Path(index, "CURRENT"),
         ),
         Step("Search it", ("search", index, QUERY, "-k", "5"), None),
         Step(
