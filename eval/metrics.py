@@ -40,11 +40,12 @@ def _reciprocal_rank(grades: Grades, qrels: Qrels, cutoff: int) -> Values:
     relevant = grades[:, :cutoff] > 0
     if relevant.shape[1] == 0:
         return np.zeros(len(grades))
-    return np.asarray(relevant.any(axis=1) / (relevant.argmax(axis=1) + 1.0))
+    first = relevant.argmax(axis=1) + 1
+    return np.asarray(relevant.any(axis=1) / first, dtype=np.float64)
 
 
 def _success(grades: Grades, qrels: Qrels, cutoff: int) -> Values:
-    return (grades[:, :cutoff] > 0).any(axis=1).astype(np.float64)
+    return np.asarray((grades[:, :cutoff] > 0).any(axis=1), dtype=np.float64)
 
 
 def _precision(grades: Grades, qrels: Qrels, cutoff: int) -> Values:

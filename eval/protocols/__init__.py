@@ -1,0 +1,50 @@
+"""The protocols, by name; each builds its tasks from a pool, or says why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from eval.pool import Pool
+from eval.protocols import concepts, groups, known_item
+from eval.runs import EvaluationError
+from eval.tasks import Builder, Skipped, Task
+
+__all__ = ["ALIASES", "PAIRS", "PROTOCOLS", "build_tasks", "expand"]
+
+PROTOCOLS: dict[str, Builder] = {
+    "split-caption": known_item.split_caption,
+    "same-case": partial(groups.same_group, kind="case"),
+    "same-article": partial(groups.same_group, kind="article"),
+    "caption": known_item.caption,
+    "hidden-caption": known_item.hidden_caption,
+    "concepts": concepts.concepts,
+    "image-to-image": groups.image_to_image,
+    "image-to-caption": known_item.image_to_caption,
+}
+# The pairs card needs both sides' vectors and no engine: eval/pairs.py.
+PAIRS = "pairs"
+ALIASES = {"same-group": ("same-case", "same-article"), "all": (*PROTOCOLS, PAIRS)}
+
+
+def expand(names: Sequence[str]) -> tuple[str, ...]:
+    """Protocol names with aliases resolved, each once; all of them where none is named.
+
+    Raises EvaluationError naming every name that is no protocol.
+    """
+    wanted = [name for given in names or ("all",) for name in ALIASES.get(given, (given,))]
+    known = {*PROTOCOLS, PAIRS}
+    wrong = [name for name in wanted if name not in known]
+    if wrong:
+        raise EvaluationError(
+            f"Not a protocol: {', '.join(map(repr, wrong))}. "
+            f"Name some of {', '.join([*PROTOCOLS, PAIRS, *ALIASES])}."
+        )
+    return tuple(dict.fromkeys(wanted))
+
+
+def build_tasks(pool: Pool, names: Sequence[str]) -> tuple[list[Task], list[Skipped]]:
+    """The tasks of these protocols (not the pairs card), and what the pool cannot support."""
+    built = [part for name in names if name != PAIRS for part in PROTOCOLS[name](pool)]
+    tasks = [part for part in built if isinstance(part, Task)]
+    return tasks, [part for part in built if isinstance(part, Skipped)]

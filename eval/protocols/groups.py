@@ -1,0 +1,126 @@
+"""Same-group protocols: one image of a case or article finds the other images of it.
+
+The query's own image is excluded. Siblings may carry the very same caption, which gives
+lexical ranking the answer; so each task also comes without such siblings, as `NAME-distinct`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from eval.pool import Pool
+from eval.protocols.concepts import shared_concepts
+from eval.tasks import Asks, Skipped, Task, Topic, make_task
+
+__all__ = ["image_to_image", "same_group"]
+
+
+def same_group(pool: Pool, kind: str) -> list[Task | Skipped]:
+    """The caption of one image finds the others of its case or article."""
+    name = f"same-{kind}"
+    siblings = _siblings(pool, kind)
+    normalised = pool.normalised()
+    rows = [row for row in pool.query_rows if siblings[row] and normalised[row]]
+    if not rows:
+        return [Skipped(name, f"no {kind} has two images in the searched pool")]
+    every = _group_task(
+        pool,
+        name,
+        f"An image's caption finds the other images of the same {kind}.",
+        rows,
+        siblings,
+        twins={},
+    )
+    twins = {
+        row: [other for other in siblings[row] if normalised[other] == normalised[row]]
+        for row in rows
+    }
+    if not any(twins.values()):
+        return [every, Skipped(f"{name}-distinct", "no sibling has the same caption: see above")]
+    distinct = {row: sorted(set(siblings[row]) - set(twins[row])) for row in rows}
+    kept = [row for row in rows if distinct[row]]
+    if not kept:
+        return [every, Skipped(f"{name}-distinct", "every sibling has the same caption")]
+    return [
+        every,
+        _group_task(
+            pool,
+            f"{name}-distinct",
+            f"The same, without images of the {kind} that have the query's caption.",
+            kept,
+            distinct,
+            twins=twins,
+            left_out={"every sibling has the same caption": len(rows) - len(kept)},
+        ),
+    ]
+
+
+def image_to_image(pool: Pool) -> list[Task | Skipped]:
+    """An image finds the other images of its case or article.
+
+    Where the corpus has no groups, those that share a concept, graded by how many.
+    """
+    siblings = [
+        [other for other in rows if pool.has_vector[other]]
+        for rows in _siblings(pool, "case", "article")
+    ]
+    rows = [row for row in pool.query_rows if siblings[row] and pool.has_vector[row]]
+    if rows:
+        description = "An image finds the other images of the same case or article."
+        return [_group_task(pool, "image-to-image", description, rows, siblings, {}, asks="image")]
+    askable = [row for row in pool.query_rows if pool.has_vector[row]]
+    if not askable:
+        return [Skipped("image-to-image", "no document has an image vector")]
+    task = shared_concepts(
+        pool,
+        "image-to-image",
+        "An image finds images that share concepts, graded by how many.",
+        askable,
+        [""] * len(askable),
+        asks="image",
+    )
+    return [task or Skipped("image-to-image", "no two images share a group or a concept")]
+
+
+def _group_task(
+    pool: Pool,
+    name: str,
+    description: str,
+    rows: list[int],
+    siblings: dict[int, list[int]] | list[list[int]],
+    twins: dict[int, list[int]],
+    *,
+    asks: Asks = "text",
+    left_out: dict[str, int] | None = None,
+) -> Task:
+    alone = len(pool.query_rows) - len(rows) - sum((left_out or {}).values())
+    return make_task(
+        pool,
+        name,
+        description,
+        [
+            Topic(
+                pool.ids[row],
+                pool.captions[row] if asks == "text" else "",
+                row,
+                excluded=(row, *twins.get(row, ())),
+            )
+            for row in rows
+        ],
+        [siblings[row] for row in rows],
+        asks=asks,
+        no_lexical="" if asks == "text" else "n/a: the query has no text",
+        left_out={"no sibling in the pool": alone, **(left_out or {})},
+    )
+
+
+def _siblings(pool: Pool, *kinds: str) -> list[list[int]]:
+    """For each document the other rows of its group, where the group is of one of the kinds."""
+    members: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    keys = list(zip(pool.group_kinds, pool.groups, strict=True))
+    for row, (kind, group) in enumerate(keys):
+        if group and kind in kinds:
+            members[kind, group].append(row)
+    return [
+        [other for other in members.get(key, ()) if other != row] for row, key in enumerate(keys)
+    ]

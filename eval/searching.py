@@ -1,0 +1,174 @@
+"""Tasks answered by an engine: the pool it searches, the vectors that ask, the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.clip import Encoder
+from eval.pool import Pool
+from eval.runs import EvaluationError, Run
+from eval.tasks import Task
+from ranking.embedded import EmbeddedEngine
+from ranking.names import encoder_names
+from ranking.types import Document, Engine, Query, Result, VectorField
+
+__all__ = ["PoolSearcher", "to_run", "vector_field"]
+
+Vectors = NDArray[np.float32]
+
+
+def vector_field(engine: Engine, encoder: Encoder | None) -> VectorField | None:
+    """The field that holds this encoder's vectors; None without an encoder.
+
+    Raises EvaluationError where the index was built with another encoder.
+    """
+    if encoder is None:
+        return None
+    name = encoder_names(encoder.manifest.fingerprint).embedding
+    fields = {field.name: field for field in engine.info().vector_fields}
+    if name not in fields:
+        held = ", ".join(fields) or "none"
+        raise EvaluationError(
+            f"The index has no vectors of this encoder ({name}; it holds {held}). "
+            "Index the corpus with it first."
+        )
+    return fields[name]
+
+
+class PoolSearcher:
+    """An embedded index restricted to a pool, and to the view a task asks for.
+
+    A view other than the whole index is an index in memory, over the pool's documents and
+    with the pool's statistics; vectors are taken over as they are.
+    """
+
+    def __init__(self, engine: EmbeddedEngine, pool: Pool, encoder: Encoder | None) -> None:
+        self.pool = pool
+        self.encoder = encoder
+        self.field = vector_field(engine, encoder)
+        self._engine = engine
+        self._views: dict[tuple[object, str], EmbeddedEngine] = {}
+        self._encoded: dict[str, Vectors] = {}
+
+    @cached_property
+    def documents(self) -> list[Document]:
+        """The pool's documents as the index holds them."""
+        found = [self._engine.get(identifier) for identifier in self.pool.ids]
+        return [document for document in found if document is not None]
+
+    def applies(self, profile: str, task: Task) -> str:
+        """Why the profile cannot answer the task, "" where it can."""
+        retrieve = self._engine.profiles.resolve(profile).retrieve
+        if "vector" in retrieve and self.field is None:
+            return "n/a: the index has no vectors"
+        if "vector" not in retrieve and task.no_lexical:
+            return task.no_lexical
+        if "text" in retrieve and task.asks == "image":
+            return "n/a: the query has no text"
+        return ""
+
+    def search(
+        self,
+        task: Task,
+        profile: str,
+        depth: int,
+        inputs: Mapping[str, float] | None = None,
+    ) -> list[Result]:
+        """Answer every topic of the task; raises EvaluationError where an answer is partial."""
+        engine = self._view(task)
+        retrieve = self._engine.profiles.resolve(profile).retrieve
+        vectors = self.query_vectors(task) if "vector" in retrieve else None
+        ids = self.pool.ids
+        queries = [
+            Query(
+                text=topic.text if "text" in retrieve else "",
+                vector=None if vectors is None else vectors[row],
+                profile=profile,
+                inputs=inputs or {},
+                k=depth,
+                target_hits=max(depth, 100),
+                exclude_ids=frozenset(ids[other] for other in topic.excluded),
+                hidden_captions=frozenset(ids[other] for other in topic.hidden),
+                with_documents=False,
+            )
+            for row, topic in enumerate(task.topics)
+        ]
+        results = engine.search_many(queries)
+        refuse_partial(results, task)
+        return results
+
+    def query_vectors(self, task: Task) -> Vectors:
+        """One vector a topic, float32 [queries, dimension]."""
+        if task.asks == "text":
+            return self.encode([topic.text for topic in task.topics])
+        rows = [topic.row for topic in task.topics if topic.row is not None]
+        return np.stack([self._image_vector(row) for row in rows])
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of texts, float32 [texts, dimension]; each distinct text is encoded once."""
+        if self.encoder is None:
+            raise EvaluationError("Text cannot be encoded: the index has no encoder.")
+        new = [text for text in dict.fromkeys(texts) if text not in self._encoded]
+        if new:
+            self._encoded.update(zip(new, self.encoder.encode_texts(new), strict=True))
+        return np.stack([self._encoded[text] for text in texts])
+
+    def _image_vector(self, row: int) -> Vectors:
+        name = self.field.name if self.field else ""
+        return np.asarray(self.documents[row].vectors[name], dtype=np.float32)
+
+    def _view(self, task: Task) -> EmbeddedEngine:
+        whole = task.texts is None and task.vectors == "images"
+        if whole and len(self.pool) == self._engine.count():
+            return self._engine
+        key = (task.texts, task.vectors)
+        if key not in self._views:
+            fields = [self.field] if self.field else []
+            documents = self._documents(task)
+            self._views[key] = EmbeddedEngine.in_memory(documents, fields, self._engine.profiles)
+        return self._views[key]
+
+    def _documents(self, task: Task) -> list[Document]:
+        documents = self.documents
+        if task.texts is not None:
+            pairs = zip(documents, task.texts, strict=True)
+            documents = [replace(document, caption=text) for document, text in pairs]
+        if task.vectors == "captions" and self.field is not None:
+            vectors = self.encode(self.pool.captions)
+            documents = [
+                replace(document, vectors={self.field.name: vector})
+                for document, vector in zip(documents, vectors, strict=True)
+            ]
+        return documents
+
+
+def refuse_partial(results: Sequence[Result], task: Task) -> None:
+    """Raise EvaluationError where any answer did not look at every document."""
+    partial = [
+        (topic.id, result)
+        for topic, result in zip(task.topics, results, strict=True)
+        if not result.coverage.full
+    ]
+    if partial:
+        name, first = partial[0]
+        why = ", ".join(first.coverage.degraded) or f"{first.coverage.percent:.1f} % covered"
+        raise EvaluationError(
+            f"{len(partial)} of {len(results)} answers of {task.protocol} are partial "
+            f"(query {name!r}: {why}); figures made of them would be wrong. "
+            "Raise the time-out or mend the server, then evaluate again."
+        )
+
+
+def to_run(results: Sequence[Result], task: Task) -> Run:
+    """Results, in the order of the task's topics, as a run."""
+    return Run.from_lists(
+        task.qrels.queries,
+        task.qrels.documents,
+        [result.ids for result in results],
+        [result.scores for result in results],
+    )
