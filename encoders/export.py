@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -112,6 +112,8 @@ def _export(module: ClipModule, path: Path) -> None:
             dynamic_shapes={"input_ids": shape, "attention_mask": shape},
             verbose=False,
         )
+    if program is None:
+        raise ExportError("torch gave no ONNX program for the text tower.")
     program.save(path)
     onnx.checker.check_model(path)
 
@@ -155,9 +157,7 @@ def _parity(encoder: Encoder, folder: Path, texts: Sequence[str]) -> float:
 def _run_as_vespa(folder: Path, texts: Sequence[str]) -> NDArray[np.float32]:
     """Vectors [N, D] from the exported files alone, one text at a time as Vespa does."""
     tokenizer = tokens.load_tokenizer(folder)
-    session = onnxruntime.InferenceSession(
-        folder / TEXT_MODEL, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(folder / TEXT_MODEL, providers=["CPUExecutionProvider"])
     rows = []
     for text in texts:
         ids, mask = tokens.batch_ids(tokenizer, [text])

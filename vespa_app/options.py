@@ -17,6 +17,7 @@ from encoders.manifest import Manifest
 from ranking.types import CellType, Distance
 
 __all__ = [
+    "DEFAULTS",
     "DEFAULT_SUMMARIES",
     "AnnThresholds",
     "ClusterOptions",
@@ -38,6 +39,16 @@ _HOST = re.compile(r"[A-Za-z0-9.{}-]+")
 
 class PackageError(UserError):
     """The application package cannot be written as asked."""
+
+
+def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise PackageError(f"{value!r} is no {what}: choose one of {', '.join(choices)}.")
+
+
+def _within(what: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise PackageError(f"{value} is out of range for {what}: {low:g} to {high:g}.")
 
 
 @dataclass(frozen=True)
@@ -121,8 +132,8 @@ class ClusterOptions:
         self._check_groups()
         if self.config_servers % 2 == 0:
             raise PackageError(
-                f"{self.config_servers} config servers cannot form a majority better than "
-                f"{self.config_servers - 1}: take an odd number (1, or 3 to survive the loss of one)."
+                f"{self.config_servers} config servers form a majority no better than "
+                f"{self.config_servers - 1} do: take an odd number (3 survive the loss of one)."
             )
         self._check_host()
 
@@ -205,6 +216,9 @@ class PackageOptions:
             )
 
 
+DEFAULTS = PackageOptions()
+
+
 def check_encoder(manifest: Manifest, options: PackageOptions) -> None:
     """Raise PackageError where the encoder's vectors do not suit the vector field."""
     if options.vectors.distance == "prenormalized-angular" and not manifest.normalized:
@@ -212,13 +226,3 @@ def check_encoder(manifest: Manifest, options: PackageOptions) -> None:
             "The encoder's vectors are not of length 1, which prenormalized-angular takes for "
             "granted: choose the distance metric angular, euclidean or dotproduct."
         )
-
-
-def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise PackageError(f"{value!r} is no {what}: choose one of {', '.join(choices)}.")
-
-
-def _within(what: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise PackageError(f"{value} is out of range for {what}: {low:g} to {high:g}.")

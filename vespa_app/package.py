@@ -1,6 +1,6 @@
 """The application package: encoders and profiles in, a folder that `vespa deploy` takes out.
 
-    write_application(Path("app"), Manifest.load(folder), SHIPPED, encoder_folder=folder)
+write_application(Path("app"), Manifest.load(folder), SHIPPED, encoder_folder=folder)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from encoders.manifest import Manifest
 from encoders.progress import Progress, silent
 from encoders.storage import whole_folder
 from ranking.profiles import ProfileSet
-from vespa_app.options import PackageError, PackageOptions, check_encoder
+from vespa_app.options import DEFAULTS, PackageError, PackageOptions, check_encoder
 from vespa_app.query_profiles import query_profiles
 from vespa_app.rank_profiles import vespa_rank_profiles
 from vespa_app.schema import image_schema
@@ -43,7 +43,7 @@ def application_package(
     encoders: Sequence[Manifest],
     profiles: ProfileSet,
     average_field_length: float | None = None,
-    options: PackageOptions = PackageOptions(),
+    options: PackageOptions = DEFAULTS,
 ) -> ApplicationPackage:
     """The package as pyvespa has it, without the models' files and hosts.xml.
 
@@ -82,7 +82,7 @@ def write_application(
     average_field_length: float | None = None,
     *,
     others: Sequence[PackagedEncoder] = (),
-    options: PackageOptions = PackageOptions(),
+    options: PackageOptions = DEFAULTS,
     progress: Progress = silent,
 ) -> None:
     """Write the package into the folder `out`, whole or not at all, replacing an older one.

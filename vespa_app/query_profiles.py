@@ -1,4 +1,4 @@
-"""Query profiles: defaults for every query, and one for each rank profile, so that
+"""Query profiles: defaults for every query, and one for each rank profile.
 
     /search/?queryProfile=hybrid&text=chest+x-ray
 
@@ -57,7 +57,7 @@ def _for_profile(profile: Profile, current: Manifest | None, options: PackageOpt
             clauses.append(VECTOR % (names.embedding, names.query))
         if options.embedding == "vespa":
             fields[f"ranking.features.query({names.query})"] = f"embed({names.embedder}, @text)"
-    fields["yql"] = f"select * from {SCHEMA_NAME} where " + " or ".join(clauses)
+    fields["yql"] = " ".join(["select * from", SCHEMA_NAME, "where", " or ".join(clauses)])
     return query_profile(*_fields(fields), id=profile.name, inherits="default")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import TypeVar
 
 from vespa.package import (
     FirstPhaseRanking,
@@ -26,6 +27,7 @@ from vespa_app.options import AnnThresholds, PackageError
 __all__ = ["profile_name", "vespa_rank_profiles"]
 
 BASE = "base"
+Ranking = TypeVar("Ranking", SecondPhaseRanking, GlobalPhaseRanking)
 
 # How Vespa's config server spells the thresholds of a rank profile in rank-profiles.cfg; pyvespa
 # has no words for the statements, but properties pass as they are.
@@ -90,7 +92,6 @@ def _encoder_profiles(
 def _rank_profile(profile: Profile, name: str, inherits: str) -> RankProfile:
     if not profile.first_phase:
         raise PackageError(f"Rank profile {profile.name!r} has no first phase.")
-    second, overall = profile.second_phase, profile.global_phase
     return RankProfile(
         name=name,
         inherits=inherits,
@@ -101,10 +102,8 @@ def _rank_profile(profile: Profile, name: str, inherits: str) -> RankProfile:
         or None,
         functions=[_function(signature, text) for signature, text in profile.functions.items()],
         first_phase=FirstPhaseRanking(expression=profile.first_phase),
-        second_phase=second
-        and SecondPhaseRanking(second.expression, rerank_count=_count(second, profile)),
-        global_phase=overall
-        and GlobalPhaseRanking(overall.expression, rerank_count=_count(overall, profile)),
+        second_phase=_phase(SecondPhaseRanking, profile.second_phase, profile),
+        global_phase=_phase(GlobalPhaseRanking, profile.global_phase, profile),
         match_features=list(profile.match_features) or None,
     )
 
@@ -115,13 +114,15 @@ def _function(signature: str, expression: str) -> Function:
     return Function(name=name.strip(), expression=expression, args=args or None)
 
 
-def _count(phase: Phase, profile: Profile) -> int:
+def _phase(kind: type[Ranking], phase: Phase | None, profile: Profile) -> Ranking | None:
+    if phase is None:
+        return None
     if phase.rerank_count < 1:
         raise PackageError(
             f"Rank profile {profile.name!r} reranks {phase.rerank_count} hits, which Vespa takes "
             "without a word: give a rerank count of at least 1."
         )
-    return phase.rerank_count
+    return kind(phase.expression, rerank_count=phase.rerank_count)
 
 
 def _number(value: float, what: str, profile: Profile) -> str:

@@ -117,9 +117,7 @@ def _flag(name: str) -> Field:
     return Field(name=name, type="bool", indexing=["attribute", "summary"])
 
 
-def _summaries(
-    summaries: Mapping[str, tuple[str, ...]], known: set[str]
-) -> list[DocumentSummary]:
+def _summaries(summaries: Mapping[str, tuple[str, ...]], known: set[str]) -> list[DocumentSummary]:
     for name, fields in summaries.items():
         unknown = [field for field in fields if field not in known]
         if unknown or not fields:

@@ -77,9 +77,7 @@ def _admin(cluster: ClusterOptions) -> VT:
 
 
 def _container(embedders: Sequence[VT], cluster: ClusterOptions) -> VT:
-    aliases = (
-        ["node1"] if cluster.single else [f"container{n}" for n in range(cluster.containers)]
-    )
+    aliases = ["node1"] if cluster.single else [f"container{n}" for n in range(cluster.containers)]
     return xml.container(
         xml.search(),
         xml.document_api(),
@@ -126,6 +124,9 @@ def _content(cluster: ClusterOptions) -> VT:
         else []
     )
     parts.append(xml.engine(xml.proton(searchable, *threads)))
+    if cluster.groups > 1:
+        # A group that lost a node holds part of the corpus: let a whole one answer.
+        parts.append(xml.tuning(xml.min_node_ratio_per_group("1")))
     return xml.content(*parts, id="images", version="1.0")
 
 
