@@ -1,0 +1,61 @@
+"""Documents on their way in: checked one by one, refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from encoders.progress import Progress
+from ranking.types import Document, EngineError, VectorField
+
+__all__ = ["collect", "fault", "with_vectors"]
+
+REPORT_EVERY = 1000
+
+
+def fault(document: Document, fields: Sequence[VectorField]) -> str:
+    """Say why a document cannot be indexed; "" where it can.
+
+    The same documents are refused as by Vespa, and those whose vectors it would pad with zeros.
+    """
+    if not document.id:
+        return "it has no id"
+    for name in ("id", "caption"):
+        value = getattr(document, name) or ""
+        if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
+            return f"its {name} holds a character that is not text"
+    dimensions = {field.name: field.dimension for field in fields}
+    for name, vector in document.vectors.items():
+        if name not in dimensions:
+            return f"the index has no vector field {name}"
+        if np.shape(vector) != (dimensions[name],):
+            return f"{name} has shape {list(np.shape(vector))}, not [{dimensions[name]}]"
+        if not np.isfinite(vector).all():
+            return f"{name} holds NaN or infinity"
+    return ""
+
+
+def collect(
+    documents: Iterable[Document], fields: Sequence[VectorField], progress: Progress
+) -> list[Document]:
+    """Return all documents of a new index.
+
+    Raises EngineError naming the first that cannot be indexed, or whose id came before.
+    """
+    found: dict[str, Document] = {}
+    for document in documents:
+        reason = "its id came before" if document.id in found else fault(document, fields)
+        if reason:
+            raise EngineError(f"Document {document.id!r} cannot be indexed: {reason}.")
+        found[document.id] = document
+        if len(found) % REPORT_EVERY == 0:
+            progress("documents", len(found), None)
+    progress("documents", len(found), len(found))
+    return list(found.values())
+
+
+def with_vectors(document: Document, update: Document) -> Document:
+    """Return the document with the update's vectors added, or in place of its own."""
+    return replace(document, vectors={**document.vectors, **update.vectors})

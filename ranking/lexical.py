@@ -1,0 +1,123 @@
+"""BM25 as Vespa computes it, over an inverted index in flat arrays.
+
+    score(d) = sum over query terms t of
+        idf(t) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * |d| / average))
+    idf(t) = ln(1 + (N - n + 0.5) / (n + 0.5))
+
+N counts all documents, n those with the term; `average` is the mean length over the documents
+that have the field, an empty one included. A term that stands twice in a query counts twice.
+Source: https://docs.vespa.ai/en/ranking/bm25.html, and measured on a server (docs/engine.md).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.strings import StringTable, string_arrays
+
+__all__ = ["B", "K1", "LexicalIndex", "Statistics", "idf", "lexical_arrays"]
+
+K1 = 1.2
+B = 0.75
+MAX_FREQUENCY = np.iinfo(np.uint16).max
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What BM25 needs to know of all documents: N, and the mean length."""
+
+    documents: int
+    average_length: float
+
+
+def idf(documents: int, with_term: int) -> float:
+    """Vespa's inverse document frequency, never negative."""
+    return float(np.log1p((documents - with_term + 0.5) / (with_term + 0.5)))
+
+
+def lexical_arrays(captions: Sequence[Sequence[str] | None]) -> dict[str, NDArray[np.generic]]:
+    """Invert the tokens of each document (None: it has no caption field).
+
+    Postings stand by term, then by ascending document: `postings.starts` int64 [terms + 1],
+    `postings.docs` uint32, `postings.tfs` uint16 [postings]; `lengths` uint32 [documents].
+    """
+    numbers: dict[str, int] = {}
+    terms, docs, tfs = [], [], []
+    for doc, tokens in enumerate(captions):
+        for term, tf in Counter(tokens or ()).items():
+            terms.append(numbers.setdefault(term, len(numbers)))
+            docs.append(doc)
+            tfs.append(min(tf, MAX_FREQUENCY))
+    vocabulary = sorted(numbers)
+    place = np.empty(len(numbers), np.int64)
+    place[[numbers[term] for term in vocabulary]] = np.arange(len(numbers))
+    by_place = place[np.asarray(terms, np.int64)]
+    order = np.argsort(by_place, kind="stable")
+    starts = np.zeros(len(numbers) + 1, np.int64)
+    np.cumsum(np.bincount(by_place, minlength=len(numbers)), out=starts[1:])
+    return {
+        **string_arrays("terms", [term.encode("utf-8", "surrogatepass") for term in vocabulary]),
+        "postings.starts": starts,
+        "postings.docs": np.asarray(docs, np.uint32)[order],
+        "postings.tfs": np.asarray(tfs, np.uint16)[order],
+        "lengths": np.asarray([len(tokens or ()) for tokens in captions], np.uint32),
+        "captioned": np.asarray([tokens is not None for tokens in captions], np.bool_),
+    }
+
+
+class LexicalIndex:
+    """The inverted index of one segment."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        self._terms = StringTable(arrays, "terms")
+        self._starts: memoryview = memoryview(arrays["postings.starts"])  # type: ignore[arg-type]
+        self._docs = arrays["postings.docs"]
+        self._tfs = arrays["postings.tfs"]
+        self.lengths = arrays["lengths"]
+        self.captioned = arrays["captioned"]
+
+    def postings(self, term: str) -> tuple[int, int]:
+        """Return where the term's postings begin and end; (0, 0) for an unknown term."""
+        number = self._terms.find(term)
+        return (0, 0) if number < 0 else (self._starts[number], self._starts[number + 1])
+
+    def frequency(self, span: tuple[int, int], alive: NDArray[np.bool_] | None) -> int:
+        """Count the documents of a term's postings that were not removed."""
+        if alive is None:
+            return span[1] - span[0]
+        return int(np.count_nonzero(alive[self._docs[slice(*span)]]))
+
+    def norms(self, average_length: float) -> NDArray[np.float64]:
+        """k1 * (1 - b + b * |d| / average) for each document, float64 [documents]."""
+        return K1 * (1 - B + B * self.lengths.astype(np.float64) / (average_length or 1.0))
+
+    def score(
+        self,
+        spans: Sequence[tuple[int, int]],
+        idfs: Sequence[float],
+        norms: NDArray[np.float64],
+        out: NDArray[np.float64],
+    ) -> None:
+        """Add each document's score for the terms at `spans` to `out` float64 [documents]."""
+        for (start, end), weight in zip(spans, idfs, strict=True):
+            _accumulate(self._docs[start:end], self._tfs[start:end], weight * (K1 + 1), norms, out)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _accumulate(
+    docs: NDArray[np.uint32],
+    tfs: NDArray[np.uint16],
+    weight: float,
+    norms: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    for posting in range(len(docs)):
+        doc = docs[posting]
+        tf = np.float64(tfs[posting])
+        out[doc] += weight * tf / (tf + norms[doc])

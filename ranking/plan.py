@@ -1,0 +1,125 @@
+"""A rank profile made ready to run: expressions parsed, every feature it needs known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from ranking.expression import Expression, parse
+from ranking.profiles import Profile, Retriever
+from ranking.types import EngineError, Query, QueryError, VectorField
+
+__all__ = ["Plan", "Rerank", "make_plan", "query_inputs"]
+
+_CLOSENESS = re.compile(r"(?:closeness|distance)\((?:field,)?(\w+)\)")
+_INPUT = re.compile(r"query\((\w+)\)")
+_PLACEHOLDER = "embedding"
+
+
+@dataclass(frozen=True)
+class Rerank:
+    """A second or global phase."""
+
+    expression: Expression
+    count: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the engine does for one profile.
+
+    features: all that any phase reads, `query()` left out. vector_field: the one that the
+    profile's closeness speaks of, None where it speaks of none.
+    """
+
+    name: str
+    retrieve: tuple[Retriever, ...]
+    inputs: Mapping[str, float]
+    first: Expression
+    second: Rerank | None
+    last: Rerank | None
+    shown: Mapping[str, Expression]
+    features: frozenset[str]
+    vector_field: VectorField | None
+
+
+def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
+    """Parse a resolved profile's expressions and check that the index has what they name.
+
+    Raises EngineError naming the profile and the feature where it has not.
+    """
+    first = parse(profile.first_phase, profile.functions)
+    phases = [
+        phase and Rerank(parse(phase.expression, profile.functions), phase.rerank_count)
+        for phase in (profile.second_phase, profile.global_phase)
+    ]
+    shown = {name: parse(name, profile.functions) for name in profile.match_features}
+    parsed = [first, *shown.values(), *(phase.expression for phase in phases if phase)]
+    features = frozenset(name for e in parsed for name in e.features)
+    field = _vector_field(profile, features, fields)
+    _refuse_unknown(profile, features, fields)
+    return Plan(
+        name=profile.name,
+        retrieve=profile.retrieve,
+        inputs=dict(profile.inputs),
+        first=first,
+        second=phases[0],
+        last=phases[1],
+        shown=shown,
+        features=frozenset(name for name in features if not _INPUT.fullmatch(name)),
+        vector_field=field,
+    )
+
+
+def _vector_field(
+    profile: Profile, features: Collection[str], fields: Sequence[VectorField]
+) -> VectorField | None:
+    """The one field of the profile; the placeholder `embedding` stands for the index's first."""
+    named = {match[1] for name in features if (match := _CLOSENESS.fullmatch(name))}
+    if len(named) > 1:
+        raise EngineError(
+            f"Profile {profile.name} compares vectors of {', '.join(sorted(named))}; "
+            "a profile can use one vector field."
+        )
+    for name in named:
+        for field in fields:
+            if field.name == name:
+                return field
+    if "vector" in profile.retrieve or named:
+        if fields and (not named or _PLACEHOLDER in named):
+            return fields[0]
+    return None
+
+
+def _refuse_unknown(
+    profile: Profile, features: Collection[str], fields: Sequence[VectorField]
+) -> None:
+    known = {"bm25(caption)", "attribute(has_caption)", "attribute(has_vector)"}
+    for field in fields:
+        known |= {f"attribute(has_vector_{field.name.removeprefix('embedding_')})"}
+    for name in sorted(features):
+        if name in known or _INPUT.fullmatch(name) or _CLOSENESS.fullmatch(name):
+            continue
+        raise EngineError(
+            f"Profile {profile.name} uses {name}, which the embedded engine does not compute; "
+            f"it has {', '.join(sorted(known))} and closeness or distance of a vector field."
+        )
+
+
+def query_inputs(plan: Plan, query: Query) -> dict[str, float]:
+    """Return `query(NAME)` -> value: the profile's defaults under the query's own.
+
+    Raises QueryError for a name that the profile does not have, or a number that is not finite.
+    """
+    unknown = sorted(set(query.inputs) - set(plan.inputs))
+    if unknown:
+        known = ", ".join(sorted(plan.inputs)) or "none"
+        raise QueryError(
+            f"Profile {plan.name} has no input {', '.join(unknown)}; its inputs: {known}."
+        )
+    values = {**plan.inputs, **query.inputs}
+    for name, value in values.items():
+        if not abs(value) < float("inf"):
+            raise QueryError(f"Input {name} is {value}: give a finite number.")
+    return {f"query({name})": float(value) for name, value in values.items()}

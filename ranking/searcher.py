@@ -1,0 +1,105 @@
+"""From what a person has, a text, an image or both, to a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from encoders.clip import Encoder
+from ranking.types import Engine, EngineError, Filter, FilterField, Query, QueryError, Result
+
+__all__ = ["Searcher"]
+
+LEXICAL = "lexical"
+IMAGE = "image"
+
+
+class Searcher:
+    """Encodes queries with the index's own encoder and asks an engine.
+
+    >>> Searcher(engine, encoder).search("pleural effusion", k=5)  # doctest: +SKIP
+    """
+
+    def __init__(self, engine: Engine, encoder: Encoder | None = None) -> None:
+        """Check that the encoder made the index's vectors.
+
+        Raises EngineError where it did not: vectors of two encoders cannot be compared.
+        """
+        self.engine = engine
+        self.encoder = encoder
+        self._info = engine.info()
+        if encoder is None:
+            return
+        held = {field.fingerprint for field in self._info.vector_fields} - {""}
+        asked = encoder.manifest.fingerprint
+        if held and asked not in held:
+            raise EngineError(
+                f"This index was built with encoder {', '.join(f[:8] for f in sorted(held))}, "
+                f"not with {asked[:8]}: search with that encoder, or index the corpus again."
+            )
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: Image.Image | bytes | Path | None = None,
+        profile: str | None = None,
+        k: int = 10,
+        inputs: Mapping[str, float] | None = None,
+        filters: tuple[Filter, ...] = (),
+        exclude_ids: frozenset[str] = frozenset(),
+        group_by: FilterField | None = None,
+        target_hits: int = 100,
+    ) -> Result:
+        """Search by a text, an image, or both.
+
+        Both: captions are searched by the text; the query vector is the sum of the two unit
+        vectors, scaled to length 1. profile: by default the index's default; `lexical` where
+        there is no encoder; `image`, where the index has it, for an image alone.
+        Raises QueryError where neither is given or the profile cannot use what is.
+        """
+        text = text or ""
+        name = profile or self._default_profile(text, image)
+        return self.engine.search(
+            Query(
+                text=text,
+                vector=self._vector(text, image, name),
+                profile=name,
+                inputs=inputs or {},
+                k=k,
+                target_hits=target_hits,
+                filters=filters,
+                exclude_ids=exclude_ids,
+                group_by=group_by,
+            )
+        )
+
+    def _default_profile(self, text: str, image: object) -> str:
+        if self.encoder is None:
+            return LEXICAL
+        if image is not None and not text.strip() and IMAGE in self._info.profiles:
+            return IMAGE
+        return self._info.default_profile
+
+    def _vector(
+        self, text: str, image: Image.Image | bytes | Path | None, profile: str
+    ) -> NDArray[np.float32] | None:
+        if self.encoder is None:
+            if image is None:
+                return None
+            raise QueryError(
+                "An image can be searched by only with an encoder: this search has none."
+            )
+        vectors = []
+        if text.strip() and profile != LEXICAL:
+            vectors.append(self.encoder.encode_texts([text])[0])
+        if image is not None:
+            vectors.append(self.encoder.encode_images([image])[0])
+        if len(vectors) < 2:
+            return vectors[0] if vectors else None
+        total = np.sum([vector / np.linalg.norm(vector) for vector in vectors], axis=0)
+        return np.asarray(total / (np.linalg.norm(total) or 1.0), np.float32)

@@ -1,0 +1,207 @@
+"""All segments of an index as one numbered row of documents, without those removed.
+
+A view never changes: feeding and removing make a new one, so readers need no lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.lexical import Statistics, idf
+from ranking.segment import Segment
+from ranking.types import Document, Filter, FilterField, VectorField
+
+__all__ = ["View"]
+
+Mask = NDArray[np.bool_]
+
+
+class View:
+    """Documents of several segments, numbered through: segment by segment, then by id.
+
+    segments: (segment, alive) pairs; alive is bool [documents], or None where none was removed.
+    """
+
+    def __init__(
+        self, segments: Sequence[tuple[Segment, Mask | None]], fields: Sequence[VectorField]
+    ) -> None:
+        self.parts = tuple(segments)
+        self.fields = {field.name: field for field in fields}
+        self.offsets = np.zeros(len(self.parts) + 1, np.int64)
+        np.cumsum([len(segment) for segment, _ in self.parts], out=self.offsets[1:])
+
+    @property
+    def size(self) -> int:
+        """How many document numbers there are, those of removed documents included."""
+        return int(self.offsets[-1])
+
+    @cached_property
+    def count(self) -> int:
+        """How many documents can be found."""
+        return sum(
+            len(segment) if alive is None else int(np.count_nonzero(alive))
+            for segment, alive in self.parts
+        )
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """N and the mean caption length, over the documents that can be found."""
+        total = captions = 0
+        for segment, alive in self.parts:
+            counted = (
+                segment.lexical.captioned if alive is None else segment.lexical.captioned & alive
+            )
+            total += int(segment.lexical.lengths.sum(where=counted, dtype=np.int64))
+            captions += int(np.count_nonzero(counted))
+        return Statistics(self.count, total / captions if captions else 0.0)
+
+    @cached_property
+    def alive(self) -> Mask | None:
+        """Mark the documents that can be found: bool [size]; None where all can."""
+        if all(alive is None for _, alive in self.parts):
+            return None
+        return np.concatenate(
+            [np.ones(len(s), np.bool_) if alive is None else alive for s, alive in self.parts]
+        )
+
+    @cached_property
+    def norms(self) -> tuple[NDArray[np.float64], ...]:
+        """BM25's length norms for each segment."""
+        average = self.statistics.average_length
+        return tuple(segment.lexical.norms(average) for segment, _ in self.parts)
+
+    @cached_property
+    def has_caption(self) -> NDArray[np.float64]:
+        """1 or 0 for each document: float64 [size]."""
+        return np.concatenate([segment.has_caption for segment, _ in self.parts] or [np.empty(0)])
+
+    def has_vector(self, field: str) -> Mask:
+        """Mark the documents with a vector in this field: bool [size]."""
+        return np.concatenate(
+            [segment.vectors[field].present for segment, _ in self.parts] or [np.empty(0, np.bool_)]
+        )
+
+    def slices(self) -> Iterator[tuple[int, Segment, slice]]:
+        """Yield each segment with its place and the slice of document numbers it holds."""
+        for place, (segment, _) in enumerate(self.parts):
+            yield place, segment, slice(int(self.offsets[place]), int(self.offsets[place + 1]))
+
+    def number(self, identifier: str) -> int | None:
+        """Return a document's number, None where there is no such document."""
+        for place, (segment, alive) in enumerate(self.parts):
+            found = segment.ids.find(identifier)
+            if found >= 0 and (alive is None or alive[found]):
+                return found + int(self.offsets[place])
+        return None
+
+    def id(self, number: int) -> str:
+        """Return a document's id."""
+        place = int(np.searchsorted(self.offsets, number, side="right")) - 1
+        return self.parts[place][0].ids[number - int(self.offsets[place])]
+
+    def id_order(self, docs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers that sort documents as their ids do."""
+        if len(self.parts) == 1:
+            return docs
+        places = np.argsort(np.asarray([self.id(int(doc)) for doc in docs], object))
+        order = np.empty(len(docs), np.int64)
+        order[places] = np.arange(len(docs))
+        return order
+
+    def ids(self) -> Iterator[str]:
+        """Ids of the documents that can be found."""
+        for segment, alive in self.parts:
+            yield from (
+                identifier
+                for number, identifier in enumerate(segment.ids)
+                if alive is None or alive[number]
+            )
+
+    def document(self, number: int, *, with_vectors: bool = False) -> Document:
+        """Return a document by number."""
+        place = int(np.searchsorted(self.offsets, number, side="right")) - 1
+        segment = self.parts[place][0]
+        return segment.document(number - int(self.offsets[place]), with_vectors=with_vectors)
+
+    def value(self, column: FilterField, number: int) -> str:
+        """Return a single-valued column's value for one document."""
+        place = int(np.searchsorted(self.offsets, number, side="right")) - 1
+        return self.parts[place][0].value(column, number - int(self.offsets[place]))
+
+    def having(self, column: FilterField, values: Collection[str]) -> Mask:
+        """Mark the documents whose column has any of the values: bool [size]."""
+        return np.concatenate(
+            [segment.having(column, values) for segment, _ in self.parts] or [np.empty(0, np.bool_)]
+        )
+
+    def allowed(self, filters: Sequence[Filter], exclude_ids: Collection[str]) -> Mask | None:
+        """Mark the documents that may be found: bool [size]; None where all may."""
+        mask = None if self.alive is None else self.alive.copy()
+        for condition in filters:
+            marked = self.having(condition.field, condition.values)
+            marked = ~marked if condition.exclude else marked
+            mask = marked if mask is None else mask & marked
+        if exclude_ids:
+            marked = ~self.having("id", exclude_ids)
+            mask = marked if mask is None else mask & marked
+        return mask
+
+    def bm25(self, terms: Sequence[str]) -> NDArray[np.float64]:
+        """BM25 of every document for these terms: float64 [size], 0 where none matches."""
+        out = np.zeros(self.size)
+        spans = [[segment.lexical.postings(term) for term in terms] for segment, _ in self.parts]
+        idfs = [
+            idf(
+                self.statistics.documents,
+                sum(
+                    segment.lexical.frequency(spans[place][row], alive)
+                    for place, (segment, alive) in enumerate(self.parts)
+                ),
+            )
+            for row in range(len(terms))
+        ]
+        for place, segment, where in self.slices():
+            segment.lexical.score(spans[place], idfs, self.norms[place], out[where])
+        return out
+
+    def dots(self, field: str, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Dot products of queries [b, dimension] with every document: float32 [b, size]."""
+        return np.concatenate(
+            [segment.vectors[field].dots(queries) for segment, _ in self.parts]
+            or [np.empty((len(queries), 0), np.float32)],
+            axis=1,
+        )
+
+    def order_keys(
+        self, field: str, query: NDArray[np.float32], dots: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Numbers that sort documents from near to far when descending: float32 [size]."""
+        return np.concatenate(
+            [s.vectors[field].order_keys(query, dots[where]) for _, s, where in self.slices()]
+            or [np.empty(0, np.float32)]
+        )
+
+    def closeness(
+        self,
+        field: str,
+        query: NDArray[np.float32],
+        docs: NDArray[np.int64],
+        dots: NDArray[np.float32] | None,
+    ) -> NDArray[np.float64]:
+        """Exact closeness of documents, numbers ascending: float64 [len(docs)]."""
+        cuts = np.searchsorted(docs, self.offsets)
+        return np.concatenate(
+            [
+                segment.vectors[field].closeness(
+                    query,
+                    docs[cuts[place] : cuts[place + 1]] - where.start,
+                    None if dots is None else dots[where],
+                )
+                for place, segment, where in self.slices()
+            ]
+            or [np.empty(0)]
+        )
