@@ -173,7 +173,7 @@ class TextTower(nn.Module):
     def _pool(self, states: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         if self.config.pooling == "eos":
             first = (input_ids == self.config.eos_id).int().argmax(dim=1)  # [B]
-            return states[torch.arange(len(states), device=states.device), first]
+            return states[torch.arange(states.shape[0], device=states.device), first]
         weights = attention_mask.to(states.dtype)[..., None]  # [B, T, 1]
         return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
