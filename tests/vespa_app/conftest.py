@@ -1,0 +1,66 @@
+"""Tiny encoders, and Vespa's own Java code as a function."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from encoders.clip import ClipConfig, ClipModule, Encoder
+from encoders.preprocess import Preprocessing
+from encoders.tokenizer import train_tokenizer
+from encoders.towers import ResNetConfig, TextConfig
+
+CAPTIONS = (
+    "chest x-ray frontal view of the left lung",
+    "mri of the brain with contrast",
+    "nodule in the right upper lobe",
+)
+
+Kit = Callable[..., list[dict[str, Any]]]
+
+
+def tiny_encoder(seed: int, dimension: int) -> Encoder:
+    torch.manual_seed(seed)
+    tokenizer = train_tokenizer(CAPTIONS, vocabulary=300)
+    config = ClipConfig(
+        image=ResNetConfig(widths=(8,), blocks=(1,)),
+        text=TextConfig(vocabulary=tokenizer.get_vocab_size(), width=16, heads=2),
+        dimension=dimension,
+        preprocessing=Preprocessing(size=16),
+    )
+    return Encoder(ClipModule(config, tokenizer))
+
+
+@pytest.fixture(scope="session")
+def encoder_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two encoders of different dimension, untrained."""
+    root = tmp_path_factory.mktemp("encoders")
+    folders = (root / "first", root / "second")
+    for seed, (folder, dimension) in enumerate(zip(folders, (24, 16), strict=True)):
+        tiny_encoder(seed, dimension).save(folder)
+    return folders
+
+
+@pytest.fixture(scope="session")
+def kit(vespa_check: Path) -> Kit:
+    """Run vespa-check: arguments and input lines in, its JSON lines out."""
+
+    def run(*arguments: str | Path, lines: Sequence[str] = ()) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            [vespa_check, *map(str, arguments)],
+            input="".join(f"{line}\n" for line in lines),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode in (0, 1), done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
