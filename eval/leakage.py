@@ -64,7 +64,7 @@ def find_leakage(task: Task, captions: Sequence[str]) -> Leakage:
     by their vectors only. An image as a query leaks no text.
     """
     if task.asks == "image":
-        return Leakage(("",) * len(task.topics))
+        return Leakage(tuple("" for _ in task.topics))
     texts = captions if task.texts is None else task.texts
     exact, normalised = _rows_by(texts, str.strip), _rows_by(texts, normalise)
     matrix = task.qrels.grades.tocsr()

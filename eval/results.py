@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from eval.chance import chance
 from eval.leakage import Leakage
 from eval.metrics import HEADLINE, Metric, measure
-from eval.pool import Pool
 from eval.runs import Run
 from eval.significance import (
     Comparison,
@@ -20,9 +19,9 @@ from eval.significance import (
     compare_profiles,
     interval,
 )
-from eval.tasks import Skipped, Task
+from eval.tasks import Task
 
-__all__ = ["Estimate", "Evaluation", "TaskResult", "estimate", "judge"]
+__all__ = ["Estimate", "TaskResult", "estimate", "judge"]
 
 Values = NDArray[np.float64]
 
@@ -55,17 +54,6 @@ class TaskResult:
     leakage: Leakage
     without_leaked: Mapping[str, Mapping[str, Estimate]]
     inapplicable: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything a report is made of."""
-
-    pool: Pool
-    tasks: Sequence[TaskResult]
-    skipped: Sequence[Skipped]
-    provenance: Mapping[str, object]
-    notes: Sequence[str] = ()
 
 
 def judge(

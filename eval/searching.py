@@ -106,8 +106,12 @@ class PoolSearcher:
         """One vector a topic, float32 [queries, dimension]."""
         if task.asks == "text":
             return self.encode([topic.text for topic in task.topics])
-        rows = [topic.row for topic in task.topics if topic.row is not None]
-        return np.stack([self._image_vector(row) for row in rows])
+        return self.image_vectors([topic.row for topic in task.topics if topic.row is not None])
+
+    def image_vectors(self, rows: Sequence[int]) -> Vectors:
+        """Vectors of the pool's documents at `rows`, float32 [rows, dimension]."""
+        name = self.field.name if self.field else ""
+        return np.stack([self.documents[row].vectors[name] for row in rows])
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of texts, float32 [texts, dimension]; each distinct text is encoded once."""
@@ -117,10 +121,6 @@ class PoolSearcher:
         if new:
             self._encoded.update(zip(new, self.encoder.encode_texts(new), strict=True))
         return np.stack([self._encoded[text] for text in texts])
-
-    def _image_vector(self, row: int) -> Vectors:
-        name = self.field.name if self.field else ""
-        return np.asarray(self.documents[row].vectors[name], dtype=np.float32)
 
     def _view(self, task: Task) -> EmbeddedEngine:
         whole = task.texts is None and task.vectors == "images"

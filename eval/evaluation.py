@@ -1,0 +1,131 @@
+"""An evaluation as a whole, as rows for programs and as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from rich.table import Table
+
+from eval.metrics import HEADLINE
+from eval.pairs import PairsResult
+from eval.pool import Pool
+from eval.results import Estimate, TaskResult
+from eval.tasks import Skipped
+
+__all__ = ["Evaluation"]
+
+Row = dict[str, str | float | int | bool]
+
+HEADLINE_PROTOCOLS = ("split-caption", "same-case", "same-article")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything a report is made of."""
+
+    pool: Pool
+    tasks: Sequence[TaskResult]
+    skipped: Sequence[Skipped]
+    pairs: Sequence[PairsResult]
+    provenance: Mapping[str, object]
+
+    @property
+    def headline(self) -> TaskResult | None:
+        """The task that opens the report: the first headline protocol, else the first task."""
+        preferred = [t for t in self.tasks if t.task.protocol in HEADLINE_PROTOCOLS]
+        clean = [t for t in preferred if not t.leakage.leaky]
+        return next(iter([*clean, *preferred, *self.tasks]), None)
+
+    def metrics(self) -> dict[str, object]:
+        """The content of metrics.json: rows, comparisons, leakage, what was skipped, provenance."""
+        return {
+            "rows": [*self._rows(), *self._pairs_rows()],
+            "comparisons": [
+                {"protocol": result.task.protocol, **asdict(comparison)}
+                for result in self.tasks
+                for comparison in result.comparisons
+            ],
+            "leakage": [_leakage(result) for result in self.tasks],
+            "skipped": [asdict(part) for part in self.skipped]
+            + [
+                {"protocol": result.task.protocol, "profile": profile, "reason": reason}
+                for result in self.tasks
+                for profile, reason in result.inapplicable.items()
+            ],
+            "notes": [
+                *self.pool.notes,
+                *(f"{r.task.protocol}: {note}" for r in self.tasks for note in r.task.notes),
+            ],
+            "provenance": dict(self.provenance),
+        }
+
+    def table(self) -> Table:
+        """MRR@10 of every protocol and profile, with its interval and the chance level."""
+        table = Table(title=f"{HEADLINE}, mean and 95 % interval")
+        profiles = list(dict.fromkeys(name for result in self.tasks for name in result.runs))
+        for name in ("protocol", "queries", "pool", *profiles, "chance", "leaky"):
+            table.add_column(name, justify="left" if name == "protocol" else "right")
+        for result in self.tasks:
+            cells = [_cell(result.estimates.get(name, {}).get(HEADLINE)) for name in profiles]
+            table.add_row(
+                result.task.protocol,
+                str(len(result.task.topics)),
+                str(len(self.pool)),
+                *cells,
+                f"{result.chance[HEADLINE]:.3f}",
+                "leaky" if result.leakage.leaky else "",
+            )
+        return table
+
+    def _rows(self) -> Iterator[Row]:
+        for result in self.tasks:
+            for profile, found in result.estimates.items():
+                for metric, estimate in found.items():
+                    yield {
+                        "protocol": result.task.protocol,
+                        "profile": profile,
+                        "metric": metric,
+                        **asdict(estimate),
+                        "leaky": result.leakage.leaky,
+                        "pool": len(self.pool),
+                        "chance": result.chance[metric],
+                    }
+
+    def _pairs_rows(self) -> Iterator[Row]:
+        for line in self.pairs:
+            for metric, (value, low, high) in line.figures.items():
+                yield {
+                    "protocol": line.protocol,
+                    "profile": "vector",
+                    "metric": metric,
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "queries": len(line.ranks),
+                    "leaky": False,
+                    "pool": line.pool,
+                    "chance": line.chance[metric],
+                }
+
+
+def _leakage(result: TaskResult) -> dict[str, object]:
+    leakage = result.leakage
+    return {
+        "protocol": result.task.protocol,
+        "leaky": leakage.leaky,
+        "queries": len(leakage.kinds),
+        "leaked": leakage.leaked,
+        **leakage.counts(),
+        "elsewhere": leakage.elsewhere,
+        "without": {
+            profile: {metric: asdict(estimate) for metric, estimate in found.items()}
+            for profile, found in result.without_leaked.items()
+        },
+    }
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "n/a"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

@@ -1,0 +1,160 @@
+"""The evaluation: every protocol, every profile, one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from encoders.clip import Encoder
+from encoders.progress import Progress, silent
+from eval.baseline import BASELINE, rank_bm25_run
+from eval.evaluation import Evaluation
+from eval.leakage import find_leakage
+from eval.metrics import Metric, default_metrics
+from eval.pairs import PairsResult, pairs_card
+from eval.pool import Scope, load_pool
+from eval.protocols import PAIRS, build_tasks, expand
+from eval.provenance import provenance
+from eval.results import TaskResult, judge
+from eval.runs import EvaluationError
+from eval.searching import PoolSearcher, to_run, vector_field
+from eval.tasks import Skipped, Task
+from ingest.corpus import Corpus
+from ranking.embedded import EmbeddedEngine
+
+__all__ = ["DEFAULT_PROFILES", "Options", "evaluate"]
+
+DEFAULT_PROFILES = ("lexical", "vector", "hybrid_sum", "hybrid")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to evaluate, and how.
+
+    protocols, profiles: names, empty for all that the index supports. ks: cut-offs of RR and
+    Success. split: where queries come from, None for test, else validation. scope: search that
+    split only, or everything. baseline: rank-bm25 beside the profiles. command: for provenance.
+    """
+
+    protocols: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    ks: tuple[int, ...] = (1, 5, 10)
+    split: str | None = None
+    scope: Scope = "split"
+    baseline: bool = True
+    seed: int = 0
+    command: str = ""
+
+
+def evaluate(
+    engine: EmbeddedEngine,
+    encoder: Encoder | None,
+    corpus: Corpus,
+    options: Options | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Answer every protocol's queries with every profile, and judge the answers.
+
+    encoder: the one that made the index's vectors; None evaluates lexical ranking only.
+    Raises EvaluationError where a name is wrong, where the index and corpus do not belong
+    together, or where an answer is partial.
+    """
+    options = options or Options()
+    names = expand(options.protocols)
+    metrics = default_metrics(options.ks)
+    profiles = choose_profiles(engine, options.profiles, vectors=encoder is not None)
+    field = vector_field(engine, encoder)
+    indexed = set(engine.ids())
+    with_vector = _with_vector(engine, indexed, field.name) if field else set()
+    pool = load_pool(corpus, indexed, with_vector, split=options.split, scope=options.scope)
+    searcher = PoolSearcher(engine, pool, encoder)
+    tasks, skipped = build_tasks(pool, names)
+    results = []
+    for done, task in enumerate(tasks):
+        progress("evaluate", done, len(tasks), task.protocol)
+        result = _answer(searcher, task, profiles, metrics, options)
+        if result.runs:
+            results.append(result)
+        else:
+            skipped.append(Skipped(task.protocol, "; ".join(set(result.inapplicable.values()))))
+    progress("evaluate", len(tasks), len(tasks))
+    card, refused = _pairs(searcher, options.seed) if PAIRS in names else ([], [])
+    if not results and not card:
+        reasons = "; ".join(f"{part.protocol}: {part.reason}" for part in [*skipped, *refused])
+        raise EvaluationError(f"Nothing can be evaluated ({reasons}).")
+    return Evaluation(
+        pool=pool,
+        tasks=results,
+        skipped=[*skipped, *refused],
+        pairs=card,
+        provenance=provenance(engine, encoder, corpus, pool, options.command, options.seed),
+    )
+
+
+def choose_profiles(
+    engine: EmbeddedEngine, wanted: Sequence[str], *, vectors: bool
+) -> tuple[str, ...]:
+    """The profiles to evaluate: those wanted, or the default ones that the index supports."""
+    known = engine.info().profiles
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise EvaluationError(
+            f"The index has no profile {', '.join(map(repr, unknown))}; it has {', '.join(known)}."
+        )
+    if wanted:
+        return tuple(dict.fromkeys(wanted))
+    resolve = engine.profiles.resolve
+    return tuple(
+        name
+        for name in DEFAULT_PROFILES
+        if name in known and (vectors or "vector" not in resolve(name).retrieve)
+    )
+
+
+def _answer(
+    searcher: PoolSearcher,
+    task: Task,
+    profiles: Sequence[str],
+    metrics: Sequence[Metric],
+    options: Options,
+) -> TaskResult:
+    depth = max(100, *(metric.cutoff for metric in metrics))
+    refused = {profile: searcher.applies(profile, task) for profile in profiles}
+    runs = {
+        profile: to_run(searcher.search(task, profile, depth), task)
+        for profile in profiles
+        if not refused[profile]
+    }
+    if options.baseline and runs and task.asks == "text" and not task.no_lexical:
+        texts = searcher.pool.captions if task.texts is None else task.texts
+        runs[BASELINE] = rank_bm25_run(task, texts, depth)
+    return judge(
+        task,
+        runs,
+        metrics,
+        leakage=find_leakage(task, searcher.pool.captions),
+        groups=searcher.pool.groups,
+        inapplicable={profile: reason for profile, reason in refused.items() if reason},
+        seed=options.seed,
+    )
+
+
+def _pairs(searcher: PoolSearcher, seed: int) -> tuple[list[PairsResult], list[Skipped]]:
+    pool = searcher.pool
+    rows = [row for row in pool.query_rows if pool.has_vector[row] and pool.captions[row]]
+    if len(rows) < 2:
+        return [], [Skipped(PAIRS, "fewer than two documents have a caption and a vector")]
+    captions = searcher.encode([pool.captions[row] for row in rows])
+    images = searcher.image_vectors(rows)
+    return pairs_card([pool.ids[row] for row in rows], captions, images, seed=seed), []
+
+
+def _with_vector(engine: EmbeddedEngine, ids: set[str], field: str) -> set[str]:
+    found = ((name, engine.get(name)) for name in ids)
+    return {
+        name
+        for name, document in found
+        if document is not None and np.any(document.vectors.get(field, 0))
+    }

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from eval.pairs import pairs_card
+
+
+def unit(values):
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_the_smaller_the_pool_the_better_the_figure():
+    rng = np.random.default_rng(0)
+    images = unit(rng.standard_normal((2200, 16)))
+    captions = unit(images + 0.35 * rng.standard_normal((2200, 16)))
+    lines = {
+        line.protocol: line for line in pairs_card([f"p{i}" for i in range(2200)], captions, images)
+    }
+    values = [
+        lines[f"pairs-{p}-text-to-image"].figures["RR@10"][0] for p in ("full", "2000", "batch64")
+    ]
+    assert values[0] < values[1] < values[2]
+    assert [lines[f"pairs-{p}-image-to-text"].pool for p in ("full", "2000", "batch64")] == [
+        2200,
+        2000,
+        64,
+    ]
+    assert len(lines["pairs-batch64-text-to-image"].ranks) == 2200 // 64 * 64
+
+
+def test_ranks_by_hand():
+    captions = unit(np.array([[1.0, 0], [1, 0], [0, 1]]))
+    images = unit(np.array([[1.0, 0.1], [0.1, 1], [0, 1]]))
+    line = pairs_card(["a", "b", "c"], captions, images)[0]
+    assert line.ranks.tolist() == [1, 2, 1]
+    assert line.figures["Success@1"][0] == pytest.approx(2 / 3)
+    assert line.chance["Success@1"] == pytest.approx(1 / 3)
+
+
+def test_vectors_that_are_all_equal_earn_nothing():
+    same = unit(np.ones((100, 4)))
+    assert pairs_card([str(i) for i in range(100)], same, same)[0].figures["Success@1"][0] == 0
