@@ -26,6 +26,7 @@ def command(
         ),
     ],
     out: OutFolder,
+    *,
     profiles: ProfilesFile = None,
     as_json: AsJson = False,
 ) -> None:

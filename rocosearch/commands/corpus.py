@@ -27,6 +27,7 @@ def command(
         ),
     ],
     out: OutFolder,
+    *,
     layout: Annotated[
         Layout, typer.Option("--format", help="Layout of the source; auto looks at its files.")
     ] = "auto",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import shlex
+import sys
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,6 +31,7 @@ def command(
     index: IndexFolder,
     corpus: CorpusFolder,
     out: OutFolder,
+    *,
     protocol: Annotated[
         list[str] | None,
         typer.Option(help="Protocol to run, may be repeated; all that the data supports if none."),
@@ -38,6 +41,14 @@ def command(
         typer.Option(help="Profile to compare, may be repeated; lexical, vector, hybrid if none."),
     ] = None,
     cutoffs: Cutoffs = "1,5,10",
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Split of the queries; test, else validation, if none."),
+    ] = None,
+    pool: Annotated[
+        Literal["split", "all"], typer.Option(help="Search the queries' split only, or everything.")
+    ] = "split",
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap and the randomisation.")] = 0,
     profiles: ProfilesFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -49,19 +60,20 @@ def command(
     reason.
     """
     ks = parse_cutoffs(cutoffs)
-    from rocosearch.pipeline import evaluate
+    from rocosearch.pipeline import Options, evaluate
+
+    options = Options(
+        protocols=tuple(protocol or ()),
+        profiles=tuple(profile or ()),
+        ks=ks,
+        split=split,
+        scope="all" if pool == "all" else "split",
+        seed=seed,
+        command=shlex.join(["rocosearch", *sys.argv[1:]]),
+    )
 
     with progress_bars() as progress:
-        evaluation = evaluate(
-            index,
-            corpus,
-            out,
-            protocols=protocol or None,
-            compare=profile or None,
-            ks=ks,
-            profiles=profiles,
-            progress=progress,
-        )
+        evaluation = evaluate(index, corpus, out, options, profiles=profiles, progress=progress)
     if as_json:
         show_json(evaluation.metrics())
         return

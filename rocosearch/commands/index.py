@@ -16,6 +16,7 @@ rocosearch index build/roco build/roco-index
 def command(
     corpus: CorpusFolder,
     out: OutFolder,
+    *,
     encoder: OptionalEncoder = None,
     profiles: ProfilesFile = None,
     as_json: AsJson = False,

@@ -29,6 +29,7 @@ def command(
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="What to look for, in plain words.")
     ] = None,
+    *,
     image: Annotated[
         Path | None, typer.Option("--image", metavar="FILE", help="Find images like this one.")
     ] = None,

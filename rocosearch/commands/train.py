@@ -20,13 +20,27 @@ rocosearch train build/corpus build/encoder --resume
 def command(
     corpus: CorpusFolder,
     out: OutFolder,
+    *,
     preset: Annotated[
-        str, typer.Option(help="Size of the towers and length of training; see docs/encoders.md.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Towers and recipe: tiny, small, vit-small or clip-vit-b-32 (docs/encoders.md).",
+        ),
     ] = "tiny",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Times through the pairs; the preset's if none.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Stop after this long; no limit if none.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...; auto takes a GPU if any.")
+    ] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train a CLIP (image tower, text tower, one space) on the corpus's training split.
@@ -36,11 +50,16 @@ def command(
     """
     from rocosearch.pipeline import train_encoder
 
+    changes: dict[str, object] = {"seed": seed, "device": device}
+    if epochs:
+        changes["epochs"] = epochs
+    if minutes:
+        changes["max_seconds"] = minutes * 60
     with progress_bars() as progress:
-        training = train_encoder(
-            corpus, out, preset=preset, resume=resume, seed=seed, progress=progress
+        trained = train_encoder(
+            corpus, out, preset=preset, resume=resume, progress=progress, **changes
         )
     if as_json:
-        show_json(training.summary())
+        show_json(trained.summary())
         return
-    results.print(training.sentence())
+    results.print(trained.sentence())

@@ -1,0 +1,163 @@
+"""The whole line as functions: what the commands run, and the Python API.
+
+Each writes a folder, whole or not at all. Folders are named, not opened objects, so that any
+step can be done in another process, or again, from what lies on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from eval.report import write_report
+from ingest.documents import documents
+from ingest.embed import embed_corpus
+
+from encoders.clip import Encoder
+from encoders.manifest import FILE_NAME as ENCODER_FILE
+from encoders.presets import preset as named_preset
+from encoders.progress import Progress, silent
+from encoders.training import Trained, train
+from eval.evaluation import Evaluation
+from eval.run import Options
+from eval.run import evaluate as run_evaluation
+from ingest.corpus import Corpus, write_corpus
+from ingest.sources.open import open_source
+from ranking.embedded import EmbeddedEngine
+from ranking.names import encoder_names
+from ranking.profiles import SHIPPED, ProfileSet, load_profiles
+from ranking.searcher import Searcher
+from ranking.types import VectorField
+from vespa_app.package import PackagedEncoder, write_application
+
+__all__ = [
+    "build_corpus",
+    "build_index",
+    "evaluate",
+    "open_engine",
+    "open_searcher",
+    "train_encoder",
+    "write_app",
+]
+
+
+def build_corpus(
+    source: str | Path, out: Path, *, layout: str = "auto", progress: Progress = silent
+) -> Corpus:
+    """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used."""
+    return write_corpus(open_source(source, layout), out, progress=progress)
+
+
+def train_encoder(
+    corpus: Path,
+    out: Path,
+    *,
+    preset: str = "tiny",
+    resume: bool = False,
+    progress: Progress = silent,
+    **changes: object,
+) -> Trained:
+    """Train on a corpus's training split, validate on its validation split, write to `out`.
+
+    changes: fields of encoders.presets.TrainingConfig that replace the preset's.
+    Raises TrainingError where there are no pairs of image and caption.
+    """
+    config = named_preset(preset, **changes)
+    opened = Corpus.open(corpus)
+    return train(
+        _pairs(opened, "train"), _pairs(opened, "validation"), out, config, progress, resume
+    )
+
+
+def _pairs(corpus: Corpus, split: str) -> Iterator[tuple[bytes, str, str]]:
+    return (
+        (record.image, record.caption, record.group_id)
+        for record in corpus.records(split)
+        if record.image is not None
+    )
+
+
+def build_index(
+    corpus: Path,
+    out: Path,
+    *,
+    encoder: Path | None = None,
+    profiles: Path | None = None,
+    progress: Progress = silent,
+) -> EmbeddedEngine:
+    """Embed what `encoder` has not embedded yet, then build the snapshot at `out`.
+
+    Without an encoder ranking is lexical only.
+    """
+    opened = Corpus.open(corpus)
+    chosen = load_profiles(profiles) if profiles else SHIPPED
+    if encoder is None:
+        return EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
+    loaded = Encoder.load(encoder)
+    embed_corpus(opened, loaded, progress)
+    manifest = loaded.manifest
+    field = VectorField(
+        encoder_names(manifest.fingerprint).embedding, manifest.dimension, manifest.fingerprint
+    )
+    found = documents(opened, manifest.fingerprint)
+    return EmbeddedEngine.build(out, found, [field], chosen, encoder=encoder, progress=progress)
+
+
+def open_engine(index: Path, profiles: Path | None = None) -> EmbeddedEngine:
+    """Open an index, with the profiles of a file in place of its own where one is named."""
+    engine = EmbeddedEngine.open(index)
+    if profiles:
+        engine.profiles = load_profiles(profiles)
+    return engine
+
+
+def open_searcher(
+    index: Path, *, encoder: Path | None = None, profiles: Path | None = None
+) -> Searcher:
+    """Open an index with the encoder that it carries, or with the one named.
+
+    Raises EngineError where the named encoder did not make the index's vectors.
+    """
+    engine = open_engine(index, profiles)
+    folder = encoder or engine.encoder_folder
+    return Searcher(engine, Encoder.load(folder) if folder else None)
+
+
+def evaluate(
+    index: Path,
+    corpus: Path,
+    out: Path,
+    options: Options | None = None,
+    *,
+    profiles: Path | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Evaluate an index on its corpus's held-out queries and write the report to `out`."""
+    engine = open_engine(index, profiles)
+    encoder = Encoder.load(engine.encoder_folder) if engine.encoder_folder else None
+    evaluation = run_evaluation(engine, encoder, Corpus.open(corpus), options, progress)
+    write_report(evaluation, out)
+    return evaluation
+
+
+def write_app(
+    source: Path, out: Path, *, profiles: Path | None = None, progress: Progress = silent
+) -> tuple[str, ...]:
+    """Write the Vespa application package of an index, or of an encoder's folder, to `out`.
+
+    Returns the names of its files.
+    """
+    chosen: ProfileSet | None = load_profiles(profiles) if profiles else None
+    if (source / ENCODER_FILE).exists():
+        write_application(out, [PackagedEncoder.open(source)], chosen or SHIPPED, progress=progress)
+    else:
+        engine = open_engine(source)
+        folder = engine.encoder_folder
+        write_application(
+            out,
+            [PackagedEncoder.open(folder)] if folder else [],
+            chosen or engine.profiles,
+            average_field_length=engine.average_field_length,
+            progress=progress,
+        )
+    return tuple(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()))

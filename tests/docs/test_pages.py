@@ -1,0 +1,114 @@
+"""What README and docs say about commands, files and folders is true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from rocosearch.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = sorted([*(ROOT / name for name in TOP), *(ROOT / "docs").rglob("*.md")])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+INLINE = re.compile(r"`([^`\n]+)`")
+
+
+def blocks(text: str, language: str | None = None) -> list[str]:
+    """Contents of the fenced blocks, those of one language where it is named."""
+    return [body for name, body in FENCE.findall(text) if language in {None, name}]
+
+
+def links(text: str) -> list[str]:
+    """Targets of the links that point into the project."""
+    return [link for link in LINK.findall(text) if "://" not in link]
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Arguments of every whole `rocosearch ...` line inside a fenced block."""
+    for body in blocks(text):
+        for line in body.replace("\\\n", " ").splitlines():
+            words = line.strip().removeprefix("$ ").removeprefix(".venv/bin/")
+            if words.startswith("rocosearch "):
+                yield shlex.split(words, comments=True)[1:]
+
+
+def mentioned_commands(text: str) -> Iterator[str]:
+    """The subcommand of every `rocosearch X ...` in running text."""
+    for code in INLINE.findall(FENCE.sub("", text)):
+        if code.startswith("rocosearch ") and not code.split()[1].startswith("-"):
+            yield code.split()[1]
+
+
+GROUP = typer.main.get_command(app)
+IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_commands_parse(page):
+    """Options exist, arguments are as many as the command takes, values are of their kind."""
+    for name, *arguments in commands(page.read_text("utf-8")):
+        assert name in GROUP.commands, f"rocosearch {name}"
+        if "--help" not in arguments:
+            GROUP.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_commands_mentioned_exist(page):
+    assert set(mentioned_commands(page.read_text("utf-8"))) - {"COMMAND"} <= set(GROUP.commands)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_links_lead_somewhere(page):
+    missing = [link for link in links(page.read_text("utf-8")) if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_readme_names_every_command():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert [name for name in GROUP.commands if f"rocosearch {name}" not in readme] == []
+
+
+def test_the_tree_has_a_line_for_every_folder_of_code():
+    tree = next(b for b in blocks((ROOT / "README.md").read_text("utf-8")) if "encoders/" in b)
+    folders = {
+        path.parent.relative_to(ROOT)
+        for package in ("encoders", "ranking", "vespa_app", "ingest", "eval", "rocosearch")
+        for path in (ROOT / package).rglob("*.py")
+    }
+    named = {line.split()[0] for line in tree.splitlines() if line.strip()}
+    missing = [str(f) for f in folders if f"{f.name}/" not in named and f"{f}/" not in named]
+    assert missing == []
+
+
+def test_the_tree_names_only_what_exists():
+    tree = next(b for b in blocks((ROOT / "README.md").read_text("utf-8")) if "encoders/" in b)
+    parent = ROOT
+    for line in filter(str.strip, tree.splitlines()):
+        name = line.split()[0]
+        parent = parent if line.startswith(" ") else ROOT
+        assert (parent / name).exists(), line
+        if name.endswith("/") and not line.startswith(" "):
+            parent = ROOT / name
+
+
+def test_docs_index_names_every_page():
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    pages = [p.relative_to(ROOT / "docs") for p in PAGES if (ROOT / "docs") in p.parents]
+    assert [str(p) for p in pages if str(p) != "README.md" and f"({p})" not in index] == []
+
+
+def test_the_python_example_does_the_whole_job(tmp_path, monkeypatch):
+    """As it stands in the README, but with fewer phantoms and a moment of training."""
+    example = next(blocks((ROOT / "README.md").read_text("utf-8"), "python").__iter__())
+    assert len(example.strip().splitlines()) <= 12
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example.replace("phantoms:2700", "phantoms:200"), "README.md", "exec"), {})
+    assert (tmp_path / "build/report/metrics.json").exists()
+    assert (tmp_path / "build/app/services.xml").exists()
