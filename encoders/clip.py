@@ -154,7 +154,7 @@ class ClipModule(InputModule):
         return torch.from_numpy(np.stack([make(open_image(image)) for image in images]))
 
     def embed_pixels(self, pixels: Tensor) -> Tensor:
-        """uint8 [B, C, S, S] to unit vectors [B, D]."""
+        """uint8, or float in 0..1, [B, C, S, S] to unit vectors [B, D]."""
         return F.normalize(self.image(self.config.preprocessing.normalize(pixels)), dim=-1)
 
     def embed_ids(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

@@ -68,11 +68,12 @@ class Preprocessing:
         return array[None] if self.mode == "L" else np.ascontiguousarray(array.transpose(2, 0, 1))
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """uint8 [B, C, S, S] to float32 of the same shape."""
+        """uint8, or float in 0..1, [B, C, S, S] to float32 of the same shape."""
         shape = (1, len(self.mean), 1, 1)
         mean = torch.tensor(self.mean, device=pixels.device).view(shape)
         std = torch.tensor(self.std, device=pixels.device).view(shape)
-        return (pixels.float() / 255 - mean) / std
+        scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        return (scaled - mean) / std
 
 
 def open_image(image: Image.Image | bytes | Path) -> Image.Image:

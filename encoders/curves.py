@@ -1,0 +1,32 @@
+"""training.csv: one row every few steps, and one at the end of each epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+
+__all__ = ["COLUMNS", "VALIDATION", "curves_csv"]
+
+VALIDATION = "validation_mrr10"
+COLUMNS = (
+    "step",
+    "epoch",
+    "seconds",
+    "cpu_seconds",
+    "loss",
+    "accuracy",
+    "temperature",
+    "learning_rate",
+    VALIDATION,
+    "validation_pool",
+)
+
+
+def curves_csv(rows: Iterable[Mapping[str, object]]) -> str:
+    """The rows as CSV; validation is empty but at the end of an epoch."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,47 @@
+"""Symmetric InfoNCE that knows of several positives.
+
+CLIP (Radford et al. 2021, figure 3) takes every other pair of the batch for a negative. Radiology
+captions repeat ("Chest x-ray."), and images of one case belong together, so some of these
+negatives are false. Here the target of a row is spread evenly over its positives, as in UniCL
+(Yang et al. 2022, equations 3-5): with one positive a row it is CLIP's loss exactly. Masking the
+other positives instead would merely ignore them; spreading also pulls them together, which is
+what retrieval of the same case asks for.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["batch_accuracy", "positives", "symmetric_infonce"]
+
+
+def positives(labels: Tensor) -> Tensor:
+    """Bool [B, B]: pairs that share a label in any column of int64 [B, L]; -1 is no label.
+
+    The diagonal is always true.
+    """
+    shared = (labels[:, None] == labels[None]) & (labels >= 0)[:, None]  # [B, B, L]
+    own = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    return shared.any(dim=-1) | own
+
+
+def symmetric_infonce(images: Tensor, texts: Tensor, scale: Tensor, positive: Tensor) -> Tensor:
+    """Mean over both directions of the cross-entropy against evenly spread targets, in nats.
+
+    images, texts: unit vectors [B, D]. scale: 1 / temperature. positive: bool [B, B], symmetric.
+    At least the mean entropy of the targets, which is 0 where every row has one positive.
+    """
+    logits = scale * images @ texts.T  # [B images, B texts]
+    targets = positive.to(logits.dtype)
+    targets = targets / targets.sum(dim=1, keepdim=True)
+    to_texts = -(targets * logits.log_softmax(dim=1)).sum(dim=1)
+    to_images = -(targets * logits.T.log_softmax(dim=1)).sum(dim=1)
+    return (to_texts.mean() + to_images.mean()) / 2
+
+
+@torch.no_grad()
+def batch_accuracy(images: Tensor, texts: Tensor, positive: Tensor) -> float:
+    """Share of the texts whose nearest image of the batch is a positive."""
+    nearest = (texts @ images.T).argmax(dim=1, keepdim=True)
+    return float(positive.gather(1, nearest).float().mean())

@@ -1,0 +1,127 @@
+"""Named recipes: which towers, and how they are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+from encoders.augment import AUGMENTED, Augmentation
+from encoders.clip import ClipConfig
+from encoders.errors import UserError
+from encoders.preprocess import Preprocessing
+from encoders.towers import ResNetConfig, TextConfig, ViTConfig
+
+__all__ = ["PRESETS", "TrainingConfig", "preset"]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides a training run.
+
+    model: its `text.vocabulary` is an upper limit; the tokenizer trained on the captions may
+    need fewer. epochs, max_seconds: whichever ends first; the learning rate falls to zero by
+    then (with max_seconds it follows the clock, so two runs differ; without, runs with the
+    same seed on a CPU are equal, interrupted or not).
+    samples_per_epoch: train each epoch on that many pairs drawn anew (0: on all).
+    patience: epochs without a better validation MRR@10 before stopping (0: never).
+    positives: which other pairs of a batch are no negatives; "caption": those of equal text,
+    "group": also those of the same case or article.
+    weight_decay: of matrices only, as in CLIP. warmup: share of the run. clip_norm: of gradients.
+    checkpoint_seconds: how much work a kill may cost.
+    """
+
+    model: ClipConfig
+    epochs: int = 20
+    max_seconds: float = 0.0
+    samples_per_epoch: int = 0
+    batch: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    clip_norm: float = 1.0
+    patience: int = 5
+    positives: Literal["none", "caption", "group"] = "caption"
+    augmentation: Augmentation = AUGMENTED
+    checkpoint_seconds: float = 30.0
+    seed: int = 0
+    device: str = "auto"
+
+
+GREY = ((0.25,), (0.25,))
+# Means and deviations of the images CLIP was trained on (OpenAI's published preprocessor).
+CLIP_RGB = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+
+
+def _grey(size: int) -> Preprocessing:
+    return Preprocessing(size, "L", "pad", *GREY)
+
+
+TINY = TrainingConfig(
+    ClipConfig(ResNetConfig(), TextConfig(2048, width=64), 128, _grey(64)),
+)
+SMALL = TrainingConfig(
+    ClipConfig(
+        ResNetConfig(widths=(32, 64, 128, 256)),
+        TextConfig(8192, width=128, layers=2),
+        256,
+        _grey(96),
+    ),
+    epochs=30,
+    batch=128,
+    learning_rate=1e-3,
+)
+VIT_SMALL = TrainingConfig(
+    ClipConfig(
+        ViTConfig(patch=8, width=192, layers=6, heads=3),
+        TextConfig(8192, width=192, layers=3, heads=3),
+        256,
+        _grey(96),
+    ),
+    epochs=60,
+    batch=128,
+    learning_rate=5e-4,
+    weight_decay=0.2,
+)
+CLIP_VIT_B_32 = TrainingConfig(
+    ClipConfig(
+        ViTConfig(patch=32, width=768, layers=12, heads=12, activation="quick_gelu"),
+        TextConfig(
+            49408,
+            context=77,
+            width=512,
+            layers=12,
+            heads=8,
+            causal=True,
+            pooling="eos",
+            activation="quick_gelu",
+        ),
+        512,
+        Preprocessing(224, "RGB", "crop", *CLIP_RGB, resample="bicubic"),
+    ),
+    epochs=32,
+    batch=256,
+    learning_rate=5e-4,
+    weight_decay=0.2,
+)
+
+PRESETS: Mapping[str, TrainingConfig] = MappingProxyType(
+    {
+        # Seconds to minutes on a laptop's CPU: to see CLIP work, and for up to some 5,000 pairs.
+        "tiny": TINY,
+        # Half an hour on a CPU: finer images, a longer look at captions; 5,000 to 50,000 pairs.
+        "small": SMALL,
+        # Needs more pairs than a ResNet to do as well (measured: docs/experiments.md), and a GPU.
+        "vit-small": VIT_SMALL,
+        # The published architecture, 151 M parameters: a GPU, or to fine-tune published weights.
+        "clip-vit-b-32": CLIP_VIT_B_32,
+    }
+)
+
+
+def preset(name: str, **changes: object) -> TrainingConfig:
+    """The preset of that name with some fields changed. Raises UserError for an unknown name."""
+    if name not in PRESETS:
+        raise UserError(f"There is no preset {name!r}. The presets are: {', '.join(PRESETS)}.")
+    return replace(PRESETS[name], **changes)  # type: ignore[arg-type]

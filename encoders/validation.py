@@ -1,0 +1,59 @@
+"""How well texts find their images among held-out pairs: MRR@10 over the full pool."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encoders import tokenizer as tokens
+from encoders.clip import ClipModule
+from encoders.pairs import Pairs
+
+__all__ = ["chance_mrr", "embed_pairs", "text_to_image_mrr"]
+
+DEPTH = 10
+BATCH = 256
+
+
+def chance_mrr(pool: int, depth: int = DEPTH) -> float:
+    """Expected MRR of a random order with one relevant image in the pool; 0 for an empty one."""
+    return sum(1 / rank for rank in range(1, min(depth, pool) + 1)) / pool if pool else 0.0
+
+
+def text_to_image_mrr(
+    images: NDArray[np.float32], texts: NDArray[np.float32], labels: NDArray[np.int64]
+) -> float:
+    """MRR@10 of each text [N, D] over all images [N, D].
+
+    Relevant are the text's own image and those with the same label (int64 [N], -1: none): an
+    equal caption cannot be told apart. Of equal scores the irrelevant image goes first.
+    """
+    total = 0.0
+    for start in range(0, len(texts), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(texts)))
+        scores = texts[rows] @ images.T
+        same = (labels[rows, None] == labels[None]) & (labels[rows, None] >= 0)
+        same[np.arange(len(rows)), rows] = True
+        best = np.where(same, scores, -np.inf).max(axis=1, keepdims=True)
+        ranks = 1 + ((scores >= best) & ~same).sum(axis=1)
+        total += float((1 / ranks[ranks <= DEPTH]).sum())
+    return total / len(texts) if len(texts) else 0.0
+
+
+@torch.inference_mode()
+def embed_pairs(
+    module: ClipModule, pairs: Pairs
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Unit vectors of all images and of all texts, float32 [N, D] each."""
+    device = module.logit_scale.device
+    images, texts = [], []
+    for start in range(0, len(pairs), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(pairs)))
+        images.append(module.embed_pixels(pairs.images(rows).to(device)))
+        ids, mask = tokens.batch_ids(module.words, [pairs.texts[row] for row in rows])
+        texts.append(module.embed_ids(ids.to(device), mask.to(device)))
+    return (
+        torch.cat(images).float().cpu().numpy(),
+        torch.cat(texts).float().cpu().numpy(),
+    )
