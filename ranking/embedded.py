@@ -18,7 +18,7 @@ from ranking.changes import Part, merged, without
 from ranking.intake import collect, fault, with_vectors
 from ranking.plan import Plan, make_plan
 from ranking.profiles import SHIPPED, ProfileSet, load_profiles, save_profiles
-from ranking.retrieval import answer
+from ranking.retrieval import answer, wanted
 from ranking.segment import Segment, segment_arrays
 from ranking.types import (
     Document,
@@ -169,7 +169,8 @@ class EmbeddedEngine:
         Raises QueryError where the query is at fault.
         """
         self.refresh()
-        return answer(self._view, self._plan(query.profile), query)
+        plan = self._plan(query.profile)
+        return answer(self._view, plan, query, wanted(plan, query))
 
     def search_many(self, queries: Sequence[Query]) -> list[Result]:
         """Answer many queries, results in their order, several times faster than one by one."""

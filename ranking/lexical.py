@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.kernels import add_bm25
 from ranking.strings import StringTable, string_arrays
 
-__all__ = ["B", "K1", "LexicalIndex", "Statistics", "idf", "lexical_arrays"]
+__all__ = ["K1", "B", "LexicalIndex", "Statistics", "idf", "lexical_arrays"]
 
 K1 = 1.2
 B = 0.75
@@ -105,19 +105,8 @@ class LexicalIndex:
         out: NDArray[np.float64],
     ) -> None:
         """Add each document's score for the terms at `spans` to `out` float64 [documents]."""
-        for (start, end), weight in zip(spans, idfs, strict=True):
-            _accumulate(self._docs[start:end], self._tfs[start:end], weight * (K1 + 1), norms, out)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _accumulate(
-    docs: NDArray[np.uint32],
-    tfs: NDArray[np.uint16],
-    weight: float,
-    norms: NDArray[np.float64],
-    out: NDArray[np.float64],
-) -> None:
-    for posting in range(len(docs)):
-        doc = docs[posting]
-        tf = np.float64(tfs[posting])
-        out[doc] += weight * tf / (tf + norms[doc])
+        if not spans:
+            return
+        bounds = np.asarray(spans, np.int64)
+        weights = np.asarray(idfs) * (K1 + 1)
+        add_bm25(self._docs, self._tfs, bounds[:, 0], bounds[:, 1], weights, norms, out)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.expression import Expression
+from ranking.kernels import kth_largest
 from ranking.plan import Plan, Rerank
 
-__all__ = ["Candidates", "Ranked", "evaluate", "rank", "top_rows"]
+__all__ = ["Candidates", "Ranked", "evaluate", "rank", "sortable", "top_rows"]
 
 Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -47,7 +48,7 @@ class Ranked:
 
 
 def evaluate(expression: Expression, found: Candidates) -> Doubles:
-    """Return the expression's value for each candidate; NaN sorts last, as in Vespa."""
+    """Return the expression's value for each candidate: float64 [n]."""
     values = np.broadcast_to(expression.evaluate(found.features), found.docs.shape)
     return np.asarray(values, np.float64)
 
@@ -61,15 +62,23 @@ def top_rows(scores: Doubles, docs: Rows, count: int, id_order: IdOrder) -> Rows
     if count <= 0:
         return rows[:0]
     if len(scores) > count:
-        edge = np.partition(scores, len(scores) - count)[len(scores) - count]
-        rows = np.flatnonzero(scores >= edge)
+        rows = np.flatnonzero(scores >= kth_largest(scores, count))
     order = np.lexsort((id_order(docs[rows]), -scores[rows]))
     return rows[order[:count]]
 
 
-def rank(plan: Plan, found: Candidates, count: int, id_order: IdOrder) -> Ranked:
-    """Run the phases; return the `count` best, or more where a phase looks at more."""
-    scores = _sortable(evaluate(plan.first, found))
+def rank(
+    plan: Plan,
+    found: Candidates,
+    count: int,
+    id_order: IdOrder,
+    first: Doubles | None = None,
+) -> Ranked:
+    """Run the phases; return the `count` best, or more where a phase looks at more.
+
+    first: the first phase's scores, where they are at hand.
+    """
+    scores = first if first is not None else sortable(evaluate(plan.first, found))
     reranks = [phase for phase in (plan.second, plan.last) if phase is not None]
     window = max([count, *(phase.count for phase in reranks)])
     rows = top_rows(scores, found.docs, window, id_order)
@@ -79,7 +88,8 @@ def rank(plan: Plan, found: Candidates, count: int, id_order: IdOrder) -> Ranked
     return ranked
 
 
-def _sortable(scores: Doubles) -> Doubles:
+def sortable(scores: Doubles) -> Doubles:
+    """Return the scores with NaN as the lowest, as Vespa ranks it."""
     return np.where(np.isnan(scores), -np.inf, scores)
 
 
@@ -89,7 +99,7 @@ def _rerank(ranked: Ranked, phase: Rerank, id_order: IdOrder) -> Ranked:
         return ranked
     window = np.arange(count)
     head = ranked.found.take(window)
-    scores = _sortable(evaluate(phase.expression, head))
+    scores = sortable(evaluate(phase.expression, head))
     order = top_rows(scores, head.docs, count, id_order)
     rest = _below(ranked.scores, scores, count)
     rows = np.concatenate([order, np.arange(count, len(ranked.scores))])

@@ -86,10 +86,8 @@ def _vector_field(
         for field in fields:
             if field.name == name:
                 return field
-    if "vector" in profile.retrieve or named:
-        if fields and (not named or _PLACEHOLDER in named):
-            return fields[0]
-    return None
+    by_vector = "vector" in profile.retrieve or bool(named)
+    return fields[0] if fields and by_vector and named <= {_PLACEHOLDER} else None
 
 
 def _refuse_unknown(

@@ -16,11 +16,12 @@ from ranking.types import Coverage, Query, QueryError, Result, VectorField
 from ranking.vectors import closeness_to_distance, nearest, query_vector
 from ranking.view import View
 
-__all__ = ["Wanted", "answer", "feature_values", "result", "text_hits", "wanted"]
+__all__ = ["Wanted", "answer", "wanted"]
 
 NO_WORD = "No document has a word of the query."
 
 Doubles = NDArray[np.float64]
+Products = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,15 @@ class Wanted:
     terms: tuple[str, ...]
     vector: NDArray[np.float32] | None
     inputs: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a result says beside its hits."""
+
+    total: int
+    timing: Mapping[str, float]
+    warnings: tuple[str, ...]
 
 
 def wanted(plan: Plan, query: Query) -> Wanted:
@@ -64,50 +74,50 @@ def _lacking(plan: Plan) -> str:
     return f"Profile {plan.name} needs a {needs}, which the query does not have."
 
 
-def answer(view: View, plan: Plan, query: Query) -> Result:
+def answer(
+    view: View, plan: Plan, query: Query, ask: Wanted, dots: Products | None = None
+) -> Result:
     """Answer one query.
 
-    Raises QueryError where the query is at fault.
+    dots: products of its vector with all documents, float32 [documents], if they are at hand.
     """
     started = time.perf_counter()
-    ask = wanted(plan, query)
-    found, known = _candidates(view, plan, query, ask)
+    found, known = _candidates(view, plan, query, ask, dots)
     retrieved = time.perf_counter()
-    ranked = rank(plan, found, _depth(query, found), view.id_order)
+    depth = query.k if query.group_by is None else len(found.docs)
+    ranked = rank(plan, found, depth, view.id_order)
     timing = {"retrieve": retrieved - started, "rank": time.perf_counter() - retrieved}
     warnings = () if known or not query.text.strip() else (NO_WORD,)
-    return result(view, plan, query, ranked, len(found.docs), timing, warnings)
+    return _result(view, plan, query, ranked, Answered(len(found.docs), timing, warnings))
 
 
-def _depth(query: Query, found: Candidates) -> int:
-    return query.k if query.group_by is None else len(found.docs)
-
-
-def _candidates(view: View, plan: Plan, query: Query, ask: Wanted) -> tuple[Candidates, bool]:
+def _candidates(
+    view: View, plan: Plan, query: Query, ask: Wanted, dots: Products | None
+) -> tuple[Candidates, bool]:
+    """Union what the retrievers find; also say whether any document has a word of the query."""
     allowed = view.allowed(query.filters, query.exclude_ids)
     bm25 = view.bm25(ask.terms)
     known = bool(bm25.any()) or "text" not in plan.retrieve
-    hide_captions(view, query, bm25)
+    _hide_captions(view, query, bm25)
     field = plan.vector_field
-    dots = None
     matched = np.zeros(view.size, np.bool_)
     if field is not None and ask.vector is not None:
-        dots = view.dots(field.name, ask.vector[None])[0]
+        dots = view.dots(field.name, ask.vector[None])[0] if dots is None else dots
         if "vector" in plan.retrieve:
             matched[_nearest(view, field, ask.vector, dots, allowed, query.target_hits)] = True
     if "text" in plan.retrieve:
-        matched[text_hits(query, bm25, allowed)] = True
+        matched[_text_hits(query, bm25, allowed)] = True
     docs = np.flatnonzero(matched)
-    return Candidates(docs, feature_values(view, plan, ask, docs, bm25[docs], dots)), known
+    return Candidates(docs, _feature_values(view, plan, ask, docs, bm25[docs], dots)), known
 
 
-def hide_captions(view: View, query: Query, bm25: Doubles) -> None:
+def _hide_captions(view: View, query: Query, bm25: Doubles) -> None:
     """Set bm25 float64 [documents] to 0 for the query's hidden captions."""
     if query.hidden_captions:
         bm25[view.having("id", sorted(query.hidden_captions))] = 0.0
 
 
-def text_hits(query: Query, bm25: Doubles, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+def _text_hits(query: Query, bm25: Doubles, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
     """Numbers of the documents that the text finds.
 
     `or`: every document with a word of the query. `weakAnd`: the best `target_hits` of them;
@@ -134,7 +144,7 @@ def _nearest(
     return nearest(keys, None if there.all() else there, count)
 
 
-def feature_values(
+def _feature_values(
     view: View,
     plan: Plan,
     ask: Wanted,
@@ -165,14 +175,12 @@ def feature_values(
     return values
 
 
-def result(
+def _result(
     view: View,
     plan: Plan,
     query: Query,
     ranked: Ranked,
-    total: int,
-    timing: Mapping[str, float],
-    warnings: tuple[str, ...] = (),
+    answered: Answered,
 ) -> Result:
     """Cut the hits out of the ranked candidates."""
     best, scores = ranked.found, ranked.scores
@@ -181,16 +189,16 @@ def result(
         rows = _first_of_each_group(view, query, best)
     best, scores = best.take(rows), scores[rows]
     return Result(
-        ids=tuple(view.id(int(doc)) for doc in best.docs),
+        ids=view.ids_of(best.docs),
         scores=scores,
         features={name: evaluate(shown, best) for name, shown in plan.shown.items()},
         documents=tuple(view.document(int(doc)) for doc in best.docs)
         if query.with_documents
         else (),
-        total=total,
+        total=answered.total,
         coverage=Coverage(documents=view.count),
-        timing=timing,
-        warnings=warnings,
+        timing=answered.timing,
+        warnings=answered.warnings,
     )
 
 

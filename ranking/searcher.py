@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from encoders.clip import Encoder
 from ranking.types import Engine, EngineError, Filter, FilterField, Query, QueryError, Result
+
+if TYPE_CHECKING:  # a lexical search need not wait for torch
+    from PIL import Image
+
+    from encoders.clip import Encoder
 
 __all__ = ["Searcher"]
 

@@ -12,15 +12,23 @@ are first cut to the field's cells: bfloat16 drops the low 16 bits, int8 drops t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.kernels import kth_largest
 from ranking.types import CellType, Distance, QueryError, VectorField
 
-__all__ = ["MAX_DISTANCE", "VectorIndex", "cells", "closeness_to_distance", "query_vector"]
+__all__ = [
+    "MAX_DISTANCE",
+    "VectorIndex",
+    "as_floats",
+    "cells",
+    "closeness_to_distance",
+    "nearest",
+    "query_vector",
+]
 
 MAX_DISTANCE = float(np.finfo(np.float64).max)
 BLOCK = 4096
@@ -144,17 +152,14 @@ def _from_products(
 
 
 def nearest(keys: Floats, allowed: NDArray[np.bool_] | None, count: int) -> NDArray[np.int64]:
-    """Numbers of the `count` documents of largest key, ties by ascending number, nearest first."""
-    if allowed is None:
-        candidates: Sequence[int] | NDArray[np.int64] = np.arange(len(keys))
-        values = keys
-    else:
-        candidates = np.flatnonzero(allowed)
-        values = keys[candidates]
-    candidates = np.asarray(candidates, np.int64)
-    if len(values) > count:
-        edge = np.partition(values, len(values) - count)[len(values) - count]
-        kept = np.flatnonzero(values >= edge)
-        candidates, values = candidates[kept], values[kept]
-    order = np.lexsort((candidates, -values))[:count]
-    return candidates[order]
+    """Numbers of the `count` documents of largest key, ascending; ties by ascending number."""
+    rows = np.arange(len(keys)) if allowed is None else np.flatnonzero(allowed)
+    if count <= 0 or len(rows) <= count:
+        return rows[: max(count, 0)]
+    values = keys if allowed is None else keys[rows]
+    edge = kth_largest(values, count)
+    best = np.flatnonzero(values >= edge)
+    if len(best) > count:
+        tied = best[values[best] == edge]
+        best = np.setdiff1d(best, tied[count - len(best) :], assume_unique=True)
+    return rows[best]

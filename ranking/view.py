@@ -19,6 +19,8 @@ __all__ = ["View"]
 
 Mask = NDArray[np.bool_]
 
+CACHED_TERMS = 1 << 16
+
 
 class View:
     """Documents of several segments, numbered through: segment by segment, then by id.
@@ -33,6 +35,8 @@ class View:
         self.fields = {field.name: field for field in fields}
         self.offsets = np.zeros(len(self.parts) + 1, np.int64)
         np.cumsum([len(segment) for segment, _ in self.parts], out=self.offsets[1:])
+        self._decoded: NDArray[np.object_] | None = None
+        self._terms: dict[str, tuple[tuple[tuple[int, int], ...], float]] = {}
 
     @property
     def size(self) -> int:
@@ -112,6 +116,18 @@ class View:
         order[places] = np.arange(len(docs))
         return order
 
+    def ids_of(self, docs: NDArray[np.int64]) -> tuple[str, ...]:
+        """Ids of documents by number."""
+        if self._decoded is not None:
+            return tuple(self._decoded[docs].tolist())
+        return tuple(self.id(int(doc)) for doc in docs)
+
+    def decode_ids(self) -> None:
+        """Keep all ids as strings from now on: worth it before many queries."""
+        if self._decoded is None:
+            ids = [identifier for segment, _ in self.parts for identifier in segment.ids]
+            self._decoded = np.asarray(ids, object)
+
     def ids(self) -> Iterator[str]:
         """Ids of the documents that can be found."""
         for segment, alive in self.parts:
@@ -153,20 +169,30 @@ class View:
     def bm25(self, terms: Sequence[str]) -> NDArray[np.float64]:
         """BM25 of every document for these terms: float64 [size], 0 where none matches."""
         out = np.zeros(self.size)
-        spans = [[segment.lexical.postings(term) for term in terms] for segment, _ in self.parts]
-        idfs = [
-            idf(
-                self.statistics.documents,
-                sum(
-                    segment.lexical.frequency(spans[place][row], alive)
-                    for place, (segment, alive) in enumerate(self.parts)
-                ),
-            )
-            for row in range(len(terms))
-        ]
-        for place, segment, where in self.slices():
-            segment.lexical.score(spans[place], idfs, self.norms[place], out[where])
+        self.add_bm25(terms, out)
         return out
+
+    def add_bm25(self, terms: Sequence[str], out: NDArray[np.float64]) -> None:
+        """Add every document's BM25 for these terms to `out` float64 [size]."""
+        found = [self._term(term) for term in terms]
+        idfs = [weight for _, weight in found]
+        for place, segment, where in self.slices():
+            spans = [spans[place] for spans, _ in found]
+            segment.lexical.score(spans, idfs, self.norms[place], out[where])
+
+    def _term(self, term: str) -> tuple[tuple[tuple[int, int], ...], float]:
+        """Return where the term's postings stand in each segment, and its idf."""
+        known = self._terms.get(term)
+        if known is None:
+            spans = tuple(segment.lexical.postings(term) for segment, _ in self.parts)
+            frequency = sum(
+                segment.lexical.frequency(span, alive)
+                for span, (segment, alive) in zip(spans, self.parts, strict=True)
+            )
+            known = spans, idf(self.statistics.documents, frequency)
+            if len(self._terms) < CACHED_TERMS:
+                self._terms[term] = known
+        return known
 
     def dots(self, field: str, queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """Dot products of queries [b, dimension] with every document: float32 [b, size]."""
