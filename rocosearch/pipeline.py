@@ -8,27 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from eval.report import write_report
 from ingest.documents import documents
-from ingest.embed import embed_corpus
 
-from encoders.clip import Encoder
 from encoders.manifest import FILE_NAME as ENCODER_FILE
-from encoders.presets import preset as named_preset
 from encoders.progress import Progress, silent
-from encoders.training import Trained, train
-from eval.evaluation import Evaluation
-from eval.run import Options
-from eval.run import evaluate as run_evaluation
 from ingest.corpus import Corpus, write_corpus
 from ingest.sources.open import open_source
 from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
-from ranking.profiles import SHIPPED, ProfileSet, load_profiles
+from ranking.profiles import SHIPPED, load_profiles
 from ranking.searcher import Searcher
 from ranking.types import VectorField
-from vespa_app.package import PackagedEncoder, write_application
+
+if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs none of it
+    from encoders.clip import Encoder
+    from encoders.training import Trained
+    from eval.evaluation import Evaluation
+    from eval.run import Options
 
 __all__ = [
     "build_corpus",
@@ -62,6 +60,9 @@ def train_encoder(
     changes: fields of encoders.presets.TrainingConfig that replace the preset's.
     Raises TrainingError where there are no pairs of image and caption.
     """
+    from encoders.presets import preset as named_preset
+    from encoders.training import train
+
     config = named_preset(preset, **changes)
     opened = Corpus.open(corpus)
     return train(
@@ -93,7 +94,9 @@ def build_index(
     chosen = load_profiles(profiles) if profiles else SHIPPED
     if encoder is None:
         return EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
-    loaded = Encoder.load(encoder)
+    from ingest.embed import embed_corpus
+
+    loaded = load_encoder(encoder)
     embed_corpus(opened, loaded, progress)
     manifest = loaded.manifest
     field = VectorField(
@@ -101,6 +104,13 @@ def build_index(
     )
     found = documents(opened, manifest.fingerprint)
     return EmbeddedEngine.build(out, found, [field], chosen, encoder=encoder, progress=progress)
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Load an encoder's folder; raises ManifestError or EncoderError where it is none."""
+    from encoders.clip import Encoder
+
+    return Encoder.load(folder)
 
 
 def open_engine(index: Path, profiles: Path | None = None) -> EmbeddedEngine:
@@ -120,7 +130,7 @@ def open_searcher(
     """
     engine = open_engine(index, profiles)
     folder = encoder or engine.encoder_folder
-    return Searcher(engine, Encoder.load(folder) if folder else None)
+    return Searcher(engine, load_encoder(folder) if folder else None)
 
 
 def evaluate(
@@ -133,8 +143,12 @@ def evaluate(
     progress: Progress = silent,
 ) -> Evaluation:
     """Evaluate an index on its corpus's held-out queries and write the report to `out`."""
+    from eval.report import write_report
+
+    from eval.run import evaluate as run_evaluation
+
     engine = open_engine(index, profiles)
-    encoder = Encoder.load(engine.encoder_folder) if engine.encoder_folder else None
+    encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
     evaluation = run_evaluation(engine, encoder, Corpus.open(corpus), options, progress)
     write_report(evaluation, out)
     return evaluation
@@ -147,7 +161,9 @@ def write_app(
 
     Returns the names of its files.
     """
-    chosen: ProfileSet | None = load_profiles(profiles) if profiles else None
+    from vespa_app.package import PackagedEncoder, write_application
+
+    chosen = load_profiles(profiles) if profiles else None
     if (source / ENCODER_FILE).exists():
         write_application(out, [PackagedEncoder.open(source)], chosen or SHIPPED, progress=progress)
     else:

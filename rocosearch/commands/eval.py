@@ -60,7 +60,8 @@ def command(
     reason.
     """
     ks = parse_cutoffs(cutoffs)
-    from rocosearch.pipeline import Options, evaluate
+    from eval.run import Options
+    from rocosearch.pipeline import evaluate
 
     options = Options(
         protocols=tuple(protocol or ()),
