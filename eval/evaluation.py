@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
 from eval.metrics import HEADLINE
@@ -12,9 +14,11 @@ from eval.pairs import PairsResult
 from eval.pool import Pool
 from eval.results import Estimate, TaskResult
 from eval.tasks import Skipped
+from ingest.corpus import Corpus
 
 __all__ = ["Evaluation"]
 
+Curve = list[tuple[float, float]]
 Row = dict[str, str | float | int | bool]
 
 HEADLINE_PROTOCOLS = ("split-caption", "same-case", "same-article")
@@ -22,13 +26,20 @@ HEADLINE_PROTOCOLS = ("split-caption", "same-case", "same-article")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything a report is made of."""
+    """Everything a report is made of.
 
+    training: the encoder's curves, name -> (step, value) points. similarity: cosines of a
+    batch of captions (rows) and their images (columns).
+    """
+
+    corpus: Corpus
     pool: Pool
     tasks: Sequence[TaskResult]
     skipped: Sequence[Skipped]
     pairs: Sequence[PairsResult]
     provenance: Mapping[str, object]
+    training: Mapping[str, Curve] = field(default_factory=dict)
+    similarity: NDArray[np.float64] | None = None
 
     @property
     def headline(self) -> TaskResult | None:

@@ -44,18 +44,13 @@ def provenance(
     }
 
 
-def training_curves(encoder: Encoder | None) -> dict[str, list[float]]:
-    """Columns of the encoder's training.csv that are numbers in every row; {} without it."""
-    if encoder is None or not encoder.curves:
-        return {}
-    rows = list(csv.DictReader(io.StringIO(encoder.curves)))
-    columns: dict[str, list[float]] = {}
-    for name in rows[0] if rows else ():
-        try:
-            columns[name] = [float(row[name]) for row in rows]
-        except (TypeError, ValueError):
-            continue
-    return columns
+def training_curves(encoder: Encoder | None) -> dict[str, list[tuple[float, float]]]:
+    """Points (step, value) of every column of the encoder's training.csv; {} without it."""
+    rows = list(csv.DictReader(io.StringIO(encoder.curves))) if encoder else []
+    return {
+        name: [(float(row["step"]), float(row[name])) for row in rows if row[name]]
+        for name in (rows[0] if rows else ())
+    }
 
 
 def _encoder(encoder: Encoder) -> dict[str, object]:
@@ -63,7 +58,7 @@ def _encoder(encoder: Encoder) -> dict[str, object]:
     return {
         "fingerprint": encoder.manifest.fingerprint,
         "dimension": encoder.manifest.dimension,
-        "trained_on_pairs": int(curves["pairs"][-1]) if curves.get("pairs") else None,
+        "trained_on_pairs": int(curves["pairs"][-1][1]) if curves.get("pairs") else None,
     }
 
 

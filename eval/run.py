@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encoders.clip import Encoder
 from encoders.progress import Progress, silent
@@ -14,9 +15,9 @@ from eval.evaluation import Evaluation
 from eval.leakage import find_leakage
 from eval.metrics import Metric, default_metrics
 from eval.pairs import PairsResult, pairs_card
-from eval.pool import Scope, load_pool
+from eval.pool import Pool, Scope, load_pool
 from eval.protocols import PAIRS, build_tasks, expand
-from eval.provenance import provenance
+from eval.provenance import provenance, training_curves
 from eval.results import TaskResult, judge
 from eval.runs import EvaluationError
 from eval.searching import PoolSearcher, to_run, vector_field
@@ -27,6 +28,9 @@ from ranking.embedded import EmbeddedEngine
 __all__ = ["DEFAULT_PROFILES", "Options", "evaluate"]
 
 DEFAULT_PROFILES = ("lexical", "vector", "hybrid_sum", "hybrid")
+SIMILARITY_BATCH = 32
+
+Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,14 @@ def evaluate(
         reasons = "; ".join(f"{part.protocol}: {part.reason}" for part in [*skipped, *refused])
         raise EvaluationError(f"Nothing can be evaluated ({reasons}).")
     return Evaluation(
+        corpus=corpus,
         pool=pool,
         tasks=results,
         skipped=[*skipped, *refused],
         pairs=card,
         provenance=provenance(engine, encoder, corpus, pool, options.command, options.seed),
+        training=training_curves(encoder),
+        similarity=_similarity(searcher),
     )
 
 
@@ -142,13 +149,28 @@ def _answer(
 
 
 def _pairs(searcher: PoolSearcher, seed: int) -> tuple[list[PairsResult], list[Skipped]]:
-    pool = searcher.pool
-    rows = [row for row in pool.query_rows if pool.has_vector[row] and pool.captions[row]]
+    rows = _paired_rows(searcher.pool)
     if len(rows) < 2:
         return [], [Skipped(PAIRS, "fewer than two documents have a caption and a vector")]
-    captions = searcher.encode([pool.captions[row] for row in rows])
-    images = searcher.image_vectors(rows)
-    return pairs_card([pool.ids[row] for row in rows], captions, images, seed=seed), []
+    captions, images = _both_sides(searcher, rows)
+    return pairs_card([searcher.pool.ids[row] for row in rows], captions, images, seed=seed), []
+
+
+def _similarity(searcher: PoolSearcher) -> NDArray[np.float64] | None:
+    rows = _paired_rows(searcher.pool)[:SIMILARITY_BATCH]
+    if len(rows) < 2:
+        return None
+    captions, images = _both_sides(searcher, rows)
+    return np.asarray(captions @ images.T, dtype=np.float64)
+
+
+def _paired_rows(pool: Pool) -> list[int]:
+    return [row for row in pool.query_rows if pool.has_vector[row] and pool.captions[row]]
+
+
+def _both_sides(searcher: PoolSearcher, rows: Sequence[int]) -> tuple[Vectors, Vectors]:
+    captions = searcher.encode([searcher.pool.captions[row] for row in rows])
+    return captions, searcher.image_vectors(rows)
 
 
 def _with_vector(engine: EmbeddedEngine, ids: set[str], field: str) -> set[str]:

@@ -1,0 +1,154 @@
+"""What the report's explorer shows: chosen queries, their result lists, and small pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+from PIL import Image
+
+from encoders.errors import UserError
+from encoders.preprocess import open_image
+from eval.evaluation import Evaluation
+from eval.metrics import HEADLINE
+from eval.results import TaskResult
+from eval.runs import gains
+from ingest.corpus import Corpus
+
+__all__ = ["explorer_data"]
+
+Json = dict[str, Any]
+
+HITS = 5
+SIDE = 112
+QUALITY = 60
+# Queries shown of the headline protocol, and of each other one: a page should stay a few MB.
+SHOWN_HEADLINE = 36
+SHOWN = 12
+LONGEST = 400
+
+
+def explorer_data(evaluation: Evaluation, seed: int = 0) -> Json:
+    """Profiles, documents (caption and picture as data URI) and chosen queries, as JSON values."""
+    headline = evaluation.headline
+    topics: list[Json] = []
+    for result in evaluation.tasks:
+        count = SHOWN_HEADLINE if result is headline else SHOWN
+        for row, why in choose_queries(result, count, seed):
+            topics.append(_topic(result, row, why))
+    shown = _shown_documents(topics)
+    captions = dict(zip(evaluation.pool.ids, evaluation.pool.captions, strict=True))
+    pictures = thumbnails(evaluation.corpus, shown)
+    return {
+        "headline": headline.task.protocol if headline else "",
+        "documents": {
+            name: {"caption": _short(captions.get(name, "")), "picture": pictures.get(name, "")}
+            for name in sorted(shown)
+        },
+        "topics": topics,
+    }
+
+
+def choose_queries(result: TaskResult, count: int, seed: int) -> list[tuple[int, str]]:
+    """Rows of queries worth a look, and why: failures, disagreements, and a random sample."""
+    values = np.stack([found[HEADLINE] for found in result.values.values()])
+    share = max(count // 3, 1)
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(values.shape[1])
+    deepest = np.stack(
+        [_depth_reached(run.ranked, result, name) for name, run in result.runs.items()]
+    )
+    failures = shuffled[np.argsort(-deepest.min(axis=0)[shuffled], kind="stable")]
+    spread = (values.max(axis=0) - values.min(axis=0))[shuffled]
+    disagreements = shuffled[np.argsort(-spread, kind="stable")]
+    chosen: dict[int, str] = {}
+    for rows, why in (
+        (failures, "worst failure"),
+        (disagreements, "rankings disagree"),
+        (shuffled, "random"),
+    ):
+        fresh = [int(row) for row in rows if int(row) not in chosen]
+        chosen.update((row, why) for row in fresh[:share])
+    return list(chosen.items())
+
+
+def thumbnails(corpus: Corpus, ids: Collection[str]) -> dict[str, str]:
+    """Small pictures of documents as data URIs; documents without a readable image are left out."""
+    table = ds.dataset(corpus.parts).to_table(
+        columns=["id", "image"], filter=ds.field("id").isin(sorted(ids))
+    )
+    found = {}
+    for name, image in zip(*(table[c].to_pylist() for c in ("id", "image")), strict=True):
+        if not image or not image["bytes"]:
+            continue
+        try:
+            found[name] = _data_uri(open_image(image["bytes"]))
+        except UserError:
+            continue
+    return found
+
+
+def _data_uri(image: Image.Image) -> str:
+    image = image.convert("RGB")
+    image.thumbnail((SIDE, SIDE))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _depth_reached(
+    ranked: NDArray[np.int32], result: TaskResult, profile: str
+) -> NDArray[np.int64]:
+    """Rank of the first relevant document, one more than the depth where none was found."""
+    grades = gains(result.runs[profile], result.task.qrels) > 0
+    first = grades.argmax(axis=1) + 1 if grades.shape[1] else np.zeros(len(grades), int)
+    return np.where(grades.any(axis=1), first, ranked.shape[1] + 1)
+
+
+def _topic(result: TaskResult, row: int, why: str) -> Json:
+    topic = result.task.topics[row]
+    relevant = list(result.task.qrels.take(np.array([row])).to_mapping()[topic.id])
+    return {
+        "protocol": result.task.protocol,
+        "id": topic.id,
+        "text": _short(topic.text),
+        "image": topic.id if result.task.asks == "image" else "",
+        "why": why,
+        "relevant": relevant[:HITS],
+        "relevant_count": len(relevant),
+        "leaked": result.leakage.kinds[row],
+        "runs": {name: _list(result, name, row, set(relevant)) for name in result.runs},
+    }
+
+
+def _list(result: TaskResult, profile: str, row: int, relevant: set[str]) -> Json:
+    names = result.runs[profile].names(row)
+    ranks = [rank for rank, name in enumerate(names, start=1) if name in relevant]
+    scores = result.runs[profile].scores[row, :HITS]
+    return {
+        "rank": ranks[0] if ranks else None,
+        "depth": len(names),
+        "hits": [
+            [name, float(f"{score:.4g}"), name in relevant]
+            for name, score in zip(names[:HITS], scores, strict=False)
+        ],
+    }
+
+
+def _shown_documents(topics: Sequence[Json]) -> set[str]:
+    shown: set[str] = set()
+    for topic in topics:
+        shown.update(topic["relevant"])
+        shown.update(filter(None, [topic["image"]]))
+        for run in topic["runs"].values():
+            shown.update(hit[0] for hit in run["hits"])
+    return shown
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -1,0 +1,61 @@
+"""The headline in sentences: what won, by how much, and how sure that is."""
+
+from __future__ import annotations
+
+from eval.evaluation import Evaluation
+from eval.metrics import HEADLINE
+from eval.results import TaskResult
+from eval.significance import Comparison
+
+__all__ = ["summary"]
+
+ALPHA = 0.05
+# The baseline is another formula on other tokens: it stands in the tables, not in the verdict.
+_RIVALS = ("lexical", "vector")
+
+
+def summary(evaluation: Evaluation) -> list[str]:
+    """A few sentences for the top of the report."""
+    headline = evaluation.headline
+    if headline is None:
+        return ["Only the pairs card could be computed: see below."]
+    return [*_verdict(headline, len(evaluation.pool)), *_warnings(headline)]
+
+
+def _verdict(result: TaskResult, pool: int) -> list[str]:
+    figures = {profile: found[HEADLINE] for profile, found in result.estimates.items()}
+    ranked = sorted(figures, key=lambda profile: -figures[profile].value)
+    best = figures[ranked[0]]
+    told = (
+        f"On {result.task.protocol} ({best.queries:,} queries, {pool:,} documents searched), "
+        f"{ranked[0]} ranking does best: M{HEADLINE} {best.value:.3f} "
+        f"({best.low:.3f} to {best.high:.3f}); a random ranking would score "
+        f"{result.chance[HEADLINE]:.3f}."
+    )
+    rivals = [name for name in ranked[1:] if name in _RIVALS] or ranked[1:]
+    return [told, *(_against(result, ranked[0], rival) for rival in rivals)]
+
+
+def _against(result: TaskResult, best: str, rival: str) -> str:
+    found = next(c for c in result.comparisons if {c.first, c.second} == {best, rival})
+    sign = 1 if found.first == best else -1
+    low, high = sorted((sign * found.low, sign * found.high))
+    told = (
+        f"Against {rival}: {sign * found.difference:+.3f} ({low:+.3f} to {high:+.3f}), "
+        f"{_p_value(found)} after Holm's correction"
+    )
+    if found.p_holm < ALPHA:
+        return f"{told}."
+    return f"{told}: no difference that these queries can show (they show {found.detectable:.3f})."
+
+
+def _p_value(found: Comparison) -> str:
+    return "p < .001" if found.p_holm < 0.001 else f"p = {found.p_holm:.3f}"
+
+
+def _warnings(result: TaskResult) -> list[str]:
+    if not result.leakage.leaky:
+        return []
+    leaked, count = result.leakage.leaked, len(result.leakage.kinds)
+    told = f"This figure is leaky: the text of {leaked:,} of {count:,} queries stands in the index"
+    return [f"{told} with a relevant document."]
