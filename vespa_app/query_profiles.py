@@ -38,6 +38,8 @@ def query_profiles(
         "language": "en",
         "ranking.profile": default,
         "hits": "10",
+        "maxHits": "10000",
+        "maxOffset": "10000",
         "timeout": f"{options.timeout:g}s",
         "model.restrict": SCHEMA_NAME,
         "presentation.timing": "true",
