@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from ranking.types import EngineError
-from vespa_app.errors import VespaGarbled, VespaTimeout, VespaUnreachable
+from vespa_app.errors import VespaGarbledError, VespaTimeoutError, VespaUnreachableError
 
 __all__ = ["Connection", "Credentials", "Reply"]
 
@@ -92,9 +92,7 @@ class Connection:
     token unencrypted to another machine.
     """
 
-    def __init__(
-        self, url: str, credentials: Credentials | None = None, *, pool: int = 16
-    ) -> None:
+    def __init__(self, url: str, credentials: Credentials | None = None, *, pool: int = 16) -> None:
         known = credentials if credentials is not None else Credentials.from_environment()
         self.url = _checked(url, known)
         self._session = requests.Session()
@@ -128,8 +126,8 @@ class Connection:
     ) -> Reply:
         """Send one request and read its answer, whatever its status.
 
-        Raises VespaUnreachable where there is no connection, VespaTimeout where no answer came
-        in `seconds`.
+        Raises VespaUnreachableError where there is no connection, VespaTimeoutError where no
+        answer came in `seconds`.
         """
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         try:
@@ -143,13 +141,13 @@ class Connection:
                 allow_redirects=False,
             )
         except requests.exceptions.SSLError as error:
-            raise VespaUnreachable(
+            raise VespaUnreachableError(
                 f"{self.url} cannot be trusted, or does not trust this client: {_reason(error)}"
             ) from None
         except requests.exceptions.ReadTimeout:
-            raise VespaTimeout(f"{self.url} did not answer within {seconds:g} s.") from None
+            raise VespaTimeoutError(f"{self.url} did not answer within {seconds:g} s.") from None
         except requests.exceptions.RequestException as error:
-            raise VespaUnreachable(
+            raise VespaUnreachableError(
                 f"{self.url} cannot be reached: {_reason(error)}. See whether Vespa is running "
                 "there, and whether an application is deployed."
             ) from None
@@ -161,7 +159,7 @@ def _reply(response: requests.Response) -> Reply:
         content = json.loads(response.content) if response.content else None
     except ValueError:
         if response.ok and "json" in response.headers.get("Content-Type", ""):
-            raise VespaGarbled(
+            raise VespaGarbledError(
                 f"{_address(response)} sent a JSON answer that breaks off or is damaged.",
                 status=response.status_code,
             ) from None

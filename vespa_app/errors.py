@@ -2,17 +2,17 @@
 
     UserError
     ├── QueryError
-    │   └── VespaQueryError        400: Vespa says that the query is at fault
+    │   └── VespaQueryError             400: Vespa says that the query is at fault
     └── EngineError
-        └── VespaError             everything else, with `status` and `code` where Vespa gave one
-            ├── VespaUnreachable   no connection, or one that broke
-            ├── VespaUnavailable   503: no content node answers, or no capacity
-            ├── VespaOverloaded    429: too many requests
-            ├── VespaTimeout       504, code 12, or no answer in time
-            ├── VespaFull          507: disk or memory is full
-            ├── VespaRefused       401, 403: certificate or token not accepted
-            ├── VespaDegraded      hits from a part of the corpus, where that is not good enough
-            └── VespaGarbled       an answer that is not one of Vespa's
+        └── VespaError                  the rest, with `status` and `code` where Vespa gave one
+            ├── VespaUnreachableError   no connection, or one that broke
+            ├── VespaUnavailableError   503: no content node answers, or no capacity
+            ├── VespaOverloadedError    429: too many requests
+            ├── VespaTimeoutError       504, code 12, or no answer in time
+            ├── VespaFullError          507: disk or memory is full
+            ├── VespaRefusedError       401, 403: certificate or token not accepted
+            ├── VespaDegradedError      hits from a part of the corpus, where that will not do
+            └── VespaGarbledError       an answer that is not one of Vespa's
 
 Codes: https://docs.vespa.ai/en/reference/querying/default-result-format.html and
 com.yahoo.container.protect.Error in Vespa's source.
@@ -24,16 +24,16 @@ from ranking.types import EngineError, QueryError
 
 __all__ = [
     "RETRIED",
-    "VespaDegraded",
+    "VespaDegradedError",
     "VespaError",
-    "VespaFull",
-    "VespaGarbled",
-    "VespaOverloaded",
+    "VespaFullError",
+    "VespaGarbledError",
+    "VespaOverloadedError",
     "VespaQueryError",
-    "VespaRefused",
-    "VespaTimeout",
-    "VespaUnavailable",
-    "VespaUnreachable",
+    "VespaRefusedError",
+    "VespaTimeoutError",
+    "VespaUnavailableError",
+    "VespaUnreachableError",
     "error_for",
 ]
 
@@ -54,35 +54,35 @@ class VespaError(EngineError):
         self.code = code
 
 
-class VespaUnreachable(VespaError):
+class VespaUnreachableError(VespaError):
     """No connection, or one that broke."""
 
 
-class VespaUnavailable(VespaError):
+class VespaUnavailableError(VespaError):
     """The server is there, but cannot answer now."""
 
 
-class VespaOverloaded(VespaError):
+class VespaOverloadedError(VespaError):
     """Too many requests."""
 
 
-class VespaTimeout(VespaError):
+class VespaTimeoutError(VespaError):
     """No answer, or no whole one, in time."""
 
 
-class VespaFull(VespaError):
+class VespaFullError(VespaError):
     """Disk or memory of a content node is full: feeding is blocked."""
 
 
-class VespaRefused(VespaError):
+class VespaRefusedError(VespaError):
     """The server does not accept the certificate or token."""
 
 
-class VespaDegraded(VespaError):
+class VespaDegradedError(VespaError):
     """The answer covers only a part of the corpus."""
 
 
-class VespaGarbled(VespaError):
+class VespaGarbledError(VespaError):
     """The answer is not one of Vespa's: another server, or a proxy, answered."""
 
 
@@ -95,7 +95,18 @@ class VespaQueryError(QueryError):
         self.code = code
 
 
-RETRIED = (VespaUnreachable, VespaUnavailable, VespaOverloaded)
+_REFUSED = "Vespa does not accept this client; check certificate, key and token"
+_KINDS: dict[int, tuple[type[VespaError], str]] = {
+    401: (VespaRefusedError, _REFUSED),
+    403: (VespaRefusedError, _REFUSED),
+    404: (VespaGarbledError, "Nothing of Vespa's answers at this address; check URL and port"),
+    429: (VespaOverloadedError, "Vespa has too many requests; send fewer at once"),
+    503: (VespaUnavailableError, "Vespa cannot answer now; see whether its nodes are up"),
+    504: (VespaTimeoutError, "Vespa timed out; allow more time, or see whether its nodes are up"),
+    507: (VespaFullError, "Vespa's disk or memory is full; free some, or add nodes"),
+}
+
+RETRIED = (VespaUnreachableError, VespaUnavailableError, VespaOverloadedError)
 """What may pass by itself, so that reading again is worth while."""
 
 
@@ -112,19 +123,11 @@ def error_for(status: int, code: int | None, words: str) -> VespaError | VespaQu
 
 
 def _kind(status: int, code: int | None) -> tuple[type[VespaError], str]:
-    if code == TIMEOUT_CODE or status == 504:
-        return VespaTimeout, "Vespa timed out; allow more time, or see whether its nodes are up"
-    if code in UNAVAILABLE_CODES or status == 503:
-        return VespaUnavailable, "Vespa cannot answer now; see whether its content nodes are up"
-    if status == 429:
-        return VespaOverloaded, "Vespa has too many requests; send fewer at once"
-    if status == 507:
-        return VespaFull, "Vespa's disk or memory is full; free some, or add nodes"
-    if status in {401, 403}:
-        return VespaRefused, "Vespa does not accept this client; check certificate, key and token"
-    if status == 404 and code is None:
-        return VespaGarbled, "Nothing of Vespa's answers at this address; check the URL and port"
-    return VespaError, "Vespa failed"
+    if code == TIMEOUT_CODE:
+        return _KINDS[504]
+    if code in UNAVAILABLE_CODES:
+        return _KINDS[503]
+    return _KINDS.get(status, (VespaError, "Vespa failed"))
 
 
 def _clip(words: str) -> str:

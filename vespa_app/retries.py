@@ -1,4 +1,4 @@
-"""Trying again: only what is safe to repeat, with growing pauses of random length, within a limit."""
+"""Trying again: what is safe to repeat, with growing pauses of random length, within a limit."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Retries:
-    """At most `attempts` in all; pauses are random, up to `first` seconds, doubling up to `longest`.
+    """At most `attempts` in all, with random pauses: up to `first` seconds, then twice that ...
 
+    No pause is over `longest` seconds.
     Full jitter keeps many clients from coming back at the same moment.
     """
 

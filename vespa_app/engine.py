@@ -1,0 +1,276 @@
+"""A running Vespa application as an engine: `ranking.types.Engine` over HTTP.
+
+>>> application = read_application(Path("app"))  # doctest: +SKIP
+>>> engine = VespaEngine.connect("http://localhost:8080", application)  # doctest: +SKIP
+>>> engine.search(Query(text="chest x-ray", profile="hybrid"))  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+
+from encoders.errors import UserError
+from ranking.types import (
+    Document,
+    EngineInfo,
+    FeedReport,
+    Query,
+    QueryError,
+    Result,
+    VectorField,
+)
+from vespa_app.answers import Answer, judge, read_answer, to_result
+from vespa_app.application import Application
+from vespa_app.connection import Connection, Credentials
+from vespa_app.errors import VespaDegradedError
+from vespa_app.query import SearchRequest, search_request
+from vespa_app.retries import Retries, retrying
+from vespa_app.store import Store
+from vespa_app.windows import Chosen, Window, choose
+
+__all__ = ["EngineSettings", "VespaEngine"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+COUNT_SECONDS = 10.0
+NO_WORD = "No document has a word of the query."
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How the client behaves.
+
+    embed: texts without a vector are embedded inside Vespa, where the application can.
+    strict: an answer from a part of the corpus is an error (as evaluation needs it), and Vespa's
+    soft time-out is off. concurrency: requests at a time in `search_many` and feeding.
+    seconds: time-out of one operation on a document, its retries included.
+    """
+
+    embed: bool = True
+    strict: bool = False
+    concurrency: int = 8
+    retries: Retries = field(default_factory=Retries)
+    seconds: float = 30.0
+
+
+class VespaEngine:
+    """An application that runs on a Vespa server. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        application: Application,
+        settings: EngineSettings = EngineSettings(),
+    ) -> None:
+        self.application = application
+        self.settings = settings
+        self._connection = connection
+        self._store = Store(connection, application, settings.retries, settings.seconds)
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        application: Application,
+        settings: EngineSettings = EngineSettings(),
+        credentials: Credentials | None = None,
+    ) -> VespaEngine:
+        """Use the server at `url`; credentials are taken from the environment by default.
+
+        Nothing is sent yet. Raises EngineError where the URL or the credentials are unusable.
+        """
+        connection = Connection(url, credentials, pool=settings.concurrency)
+        return cls(connection, application, settings)
+
+    def __repr__(self) -> str:
+        return f"VespaEngine({self._connection.url!r})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def search(self, query: Query) -> Result:
+        """Answer one query.
+
+        Ties are in ascending order of ids, as far as one query may ask for hits: a few more hits
+        than k are fetched, and more where k would cut a tie.
+
+        Raises QueryError where the query is at fault, VespaError where the server is.
+        """
+        limit = self.application.max_hits
+        if query.k > limit:
+            raise QueryError(
+                f"Vespa gives at most {limit} hits a query, and {query.k} were asked for: lower "
+                "k, or raise maxHits in the application's default query profile."
+            )
+        started = time.monotonic()
+        window = Window.first(query, limit)
+        request = self._request(query, window)
+        if request.body is None:
+            return Result(ids=(), scores=np.empty(0), warnings=request.warnings)
+        answer, chosen = self._choose(query, request, window, query.timeout)
+        while not chosen.complete and window.hits < limit:
+            window = window.larger()
+            left = query.timeout - (time.monotonic() - started)
+            request = self._request(query, window)
+            answer, chosen = self._choose(query, request, window, left)
+        coverage = judge(answer)
+        if chosen.unfilled and "summaries" not in coverage.degraded:
+            coverage = replace(coverage, degraded=(*coverage.degraded, "summaries"))
+        result = to_result(answer, coverage, chosen.rows, with_documents=query.with_documents)
+        if self.settings.strict and not coverage.full:
+            raise VespaDegradedError(
+                f"Vespa answered from a part of the corpus: {' '.join(result.warnings)}"
+            )
+        nothing = (NO_WORD,) if answer.total == 0 and query.text.strip() else ()
+        return replace(
+            result,
+            warnings=(*request.warnings, *result.warnings, *chosen.warnings, *nothing),
+            timing={**result.timing, "client": time.monotonic() - started},
+        )
+
+    def search_many(self, queries: Sequence[Query]) -> list[Result]:
+        """Answer many queries, `concurrency` at a time, results in the order of the queries.
+
+        Raises the first error; queries not yet sent are not sent then.
+        """
+        return list(_in_order(self.search, queries, self.settings.concurrency))
+
+    def info(self) -> EngineInfo:
+        """What the application has, and the fingerprints stored on its documents."""
+        stored = [self._stored(encoder.field) for encoder in self.application.encoders]
+        details: dict[str, str | int | float] = {"url": self._connection.url}
+        for vector_field, held in stored:
+            details[f"documents with {vector_field.name}"] = held
+        return EngineInfo(
+            documents=self.count(),
+            vector_fields=tuple(vector_field for vector_field, _ in stored),
+            profiles=tuple(self.application.profiles),
+            default_profile=self.application.default_profile,
+            details=details,
+        )
+
+    def count(self) -> int:
+        """Documents that can be found now."""
+        return self._ask(self._plain("true"), COUNT_SECONDS).total
+
+    def ids(self) -> Iterator[str]:
+        """Ids of all documents, in Vespa's own order."""
+        return self._store.ids()
+
+    def get(self, identifier: str) -> Document | None:
+        """The document with its vectors, or None where there is none."""
+        return self._store.get(identifier)
+
+    def feed(self, documents: Iterable[Document]) -> FeedReport:
+        """Add documents, replacing those of the same id."""
+        return self._each(self._put, documents)
+
+    def update(self, documents: Iterable[Document]) -> FeedReport:
+        """Add or replace vectors of existing documents; an absent id is reported as failed."""
+        return self._each(self._update, documents)
+
+    def remove(self, identifiers: Iterable[str]) -> int:
+        """Remove documents; return how many were there."""
+        return sum(_in_order(self._store.remove, identifiers, self.settings.concurrency))
+
+    def _request(self, query: Query, window: Window) -> SearchRequest:
+        return search_request(
+            query,
+            self.application,
+            hits=window.hits,
+            embed=self.settings.embed,
+            soft_timeout=not self.settings.strict,
+        )
+
+    def _choose(
+        self, query: Query, request: SearchRequest, window: Window, seconds: float
+    ) -> tuple[Answer, Chosen]:
+        answer = self._ask(request.body or {}, seconds)
+        return answer, choose(query, window, answer)
+
+    def _ask(self, body: Mapping[str, object], seconds: float) -> Answer:
+        """Send a search; it changes nothing, so it may be sent again while time is left."""
+
+        def once(left: float) -> Answer:
+            timed = {**body, "timeout": f"{max(left * 1000, 1):.0f}ms"}
+            reply = self._connection.send("POST", "/search/", body=timed, seconds=left + 1.0)
+            answer = read_answer(reply)
+            judge(answer)
+            return answer
+
+        return retrying(once, self.settings.retries, seconds)
+
+    def _plain(self, where: str) -> dict[str, object]:
+        schema = self.application.schema
+        return {
+            "yql": f"select id from {schema} where {where}",  # noqa: S608 - names of our own
+            "hits": 0,
+            "ranking.profile": "unranked",
+            "model.restrict": schema,
+        }
+
+    def _stored(self, vector_field: VectorField) -> tuple[VectorField, int]:
+        """The field with the fingerprint that its documents carry, and how many carry one."""
+        name = vector_field.name.replace("embedding_", "fingerprint_")
+        body = self._plain(f"true | all(group({name}) each(output(count())))")
+        found = dict(_groups(self._ask(body, COUNT_SECONDS)))
+        prints = sorted(set(found) - {""})
+        whole = prints[0] if len(prints) == 1 else vector_field.fingerprint
+        return replace(vector_field, fingerprint=whole), sum(found[p] for p in prints)
+
+    def _put(self, document: Document) -> None:
+        self._store.put(document)
+
+    def _update(self, document: Document) -> None:
+        if not self._store.update(document):
+            raise UserError("there is no such document")
+
+    def _each(self, work: Callable[[Document], None], documents: Iterable[Document]) -> FeedReport:
+        def one(document: Document) -> tuple[str, str]:
+            try:
+                work(document)
+            except UserError as error:
+                return document.id, str(error)
+            return document.id, ""
+
+        ok = 0
+        failed = []
+        for identifier, reason in _in_order(one, documents, self.settings.concurrency):
+            if reason:
+                failed.append((identifier, reason))
+            else:
+                ok += 1
+        return FeedReport(ok, tuple(failed))
+
+
+def _in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Yield work(item) in the order of items; at most twice `workers` are under way or waiting."""
+    pending: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="vespa") as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) >= 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _groups(answer: Answer) -> Iterator[tuple[str, int]]:
+    """Yield (value, count) of a grouping by one field."""
+    for root in answer.rows:
+        for groups in root.children:
+            for group in groups.children:
+                yield str(group.other.get("value", "")), int(group.fields.get("count()", 0))
