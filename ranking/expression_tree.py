@@ -1,0 +1,206 @@
+"""Nodes of a ranking expression, and how they are written.
+
+A node prints as an expression that Vespa's two evaluators read alike: the container (Java)
+gives every operator a level of its own, the content nodes (C++) know fewer levels, so operators
+that only one of them tells apart are set in parentheses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+__all__ = [
+    "Binary",
+    "Call",
+    "If",
+    "In",
+    "Name",
+    "Negative",
+    "Node",
+    "Not",
+    "Number",
+    "Text",
+    "children",
+    "walk",
+    "write",
+]
+
+# Binary operators from the loosest to the tightest, as com.yahoo.searchlib.rankingexpression
+# .rule.Operator of Vespa 8 lists them; all associate to the left, the last one to the right.
+PRECEDENCE = ("||", "&&", ">=", ">", "<=", "<", "~=", "!=", "==", "+", "-", "*", "/", "%", "^")
+LEVEL = {operator: level for level, operator in enumerate(PRECEDENCE)}
+POWER = "^"
+
+# Operators that the content nodes read from left to right (vespalib/eval/operator_nodes.h).
+_CONTENT_NODE_LEVEL = {
+    operator: level
+    for level, group in enumerate(
+        [("||",), ("&&",), (">=", ">", "<=", "<", "~=", "!=", "=="), ("+", "-"), ("*", "/", "%")]
+    )
+    for operator in group
+} | {POWER: 5}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A constant."""
+
+    value: float
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A constant in quotes; it can be compared, nothing else."""
+
+    value: str
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Name:
+    """A bare identifier: a function without arguments, an argument, or a named number."""
+
+    name: str
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function with arguments, or a rank feature."""
+
+    name: str
+    arguments: tuple[Node, ...]
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Negative:
+    """Unary minus."""
+
+    operand: Node
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Not:
+    """Logical not: 1 where the operand is 0, else 0."""
+
+    operand: Node
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Binary:
+    """Two operands and the operator between them."""
+
+    operator: str
+    left: Node
+    right: Node
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class In:
+    """1 where the operand equals one of the members, else 0."""
+
+    operand: Node
+    members: tuple[Node, ...]
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class If:
+    """A choice; `probability` (of the condition) is a hint that changes no value."""
+
+    condition: Node
+    then: Node
+    otherwise: Node
+    probability: float | None = None
+    at: int = field(default=0, compare=False)
+
+
+Node = Number | Text | Name | Call | Negative | Not | Binary | In | If
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """Return the nodes directly below `node`."""
+    match node:
+        case Call(arguments=arguments):
+            return arguments
+        case Negative(operand=operand) | Not(operand=operand):
+            return (operand,)
+        case Binary(left=left, right=right):
+            return (left, right)
+        case In(operand=operand, members=members):
+            return (operand, *members)
+        case If(condition=condition, then=then, otherwise=otherwise):
+            return (condition, then, otherwise)
+        case _:
+            return ()
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield `node` and everything below it."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
+
+
+def write(node: Node) -> str:  # noqa: PLR0911 - one for each kind of node
+    """Return the expression as text; parsing it gives an equal tree."""
+    match node:
+        case Number(value=value):
+            return _number(value)
+        case Text(value=value):
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'
+        case Name(name=name):
+            return name
+        case Call(name=name, arguments=arguments):
+            return f"{name}({','.join(map(write, arguments))})"
+        case Negative(operand=operand):
+            return f"-{_operand(operand)}"
+        case Not(operand=operand):
+            return f"!{_operand(operand)}"
+        case Binary():
+            return _binary(node)
+        case In(operand=operand, members=members):
+            inner = f"({write(operand)})" if isinstance(operand, In) else write(operand)
+            return f"{inner} in [{', '.join(map(write, members))}]"
+        case If(probability=probability):
+            parts = [write(part) for part in children(node)]
+            parts += [] if probability is None else [_number(probability)]
+            return f"if ({', '.join(parts)})"
+
+
+def _number(value: float) -> str:
+    if value == float("inf"):
+        return "1e999"
+    if value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return repr(value)
+
+
+def _operand(node: Node) -> str:
+    wrapped = isinstance(node, Binary | In | Negative | Not)
+    return f"({write(node)})" if wrapped else write(node)
+
+
+def _binary(node: Binary) -> str:
+    left = _side(node.left, node.operator, chains=node.operator != POWER)
+    right = _side(node.right, node.operator, chains=node.operator == POWER)
+    return f"{left} {node.operator} {right}"
+
+
+def _side(node: Node, operator: str, *, chains: bool) -> str:
+    """Write an operand; `chains`: the same operator may follow on this side."""
+    text = write(node)
+    if isinstance(node, In):
+        return f"({text})"
+    if not isinstance(node, Binary):
+        return text
+    own, outer = (_CONTENT_NODE_LEVEL[o] for o in (node.operator, operator))
+    plain = own > outer or (node.operator == operator and chains)
+    return text if plain else f"({text})"
