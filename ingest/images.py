@@ -1,24 +1,21 @@
-"""Whether image bytes can be used, and their perceptual hash."""
+"""Whether an image can be used, and its perceptual hash."""
 
 from __future__ import annotations
 
-import io
-import warnings
-
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from encoders.errors import UserError
 from ingest.records import Reason
 
-__all__ = ["MAX_PIXELS", "ImageRejected", "check_image", "dhash"]
+__all__ = ["MAX_IMAGE_BYTES", "ImageRejectedError", "check_image", "dhash"]
 
-MAX_PIXELS = 100_000_000  # 10,000 x 10,000: above any radiograph, below what fills the memory
+MAX_IMAGE_BYTES = 256 << 20
 DHASH_SIDE = 8
 
 
-class ImageRejected(UserError):
-    """The bytes are not an image that can be used; `reason` is for `rejected.parquet`."""
+class ImageRejectedError(UserError):
+    """An image cannot be used; `reason` and `detail` are for `rejected.parquet`."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -27,29 +24,14 @@ class ImageRejected(UserError):
 
 
 def check_image(data: bytes) -> Image.Image:
-    """Decode `data` fully and return the image as stored (no rotation, no conversion).
+    """Decode `data` as encoders will; raises ImageRejectedError."""
+    # Not at the top: torch takes seconds to load, and reading a corpus needs none of it.
+    from encoders.preprocess import ImageError, decode_image  # noqa: PLC0415
 
-    The size is read from the header before any pixel is decoded. Raises ImageRejected.
-    """
-    if not data:
-        raise ImageRejected(Reason.EMPTY_IMAGE, "the file has 0 bytes")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about metadata and sizes that are judged here
-            image = Image.open(io.BytesIO(data))
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageRejected(
-                    Reason.HUGE_IMAGE,
-                    f"{image.width} x {image.height} pixels; at most {MAX_PIXELS:,} in all",
-                )
-            image.load()
-    except Image.DecompressionBombError as error:
-        raise ImageRejected(Reason.HUGE_IMAGE, str(error)) from None
-    except UnidentifiedImageError:
-        raise ImageRejected(Reason.UNREADABLE_IMAGE, "not a known image format") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
-        raise ImageRejected(Reason.UNREADABLE_IMAGE, str(error)) from None
-    return image
+        return decode_image(data)
+    except ImageError as error:
+        raise ImageRejectedError(Reason.UNUSABLE_IMAGE, str(error)) from None
 
 
 def dhash(image: Image.Image) -> str:
@@ -59,9 +41,6 @@ def dhash(image: Image.Image) -> str:
     neighbour, so it survives re-encoding, rescaling and brightness
     (N. Krawetz, "Kind of Like That", 2013).
     """
-    # Grey values as numbers: a conversion of 16-bit images to 8 bits would clip them to white.
-    grey = image if image.mode[0] in "IF" else image.convert("L")
-    small = grey.convert("F").resize((DHASH_SIDE + 1, DHASH_SIDE), Image.Resampling.BOX)
-    pixels = np.asarray(small)
-    bits = pixels[:, :-1] < pixels[:, 1:]
-    return np.packbits(bits).tobytes().hex()
+    size = (DHASH_SIDE + 1, DHASH_SIDE)
+    small = np.asarray(image.convert("F").resize(size, Image.Resampling.BOX))
+    return np.packbits(small[:, :-1] < small[:, 1:]).tobytes().hex()

@@ -42,14 +42,12 @@ class Reason(StrEnum):
     NO_ID = "no id"
     DUPLICATE_ID = "duplicate id"
     MALFORMED_ROW = "malformed row"
-    EMPTY_IMAGE = "image of 0 bytes"
-    HUGE_IMAGE = "image too large"
-    UNREADABLE_IMAGE = "unreadable image"
+    UNUSABLE_IMAGE = "unusable image"
     MISSING_IMAGE = "missing image"
     UNSAFE_PATH = "unsafe path"
     UNUSED_FILE = "image without a row"
     UNKNOWN_CONCEPT = "unknown concept"
-    UNKNOWN_ID = "concepts of an unknown id"
+    UNKNOWN_ID = "no caption with this id"
     NOT_TEXT = "not valid text"
 
 

@@ -5,7 +5,8 @@
 - `drawn`: train, validation and test by shares of 80, 10 and 10 %. Records stand and fall
   together that share a group, the bytes of an image, or a caption; a hash of the smallest key
   of such a cluster decides, so that the same records get the same splits on every machine. A
-  cluster of more than 2 % of the corpus goes to train, lest one stock phrase fill a test split.
+  cluster of more than 2 % of the corpus goes to train, lest one stock phrase fill a test split,
+  and the others' shares grow accordingly, to a quarter each at most.
 
 Unless told otherwise (`auto`), a source with any held-out split keeps its own, and one with
 train only, or none, has them drawn.
@@ -26,7 +27,9 @@ SplitRule = Literal["source", "drawn"]
 
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.1
+LARGEST_SHARE = 0.25
 LARGEST_HELD_OUT = 0.02
+SMALL_CLUSTER = 8  # of a corpus so small that 2 % are nothing
 
 
 @dataclass
@@ -70,12 +73,12 @@ class Splits:
         members: defaultdict[int, list[int]] = defaultdict(list)
         for row in range(len(self._parent)):
             members[self._root(row)].append(row)
-        splits = [""] * len(self._parent)
-        largest = LARGEST_HELD_OUT * len(splits)
-        for rows in members.values():
-            smallest_key = min(self._group_keys[row] for row in rows)
-            too_large = len(rows) > max(8, largest) and len(members) > 1
-            split = "train" if too_large else _draw(smallest_key)
+        splits = ["train"] * len(self._parent)
+        largest = max(SMALL_CLUSTER, LARGEST_HELD_OUT * len(splits))
+        eligible = [rows for rows in members.values() if len(rows) <= largest]
+        growth = len(splits) / max(1, sum(map(len, eligible)))
+        for rows in eligible:
+            split = _draw(min(self._group_keys[row] for row in rows), growth)
             for row in rows:
                 splits[row] = split
         return splits
@@ -103,8 +106,10 @@ def _shared_keys(record: Record, group_key: str) -> list[str]:
     return keys
 
 
-def _draw(key: str) -> str:
+def _draw(key: str, growth: float) -> str:
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
-    if number < TEST_SHARE:
+    test = min(TEST_SHARE * growth, LARGEST_SHARE)
+    validation = min(VALIDATION_SHARE * growth, LARGEST_SHARE)
+    if number < test:
         return "test"
-    return "validation" if number < TEST_SHARE + VALIDATION_SHARE else "train"
+    return "validation" if number < test + validation else "train"

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ingest.records import CorpusError, Source
+from ingest.sources.imageclef import ImageClef, looks_like_imageclef
+from ingest.sources.imagefolder import ImageFolder, looks_like_imagefolder
+from ingest.sources.parquet import ParquetFiles, looks_like_parquet
 from ingest.sources.phantoms import Phantoms
+from ingest.sources.roco import Roco, looks_like_roco
 
 __all__ = ["FORMATS", "open_source"]
 
@@ -38,7 +42,12 @@ def open_source(path: str | Path, format: str = "auto") -> Source:  # noqa: A002
     )
 
 
-_READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Source]]] = {}
+_READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Source]]] = {
+    "roco": (looks_like_roco, Roco),
+    "imageclef": (looks_like_imageclef, ImageClef),
+    "imagefolder": (looks_like_imagefolder, ImageFolder),
+    "parquet": (looks_like_parquet, ParquetFiles),
+}
 
 FORMATS = (*_READERS, PHANTOMS)
 

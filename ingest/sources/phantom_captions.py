@@ -36,10 +36,10 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 
 TEMPLATES: tuple[str, ...] = (
-    "{modality} of the {region} showing a {size} {finding} in the {position} part on the {side} side.",
+    "{modality} of the {region} showing a {size} {finding}, {position} part, {side} side.",
     "{region} {modality}: {size} {side} {finding}, {position} third (arrow).",
     "{size} {finding} on the {side} in the {position} {region}, {modality}.",
-    "Frontal {modality} of the {region} demonstrates {side} {position} {finding}, {size} in extent.",
+    "Frontal {modality} of the {region} demonstrates {side} {position} {finding}, {size} in size.",
     "{finding} ({size}) of the {side} {region}, {position} portion, as seen on {modality}.",
     "Patient with a {side} {finding}. {modality} of the {region}, {position} zone, {size}.",
     "{position} {side} {size} {finding} in a {region} {modality}.",

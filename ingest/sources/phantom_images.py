@@ -95,7 +95,7 @@ def _line(
     return _inside(width - distance, 40)
 
 
-def _inside(margin: Array, sharpness: float) -> Array:
+def _inside(margin: NDArray[np.floating], sharpness: float) -> Array:
     return np.asarray(np.clip(margin * sharpness + 0.5, 0, 1), np.float32)
 
 
@@ -168,12 +168,14 @@ _REGIONS: dict[str, Callable[[Array, Array], Tissue]] = {
 def _radiograph(t: Tissue, x: Array, y: Array, rng: np.random.Generator) -> Array:
     # A projection: the rim of the body is thinner, edges overlap.
     thickness = t.body * np.sqrt(np.clip(1.15 - 0.6 * x * x, 0, 1))
-    return 0.08 + 0.34 * thickness + 0.34 * t.bone - 0.24 * t.air + 0.12 * t.organ
+    image = 0.08 + 0.34 * thickness + 0.34 * t.bone - 0.24 * t.air + 0.12 * t.organ
+    return np.asarray(image, np.float32)
 
 
 def _ct(t: Tissue, x: Array, y: Array, rng: np.random.Generator) -> Array:
     table = 0.35 * _ring(x, y, 0, 0.2, 1.1, 0.82, 0.03) * (y > 0.75)
-    return 0.40 * t.body + 0.55 * t.bone - 0.34 * t.air + 0.10 * t.organ + table
+    image = 0.40 * t.body + 0.55 * t.bone - 0.34 * t.air + 0.10 * t.organ + table
+    return np.asarray(image, np.float32)
 
 
 def _mri(t: Tissue, x: Array, y: Array, rng: np.random.Generator) -> Array:
@@ -201,7 +203,8 @@ _LOOKS: dict[str, Callable[[Tissue, Array, Array, np.random.Generator], Array]] 
 
 def _noisy(sigma: float) -> Callable[[Array, Array, Array, np.random.Generator], Array]:
     def finish(image: Array, x: Array, y: Array, rng: np.random.Generator) -> Array:
-        return image + sigma * rng.standard_normal(image.shape, np.float32)
+        noise = sigma * rng.standard_normal(image.shape, np.float32)
+        return np.asarray(image + noise, np.float32)
 
     return finish
 
@@ -209,7 +212,7 @@ def _noisy(sigma: float) -> Callable[[Array, Array, Array, np.random.Generator],
 def _rician(image: Array, x: Array, y: Array, rng: np.random.Generator) -> Array:
     # The magnitude of a complex signal: noise never falls below zero, the background is not black.
     noise = 0.04 * rng.standard_normal((2, *image.shape), np.float32)
-    return np.hypot(image + noise[0], noise[1])
+    return np.asarray(np.hypot(image + noise[0], noise[1]), np.float32)
 
 
 def _speckled_fan(image: Array, x: Array, y: Array, rng: np.random.Generator) -> Array:

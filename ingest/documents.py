@@ -1,0 +1,93 @@
+"""Records and vectors -> the documents that engines take, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ingest.corpus import Corpus
+from ingest.embed import embedding_parts, part_vectors
+from ingest.records import Record
+from ranking.names import encoder_names
+from ranking.types import Document
+
+__all__ = ["VIEWS", "View", "documents", "second_half"]
+
+View = Literal["full", "split-caption"]
+VIEWS: tuple[View, ...] = ("full", "split-caption")
+PARTS_IN_MEMORY = 16
+
+
+def documents(
+    corpus: Corpus, fingerprint: str | None = None, *, view: View = "full"
+) -> Iterator[Document]:
+    """Every record as a document, in corpus order, with this encoder's vector where it has one.
+
+    view: "full", or "split-caption", whose captions are their second halves (for the protocol
+    of that name, whose queries are the first halves).
+    Memory: the ids with the places of their vectors, and a few part files.
+    """
+    vectors = _Vectors(embedding_parts(corpus, fingerprint)) if fingerprint else None
+    name = encoder_names(fingerprint).embedding if fingerprint else ""
+    for record in corpus.records():
+        vector = vectors.get(record) if vectors else None
+        yield _document(record, {} if vector is None else {name: vector}, view)
+
+
+def second_half(caption: str) -> str:
+    """The caption from its middle word on: words floor(n/2) to n, split at white space."""
+    words = caption.split()
+    return " ".join(words[len(words) // 2 :])
+
+
+def _document(record: Record, vectors: dict[str, NDArray[np.float32]], view: View) -> Document:
+    url = record.extra.get("image_url", "")
+    return Document(
+        id=record.id,
+        caption=record.caption if view == "full" else second_half(record.caption),
+        vectors=vectors,
+        concepts=record.concepts,
+        concept_names=record.concept_names,
+        group_id=record.group_id,
+        modality=record.modality,
+        source=record.source,
+        licence=record.licence,
+        split=record.split,
+        image_url=url if isinstance(url, str) else "",
+    )
+
+
+@dataclass
+class _Vectors:
+    """Looks vectors up by record; parts stay in memory while neighbours are asked for."""
+
+    parts: list[Path]
+    _places: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    _loaded: OrderedDict[int, NDArray[np.float32]] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        for number, part in enumerate(self.parts):
+            table = pq.read_table(part, columns=["id", "image_sha256"])
+            keys = zip(table["id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True)
+            self._places.update((key, (number, row)) for row, key in enumerate(keys))
+
+    def get(self, record: Record) -> NDArray[np.float32] | None:
+        """float32 [D], or None where the record has no vector."""
+        place = self._places.get((record.id, record.image_sha256))
+        if place is None:
+            return None
+        number, row = place
+        if number not in self._loaded:
+            if len(self._loaded) == PARTS_IN_MEMORY:
+                self._loaded.popitem(last=False)
+            self._loaded[number] = part_vectors(self.parts[number])
+        self._loaded.move_to_end(number)
+        vector: NDArray[np.float32] = self._loaded[number][row]
+        return vector

@@ -1,0 +1,188 @@
+"""Rows become Parquet parts, in bounded memory; what cannot be used is written down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from encoders.storage import sha256_bytes
+from ingest.images import ImageRejectedError, check_image, dhash
+from ingest.manifest import CorpusManifest
+from ingest.records import (
+    REJECTED_SCHEMA,
+    SCHEMA,
+    Reason,
+    Record,
+    Rejection,
+    Row,
+    Source,
+    canonical_json,
+    to_arrow,
+)
+from ingest.splits import SplitRule, Splits
+
+__all__ = ["DATA", "REJECTED", "ROW_GROUP", "CorpusWriter", "rewrite_splits"]
+
+DATA = "data"
+REJECTED = "rejected.parquet"
+PART_ROWS = 4096
+PART_BYTES = 64 << 20  # of images and text held in memory before a part is written
+ROW_GROUP = 256  # records read at a time
+
+
+@dataclass
+class CorpusWriter:
+    """Rows go in one by one; parts are written as they fill."""
+
+    folder: Path
+    records: int = 0
+    images: int = 0
+    splits: Splits = field(default_factory=Splits)
+    rejected: Counter[str] = field(default_factory=Counter)
+    lost_parts: Counter[str] = field(default_factory=Counter)
+    _seen: set[str] = field(default_factory=set)
+    _held: list[Record] = field(default_factory=list)
+    _held_bytes: int = 0
+    _parts: int = 0
+    _content: bytes = b""
+    _rejections: list[dict[str, object]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        (self.folder / DATA).mkdir()
+        self._rejected_file = pq.ParquetWriter(self.folder / REJECTED, REJECTED_SCHEMA)
+
+    @property
+    def rejections(self) -> int:
+        """Rows rejected so far."""
+        return self.rejected.total()
+
+    def add(self, row: Row) -> None:
+        """Check a row; take it or write down why not."""
+        checked = row if isinstance(row, Rejection) else _check(row, self._seen)
+        if isinstance(checked, Rejection):
+            self._reject(checked)
+        else:
+            self._take(checked)
+
+    def finish(self) -> None:
+        """Write what is held."""
+        self._flush_records()
+        self._flush_rejections()
+        self._rejected_file.close()
+
+    def manifest(
+        self,
+        source: Source,
+        rule: SplitRule,
+        assigned: list[str] | None,
+        duplicates: Counter[str],
+    ) -> CorpusManifest:
+        """What `corpus.json` says; `assigned` are the splits drawn, None: the source's own."""
+        final = self.splits.given if assigned is None else assigned
+        return CorpusManifest(
+            records=self.records,
+            images=self.images,
+            groups=self.splits.groups,
+            splits=dict(sorted(Counter(final).items())),
+            split_rule=rule,
+            groups_across_splits=self.splits.groups_across(final),
+            rejected=dict(sorted(self.rejected.items())),
+            lost_parts=dict(sorted(self.lost_parts.items())),
+            duplicates=dict(sorted(duplicates.items())),
+            source=source.location,
+            source_format=source.format,
+            content_sha256=sha256_bytes(self._content + canonical_json(final).encode()),
+        )
+
+    def _take(self, record: Record) -> None:
+        self._seen.add(record.id)
+        self.splits.add(record)
+        self.records += 1
+        self.images += record.image is not None
+        self._held.append(record)
+        self._held_bytes += len(record.image or b"") + len(record.caption)
+        if len(self._held) >= PART_ROWS or self._held_bytes >= PART_BYTES:
+            self._flush_records()
+
+    def _reject(self, rejection: Rejection) -> None:
+        counter = self.lost_parts if rejection.row_kept else self.rejected
+        counter[rejection.reason] += 1
+        self._rejections.append(
+            {
+                "source": rejection.file,
+                "line": rejection.line,
+                "id": rejection.id,
+                "reason": str(rejection.reason),
+                "detail": rejection.detail,
+                "row_kept": rejection.row_kept,
+            }
+        )
+        if len(self._rejections) >= PART_ROWS:
+            self._flush_rejections()
+
+    def _flush_records(self) -> None:
+        if not self._held:
+            return
+        rows = [to_arrow(record) for record in self._held]
+        for row in rows:
+            without_bytes = {k: v for k, v in row.items() if k not in {"image", "split"}}
+            self._content = bytes.fromhex(
+                sha256_bytes(self._content + canonical_json(without_bytes).encode())
+            )
+        path = self.folder / DATA / f"part-{self._parts:05d}.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, row_group_size=ROW_GROUP)
+        self._parts += 1
+        self._held, self._held_bytes = [], 0
+
+    def _flush_rejections(self) -> None:
+        self._rejected_file.write_table(
+            pa.Table.from_pylist(self._rejections, schema=REJECTED_SCHEMA)
+        )
+        self._rejections = []
+
+
+def _check(record: Record, seen: set[str]) -> Record | Rejection:
+    """The record as it will be stored, or why it is not."""
+    record = replace(record, id=record.id.strip(), caption=record.caption.strip())
+    reason = _wrong_text(record, seen)
+    if reason is not None:
+        return Rejection(reason, record.file, record.line, _printable(record.id))
+    if record.image is None:
+        return record
+    try:
+        return replace(record, image_dhash=dhash(check_image(record.image)))
+    except ImageRejectedError as error:
+        return Rejection(error.reason, record.file, record.line, record.id, error.detail)
+
+
+def _wrong_text(record: Record, seen: set[str]) -> Reason | None:
+    if not record.id:
+        return Reason.NO_ID
+    if record.id in seen:
+        return Reason.DUPLICATE_ID
+    if not record.caption:
+        return Reason.NO_CAPTION
+    try:
+        canonical_json(to_arrow(replace(record, image=None))).encode()
+    except UnicodeEncodeError:  # bytes that are not UTF-8 came as lone surrogates
+        return Reason.NOT_TEXT
+    return None
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def rewrite_splits(data: Path, splits: list[str]) -> None:
+    """Give the records of all parts, in order, these splits."""
+    start = 0
+    column = SCHEMA.get_field_index("split")
+    for part in sorted(data.glob("part-*.parquet")):
+        table = pq.read_table(part, schema=SCHEMA)
+        chosen = pa.array(splits[start : start + len(table)], pa.string())
+        start += len(table)
+        pq.write_table(table.set_column(column, "split", chosen), part, row_group_size=ROW_GROUP)
