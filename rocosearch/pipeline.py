@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.documents import documents
-
+from encoders.errors import UserError
 from encoders.manifest import FILE_NAME as ENCODER_FILE
 from encoders.progress import Progress, silent
+from ingest.corpus import MANIFEST as CORPUS_FILE
 from ingest.corpus import Corpus, write_corpus
+from ingest.documents import documents
 from ingest.sources.open import open_source
 from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs non
     from eval.run import Options
 
 __all__ = [
+    "OutputError",
     "build_corpus",
     "build_index",
     "evaluate",
@@ -39,10 +41,15 @@ __all__ = [
 ]
 
 
+class OutputError(UserError):
+    """OUT holds something that the command did not write."""
+
+
 def build_corpus(
     source: str | Path, out: Path, *, layout: str = "auto", progress: Progress = silent
 ) -> Corpus:
     """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used."""
+    _check_replaceable(out, CORPUS_FILE, "a corpus")
     return write_corpus(open_source(source, layout), out, progress=progress)
 
 
@@ -63,6 +70,7 @@ def train_encoder(
     from encoders.presets import preset as named_preset
     from encoders.training import train
 
+    _check_replaceable(out, ENCODER_FILE, "an encoder")
     config = named_preset(preset, **changes)
     opened = Corpus.open(corpus)
     return train(
@@ -90,6 +98,7 @@ def build_index(
 
     Without an encoder ranking is lexical only.
     """
+    _check_replaceable(out, "CURRENT", "an index")
     opened = Corpus.open(corpus)
     chosen = load_profiles(profiles) if profiles else SHIPPED
     if encoder is None:
@@ -144,7 +153,6 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate an index on its corpus's held-out queries and write the report to `out`."""
     from eval.report import write_report
-
     from eval.run import evaluate as run_evaluation
 
     engine = open_engine(index, profiles)
@@ -163,6 +171,7 @@ def write_app(
     """
     from vespa_app.package import PackagedEncoder, write_application
 
+    _check_replaceable(out, "services.xml", "an application package")
     chosen = load_profiles(profiles) if profiles else None
     if (source / ENCODER_FILE).exists():
         write_application(out, [PackagedEncoder.open(source)], chosen or SHIPPED, progress=progress)
@@ -177,3 +186,13 @@ def write_app(
             progress=progress,
         )
     return tuple(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()))
+
+
+def _check_replaceable(out: Path, written_last: str, what: str) -> None:
+    """Refuse to write over what no command wrote; said before the work begins, not after."""
+    if not out.exists() or (out / written_last).exists():
+        return
+    if not out.is_dir() or any(out.iterdir()):
+        raise OutputError(
+            f"{out} exists and is not {what}, so it is left alone: name another folder."
+        )
