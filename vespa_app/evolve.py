@@ -150,11 +150,12 @@ def _attribute_changes(old: FieldFacts, new: FieldFacts) -> Iterator[Change]:
         if (setting in old.settings) == (setting in new.settings):
             continue
         gained = setting in new.settings
+        words = setting.removeprefix("attribute ")
         removed_paging = setting == "attribute paged" and not gained
         fits = ": all its vectors must fit into memory" if removed_paging else ""
         yield Change(
-            f"Field {new.name} {'gains' if gained else 'loses'} {setting.removeprefix('attribute ')} at a "
-            f"restart of the content nodes{fits}.",
+            f"Field {new.name} {'gains' if gained else 'loses'} {words} at a restart of the content "
+            f"nodes{fits}.",
             "restart",
             "paged-setting-removal" if removed_paging else None,
         )
