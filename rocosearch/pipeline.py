@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from encoders.errors import UserError
 from encoders.manifest import FILE_NAME as ENCODER_FILE
+from encoders.manifest import Manifest
 from encoders.progress import Progress, silent
 from ingest.corpus import MANIFEST as CORPUS_FILE
 from ingest.corpus import Corpus, write_corpus
@@ -169,22 +170,18 @@ def write_app(
 
     Returns the names of its files.
     """
-    from vespa_app.package import PackagedEncoder, write_application
+    from vespa_app.package import write_application
 
     _check_replaceable(out, "services.xml", "an application package")
     chosen = load_profiles(profiles) if profiles else None
-    if (source / ENCODER_FILE).exists():
-        write_application(out, [PackagedEncoder.open(source)], chosen or SHIPPED, progress=progress)
-    else:
+    average: float | None = None
+    folder: Path | None = source
+    if not (source / ENCODER_FILE).exists():
         engine = open_engine(source)
-        folder = engine.encoder_folder
-        write_application(
-            out,
-            [PackagedEncoder.open(folder)] if folder else [],
-            chosen or engine.profiles,
-            average_field_length=engine.average_field_length,
-            progress=progress,
-        )
+        chosen = chosen or engine.profiles
+        average, folder = engine.average_field_length, engine.encoder_folder
+    manifest = Manifest.load(folder) if folder else None
+    write_application(out, manifest, chosen or SHIPPED, folder, average, progress=progress)
     return tuple(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()))
 
 

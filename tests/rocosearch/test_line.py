@@ -1,0 +1,294 @@
+"""The whole line through the command line, on few phantoms and a moment of training."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from ingest.corpus import Corpus
+from rocosearch.cli import app
+
+RECORDS = 240
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "160"})
+
+
+def ok(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: object) -> str:
+    """The one sentence with which the command fails."""
+    result = run(*arguments)
+    assert result.exit_code == 1, result.output
+    lines = result.stderr.strip().splitlines()
+    assert "Unexpected" not in lines[-1], result.stderr
+    return lines[-1]
+
+
+class Line(NamedTuple):
+    corpus: Path
+    encoder: Path
+    index: Path
+    report: Path
+    app: Path
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory) -> Line:
+    folder = tmp_path_factory.mktemp("line")
+    made = Line(*(folder / name for name in Line._fields))
+    ok("corpus", f"phantoms:{RECORDS}", made.corpus)
+    ok("train", made.corpus, made.encoder, "--epochs", 1)
+    ok("index", made.corpus, made.index, "--encoder", made.encoder)
+    return made
+
+
+def test_corpus_tells_what_it_holds(tmp_path):
+    told = json.loads(ok("corpus", "phantoms:210", tmp_path / "c", "--json"))
+    assert (told["records"], told["images"], told["rejected"]) == (210, 210, {})
+    assert sum(told["splits"].values()) == 210
+
+
+def test_training_tells_its_figures_and_chance(line, tmp_path):
+    told = json.loads(ok("train", line.corpus, tmp_path / "e", "--epochs", 1, "--json"))
+    assert told["pairs"] == Corpus.open(line.corpus).manifest.splits["train"]
+    assert told["mrr10"] >= 0
+    assert 0 < told["chance_mrr10"] < 1
+
+
+def test_the_same_seed_gives_the_same_encoder(line, tmp_path):
+    told = json.loads(ok("train", line.corpus, tmp_path / "e", "--epochs", 1, "--json"))
+    assert (
+        told["fingerprint"]
+        == json.loads((line.encoder / "encoder.json").read_text())["fingerprint"]
+    )
+
+
+def test_index_embeds_once_and_carries_its_encoder(line, tmp_path):
+    told = json.loads(ok("index", line.corpus, tmp_path / "i", "--encoder", line.encoder, "--json"))
+    assert told["documents"] == RECORDS
+    assert [field["dimension"] for field in told["vector_fields"]] == [128]
+    assert {"lexical", "vector", "hybrid"} <= set(told["profiles"])
+
+
+def test_search_by_text_image_and_both(line, tmp_path):
+    record = next(Corpus.open(line.corpus).records("test"))
+    picture = tmp_path / "query.png"
+    picture.write_bytes(record.image)
+    text = json.loads(
+        ok("search", line.index, record.caption, "--profile", "lexical", "--json", "-k", 3)
+    )
+    assert text["hits"][0]["caption"] == record.caption
+    assert len(text["hits"]) == 3
+    assert any("bm25" in name for name in text["hits"][0]["features"])
+    image = json.loads(
+        ok("search", line.index, "--image", picture, "--profile", "vector", "--json")
+    )
+    assert image["hits"][0]["id"] == record.id
+    both = json.loads(ok("search", line.index, record.caption, "--image", picture, "--json"))
+    assert both["hits"][0]["id"] == record.id
+    assert both["coverage"]["percent"] == 100
+
+
+def test_search_shows_a_table(line):
+    shown = ok("search", line.index, "large mass in the left chest", "-k", 2)
+    assert "of" in shown.splitlines()[-1]
+    assert "phantom-" in shown
+
+
+def test_more_hits_than_documents_gives_all_that_match(line):
+    told = json.loads(ok("search", line.index, "left", "-k", 100_000, "--json"))
+    assert 0 < len(told["hits"]) <= RECORDS
+
+
+def test_a_query_without_a_known_word_says_so(line):
+    result = run("search", line.index, "zzzxqy", "--profile", "lexical", "--json")
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert told["hits"] == []
+    assert told["warnings"]
+    assert told["warnings"][0] in result.stderr
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_an_empty_query_is_refused(line, text):
+    assert refused("search", line.index, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["*", '"left', "a AND (", "'; drop table", "-left +right", "\x00", "嚢胞 left"]
+)
+def test_what_is_typed_is_never_an_operator(line, text):
+    result = run("search", line.index, "--json", "--profile", "lexical", "--", text)
+    assert result.exit_code == 0 or "Unexpected" not in result.stderr
+
+
+def test_an_unknown_profile_is_named_with_those_there_are(line):
+    sentence = refused("search", line.index, "left", "--profile", "hybird")
+    assert "hybird" in sentence
+    assert "hybrid" in sentence
+
+
+def test_a_foreign_encoder_is_refused(line, tmp_path):
+    ok("train", line.corpus, tmp_path / "other", "--epochs", 1, "--seed", 7)
+    sentence = refused("search", line.index, "left", "--encoder", tmp_path / "other")
+    assert "encoder" in sentence
+    assert ok("search", line.index, "left", "--encoder", line.encoder)
+
+
+def test_an_image_of_no_bytes_is_refused(line, tmp_path):
+    (tmp_path / "empty.png").touch()
+    assert "empty.png" in refused("search", line.index, "--image", tmp_path / "empty.png")
+    assert "no.png" in refused("search", line.index, "--image", tmp_path / "no.png")
+
+
+def test_eval_writes_the_report(line):
+    told = json.loads(ok("eval", line.index, line.corpus, line.report, "-k", "1,10", "--json"))
+    assert {"protocol", "profile", "metric", "value", "low", "high", "queries", "leaky"} <= set(
+        told["rows"][0]
+    )
+    assert {"RR@10", "RR@1", "nDCG@10", "R@100"} <= {row["metric"] for row in told["rows"]}
+    for name in ("report.md", "report.html", "metrics.json", "per_query.parquet"):
+        assert (line.report / name).stat().st_size > 0
+
+
+def test_eval_refuses_an_unknown_protocol(line, tmp_path):
+    assert "same-cse" in refused(
+        "eval", line.index, line.corpus, tmp_path / "r", "--protocol", "same-cse"
+    )
+
+
+def test_eval_refuses_a_corpus_that_is_not_the_index_s(line, tmp_path):
+    ok("corpus", "phantoms:220", tmp_path / "c")
+    assert refused("eval", line.index, tmp_path / "c", tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_app_writes_the_package_from_an_index_and_from_an_encoder(line, tmp_path):
+    ok("app", line.index, line.app)
+    told = json.loads(ok("app", line.encoder, tmp_path / "app", "--json"))
+    assert {"services.xml"} <= set(told["files"])
+    short = json.loads((line.encoder / "encoder.json").read_text())["fingerprint"][:8]
+    schema = next((line.app / "schemas").glob("*.sd")).read_text()
+    assert f"embedding_{short}" in schema
+    assert "rank-profile hybrid" in schema
+
+
+def test_without_an_encoder_everything_is_lexical(line, tmp_path):
+    told = json.loads(ok("index", line.corpus, tmp_path / "i", "--json"))
+    assert told["vector_fields"] == []
+    assert json.loads(ok("search", tmp_path / "i", "left mass", "--json"))["hits"]
+    assert refused("search", tmp_path / "i", "left mass", "--profile", "vector")
+    ok("eval", tmp_path / "i", line.corpus, tmp_path / "r")
+    ok("app", tmp_path / "i", tmp_path / "app")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("corpus", ("{none}", "{out}")),
+        ("train", ("{none}", "{out}")),
+        ("index", ("{none}", "{out}")),
+        ("search", ("{none}", "text")),
+        ("eval", ("{none}", "{none}", "{out}")),
+        ("app", ("{none}", "{out}")),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path, command, arguments):
+    names = {"none": tmp_path / "nothing-here", "out": tmp_path / "out"}
+    sentence = refused(command, *(a.format(**names) for a in arguments))
+    assert "nothing-here" in sentence
+    assert not names["out"].exists()
+
+
+@pytest.mark.parametrize("command", ["corpus", "train", "index", "app", "eval"])
+def test_what_no_command_wrote_is_left_alone(line, tmp_path, command):
+    precious = tmp_path / "thesis.txt"
+    precious.write_text("years of work")
+    arguments = {
+        "corpus": ("phantoms:210", tmp_path),
+        "train": (line.corpus, tmp_path),
+        "index": (line.corpus, tmp_path),
+        "app": (line.encoder, tmp_path),
+        "eval": (line.index, line.corpus, tmp_path),
+    }[command]
+    assert str(tmp_path) in refused(command, *arguments)
+    assert precious.read_text() == "years of work"
+
+
+def test_an_empty_source_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused("corpus", tmp_path / "empty", tmp_path / "out")
+
+
+def test_a_damaged_index_is_refused(line, tmp_path):
+    ok("index", line.corpus, tmp_path / "i")
+    (tmp_path / "i" / "CURRENT").write_text("")
+    assert refused("search", tmp_path / "i", "left")
+    largest = max((tmp_path / "i").rglob("*.npy"), key=lambda path: path.stat().st_size)
+    ok("index", line.corpus, tmp_path / "j")
+    largest = max((tmp_path / "j").rglob("*.npy"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+    assert refused("search", tmp_path / "j", "left")
+
+
+def test_profiles_of_a_file_are_used_and_a_wrong_one_is_refused(line, tmp_path):
+    bad = tmp_path / "profiles.toml"
+    bad.write_text("this is = not [ toml")
+    for command in (
+        ("index", line.corpus, tmp_path / "i"),
+        ("search", line.index, "left"),
+        ("eval", line.index, line.corpus, tmp_path / "r"),
+        ("app", line.index, tmp_path / "a"),
+    ):
+        assert "profiles.toml" in refused(*command, "--profiles", bad)
+        assert "none.toml" in refused(*command, "--profiles", tmp_path / "none.toml")
+
+
+def test_rejected_rows_are_counted_and_kept(tmp_path):
+    source = tmp_path / "folder"
+    source.mkdir()
+    (source / "empty.png").touch()
+    (source / "metadata.jsonl").write_text(
+        '{"file_name": "empty.png", "text": "a caption"}\n'
+        '{"file_name": "gone.png", "text": "another"}\n'
+    )
+    result = run("corpus", source, tmp_path / "out")
+    assert result.exit_code == 1
+    assert "image of 0 bytes (1)" in result.stderr
+
+
+def test_an_interrupted_command_says_how_to_go_on(line, tmp_path):
+    """A real process and a real signal, in the middle of training; then --resume finishes."""
+    command = [sys.executable, "-m", "rocosearch", "train", line.corpus, tmp_path / "e"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [*command, "--epochs", "1000"], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".e.training/*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.strip().endswith("interrupted; run the same command again to resume")
+    assert "Traceback" not in told
+
+
+def test_parquet_opens_as_it_is(line):
+    assert pq.read_table(next((line.corpus / "data").glob("*.parquet"))).num_rows == RECORDS
