@@ -14,9 +14,9 @@ from encoders.errors import UserError
 from encoders.manifest import FILE_NAME as ENCODER_FILE
 from encoders.manifest import Manifest
 from encoders.progress import Progress, silent
-from ingest.corpus import MANIFEST as CORPUS_FILE
 from ingest.corpus import Corpus, write_corpus
 from ingest.documents import documents
+from ingest.manifest import MANIFEST as CORPUS_FILE
 from ingest.sources.open import open_source
 from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
@@ -156,6 +156,7 @@ def evaluate(
     from eval.report import write_report
     from eval.run import evaluate as run_evaluation
 
+    _check_replaceable(out, "metrics.json", "a report")
     engine = open_engine(index, profiles)
     encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
     evaluation = run_evaluation(engine, encoder, Corpus.open(corpus), options, progress)

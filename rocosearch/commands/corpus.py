@@ -53,6 +53,9 @@ def command(
     )
     _show_losses("Rejected", manifest.rejected, out)
     _show_losses("Left out of kept rows", manifest.lost_parts, out)
+    if manifest.duplicates:
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in manifest.duplicates.items())
+        results.print(f"Kept, but repeated: {kinds}. Pairs in {out / 'duplicates.parquet'}.")
 
 
 def _show_losses(title: str, losses: dict[str, int], out: Path) -> None:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
+from encoders.manifest import Manifest
 from ingest.corpus import Corpus
 from rocosearch.cli import app
 
@@ -183,7 +184,7 @@ def test_app_writes_the_package_from_an_index_and_from_an_encoder(line, tmp_path
     ok("app", line.index, line.app)
     told = json.loads(ok("app", line.encoder, tmp_path / "app", "--json"))
     assert {"services.xml"} <= set(told["files"])
-    short = json.loads((line.encoder / "encoder.json").read_text())["fingerprint"][:8]
+    short = Manifest.load(line.encoder).fingerprint[:8]
     schema = next((line.app / "schemas").glob("*.sd")).read_text()
     assert f"embedding_{short}" in schema
     assert "rank-profile hybrid" in schema
