@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,36 @@ def open_image(image: Image.Image | bytes | Path) -> Image.Image:
         raise ImageError(f"{image}: {error}") from None
 
 
+class _Silence:
+    """Pillow's warnings are ignored while any thread is inside.
+
+    A doubtful EXIF block is no reason to refuse an image, and our own limit on pixels holds.
+    `warnings.catch_warnings` alone is not safe when several threads decode.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
+
+
+_pillow_is_silent = _Silence()
+
+
 def decode_image(data: bytes) -> Image.Image:
     """Decode one image to 8 bits, mode "L" or "RGB", upright as its EXIF tag says.
 
@@ -109,10 +140,7 @@ def decode_image(data: bytes) -> Image.Image:
     if len(data) > MAX_BYTES:
         raise ImageError(f"The image has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
     try:
-        with warnings.catch_warnings():
-            # Our own limit on pixels is checked below, and a doubtful EXIF block is no reason
-            # to refuse an image.
-            warnings.simplefilter("ignore")
+        with _pillow_is_silent:
             return _decode(data)
     except UnidentifiedImageError:
         raise ImageError("The bytes are no image of a known format.") from None

@@ -59,7 +59,8 @@ def _grey(size: int) -> Preprocessing:
 
 
 TINY = TrainingConfig(
-    ClipConfig(ResNetConfig(), TextConfig(2048, width=64), 128, _grey(64)),
+    ClipConfig(ResNetConfig(blocks=(0, 1, 1, 1)), TextConfig(2048, width=64), 128, _grey(64)),
+    epochs=30,
 )
 SMALL = TrainingConfig(
     ClipConfig(

@@ -53,6 +53,7 @@ class TextConfig:
 class ResNetConfig:
     """A small pre-activation-free ResNet of basic blocks; one entry of `widths` a stage.
 
+    The first stage may have no block: then it is the stem alone.
     Each stage but the first halves the image, which the stem has halved before, and what
     remains is averaged down to `grid` x `grid` cells. The cells are kept apart up to the
     projection: where something lies is half of what a caption says.

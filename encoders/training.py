@@ -220,17 +220,17 @@ class _Run:
 
     def _end_epoch(self, epoch: int) -> None:
         counters, config = self.counters, self.config
-        mrr = self._validate()
+        mrr = self._validate() if len(self.held_out) else None
         self._add_row(mrr)
-        if mrr > counters.best or not len(self.held_out):
-            counters.best, counters.best_epoch, self.best = mrr, epoch, _copy(self.module)
+        if mrr is None or mrr > counters.best:
+            counters.best, counters.best_epoch, self.best = mrr or 0.0, epoch, _copy(self.module)
         if epoch >= config.epochs:
             counters.stopped = "all epochs done"
         elif config.max_seconds and counters.seconds >= config.max_seconds:
             counters.stopped = "time was up"
         elif config.patience and epoch - counters.best_epoch >= config.patience:
             counters.stopped = f"no better for {config.patience} epochs"
-        self.progress("training", epoch, config.epochs, f"validation MRR@10 {mrr:.3f}")
+        self.progress("training", epoch, config.epochs, _note(mrr, counters))
 
     def _validate(self) -> float:
         self.module.eval()
@@ -248,12 +248,17 @@ class _Run:
             "cpu_seconds": round(counters.cpu_seconds, 2),
             "loss": round(float(loss), 5),
             "accuracy": round(float(accuracy), 4),
-            "temperature": round(1 / float(self.module.scale), 5),
+            "temperature": round(1 / float(self.module.scale.detach()), 5),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
         }
         if mrr is not None:
             row |= {VALIDATION: round(mrr, 4), "validation_pool": len(self.held_out)}
         counters.rows.append(row)
+
+
+def _note(mrr: float | None, counters: Counters) -> str:
+    loss = f"loss {counters.rows[-1]['loss']:.2f}"
+    return loss if mrr is None else f"{loss}, validation MRR@10 {mrr:.3f}"
 
 
 def _fresh_module(pairs: Pairs, config: TrainingConfig) -> ClipModule:

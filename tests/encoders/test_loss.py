@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F  # noqa: N812
+
+from encoders.loss import batch_accuracy, positives, symmetric_infonce
+
+batches = st.tuples(st.integers(2, 9), st.integers(0, 1000), st.floats(1, 100))
+
+
+def drawn(size: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Unit vectors, and labels with some repeats and some absent."""
+    generator = torch.Generator().manual_seed(seed)
+    images, texts = torch.randn(2, size, 6, generator=generator, dtype=torch.float64)
+    labels = torch.randint(-1, size, (size, 2), generator=generator)
+    return F.normalize(images, dim=1), F.normalize(texts, dim=1), labels
+
+
+@settings(deadline=None)
+@given(batches)
+def test_with_distinct_groups_it_is_clips_cross_entropy(case: tuple[int, int, float]) -> None:
+    size, seed, scale = case
+    images, texts, _ = drawn(size, seed)
+    distinct = positives(torch.arange(size)[:, None])
+    logits, own = scale * images @ texts.T, torch.arange(size)
+    expected = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+    ours = symmetric_infonce(images, texts, torch.tensor(scale), distinct)
+    torch.testing.assert_close(ours, expected)
+
+
+@settings(deadline=None)
+@given(batches)
+def test_symmetric_invariant_and_not_negative(case: tuple[int, int, float]) -> None:
+    size, seed, scale = case
+    images, texts, labels = drawn(size, seed)
+    positive, factor = positives(labels), torch.tensor(scale)
+    loss = symmetric_infonce(images, texts, factor, positive)
+    swapped = symmetric_infonce(texts, images, factor, positive)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(size))
+    shuffled = symmetric_infonce(images[order], texts[order], factor, positives(labels[order]))
+    assert loss >= 0
+    torch.testing.assert_close(loss, swapped)
+    torch.testing.assert_close(loss, shuffled)
+
+
+def test_labels_of_any_column_make_positives_and_absent_ones_do_not() -> None:
+    labels = torch.tensor([[0, -1], [0, 5], [1, 5], [2, -1]])
+    expected = [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]]
+    assert positives(labels).int().tolist() == expected
+
+
+def test_an_equal_caption_is_no_false_negative() -> None:
+    vectors = F.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), dim=1)
+    scale = torch.tensor(100.0)
+    told = symmetric_infonce(vectors, vectors, scale, positives(torch.tensor([[0], [0], [1]])))
+    clip = symmetric_infonce(vectors, vectors, scale, positives(torch.tensor([[0], [1], [2]])))
+    # Both have entropy ln 2 left on two of three rows; only CLIP's loss asks to part them.
+    assert float(told) == pytest.approx(float(clip), abs=1e-6)
+    apart = F.normalize(torch.tensor([[1.0, 0.1], [1.0, -0.1], [0.0, 1.0]]), dim=1)
+    told_apart = symmetric_infonce(apart, apart, scale, positives(torch.tensor([[0], [0], [1]])))
+    assert told_apart > told
+
+
+def test_accuracy_counts_texts_whose_nearest_image_is_a_positive() -> None:
+    images = torch.eye(3)
+    texts = torch.eye(3)[[1, 0, 2]]
+    assert batch_accuracy(images, texts, positives(torch.arange(3)[:, None])) == pytest.approx(
+        1 / 3
+    )
+    assert batch_accuracy(images, texts, positives(torch.tensor([[0], [0], [1]]))) == 1

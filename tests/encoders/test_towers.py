@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from encoders.clip import ClipModule
+from encoders.presets import PRESETS
+from encoders.tokenizer import train_tokenizer
+from encoders.towers import ResNet, ResNetConfig, TextConfig, TextTower, ViT, ViTConfig
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_clip_vit_b_32_has_the_published_number_of_parameters() -> None:
+    with torch.device("meta"):
+        module = ClipModule(PRESETS["clip-vit-b-32"].model, train_tokenizer(["a"]))
+    assert count(module) == 151_277_313
+
+
+def test_vit_b_16_has_the_published_number_of_parameters() -> None:
+    config = ViTConfig(
+        16, width=768, layers=12, heads=12, input_norm=False, patch_bias=True, pooler=True
+    )
+    with torch.device("meta"):
+        assert count(ViT(config, 3, 224, None)) == 86_389_248
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("pooling", ["mean", "eos"])
+def test_padding_does_not_change_a_text(causal: bool, pooling: str) -> None:
+    torch.manual_seed(0)
+    config = TextConfig(50, context=12, width=16, layers=2, causal=causal, pooling=pooling)  # type: ignore[arg-type]
+    tower = TextTower(config, 8).eval()
+    ids = torch.tensor([[1, 7, 9, 2, 0, 0]])
+    mask = (ids > 0).long()
+    alone = tower(ids[:, :4], mask[:, :4])
+    torch.testing.assert_close(tower(ids, mask), alone)
+
+
+def test_a_causal_tower_does_not_look_ahead() -> None:
+    torch.manual_seed(0)
+    tower = TextTower(TextConfig(50, context=12, width=16, layers=2, causal=True), 8)
+    ids = torch.tensor([[1, 7, 9, 2], [1, 7, 9, 30]])
+    states = tower.states(ids, torch.ones_like(ids))
+    torch.testing.assert_close(states[0, :3], states[1, :3])
+    assert not torch.allclose(states[0, 3], states[1, 3])
+
+
+def test_an_image_does_not_depend_on_its_batch() -> None:
+    torch.manual_seed(0)
+    images = torch.randn(4, 1, 32, 32)
+    for tower in (
+        ResNet(ResNetConfig(widths=(8, 16), blocks=(1, 1), groups=4), 1, 8).train(),
+        ViT(ViTConfig(patch=8, width=16, layers=2, heads=2), 1, 32, 8).train(),
+    ):
+        torch.testing.assert_close(tower(images)[1:2], tower(images[1:2]), rtol=1e-4, atol=1e-5)
+
+
+def test_the_grid_is_kept_for_any_image_size() -> None:
+    tower = ResNet(ResNetConfig(widths=(8, 16), blocks=(1, 1), groups=4, grid=4), 1, 8)
+    assert tower(torch.randn(2, 1, 48, 48)).shape == (2, 8)
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "vit-small"])
+def test_presets_build_and_run(name: str) -> None:
+    model = PRESETS[name].model
+    module = ClipModule(
+        replace(model, text=replace(model.text, vocabulary=300)), train_tokenizer(["a"])
+    )
+    features = module.preprocess(["a"])
+    assert module(features)["sentence_embedding"].shape == (1, model.dimension)
+    side = model.preprocessing.size
+    pixels = torch.zeros(1, model.preprocessing.channels, side, side, dtype=torch.uint8)
+    assert module.embed_pixels(pixels).shape == (1, model.dimension)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from encoders.checkpoint import ResumeError
+from encoders.clip import CURVES, Encoder
+from encoders.curves import COLUMNS, VALIDATION
+from encoders.preprocess import ImageError
+from encoders.presets import TrainingConfig, preset
+from encoders.training import TrainingError, train
+from encoders.validation import chance_mrr, text_to_image_mrr
+
+Drawn = list[tuple[Image.Image, str, str]]
+
+
+def test_it_learns(drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path) -> None:
+    config = replace(small_training, epochs=25)
+    trained = train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "encoder", config)
+    assert trained.mrr10 > 3 * chance_mrr(18)
+    assert trained.stopped == "all epochs done"
+    assert trained.steps == 100
+    encoder = Encoder.load(tmp_path / "encoder", device="cpu")
+    assert encoder.manifest.fingerprint == trained.fingerprint
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_curves_have_every_column_and_validation_at_each_epochs_end(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "encoder", small_training)
+    with (tmp_path / "encoder" / CURVES).open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert tuple(rows[0]) == COLUMNS
+    ends = [row for row in rows if row[VALIDATION]]
+    assert [int(row["epoch"]) for row in ends] == [1, 2, 3]
+    assert {row["validation_pool"] for row in ends} == {"18"}
+
+
+def test_the_same_seed_gives_the_same_encoder(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    names = ("one", "two", "other seed")
+    for name, seed in zip(names, (0, 0, 1), strict=True):
+        config = replace(small_training, seed=seed)
+        train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / name, config)
+    one, two, other = (Encoder.load(tmp_path / name).manifest.fingerprint for name in names)
+    assert one == two
+    assert one != other
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import encoders.training as training
+sys.path.insert(0, {tests!r})
+from conftest import drawn_pairs, small_training
+pairs, config = drawn_pairs.__wrapped__(), small_training.__wrapped__()
+from dataclasses import replace
+config = replace(config, checkpoint_seconds=0.0)
+step = training._Run._step
+def killed_at(run):
+    if run.counters.step == {step}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(run)
+training._Run._step = killed_at
+training.train(pairs[:72], pairs[72:], Path({out!r}), config)
+"""
+
+
+@pytest.mark.parametrize("step", [1, 4, 6])
+def test_killed_and_resumed_it_ends_as_if_never_killed(
+    step: int, drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    config = replace(small_training, checkpoint_seconds=0.0)
+    out = tmp_path / "killed"
+    script = KILLED.format(tests=str(Path(__file__).parent), step=step, out=str(out))
+    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    assert not out.exists()
+    resumed = train(drawn_pairs[:72], drawn_pairs[72:], out, config, resume=True)
+    whole = train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "whole", config)
+    assert resumed.fingerprint == whole.fingerprint
+    assert resumed.steps == whole.steps
+
+
+def interrupted(pairs: Drawn, config: TrainingConfig, out: Path) -> None:
+    """Stop after the first epoch, as a person pressing control-c does."""
+
+    def stop(stage: str, done: int, total: int | None, note: str = "") -> None:
+        if stage == "training":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs[:72], pairs[72:], out, replace(config, checkpoint_seconds=0.0), stop)
+
+
+def test_other_data_cannot_be_resumed(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    interrupted(drawn_pairs, small_training, tmp_path / "a")
+    with pytest.raises(ResumeError, match="other settings or other data"):
+        train(drawn_pairs[1:73], drawn_pairs[72:], tmp_path / "a", small_training, resume=True)
+
+
+def test_a_damaged_state_is_told(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    interrupted(drawn_pairs, small_training, tmp_path / "a")
+    state = next((tmp_path / ".a.training").glob("state*"))
+    state.write_bytes(state.read_bytes()[:500])
+    with pytest.raises(ResumeError, match="damaged"):
+        train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "a", small_training, resume=True)
+
+
+def test_it_stops_early_and_when_time_is_up(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    still = replace(small_training, epochs=50, learning_rate=0.0, patience=2)
+    assert train(drawn_pairs, drawn_pairs[:9], tmp_path / "a", still).stopped.startswith(
+        "no better"
+    )
+    brief = replace(small_training, epochs=500, max_seconds=0.2)
+    assert train(drawn_pairs, drawn_pairs[:9], tmp_path / "b", brief).stopped == "time was up"
+
+
+def test_sub_sampled_epochs_are_shorter(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    config = replace(small_training, samples_per_epoch=36)
+    assert train(drawn_pairs, [], tmp_path / "a", config).steps == 6
+
+
+def test_too_few_pairs_and_unreadable_images_are_told(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="0 pairs"):
+        train([], [], tmp_path / "a", small_training)
+    with pytest.raises(ImageError, match="Pair 3"):
+        train([*drawn_pairs[:2], (b"", "text", "")], [], tmp_path / "a", small_training)
+
+
+def test_mrr_counts_equal_captions_as_found_and_ties_against() -> None:
+    images = np.eye(4, dtype=np.float32)
+    labels = np.array([0, 0, -1, -1])
+    assert text_to_image_mrr(images, images[[1, 0, 2, 3]], labels) == 1
+    collapsed = np.ones((20, 2), dtype=np.float32)
+    assert text_to_image_mrr(collapsed, collapsed, np.arange(20)) == 0
+    wrong = text_to_image_mrr(images, images[[1, 0, 2, 3]], np.arange(4))
+    assert wrong == pytest.approx((2 + 1 / 4 + 1 / 4) / 4)
+
+
+def test_chance_of_a_random_order() -> None:
+    assert chance_mrr(500) == pytest.approx(0.00586, abs=1e-5)
+    assert chance_mrr(0) == 0
+
+
+def test_an_unknown_preset_lists_the_known() -> None:
+    with pytest.raises(Exception, match="tiny, small"):
+        preset("huge")
