@@ -154,8 +154,8 @@ def _attribute_changes(old: FieldFacts, new: FieldFacts) -> Iterator[Change]:
         removed_paging = setting == "attribute paged" and not gained
         fits = ": all its vectors must fit into memory" if removed_paging else ""
         yield Change(
-            f"Field {new.name} {'gains' if gained else 'loses'} {words} at a restart of the content "
-            f"nodes{fits}.",
+            f"Field {new.name} {'gains' if gained else 'loses'} {words} at a restart of the "
+            f"content nodes{fits}.",
             "restart",
             "paged-setting-removal" if removed_paging else None,
         )

@@ -126,7 +126,7 @@ class Plan:
         )
 
 
-def plan(load: Load, machine: Machine = Machine()) -> Plan:  # noqa: B008 (frozen)
+def plan(load: Load, machine: Machine = Machine()) -> Plan:
     """Nodes and hours for a load.
 
     Raises PackageError where a machine is too small for anything.
