@@ -13,7 +13,9 @@ from eval.metrics import HEADLINE
 from eval.pairs import PairsResult
 from eval.pool import Pool
 from eval.results import Estimate, TaskResult
+from eval.slices import Slice
 from eval.tasks import Skipped
+from eval.training_overlap import Overlap
 from ingest.corpus import Corpus
 
 __all__ = ["Evaluation"]
@@ -29,7 +31,8 @@ class Evaluation:
     """Everything a report is made of.
 
     training: the encoder's curves, name -> (step, value) points. similarity: cosines of a
-    batch of captions (rows) and their images (columns).
+    batch of captions (rows) and their images (columns). overlap: what of the pool stands in
+    the train split too; None where no encoder was trained.
     """
 
     corpus: Corpus
@@ -40,6 +43,8 @@ class Evaluation:
     provenance: Mapping[str, object]
     training: Mapping[str, Curve] = field(default_factory=dict)
     similarity: NDArray[np.float64] | None = None
+    overlap: Overlap | None = None
+    slices: Sequence[Slice] = ()
 
     @property
     def headline(self) -> TaskResult | None:
@@ -58,6 +63,19 @@ class Evaluation:
                 for comparison in result.comparisons
             ],
             "leakage": [_leakage(result) for result in self.tasks],
+            "training_overlap": self._overlap(),
+            "slices": [
+                {
+                    "protocol": part.protocol,
+                    "by": part.by,
+                    "slice": part.name,
+                    "profile": profile,
+                    "metric": HEADLINE,
+                    **asdict(found),
+                }
+                for part in self.slices
+                for profile, found in part.estimates.items()
+            ],
             "skipped": [asdict(part) for part in self.skipped]
             + [
                 {"protocol": result.task.protocol, "profile": profile, "reason": reason}
@@ -88,6 +106,12 @@ class Evaluation:
                 "leaky" if result.leakage.leaky else "",
             )
         return table
+
+    def _overlap(self) -> dict[str, object]:
+        if self.overlap is None:
+            return {}
+        rows = np.flatnonzero(self.overlap.image).tolist()
+        return {**self.overlap.counts(), "images": [self.pool.ids[row] for row in rows]}
 
     def _rows(self) -> Iterator[Row]:
         for result in self.tasks:

@@ -1,37 +1,44 @@
-"""Finds query text in the index: a figure made of such queries says little.
+"""Finds query text in the index, and searched images in training.
 
 A query is leaked where its text stands in the indexed text of a document that counts as
-relevant to it; text in other documents only misleads the ranking, and is counted apart.
+relevant to it: lexical ranking is handed the answer. Text in other documents only misleads
+the ranking, and is counted apart. Where a relevant image stands in training as well, the
+encoder has seen the answer.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from eval.pool import normalise
-from eval.tasks import Task
+from eval.runs import Qrels
+from eval.tasks import Task, Topic
+from ingest.clean import normal_caption
 
-__all__ = ["LEAKY_FROM", "Leakage", "find_leakage"]
+__all__ = ["KINDS", "LEAKY_FROM", "Kind", "Leakage", "contained", "find_leakage"]
 
-Kind = Literal["", "exact", "normalised", "near-duplicate"]
+Kind = Literal["", "exact", "normalised", "near-duplicate", "in-training"]
+KINDS: tuple[Kind, ...] = ("exact", "normalised", "near-duplicate", "in-training")
 
 # A task is labelled leaky from this share of leaked queries on.
 LEAKY_FROM = 0.01
+# Broder (1997): containment of w-shingles. A query of fewer words has no shingle.
+SHINGLE = 3
+CONTAINED_FROM = 0.8
 
 
 @dataclass(frozen=True)
 class Leakage:
     """What was found for one task.
 
-    kinds: one of "", exact, normalised, near-duplicate a query: the closest way in which its
-    text stands in a relevant document. elsewhere: how many queries' text stands in a document
-    that is not relevant.
+    kinds: the closest way in which each query is leaked, "" where it is not. elsewhere: how
+    many queries' text stands in a document that is not relevant.
     """
 
     kinds: tuple[Kind, ...]
@@ -54,30 +61,80 @@ class Leakage:
 
     def counts(self) -> dict[str, int]:
         """How many queries are leaked in each way."""
-        return {kind: self.kinds.count(kind) for kind in ("exact", "normalised", "near-duplicate")}
+        found = Counter(self.kinds)
+        return {kind: found[kind] for kind in KINDS}
 
 
-def find_leakage(task: Task, captions: Sequence[str]) -> Leakage:
+def find_leakage(
+    task: Task, captions: Sequence[str], in_training: NDArray[np.bool_] | None = None
+) -> Leakage:
     """Compare each query of the task with the texts that the task indexes.
 
-    Excluded and hidden documents are not looked at, and neither are captions that are indexed
-    by their vectors only. An image as a query leaks no text.
+    captions: of the pool's documents. in_training: bool [documents], whose image the encoder
+    was trained on. Excluded and hidden documents are not looked at, and neither are captions
+    that are indexed by their vectors only.
     """
-    if task.asks == "image":
-        return Leakage(tuple("" for _ in task.topics))
-    texts = captions if task.texts is None else task.texts
-    exact, normalised = _rows_by(texts, str.strip), _rows_by(texts, normalise)
+    seen = np.zeros(len(captions), np.bool_) if in_training is None else in_training
     matrix = task.qrels.grades.tocsr()
+    relevant = [
+        set(matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].tolist())
+        for row in range(len(task.topics))
+    ]
+    texts = captions if task.texts is None else task.texts
+    found = _Texts(task.topics, texts) if task.asks == "text" else None
     kinds: list[Kind] = []
     elsewhere = 0
     for row, topic in enumerate(task.topics):
-        relevant = set(matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].tolist())
-        out_of_sight = {*topic.excluded, *topic.hidden}
-        same = set(exact.get(topic.text.strip(), ())) - out_of_sight
-        alike = set(normalised.get(normalise(topic.text), ())) - out_of_sight
-        kinds.append("exact" if same & relevant else "normalised" if alike & relevant else "")
-        elsewhere += bool(alike - relevant)
+        kind, misled = found.kind(row, topic, relevant[row]) if found else ("", False)
+        kinds.append(kind or ("in-training" if seen[list(relevant[row])].any() else ""))
+        elsewhere += misled
     return Leakage(tuple(kinds), elsewhere)
+
+
+class _Texts:
+    """Indexed texts, to look queries up in."""
+
+    def __init__(self, topics: Sequence[Topic], texts: Sequence[str]) -> None:
+        self.exact = _rows_by(texts, str.strip)
+        self.normalised = _rows_by(texts, normal_caption)
+        self.near = contained([topic.text for topic in topics], texts)
+
+    def kind(self, row: int, topic: Topic, relevant: set[int]) -> tuple[Kind, bool]:
+        """How the query is leaked, and whether its text stands where it misleads."""
+        out_of_sight = {*topic.excluded, *topic.hidden}
+        alike = set(self.normalised.get(normal_caption(topic.text), ())) - out_of_sight
+        misled = bool(alike - relevant)
+        if (set(self.exact.get(topic.text.strip(), ())) - out_of_sight) & relevant:
+            return "exact", misled
+        if alike & relevant:
+            return "normalised", misled
+        return "near-duplicate" if (self.near[row] - out_of_sight) & relevant else "", misled
+
+
+def contained(queries: Sequence[str], texts: Sequence[str]) -> list[set[int]]:
+    """For each query the rows of the texts that contain it, but for a few words.
+
+    That is, at least .8 of the query's distinct runs of three words.
+    """
+    asked = [_shingles(text) for text in queries]
+    place = {name: number for number, name in enumerate(set().union(*asked))}
+    columns = [[place[name] for name in row] for row in asked]
+    indexed = [[place[name] for name in _shingles(text) if name in place] for text in texts]
+    names = tuple(place)
+    left = Qrels.from_columns(tuple(queries), names, columns).grades
+    right = Qrels.from_columns(tuple(texts), names, indexed).grades
+    shared = csr_array(left @ right.T).tocoo()
+    sizes = np.array([len(row) for row in asked])
+    kept = shared.data >= CONTAINED_FROM * sizes[shared.row]
+    found: list[set[int]] = [set() for _ in queries]
+    for row, column in zip(shared.row[kept].tolist(), shared.col[kept].tolist(), strict=True):
+        found[row].add(column)
+    return found
+
+
+def _shingles(text: str) -> set[str]:
+    words = normal_caption(text).split()
+    return {" ".join(words[i : i + SHINGLE]) for i in range(len(words) - SHINGLE + 1)}
 
 
 def _rows_by(texts: Sequence[str], key: Callable[[str], str]) -> dict[str, list[int]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.runs import EvaluationError
+from ingest.clean import normal_caption
 from ingest.corpus import Corpus
 
-__all__ = ["HELD_OUT", "Pool", "Scope", "load_pool", "normalise"]
+__all__ = ["HELD_OUT", "Pool", "Scope", "load_pool"]
 
 Scope = Literal["split", "all"]
 
@@ -30,7 +29,6 @@ _COLUMNS = (
     "modality",
     "split",
 )
-_NOT_WORD = re.compile(r"\W+")
 
 
 @dataclass(frozen=True)
@@ -64,17 +62,8 @@ class Pool:
         return np.flatnonzero(self.asking).tolist()
 
     def normalised(self) -> list[str]:
-        """Every caption as `normalise` leaves it."""
-        return [normalise(caption) for caption in self.captions]
-
-
-def normalise(text: str) -> str:
-    """Lower case, compatibility forms unified, words separated by single spaces.
-
-    >>> normalise("Chest  X-ray, PA view.")
-    'chest x ray pa view'
-    """
-    return _NOT_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+        """Every caption as `normal_caption` leaves it: equal ones count as the same."""
+        return [normal_caption(caption) for caption in self.captions]
 
 
 def load_pool(

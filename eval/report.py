@@ -30,9 +30,10 @@ from eval.runs import EvaluationError, gains
 from eval.summary import summary
 from eval.trec import write_qrels, write_run
 
-__all__ = ["METRICS", "write_report"]
+__all__ = ["METRICS", "PER_QUERY", "per_query", "write_report"]
 
 METRICS = "metrics.json"
+PER_QUERY = "per_query.parquet"
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
@@ -45,7 +46,7 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     content = evaluation.metrics()
     with whole_folder(out) as folder:
         (folder / METRICS).write_text(_json(content, indent=1) + "\n", encoding="utf-8")
-        pq.write_table(per_query(evaluation), folder / "per_query.parquet")
+        pq.write_table(per_query(evaluation), folder / PER_QUERY)
         _write_runs(evaluation, folder / "runs")
         drawn = dict(_plots(evaluation))
         (folder / "plots").mkdir()
@@ -80,6 +81,10 @@ def per_query(evaluation: Evaluation) -> pa.Table:
                 "profile": [profile] * len(result.task.topics),
                 "query": list(result.task.qrels.queries),
                 "text": [topic.text for topic in result.task.topics],
+                "group": [
+                    "" if topic.row is None else evaluation.pool.groups[topic.row]
+                    for topic in result.task.topics
+                ],
                 "relevant": result.task.qrels.relevant,
                 "first_rank": _first_ranks(result, profile),
                 "leaked": list(result.leakage.kinds),

@@ -13,6 +13,7 @@ from eval.leakage import Leakage
 from eval.metrics import HEADLINE, Metric, measure
 from eval.runs import Run
 from eval.significance import (
+    RESAMPLES,
     Comparison,
     bootstrap_means,
     cluster_numbers,
@@ -21,7 +22,7 @@ from eval.significance import (
 )
 from eval.tasks import Task
 
-__all__ = ["Estimate", "TaskResult", "estimate", "judge"]
+__all__ = ["Estimate", "TaskResult", "estimate", "judge", "topic_clusters"]
 
 Values = NDArray[np.float64]
 
@@ -71,9 +72,7 @@ def judge(
     groups: one a document; queries of one group are resampled together.
     """
     values = {profile: measure(run, task.qrels, metrics) for profile, run in runs.items()}
-    clusters = cluster_numbers(
-        ["" if topic.row is None else groups[topic.row] for topic in task.topics]
-    )
+    clusters = topic_clusters(task, groups)
     headline = {p: found[HEADLINE] for p, found in values.items() if HEADLINE in found}
     partly_leaked = 0 < leakage.leaked < len(task.topics)
     return TaskResult(
@@ -89,11 +88,19 @@ def judge(
     )
 
 
+def topic_clusters(task: Task, groups: Sequence[str]) -> NDArray[np.int64]:
+    """Numbers of the groups that the topics' documents belong to, int [queries]."""
+    return cluster_numbers(
+        ["" if topic.row is None else groups[topic.row] for topic in task.topics]
+    )
+
+
 def estimate(
     values: Mapping[str, Mapping[str, Values]],
     clusters: NDArray[np.int64],
     seed: int,
     rows: NDArray[np.intp] | None = None,
+    resamples: int = RESAMPLES,
 ) -> dict[str, dict[str, Estimate]]:
     """Means and intervals, over the queries at `rows` where given."""
     names = [(profile, metric) for profile, found in values.items() for metric in found]
@@ -103,7 +110,7 @@ def estimate(
     if rows is not None:
         table = table[rows]
         clusters = np.unique(clusters[rows], return_inverse=True)[1]
-    low, high = interval(bootstrap_means(table, clusters=clusters, seed=seed))
+    low, high = interval(bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed))
     means = table.mean(axis=0)
     found: dict[str, dict[str, Estimate]] = {profile: {} for profile in values}
     for column, (profile, metric) in enumerate(names):

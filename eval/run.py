@@ -21,7 +21,9 @@ from eval.provenance import provenance, training_curves
 from eval.results import TaskResult, judge
 from eval.runs import EvaluationError
 from eval.searching import PoolSearcher, to_run, vector_field
+from eval.slices import slices
 from eval.tasks import Skipped, Task
+from eval.training_overlap import Overlap, find_overlap
 from ingest.corpus import Corpus
 from ranking.embedded import EmbeddedEngine
 
@@ -74,11 +76,12 @@ def evaluate(
     with_vector = _with_vector(engine, indexed, field.name) if field else set()
     pool = load_pool(corpus, indexed, with_vector, split=options.split, scope=options.scope)
     searcher = PoolSearcher(engine, pool, encoder)
+    overlap = find_overlap(corpus, pool) if encoder else None
     tasks, skipped = build_tasks(pool, names)
     results = []
     for done, task in enumerate(tasks):
         progress("evaluate", done, len(tasks), task.protocol)
-        result = _answer(searcher, task, profiles, metrics, options)
+        result = _answer(searcher, task, profiles, metrics, options, overlap)
         if result.runs:
             results.append(result)
         else:
@@ -97,6 +100,8 @@ def evaluate(
         provenance=provenance(engine, encoder, corpus, pool, options.command, options.seed),
         training=training_curves(encoder),
         similarity=_similarity(searcher),
+        overlap=overlap,
+        slices=[part for r in results for part in slices(r, pool, options.seed)],
     )
 
 
@@ -126,6 +131,7 @@ def _answer(
     profiles: Sequence[str],
     metrics: Sequence[Metric],
     options: Options,
+    overlap: Overlap | None,
 ) -> TaskResult:
     depth = max(100, *(metric.cutoff for metric in metrics))
     refused = {profile: searcher.applies(profile, task) for profile in profiles}
@@ -141,7 +147,7 @@ def _answer(
         task,
         runs,
         metrics,
-        leakage=find_leakage(task, searcher.pool.captions),
+        leakage=find_leakage(task, searcher.pool.captions, overlap.image if overlap else None),
         groups=searcher.pool.groups,
         inapplicable={profile: reason for profile, reason in refused.items() if reason},
         seed=options.seed,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 __all__ = [
+    "RESAMPLES",
     "Comparison",
     "bootstrap_means",
     "cluster_numbers",

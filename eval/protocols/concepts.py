@@ -8,10 +8,11 @@ from itertools import chain
 import numpy as np
 from scipy.sparse import csr_array
 
-from eval.pool import Pool, normalise
+from eval.pool import Pool
 from eval.runs import Qrels
 from eval.significance import cluster_numbers
 from eval.tasks import Asks, Skipped, Task, Topic, left_out_notes
+from ingest.clean import normal_caption
 
 __all__ = ["concepts", "shared_concepts"]
 
@@ -26,7 +27,7 @@ def concepts(pool: Pool) -> list[Task | Skipped]:
     if not rows:
         return [Skipped("concepts", "the corpus has no concepts")]
     texts = [" ".join(dict.fromkeys(pool.concept_names[row])) or pool.captions[row] for row in rows]
-    worded = [(row, text) for row, text in zip(rows, texts, strict=True) if normalise(text)]
+    worded = [(row, text) for row, text in zip(rows, texts, strict=True) if normal_caption(text)]
     task = shared_concepts(
         pool,
         "concepts",

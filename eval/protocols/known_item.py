@@ -1,6 +1,6 @@
 """Known-item protocols: the query is made of one image, and that image is to be found.
 
-Documents with an equal caption (`normalise`) cannot be told apart by it: all are relevant.
+Documents with an equal caption (`normal_caption`) cannot be told apart by it: all are relevant.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections import defaultdict
 
 from eval.pool import Pool
 from eval.tasks import Skipped, Task, Topic, make_task
+from ingest.documents import second_half
 
 __all__ = ["caption", "hidden_caption", "image_to_caption", "split_caption"]
 
@@ -41,7 +42,7 @@ def split_caption(pool: Pool) -> list[Task | Skipped]:
     rows = [row for row in pool.query_rows if len(words[row]) >= SHORTEST_SPLIT and equal[row]]
     if not rows:
         return [Skipped("split-caption", f"no caption has {SHORTEST_SPLIT} tokens or more")]
-    halves = tuple(" ".join(tokens[len(tokens) // 2 :]) for tokens in words)
+    halves = tuple(second_half(text) for text in pool.captions)
     return [
         make_task(
             pool,

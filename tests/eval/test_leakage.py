@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from eval.leakage import find_leakage
+import numpy as np
+
+from eval.leakage import contained, find_leakage
 from eval.protocols import PROTOCOLS
 
 
@@ -30,3 +32,25 @@ def test_siblings_with_the_same_caption_leak(pool):
 
 def test_images_leak_no_text(pool):
     assert not leakage(pool, "image-to-image").leaky
+
+
+def test_containment_by_shingles():
+    texts = [
+        "Second DWI slice of right PCA ischemia and periventricular hyperintensities",
+        "Chest radiograph with nodules seen in the left upper lobe",
+        "A lobe",
+    ]
+    queries = [
+        "First DWI slice of right PCA ischemia and periventricular hyperintensities",
+        "nodules seen in the left upper lobe",
+        "brain mri with contrast",
+        "lobe",
+    ]
+    assert contained(queries, texts) == [{0}, {1}, set(), set()]
+
+
+def test_a_relevant_image_seen_in_training(pool):
+    task = PROTOCOLS["image-to-image"](pool)[0]
+    seen = np.zeros(len(pool), bool)
+    seen[4] = True
+    assert find_leakage(task, pool.captions, seen).counts()["in-training"] == 1

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eval.pool import normalise
 from eval.protocols import PROTOCOLS, build_tasks, expand
 from eval.runs import EvaluationError
 from eval.tasks import Skipped, Task
@@ -103,7 +102,3 @@ def test_expand_resolves_aliases_and_tells_every_wrong_name():
     assert expand(["same-group", "caption"]) == ("same-case", "same-article", "caption")
     with pytest.raises(EvaluationError, match="'cpation', 'pear'"):
         expand(["cpation", "caption", "pear"])
-
-
-def test_normalise():
-    assert normalise(" Ｃhest  X-ray,\nPA view. ") == "chest x ray pa view"

@@ -1,0 +1,185 @@
+"""Two reports side by side: what rose, what fell, and whether that is more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+
+from eval.metrics import HEADLINE
+from eval.report import PER_QUERY
+from eval.runs import EvaluationError
+from eval.significance import (
+    bootstrap_means,
+    cluster_numbers,
+    holm,
+    interval,
+    minimum_detectable_difference,
+    paired_randomisation,
+)
+
+__all__ = ["Change", "Changes", "compare_reports"]
+
+ALPHA = 0.05
+_KEY = ["protocol", "profile", "query"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One protocol and profile in both reports: second minus first, over the same queries.
+
+    p: paired randomisation; p_holm: corrected over all changes. only_first, only_second:
+    queries that the other report lacks, left out here.
+    """
+
+    protocol: str
+    profile: str
+    metric: str
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    wins: int
+    ties: int
+    losses: int
+    detectable: float
+    queries: int
+    only_first: int
+    only_second: int
+
+    @property
+    def fell(self) -> bool:
+        """Whether the second report is worse by more than noise."""
+        return self.difference < 0 and self.p_holm < ALPHA
+
+
+@dataclass(frozen=True)
+class Changes:
+    """All changes between two reports; `missing` are pairs that only one report has."""
+
+    rows: Sequence[Change]
+    missing: Sequence[str]
+
+    @property
+    def passed(self) -> bool:
+        """False where any figure fell significantly: what a gate looks at."""
+        return not any(row.fell for row in self.rows)
+
+    def metrics(self) -> dict[str, object]:
+        """As JSON values."""
+        rows = [{**asdict(row), "fell": row.fell} for row in self.rows]
+        return {"passed": self.passed, "rows": rows, "missing": list(self.missing)}
+
+    def table(self) -> Table:
+        """As a table for people."""
+        table = Table(title="Second report against the first")
+        for name in ("protocol", "profile", "metric", "first", "second", "change", "p (Holm)", ""):
+            table.add_column(name, justify="left" if name in {"protocol", "profile"} else "right")
+        for row in self.rows:
+            table.add_row(
+                row.protocol,
+                row.profile,
+                row.metric,
+                f"{row.first:.3f}",
+                f"{row.second:.3f}",
+                f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})",
+                f"{row.p_holm:.4f}",
+                _verdict(row),
+            )
+        return table
+
+
+def compare_reports(
+    first: Path, second: Path, metrics: Sequence[str] = (HEADLINE,), *, seed: int = 0
+) -> Changes:
+    """Compare two report folders on the queries they share.
+
+    Raises EvaluationError where a folder is no report, a metric is in neither, or the two
+    have no query in common.
+    """
+    old, new = _load(first), _load(second)
+    absent = [name for name in metrics if name not in old or name not in new]
+    if absent:
+        raise EvaluationError(f"The reports do not both have {', '.join(map(repr, absent))}.")
+    shared = old.merge(new, on=_KEY, suffixes=("_first", "_second"))
+    if shared.empty:
+        raise EvaluationError(f"{first} and {second} have no query in common.")
+    rows = [
+        _change(part, str(protocol), str(profile), metric, old, new, seed)
+        for (protocol, profile), part in shared.groupby(["protocol", "profile"], sort=False)
+        for metric in metrics
+    ]
+    corrected = holm(np.array([row.p for row in rows]))
+    pairs = [{tuple(x) for x in t[["protocol", "profile"]].to_numpy()} for t in (old, new)]
+    return Changes(
+        rows=[
+            Change(**{**asdict(row), "p_holm": float(p)})
+            for row, p in zip(rows, corrected, strict=True)
+        ],
+        missing=[f"{protocol}, {profile}" for protocol, profile in sorted(pairs[0] ^ pairs[1])],
+    )
+
+
+def _change(
+    part: pd.DataFrame,
+    protocol: str,
+    profile: str,
+    metric: str,
+    old: pd.DataFrame,
+    new: pd.DataFrame,
+    seed: int,
+) -> Change:
+    before = part[f"{metric}_first"].to_numpy(np.float64)
+    after = part[f"{metric}_second"].to_numpy(np.float64)
+    differences = after - before
+    clusters = cluster_numbers(part["group_first"].tolist())
+    column = differences[:, None]
+    low, high = interval(bootstrap_means(column, clusters=clusters, seed=seed))
+    p = float(paired_randomisation(column, clusters=clusters, seed=seed)[0])
+    alone = [
+        int(((t["protocol"] == protocol) & (t["profile"] == profile)).sum()) - len(part)
+        for t in (old, new)
+    ]
+    return Change(
+        protocol=protocol,
+        profile=profile,
+        metric=metric,
+        first=float(before.mean()),
+        second=float(after.mean()),
+        difference=float(differences.mean()),
+        low=float(low[0]),
+        high=float(high[0]),
+        p=p,
+        p_holm=p,
+        wins=int((differences > 0).sum()),
+        ties=int((differences == 0).sum()),
+        losses=int((differences < 0).sum()),
+        detectable=minimum_detectable_difference(differences, clusters=clusters),
+        queries=len(part),
+        only_first=alone[0],
+        only_second=alone[1],
+    )
+
+
+def _load(folder: Path) -> pd.DataFrame:
+    path = folder / PER_QUERY
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise EvaluationError(
+            f"{folder} is not a report: {PER_QUERY} cannot be read ({error}). "
+            "Name a folder written by `rocosearch eval`."
+        ) from None
+
+
+def _verdict(row: Change) -> str:
+    if row.p_holm >= ALPHA:
+        return "no change shown"
+    return "fell" if row.difference < 0 else "rose"
