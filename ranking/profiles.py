@@ -2,43 +2,143 @@
 
 Expressions are Vespa's ranking-expression language. They speak of the placeholders
 `embedding`, `query(q)` and `attribute(has_vector)`; `instantiate` puts one encoder's names in.
+docs/profiles.md tells what the shipped ones do, and how to add one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from ranking.profile import Phase, Profile, ProfileError, Retriever
+from ranking.profile_file import load_profiles, save_profiles
+from ranking.profile_set import ProfileSet
 
-__all__ = ["Phase", "Profile", "Retriever"]
+__all__ = [
+    "SHIPPED",
+    "Phase",
+    "Profile",
+    "ProfileError",
+    "ProfileSet",
+    "Retriever",
+    "load_profiles",
+    "save_profiles",
+]
 
-Retriever = Literal["text", "vector"]
+_VECTOR = "closeness(field, embedding)"
+_FEATURES = (
+    "bm25(caption)",
+    "closeness(field,embedding)",
+    "attribute(has_caption)",
+    "attribute(has_vector)",
+)
 
+_PARTS = Profile(
+    name="parts",
+    description="What the hybrid profiles are made of.",
+    retrieve=("text", "vector"),
+    inputs={"alpha": 0.5, "k": 10.0, "missing": 0.5},
+    functions={
+        "lexical_score": "bm25(caption)",
+        "vector_score": _VECTOR,
+        "saturate(x)": "x / (x + query(k))",
+        # A document that lacks one part is given a share of the part that it has.
+        "lexical_part": (
+            "if (attribute(has_caption), saturate(lexical_score), query(missing) * vector_score)"
+        ),
+        "vector_part": (
+            "if (attribute(has_vector), vector_score, query(missing) * saturate(lexical_score))"
+        ),
+        "blend": "query(alpha) * vector_part + (1 - query(alpha)) * lexical_part",
+    },
+    match_features=_FEATURES,
+)
 
-@dataclass(frozen=True)
-class Phase:
-    """A reranking phase: its expression and how many of the best hits it looks at."""
-
-    expression: str
-    rerank_count: int = 100
-
-
-@dataclass(frozen=True)
-class Profile:
-    """One rank profile.
-
-    retrieve: which retrievers find candidates; with both, the union.
-    inputs: `query()` numbers with their defaults. functions: signature -> expression, the
-    signature a name or a name with arguments ("saturate(x, k)").
-    """
-
-    name: str
-    first_phase: str = ""
-    retrieve: tuple[Retriever, ...] = ()
-    inherits: str = ""
-    inputs: Mapping[str, float] = field(default_factory=dict)
-    functions: Mapping[str, str] = field(default_factory=dict)
-    second_phase: Phase | None = None
-    global_phase: Phase | None = None
-    match_features: tuple[str, ...] = ()
-    description: str = ""
+SHIPPED = ProfileSet(
+    profiles=(
+        Profile(
+            name="lexical",
+            description="BM25 of the caption.",
+            retrieve=("text",),
+            first_phase="bm25(caption)",
+            match_features=("bm25(caption)",),
+        ),
+        Profile(
+            name="vector",
+            description="Closeness of the image's vector.",
+            retrieve=("vector",),
+            first_phase=_VECTOR,
+            match_features=("closeness(field,embedding)",),
+        ),
+        _PARTS,
+        Profile(
+            name="hybrid_sum",
+            description="BM25 plus closeness, unweighted: the published baseline.",
+            inherits="parts",
+            first_phase="lexical_score + vector_score",
+        ),
+        Profile(
+            name="hybrid",
+            description="Weighted mean of closeness and saturated BM25, bm25 / (bm25 + k).",
+            inherits="parts",
+            first_phase="blend",
+        ),
+        Profile(
+            name="hybrid_atan",
+            description="As hybrid, with BM25 saturated by an arc tangent.",
+            inherits="parts",
+            functions={"saturate(x)": "2 / 3.141592653589793 * atan(x / query(k))"},
+            first_phase="blend",
+        ),
+        Profile(
+            name="hybrid_linear",
+            description="Weighted mean of both scores, each scaled to 0..1 over the best hits.",
+            inherits="parts",
+            first_phase="blend",
+            global_phase=Phase(
+                "query(alpha) * if (attribute(has_vector), normalize_linear(vector_score), "
+                "query(missing) * normalize_linear(lexical_score)) + (1 - query(alpha)) * "
+                "if (attribute(has_caption), normalize_linear(lexical_score), "
+                "query(missing) * normalize_linear(vector_score))",
+                rerank_count=100,
+            ),
+        ),
+        Profile(
+            name="hybrid_rrf",
+            description="Reciprocal rank fusion of both scores over the best hits.",
+            inherits="parts",
+            first_phase="blend",
+            global_phase=Phase(
+                "if (attribute(has_caption) && attribute(has_vector), "
+                "reciprocal_rank_fusion(vector_score, lexical_score), (1 + query(missing)) * "
+                "if (attribute(has_vector), reciprocal_rank(vector_score), "
+                "reciprocal_rank(lexical_score)))",
+                rerank_count=100,
+            ),
+        ),
+        Profile(
+            name="learned",
+            description="Logistic regression over the parts; its weights are inputs.",
+            inherits="parts",
+            inputs={
+                "bias": -4.0,
+                "weight_lexical": 4.0,
+                "weight_vector": 4.0,
+                "weight_no_caption": 0.5,
+                "weight_no_vector": 1.0,
+            },
+            first_phase=(
+                "sigmoid(query(bias) + query(weight_lexical) * saturate(lexical_score) + "
+                "query(weight_vector) * vector_score + "
+                "query(weight_no_caption) * (1 - attribute(has_caption)) + "
+                "query(weight_no_vector) * (1 - attribute(has_vector)))"
+            ),
+        ),
+        Profile(
+            name="image",
+            description="For an image query: closeness; words beside it refine the order.",
+            inherits="parts",
+            retrieve=("vector",),
+            inputs={"words": 0.1},
+            first_phase="vector_score + query(words) * saturate(lexical_score)",
+        ),
+    ),
+    default="hybrid",
+)

@@ -1,0 +1,150 @@
+"""Rank profiles checked: each fault one sentence that names the profile and the place."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+
+from ranking.expression import Expression, ExpressionError, parse, parse_signature
+from ranking.profile import Phase, Profile, ProfileError
+
+__all__ = ["check_features", "check_line_of_descent", "check_profile", "check_resolved"]
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_QUERY = re.compile(r"query\((\w+)\)")
+_VECTOR_INPUT = re.compile(r"q(_\w+)?")
+_FIELD_FEATURES = re.compile(
+    r"bm25\(caption\)|(?:closeness|distance)\((?:field,)?embedding(?:_\w+)?\)"
+    r"|attribute\((?:has_caption|has_vector(?:_\w+)?)\)"
+)
+
+
+def check_features(profile: Profile) -> None:
+    """Raise ProfileError where a resolved profile reads a field that the schema does not have."""
+    for where, expression in _parsed(profile):
+        for feature in sorted(expression.features):
+            if not (_FIELD_FEATURES.fullmatch(feature) or _QUERY.fullmatch(feature)):
+                raise ProfileError(
+                    f"Profile {profile.name}, {where}: there is no {feature}; there are "
+                    "bm25(caption), closeness(field,embedding), distance(field,embedding), "
+                    "attribute(has_caption), attribute(has_vector) and query() of the inputs."
+                )
+
+
+def check_line_of_descent(profiles: Iterable[Profile]) -> None:
+    """Raise ProfileError for a name used twice, an unknown parent, or a circle of parents."""
+    by_name: dict[str, Profile] = {}
+    for profile in profiles:
+        if profile.name in by_name:
+            raise ProfileError(f"There are two profiles {profile.name}.")
+        by_name[profile.name] = profile
+    for profile in by_name.values():
+        line = [profile.name]
+        while parent := by_name[line[-1]].inherits:
+            if parent not in by_name:
+                raise ProfileError(f"Profile {line[-1]} inherits {parent}, which does not exist.")
+            line.append(parent)
+            if parent in line[:-1]:
+                raise ProfileError(f"Profiles inherit in a circle: {' inherits '.join(line)}.")
+
+
+def check_profile(profile: Profile) -> None:
+    """Raise ProfileError for what is wrong with a profile whatever it inherits."""
+    if not _NAME.fullmatch(profile.name):
+        raise ProfileError(
+            f"{profile.name!r} cannot name a profile: use letters, digits and underscores."
+        )
+    _check_numbers(profile)
+
+
+def _check_numbers(profile: Profile) -> None:
+    for name, value in profile.inputs.items():
+        if not _NAME.fullmatch(name):
+            raise ProfileError(f"Profile {profile.name}: {name!r} cannot name an input.")
+        if _VECTOR_INPUT.fullmatch(name):
+            raise ProfileError(
+                f"Profile {profile.name}: the input {name} is the query's vector; "
+                "name a number otherwise."
+            )
+        if not math.isfinite(value):
+            raise ProfileError(
+                f"Profile {profile.name}: the default of input {name} is {value}, "
+                "not a finite number."
+            )
+    for where, phase in _phases(profile):
+        if phase.rerank_count < 1:
+            raise ProfileError(
+                f"Profile {profile.name}, {where}: a rerank count of {phase.rerank_count} reranks "
+                "nothing; give at least 1, or leave the phase out."
+            )
+
+
+def _phases(profile: Profile) -> Iterator[tuple[str, Phase]]:
+    if profile.second_phase:
+        yield "second phase", profile.second_phase
+    if profile.global_phase:
+        yield "global phase", profile.global_phase
+
+
+def check_resolved(profile: Profile) -> None:
+    """Raise ProfileError where a profile, with all that it inherits, cannot be computed."""
+    if not profile.retrieve:
+        raise ProfileError(
+            f"Profile {profile.name} retrieves nothing: set retrieve to text, vector or both."
+        )
+    unknown = [name for name in profile.retrieve if name not in ("text", "vector")]
+    if unknown:
+        raise ProfileError(
+            f"Profile {profile.name} retrieves by {', '.join(unknown)}; there are text and vector."
+        )
+    for signature, text in profile.functions.items():
+        where = f"function {signature}"
+        _check_expression(profile, where, _function(profile, signature, text))
+    for where, expression in _parsed(profile):
+        _check_expression(profile, where, expression)
+
+
+def _function(profile: Profile, signature: str, text: str) -> Expression:
+    try:
+        _, arguments = parse_signature(signature)
+        # The arguments stand for any number: as functions of that name they are known.
+        return parse(text, {**profile.functions, **dict.fromkeys(arguments, "0")})
+    except ExpressionError as error:
+        raise ProfileError(f"Profile {profile.name}, function {signature}: {error}") from None
+
+
+def _parsed(profile: Profile) -> Iterator[tuple[str, Expression]]:
+    for where, text in profile.texts():
+        try:
+            yield where, parse(text, profile.functions)
+        except ExpressionError as error:
+            raise ProfileError(f"Profile {profile.name}, {where}: {error}") from None
+
+
+def _check_expression(profile: Profile, where: str, expression: Expression) -> None:
+    _check_place(profile, where, expression)
+    _check_inputs(profile, where, expression)
+
+
+def _check_place(profile: Profile, where: str, expression: Expression) -> None:
+    if expression.normalizes and where != "global phase":
+        raise ProfileError(
+            f"Profile {profile.name}, {where}: normalize_linear, reciprocal_rank and "
+            "reciprocal_rank_fusion compare hits, which only a global phase can."
+        )
+
+
+def _check_inputs(profile: Profile, where: str, expression: Expression) -> None:
+    for feature in sorted(expression.features):
+        query = _QUERY.fullmatch(feature)
+        if query and not (query[1] in profile.inputs or _VECTOR_INPUT.fullmatch(query[1])):
+            raise ProfileError(
+                f"Profile {profile.name}, {where}: {feature} is not among its inputs "
+                f"({', '.join(profile.inputs) or 'none'}); declare it with a default."
+            )
+        if _NAME.fullmatch(feature):
+            raise ProfileError(
+                f"Profile {profile.name}, {where}: {feature} is neither a function of the "
+                "profile nor a rank feature."
+            )
