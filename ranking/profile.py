@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from encoders.errors import UserError
 from ranking.expression import Expression, parse
 
-__all__ = ["Phase", "Profile", "ProfileError", "Retriever"]
+__all__ = ["MISSING", "Phase", "Profile", "ProfileError", "Retriever", "inputs_of_half_a_query"]
 
 Retriever = Literal["text", "vector"]
+
+MISSING = "missing"
+"""The input that says what share of the part it has a document is given for the one it lacks."""
 
 _OF_VECTORS = ("closeness(", "distance(", "attribute(has_vector", "query(q)", "query(q_")
 
@@ -70,3 +73,15 @@ class Profile:
         """Whether a resolved profile needs a query vector or a vector field."""
         features = {name for e in self.expressions() for name in e.features}
         return "vector" in self.retrieve or any(name.startswith(_OF_VECTORS) for name in features)
+
+
+def inputs_of_half_a_query(
+    inputs: Collection[str], given: Collection[str], *, text: bool, vector: bool
+) -> dict[str, float]:
+    """Return the inputs that a query with only words, or only a vector, sets by itself.
+
+    No document can then be found for its other half, so lacking one makes up for nothing:
+    `missing` is 0. inputs: names that the profile has; given: names that the query sets.
+    """
+    whole = text and vector
+    return {} if whole or MISSING not in inputs or MISSING in given else {MISSING: 0.0}

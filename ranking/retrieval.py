@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranking.phases import Candidates, Ranked, evaluate, rank
 from ranking.plan import Plan, query_inputs
+from ranking.profile import inputs_of_half_a_query
 from ranking.text import query_terms
 from ranking.types import Coverage, Query, QueryError, Result, VectorField
 from ranking.vectors import closeness_to_distance, nearest, query_vector
@@ -61,7 +62,11 @@ def wanted(plan: Plan, query: Query) -> Wanted:
     by_vector = vector is not None and "vector" in plan.retrieve
     if not by_text and not by_vector:
         raise QueryError(_lacking(plan))
-    return Wanted(terms, vector, query_inputs(plan, query))
+    half = inputs_of_half_a_query(
+        plan.inputs, query.inputs, text=bool(terms), vector=vector is not None
+    )
+    inputs = query_inputs(plan, replace(query, inputs={**half, **query.inputs}))
+    return Wanted(terms, vector, inputs)
 
 
 def _lacking(plan: Plan) -> str:

@@ -18,6 +18,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.profile import inputs_of_half_a_query
 from ranking.text import query_terms
 from ranking.types import FilterField, Query, QueryError, VectorField
 from vespa_app.application import Application, ServedEncoder, ServedProfile
@@ -99,7 +100,7 @@ def search_request(
         "model.restrict": application.schema,
         "ranking.softtimeout.enable": soft_timeout,
         "presentation.timing": True,
-        **_numbers(query, profile),
+        **_numbers(query, profile, whole=bool(text.words) and vector is not None),
         **parameters.values,
     }
     if not query.with_documents and query.group_by is None and application.id_summary:
@@ -305,7 +306,7 @@ def _value(column: str, value: str) -> str:
     return clean(value)
 
 
-def _numbers(query: Query, profile: ServedProfile) -> dict[str, object]:
+def _numbers(query: Query, profile: ServedProfile, *, whole: bool) -> dict[str, object]:
     unknown = sorted(set(query.inputs) - profile.inputs)
     if unknown:
         known = ", ".join(sorted(profile.inputs)) or "none"
@@ -315,4 +316,5 @@ def _numbers(query: Query, profile: ServedProfile) -> dict[str, object]:
     for name, value in query.inputs.items():
         if not math.isfinite(value):
             raise QueryError(f"Input {name} is {value}: give a finite number.")
-    return {f"input.query({name})": float(value) for name, value in query.inputs.items()}
+    half = inputs_of_half_a_query(profile.inputs, query.inputs, text=whole, vector=whole)
+    return {f"input.query({name})": float(v) for name, v in {**half, **query.inputs}.items()}
