@@ -33,8 +33,9 @@ from encoders import tokenizer as tokens
 from encoders.errors import UserError
 from encoders.manifest import Manifest
 from encoders.preprocess import Preprocessing, open_image
+from encoders.resnet import ModifiedResNet, ModifiedResNetConfig, ResNet, ResNetConfig
 from encoders.storage import sha256_bytes, sha256_file, whole_folder
-from encoders.towers import ResNet, ResNetConfig, TextConfig, TextTower, ViT, ViTConfig
+from encoders.towers import TextConfig, TextTower, ViT, ViTConfig
 
 __all__ = [
     "CURVES",
@@ -54,8 +55,13 @@ MAX_LOGIT_SCALE = math.log(100)  # CLIP, section 2.5: logits are never scaled by
 START_LOGIT_SCALE = math.log(1 / 0.07)
 
 ImageInput = Image.Image | bytes | Path
-ImageConfig = ResNetConfig | ViTConfig
-IMAGE_CONFIGS: Mapping[str, type[ImageConfig]] = {"resnet": ResNetConfig, "vit": ViTConfig}
+ImageConfig = ResNetConfig | ModifiedResNetConfig | ViTConfig
+ImageTower = ResNet | ModifiedResNet | ViT
+IMAGE_CONFIGS: Mapping[str, type[ImageConfig]] = {
+    "resnet": ResNetConfig,
+    "modified-resnet": ModifiedResNetConfig,
+    "vit": ViTConfig,
+}
 
 
 class EncoderError(UserError):
@@ -100,11 +106,13 @@ def _frozen(value: Any) -> Any:  # noqa: ANN401  (parsed JSON)
     return tuple(value) if isinstance(value, list) else value
 
 
-def image_tower(config: ClipConfig) -> ResNet | ViT:
+def image_tower(config: ClipConfig) -> ImageTower:
     """The image tower of a configuration, freshly initialised."""
     channels, size = config.preprocessing.channels, config.preprocessing.size
     if isinstance(config.image, ResNetConfig):
         return ResNet(config.image, channels, config.dimension)
+    if isinstance(config.image, ModifiedResNetConfig):
+        return ModifiedResNet(config.image, channels, size, config.dimension)
     return ViT(config.image, channels, size, config.dimension)
 
 

@@ -11,7 +11,8 @@ from encoders.augment import AUGMENTED, Augmentation
 from encoders.clip import ClipConfig
 from encoders.errors import UserError
 from encoders.preprocess import Preprocessing
-from encoders.towers import ResNetConfig, TextConfig, ViTConfig
+from encoders.resnet import ModifiedResNetConfig, ResNetConfig
+from encoders.towers import TextConfig, ViTConfig
 
 __all__ = ["PRESETS", "TrainingConfig", "preset"]
 
@@ -85,26 +86,32 @@ VIT_SMALL = TrainingConfig(
     learning_rate=5e-4,
     weight_decay=0.2,
 )
+# The text tower and preprocessing of OpenAI's released models (CLIP, table 20).
+CLIP_TEXT = TextConfig(
+    49408,
+    context=77,
+    width=512,
+    layers=12,
+    heads=8,
+    causal=True,
+    pooling="eos",
+    activation="quick_gelu",
+)
+CLIP_IMAGES = Preprocessing(224, "RGB", "crop", *CLIP_RGB, resample="bicubic")
 CLIP_VIT_B_32 = TrainingConfig(
     ClipConfig(
         ViTConfig(patch=32, width=768, layers=12, heads=12, activation="quick_gelu"),
-        TextConfig(
-            49408,
-            context=77,
-            width=512,
-            layers=12,
-            heads=8,
-            causal=True,
-            pooling="eos",
-            activation="quick_gelu",
-        ),
+        CLIP_TEXT,
         512,
-        Preprocessing(224, "RGB", "crop", *CLIP_RGB, resample="bicubic"),
+        CLIP_IMAGES,
     ),
     epochs=32,
     batch=256,
     learning_rate=5e-4,
     weight_decay=0.2,
+)
+CLIP_RN50 = replace(
+    CLIP_VIT_B_32, model=ClipConfig(ModifiedResNetConfig(), CLIP_TEXT, 1024, CLIP_IMAGES)
 )
 
 PRESETS: Mapping[str, TrainingConfig] = MappingProxyType(
@@ -117,6 +124,8 @@ PRESETS: Mapping[str, TrainingConfig] = MappingProxyType(
         "vit-small": VIT_SMALL,
         # The published architecture, 151 M parameters: a GPU, or to fine-tune published weights.
         "clip-vit-b-32": CLIP_VIT_B_32,
+        # CLIP's ResNet with attention pooling, 102 M parameters: a GPU.
+        "clip-rn50": CLIP_RN50,
     }
 )
 

@@ -1,10 +1,10 @@
-"""The towers of a CLIP: text transformer, ResNet and vision transformer, up to the projection.
+"""The transformers of a CLIP, for texts and for images, up to the projection.
 
 Written from the papers: CLIP (Radford et al. 2021, section 2.4), ViT (Dosovitskiy et al. 2021,
-equations 1-4), ResNet (He et al. 2016), group normalisation (Wu and He 2018), attention
-(Vaswani et al. 2017). Shapes: B inputs of a batch, T tokens, W width, D dimension of the joint
-space, C channels, S side of the image in pixels. Every tower ends in a bias-free linear
-projection to the joint space and does not normalise.
+equations 1-4), attention (Vaswani et al. 2017). The convolutional towers are in resnet.py.
+Shapes: B inputs of a batch, T tokens, P patches, W width, D dimension of the joint space, C
+channels, S side of the image in pixels. Every tower ends in a linear projection to the joint
+space and does not normalise.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 __all__ = [
     "Activation",
     "Block",
-    "ResNet",
-    "ResNetConfig",
     "TextConfig",
     "TextTower",
     "ViT",
@@ -47,23 +45,6 @@ class TextConfig:
     pooling: Literal["mean", "eos"] = "mean"
     activation: Activation = "gelu"
     eos_id: int = 2
-
-
-@dataclass(frozen=True)
-class ResNetConfig:
-    """A small pre-activation-free ResNet of basic blocks; one entry of `widths` a stage.
-
-    The first stage may have no block: then it is the stem alone.
-    Each stage but the first halves the image, which the stem has halved before, and what
-    remains is averaged down to `grid` x `grid` cells. The cells are kept apart up to the
-    projection: where something lies is half of what a caption says.
-    """
-
-    widths: tuple[int, ...] = (16, 32, 64, 128)
-    blocks: tuple[int, ...] = (1, 1, 1, 1)
-    grid: int = 4
-    groups: int = 8
-    kind: Literal["resnet"] = "resnet"
 
 
 @dataclass(frozen=True)
@@ -177,61 +158,6 @@ class TextTower(nn.Module):
             return states[torch.arange(states.shape[0], device=states.device), first]
         weights = attention_mask.to(states.dtype)[..., None]  # [B, T, 1]
         return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-
-
-class _Residual(nn.Module):
-    """Two 3x3 convolutions beside a short cut (He et al. 2016, figure 2)."""
-
-    def __init__(self, width_in: int, width: int, stride: int, groups: int) -> None:
-        super().__init__()
-        self.conv_1 = nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False)
-        self.norm_1 = nn.GroupNorm(groups, width)
-        self.conv_2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm_2 = nn.GroupNorm(groups, width)
-        self.short: nn.Module = nn.Identity()
-        if stride != 1 or width_in != width:
-            self.short = nn.Conv2d(width_in, width, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, W_in, s, s] to [B, W, s / stride, s / stride]."""
-        y = F.relu(self.norm_1(self.conv_1(x)))
-        return F.relu(self.norm_2(self.conv_2(y)) + self.short(x))
-
-
-class ResNet(nn.Module):
-    """An image to a vector of the joint space, not normalised.
-
-    Group instead of batch normalisation: an image's vector must not depend on its batch.
-    """
-
-    def __init__(self, config: ResNetConfig, channels: int, dimension: int) -> None:
-        super().__init__()
-        self.config = config
-        widths, groups = config.widths, config.groups
-        self.stem = nn.Conv2d(channels, widths[0], 3, stride=2, padding=1, bias=False)
-        self.stem_norm = nn.GroupNorm(groups, widths[0])
-        blocks: list[nn.Module] = []
-        before = widths[0]
-        for stage, (width, count) in enumerate(zip(widths, config.blocks, strict=True)):
-            for block in range(count):
-                stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(_Residual(before, width, stride, groups))
-                before = width
-        self.blocks = nn.Sequential(*blocks)
-        self.projection = nn.Linear(before * config.grid**2, dimension, bias=False)
-
-    def cells(self, pixels: Tensor) -> Tensor:
-        """[B, C, S, S] to the last feature map [B, W, s, s]."""
-        features: Tensor = self.blocks(F.relu(self.stem_norm(self.stem(pixels))))
-        return features
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised float [B, C, S, S] to float [B, D]."""
-        cells = self.cells(pixels)
-        if cells.shape[-1] != self.config.grid:
-            cells = F.adaptive_avg_pool2d(cells, self.config.grid)
-        projected: Tensor = self.projection(cells.flatten(1))
-        return projected
 
 
 class ViT(nn.Module):

@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw
 from encoders.clip import ClipConfig, ClipModule, Encoder
 from encoders.preprocess import Preprocessing
 from encoders.presets import TrainingConfig
+from encoders.resnet import ResNetConfig
 from encoders.tokenizer import train_tokenizer
-from encoders.towers import ResNetConfig, TextConfig
+from encoders.towers import TextConfig
 
 PLACES = {"upper left": (2, 2), "upper right": (18, 2), "lower left": (2, 18)}
 SHAPES = ("square", "disc", "bar")

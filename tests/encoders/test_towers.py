@@ -7,18 +7,24 @@ import torch
 
 from encoders.clip import ClipModule
 from encoders.presets import PRESETS
+from encoders.resnet import ModifiedResNet, ModifiedResNetConfig, ResNet, ResNetConfig
 from encoders.tokenizer import train_tokenizer
-from encoders.towers import ResNet, ResNetConfig, TextConfig, TextTower, ViT, ViTConfig
+from encoders.towers import TextConfig, TextTower, ViT, ViTConfig
 
 
 def count(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def test_clip_vit_b_32_has_the_published_number_of_parameters() -> None:
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("clip-vit-b-32", 151_277_313), ("clip-rn50", 102_007_137)]
+)
+def test_published_architectures_have_their_number_of_parameters(
+    name: str, parameters: int
+) -> None:
     with torch.device("meta"):
-        module = ClipModule(PRESETS["clip-vit-b-32"].model, train_tokenizer(["a"]))
-    assert count(module) == 151_277_313
+        module = ClipModule(PRESETS[name].model, train_tokenizer(["a"]))
+    assert count(module) == parameters
 
 
 def test_vit_b_16_has_the_published_number_of_parameters() -> None:
@@ -56,6 +62,7 @@ def test_an_image_does_not_depend_on_its_batch() -> None:
     for tower in (
         ResNet(ResNetConfig(widths=(8, 16), blocks=(1, 1), groups=4), 1, 8).train(),
         ViT(ViTConfig(patch=8, width=16, layers=2, heads=2), 1, 32, 8).train(),
+        ModifiedResNet(ModifiedResNetConfig(8, (1, 1), heads=4, groups=4), 1, 32, 8).train(),
     ):
         torch.testing.assert_close(tower(images)[1:2], tower(images[1:2]), rtol=1e-4, atol=1e-5)
 

@@ -14,7 +14,8 @@ import torch
 from encoders.clip import ClipConfig, ClipModule, Encoder
 from encoders.preprocess import Preprocessing
 from encoders.tokenizer import train_tokenizer
-from encoders.towers import ResNetConfig, TextConfig
+from encoders.resnet import ResNetConfig
+from encoders.towers import TextConfig
 
 CAPTIONS = (
     "chest x-ray frontal view of the left lung",
