@@ -16,6 +16,7 @@ from encoders.export import export_text_tower
 from encoders.manifest import Manifest
 from encoders.progress import Progress, silent
 from encoders.storage import whole_folder
+from ranking.profile_checks import check_features
 from ranking.profiles import ProfileSet
 from vespa_app.options import DEFAULTS, PackageError, PackageOptions, check_encoder
 from vespa_app.query_profiles import query_profiles
@@ -50,6 +51,7 @@ def application_package(
     encoders: the current one first; none gives a lexical application. Raises PackageError where
     an option, a profile or an encoder does not suit the others.
     """
+    check_features(profiles)
     for manifest in encoders:
         check_encoder(manifest, options)
     _check_distinct(encoders)

@@ -7,7 +7,8 @@ inherits the current encoder's. Profiles that use no vector are written once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -20,11 +21,13 @@ from vespa.package import (
 )
 
 from encoders.manifest import Manifest
+from ranking.expression import parse
+from ranking.expression_tree import write
 from ranking.names import encoder_names
 from ranking.profiles import Phase, Profile, ProfileSet
 from vespa_app.options import AnnThresholds, PackageError
 
-__all__ = ["profile_name", "vespa_rank_profiles"]
+__all__ = ["vespa_rank_profiles"]
 
 BASE = "base"
 Ranking = TypeVar("Ranking", SecondPhaseRanking, GlobalPhaseRanking)
@@ -41,11 +44,6 @@ _THRESHOLDS = {
 }
 
 
-def profile_name(profile: str, manifest: Manifest) -> str:
-    """The name of a profile for one encoder."""
-    return f"{profile}_{encoder_names(manifest.fingerprint).short}"
-
-
 def vespa_rank_profiles(
     profiles: ProfileSet,
     encoders: Sequence[Manifest],
@@ -56,62 +54,82 @@ def vespa_rank_profiles(
 
     average_field_length: mean caption length in tokens for bm25; None leaves it to each content
     node. Without encoders, only profiles that need no vector.
+
+    Raises PackageError for a profile that Vespa would take but get wrong.
     """
+    _check_names(profiles)
+    names = [encoder_names(manifest.fingerprint) for manifest in encoders]
+    bases = {short.short: f"{BASE}_{short.short}" for short in names}
     properties = [*_bm25_properties(average_field_length), *_ann_properties(ann)]
     written = [RankProfile(name=BASE, rank_properties=properties or None)]
-    resolved = [profiles.resolve(name) for name in profiles.names()]
-    written += [_rank_profile(p, p.name, BASE) for p in resolved if not p.uses_vector]
-    for manifest in encoders:
-        written += _encoder_profiles(profiles, resolved, manifest)
-    if encoders:
-        written += [
-            RankProfile(name=p.name, inherits=profile_name(p.name, encoders[0]))
-            for p in resolved
-            if p.uses_vector
-        ]
+    written += [
+        RankProfile(
+            name=bases[own.short],
+            inherits=BASE,
+            inputs=[(f"query({own.query})", f"tensor<float>(x[{manifest.dimension}])")],
+        )
+        for own, manifest in zip(names, encoders, strict=True)
+    ]
+    for profile in profiles.side_by_side(names).profiles:
+        if profile.inherits:
+            written.append(RankProfile(name=profile.name, inherits=profile.inherits))
+        else:
+            base = bases.get(profile.name.rpartition("_")[2], BASE)
+            written.append(_rank_profile(_plain_functions(profile), base))
     return written
 
 
-def _encoder_profiles(
-    profiles: ProfileSet, resolved: Iterable[Profile], manifest: Manifest
-) -> list[RankProfile]:
-    names = encoder_names(manifest.fingerprint)
-    base = profile_name(BASE, manifest)
-    tensor = f"tensor<float>(x[{manifest.dimension}])"
-    own = profiles.instantiate(names)
-    return [
-        RankProfile(name=base, inherits=BASE, inputs=[(f"query({names.query})", tensor)]),
-        *(
-            _rank_profile(own.resolve(p.name), profile_name(p.name, manifest), base)
-            for p in resolved
-            if p.uses_vector
-        ),
-    ]
+def _check_names(profiles: ProfileSet) -> None:
+    for name in profiles.names():
+        if name == BASE or name.startswith(f"{BASE}_"):
+            raise PackageError(
+                f"A rank profile cannot be called {name}: the schema's own profiles are called "
+                f"{BASE}. Give it another name."
+            )
 
 
-def _rank_profile(profile: Profile, name: str, inherits: str) -> RankProfile:
-    if not profile.first_phase:
-        raise PackageError(f"Rank profile {profile.name!r} has no first phase.")
+def _plain_functions(profile: Profile) -> Profile:
+    """The profile with functions of arguments written out where they are called.
+
+    Vespa does so itself, but keeps their bodies, in which its check of rank features then finds
+    arguments that are no feature.
+    """
+    with_arguments = {s: text for s, text in profile.functions.items() if "(" in s}
+
+    def written_out(text: str) -> str:
+        return write(parse(text, with_arguments).flat)
+
+    def phase(old: Phase | None) -> Phase | None:
+        return old and replace(old, expression=written_out(old.expression))
+
+    return replace(
+        profile,
+        first_phase=written_out(profile.first_phase),
+        second_phase=phase(profile.second_phase),
+        global_phase=phase(profile.global_phase),
+        functions={
+            s: written_out(text) for s, text in profile.functions.items() if s not in with_arguments
+        },
+    )
+
+
+def _rank_profile(profile: Profile, inherits: str) -> RankProfile:
     return RankProfile(
-        name=name,
+        name=profile.name,
         inherits=inherits,
         inputs=[
             (f"query({key})", "double", _number(value, f"query({key})", profile))
             for key, value in profile.inputs.items()
         ]
         or None,
-        functions=[_function(signature, text) for signature, text in profile.functions.items()],
+        functions=[
+            Function(name=name, expression=text) for name, text in profile.functions.items()
+        ],
         first_phase=FirstPhaseRanking(expression=profile.first_phase),
         second_phase=_phase(SecondPhaseRanking, profile.second_phase, profile),
         global_phase=_phase(GlobalPhaseRanking, profile.global_phase, profile),
         match_features=list(profile.match_features) or None,
     )
-
-
-def _function(signature: str, expression: str) -> Function:
-    name, _, arguments = signature.partition("(")
-    args = [a.strip() for a in arguments.rstrip(") ").split(",") if a.strip()]
-    return Function(name=name.strip(), expression=expression, args=args or None)
 
 
 def _phase(kind: type[Ranking], phase: Phase | None, profile: Profile) -> Ranking | None:

@@ -1,0 +1,191 @@
+"""What a deploy over a running application needs, held against Vespa's own validation."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from encoders.manifest import Manifest
+from ranking.profiles import SHIPPED
+from vespa_app.evolve import compare, write_overrides
+from vespa_app.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
+from vespa_app.package import PackagedEncoder, write_application
+
+CLIENT = PackageOptions(embedding="client")
+Edits = dict[str, list[tuple[str, str]]]
+SCHEMA = "schemas/image.sd"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A package: options, encoders by number, and edits by hand."""
+
+    options: PackageOptions = CLIENT
+    encoders: tuple[int, ...] = (0,)
+    edits: Edits = field(default_factory=dict)
+
+
+def vectors(**changes: object) -> Variant:
+    return Variant(PackageOptions(embedding="client", vectors=VectorOptions(**changes)))
+
+
+def edited(old: str, new: str, file: str = SCHEMA) -> Variant:
+    return Variant(edits={file: [(old, new)]})
+
+
+def cluster(**changes: object) -> Variant:
+    return Variant(PackageOptions(embedding="client", cluster=ClusterOptions(**changes)))
+
+
+BASE = Variant()
+PAIRS: dict[str, tuple[Variant, Variant, set[str], set[str]]] = {
+    # before, after, what is needed beside "nothing" and "feed", overrides
+    "same": (BASE, BASE, set(), set()),
+    "first encoder": (Variant(encoders=()), BASE, set(), set()),
+    "second encoder": (BASE, Variant(encoders=(0, 1)), set(), set()),
+    "switched encoders": (Variant(encoders=(0, 1)), Variant(encoders=(1, 0)), set(), set()),
+    "encoder removed": (Variant(encoders=(0, 1)), BASE, {"data loss"}, set()),
+    "cells": (BASE, vectors(cell_type="bfloat16"), {"refeed"}, {"field-type-change"}),
+    "metric": (BASE, vectors(distance="angular"), {"restart"}, {"hnsw-settings-change"}),
+    "metric without graph": (
+        vectors(hnsw=False),
+        vectors(hnsw=False, distance="angular"),
+        {"restart"},
+        set(),
+    ),
+    "links": (BASE, vectors(links=32), {"restart"}, {"hnsw-settings-change"}),
+    "exploration": (BASE, vectors(explore_at_insert=400), {"restart"}, {"hnsw-settings-change"}),
+    "graph dropped": (BASE, vectors(hnsw=False), {"restart"}, set()),
+    "graph built": (vectors(hnsw=False), BASE, {"restart"}, set()),
+    "paged": (BASE, vectors(paged=True), {"restart"}, set()),
+    "no longer paged": (vectors(paged=True), BASE, {"restart"}, {"paged-setting-removal"}),
+    "stemming": (
+        BASE,
+        edited("stemming: best", "stemming: none"),
+        {"reindex"},
+        {"indexing-change"},
+    ),
+    "language": (BASE, edited('"en" | set', '"de" | set'), {"reindex"}, {"indexing-change"}),
+    "rank filter": (BASE, edited("rank: filter", ""), {"restart"}, set()),
+    "type of a keyword": (
+        BASE,
+        edited("modality type string", "modality type array<string>"),
+        {"refeed"},
+        {"field-type-change"},
+    ),
+    "concepts into the index": (
+        BASE,
+        edited("concept_names type array<string> {\n            indexing: summary",
+               "concept_names type array<string> {\n            indexing: index | summary"),
+        {"reindex"},
+        {"indexing-change"},
+    ),
+    "into memory": (
+        BASE,
+        edited("image_url type string {\n            indexing: summary",
+               "image_url type string {\n            indexing: attribute | summary"),
+        {"restart"},
+        set(),
+    ),
+    "content cluster renamed": (
+        BASE,
+        edited('<content id="images"', '<content id="pictures"', "services.xml"),
+        {"data loss"},
+        {"content-cluster-removal"},
+    ),
+    "more nodes": (cluster(nodes=2), cluster(nodes=4), set(), set()),
+    "groups": (cluster(nodes=4), cluster(nodes=4, groups=2, redundancy=2), set(), set()),
+    "from one machine to many": (BASE, cluster(nodes=2), {"restart"}, set()),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def build(
+    tmp_path_factory: pytest.TempPathFactory, encoder_folders: tuple[Path, Path]
+) -> Callable[[Variant], Path]:
+    root = tmp_path_factory.mktemp("variants")
+    manifests = [Manifest.load(folder) for folder in encoder_folders]
+
+    def write(variant: Variant) -> Path:
+        out = root / f"{len(list(root.iterdir())):02}"
+        first, *rest = [manifests[number] for number in variant.encoders] or [None]
+        others = [PackagedEncoder(manifest) for manifest in rest if manifest]
+        write_application(out, first, SHIPPED, None, 21.0, others=others, options=variant.options)
+        for file, replacements in variant.edits.items():
+            text = (out / file).read_text()
+            for old, new in replacements:
+                assert old in text
+                text = text.replace(old, new)
+            (out / file).write_text(text)
+        return out
+
+    return write
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_needs(case: str, build: Callable[[Variant], Path]) -> None:
+    before, after, needs, overrides = PAIRS[case]
+    changes = compare(build(before), build(after))
+    assert {c.need for c in changes} - {"nothing", "feed"} == needs
+    assert {c.override for c in changes if c.override} == overrides
+    assert all(c.text.endswith(".") for c in changes)
+
+
+def test_as_vespa_says(build: Callable[[Variant], Path], kit: Callable[..., list[dict]]) -> None:
+    """One run of Vespa's validation for each pair: the same overrides and actions, no others."""
+    wrong = []
+    for case, (before, after, needs, overrides) in PAIRS.items():
+        old, new = build(before), build(after)
+        wrong += [f"{case}: {w}" for w in _disagreements(kit, old, new, needs, overrides)]
+    assert not wrong
+
+
+def _disagreements(
+    kit: Callable[..., list[dict]], old: Path, new: Path, needs: set[str], overrides: set[str]
+) -> list[str]:
+    (first,) = kit("validate", "--previous", old, new)
+    asked = set(re.findall(r"</allow>|<allow [^>]*>([a-z-]+)</allow>", first.get("error", "")))
+    found = [] if asked - {""} == overrides else [f"asks for {asked}, not {overrides}"]
+    write_overrides(new, compare(old, new))
+    (second,) = kit("validate", "--previous", old, new) if overrides else (first,)
+    if not second["ok"]:
+        return [*found, second["error"]]
+    actions = {action["type"] for action in second["actions"]}
+    expected = needs & {"restart", "reindex", "refeed"}
+    return found if actions == expected else [*found, f"needs {actions}, not {expected}"]
+
+
+def test_overrides_allow_what_is_needed_for_a_while(
+    build: Callable[[Variant], Path], tmp_path: Path
+) -> None:
+    old, new = build(BASE), build(vectors(links=32))
+    write_overrides(new, compare(old, new), today=dt.date(2026, 1, 1))
+    text = (new / "validation-overrides.xml").read_text()
+    assert '<allow until="2026-01-30">hnsw-settings-change</allow>' in text
+    assert text.count("<allow") == 1
+
+
+def test_no_need_no_overrides(build: Callable[[Variant], Path]) -> None:
+    old, new = build(BASE), build(replace(BASE))
+    write_overrides(new, compare(old, new))
+    assert not (new / "validation-overrides.xml").exists()
+
+
+def test_not_a_package(tmp_path: Path, build: Callable[[Variant], Path]) -> None:
+    with pytest.raises(PackageError, match="no application package"):
+        compare(tmp_path, build(BASE))
+
+
+def test_damaged_files(build: Callable[[Variant], Path]) -> None:
+    broken = build(Variant(edits={SCHEMA: [("document image {", "document image")]}))
+    with pytest.raises(PackageError, match="braces do not match"):
+        compare(broken, build(BASE))
+    bomb = build(BASE)
+    (bomb / "services.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]><services/>')
+    with pytest.raises(PackageError, match="entities"):
+        compare(bomb, build(BASE))
