@@ -40,11 +40,14 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_TENSOR_FUNCTIONS = frozenset(
-    "argmax argmin avg cell_cast concat cosine_similarity count diag euclidean_distance expand "
-    "filter_subspaces join l1_normalize l2_normalize map map_subspaces matmul median merge prod "
-    "random range reduce rename slice softmax sum tensor unpack_bits xw_plus_b".split()
-)
+# fmt: off
+_TENSOR_FUNCTIONS = frozenset({
+    "argmax", "argmin", "avg", "cell_cast", "concat", "cosine_similarity", "count", "diag",
+    "euclidean_distance", "expand", "filter_subspaces", "join", "l1_normalize", "l2_normalize",
+    "map", "map_subspaces", "matmul", "median", "merge", "prod", "random", "range", "reduce",
+    "rename", "slice", "softmax", "sum", "tensor", "unpack_bits", "xw_plus_b",
+})
+# fmt: on
 _CONSTANTS = {"true": 1.0, "false": 0.0}
 
 
