@@ -13,8 +13,8 @@ import torch
 
 from encoders.clip import ClipConfig, ClipModule, Encoder
 from encoders.preprocess import Preprocessing
-from encoders.tokenizer import train_tokenizer
 from encoders.resnet import ResNetConfig
+from encoders.tokenizer import train_tokenizer
 from encoders.towers import TextConfig
 
 CAPTIONS = (
