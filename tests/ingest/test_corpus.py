@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import datasets
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest.corpus import Corpus, write_corpus
+from ingest.records import CorpusError, Record
+
+from .conftest import PixelEncoder, Rows, png_bytes
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+CAPTION = TEXT.filter(lambda text: bool(text.strip()))
+JSON = st.recursive(st.none() | st.booleans() | st.integers(-(2**40), 2**40) | TEXT, st.lists)
+RECORDS = st.lists(
+    st.builds(
+        Record,
+        id=CAPTION.map(str.strip),
+        caption=CAPTION.map(str.strip),
+        image=st.none() | st.integers(0, 255).map(png_bytes),
+        image_path=st.just("a.png"),
+        concepts=st.lists(TEXT, max_size=3).map(tuple),
+        concept_names=st.lists(TEXT, max_size=3).map(tuple),
+        group_id=TEXT,
+        group_kind=st.sampled_from(["article", "case", "none"]),
+        modality=TEXT,
+        split=st.sampled_from(["train", "validation", "test"]),
+        licence=TEXT,
+        source=TEXT,
+        extra=st.dictionaries(TEXT, JSON, max_size=2),
+    ),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda record: record.id,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(RECORDS)
+def test_what_is_written_is_read(tmp_path_factory, records):
+    corpus = write_corpus(Rows(records), tmp_path_factory.mktemp("c") / "c", splits="source")
+    expected = [r if r.image is not None else replace(r, image_path="") for r in records]
+    read = [replace(record, image_dhash="") for record in corpus.records()]
+    assert read == expected
+    assert len(corpus) == len(records)
+    assert corpus.manifest.rejected == {}
+
+
+def test_datasets_opens_it_with_decoded_images(phantom_corpus, tmp_path):
+    files = [str(part) for part in phantom_corpus.parts]
+    data = datasets.load_dataset(
+        "parquet", data_files=files, split="train", cache_dir=str(tmp_path)
+    )
+    assert isinstance(data.features["image"], datasets.Image)
+    assert data[0]["image"].size == (64, 64)
+    assert data[0]["concepts"][0].startswith("modality-")
+    assert len(data) == 54
+
+
+def test_pandas_opens_it(phantom_corpus):
+    frame = pd.read_parquet(phantom_corpus.path / "data")
+    assert len(frame) == 54
+    assert frame["image"][0]["bytes"].startswith(b"\x89PNG")
+    assert json.loads(frame["extra"][0])["region"]
+
+
+def test_the_table_has_the_columns_asked_for(phantom_corpus):
+    assert phantom_corpus.table(["id", "split"]).column_names == ["id", "split"]
+    assert "image" not in phantom_corpus.table().column_names
+
+
+def test_every_unusable_row_is_written_down_with_its_reason(tmp_path):
+    records = [
+        Record("a", "a caption", file="x.csv", line=2),
+        Record("a", "again", file="x.csv", line=3),
+        Record("b", "  \n", file="x.csv", line=4),
+        Record(" ", "no id", file="x.csv", line=5),
+        Record("c", "empty image", image=b"", file="x.csv", line=6),
+        Record("d", "no image", image=b"GIF89a nonsense", file="x.csv", line=7),
+        Record("e", "not \udcff UTF-8", file="x.csv", line=8),
+    ]
+    corpus = write_corpus(Rows(records), tmp_path / "c")
+    rejected = corpus.rejected().to_pylist()
+    assert [(r["line"], r["id"], r["reason"]) for r in rejected] == [
+        (3, "a", "duplicate id"),
+        (4, "b", "no caption"),
+        (5, "", "no id"),
+        (6, "c", "unusable image"),
+        (7, "d", "unusable image"),
+        (8, "e", "not valid text"),
+    ]
+    assert {r["source"] for r in rejected} == {"x.csv"}
+    assert corpus.manifest.rejected["unusable image"] == 2
+    assert len(corpus) == 1
+
+
+def test_a_caption_is_stripped_and_nothing_else(tmp_path):
+    captions = {
+        "control": "a\x00b\x07\x1b[0m c\u2028d\x85e",
+        "long": "word " * 10_000 + "end",
+        "chinese": "右肺上叶结节,边缘毛刺",
+        "arabic": "أشعة سينية للصدر",
+    }
+    records = [Record(name, f"\t {text} \n") for name, text in captions.items()]
+    corpus = write_corpus(Rows(records), tmp_path / "c")
+    assert {record.id: record.caption for record in corpus.records()} == captions
+
+
+def test_a_source_without_a_usable_row_is_an_error_that_tells_why(tmp_path):
+    with pytest.raises(CorpusError, match=r"No row of rows can be used: no caption \(1\)"):
+        write_corpus(Rows([Record("a", "")]), tmp_path / "c")
+    with pytest.raises(CorpusError, match="rows is empty"):
+        write_corpus(Rows([]), tmp_path / "c")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_crash_while_writing_leaves_the_old_corpus(own_corpus):
+    def failing():
+        yield Record("new", "caption")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_corpus(Rows(failing()), own_corpus.path)
+    assert len(Corpus.open(own_corpus.path)) == 54
+    assert [p.name for p in own_corpus.path.parent.iterdir()] == ["phantoms"]
+
+
+def test_what_is_no_corpus_is_told_in_a_sentence(own_corpus, tmp_path):
+    with pytest.raises(CorpusError, match="There is no corpus at"):
+        Corpus.open(tmp_path / "nothing")
+    manifest = own_corpus.path / "corpus.json"
+    text = manifest.read_text()
+    manifest.write_text(text[:40])
+    with pytest.raises(CorpusError, match="is damaged"):
+        Corpus.open(own_corpus.path)
+    manifest.write_text(text.replace('"format": 1', '"format": 9'))
+    with pytest.raises(CorpusError, match="has corpus format 9"):
+        Corpus.open(own_corpus.path)
+    manifest.unlink()
+    with pytest.raises(CorpusError, match="only half of one"):
+        Corpus.open(own_corpus.path)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove"])
+def test_a_damaged_part_is_found_at_opening(own_corpus, damage):
+    part = own_corpus.parts[0]
+    if damage == "truncate":
+        part.write_bytes(part.read_bytes()[:100])
+    else:
+        part.unlink()
+    with pytest.raises(CorpusError, match="damaged"):
+        Corpus.open(own_corpus.path)
+
+
+def test_many_parts_keep_the_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("ingest.writer.PART_ROWS", 7)
+    records = [Record(f"{n:03d}", f"caption {n}") for n in range(40)]
+    corpus = write_corpus(Rows(records), tmp_path / "c")
+    assert len(corpus.parts) == 6
+    assert [record.id for record in corpus.records()] == [record.id for record in records]
+    assert {r.id: r.split for r in corpus.records()} == dict(
+        zip(*corpus.table(["id", "split"]).to_pydict().values(), strict=True)
+    )
+
+
+def test_writing_again_gives_the_same_content_and_keeps_vectors(own_corpus):
+    from ingest.embed import embed_corpus
+    from ingest.sources.phantoms import Phantoms
+
+    encoder = PixelEncoder()
+    embed_corpus(own_corpus, encoder)
+    again = write_corpus(Phantoms(54), own_corpus.path)
+    assert again.manifest == own_corpus.manifest
+    assert embed_corpus(again, encoder).embedded == 0
