@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from encoders.manifest import Manifest
@@ -17,7 +18,7 @@ from ranking.batch import answer_many
 from ranking.changes import Part, merged, without
 from ranking.intake import collect, fault, with_vectors
 from ranking.plan import Plan, make_plan
-from ranking.profiles import SHIPPED, ProfileSet, load_profiles, save_profiles
+from ranking.profiles import SHIPPED, ProfileSet, save_profiles
 from ranking.retrieval import answer, wanted
 from ranking.segment import Segment, segment_arrays
 from ranking.types import (
@@ -41,7 +42,7 @@ class EmbeddedEngine:
         self.path: Path | None = None
         self.encoder_folder: Path | None = None
         self._view = view
-        self._files: Mapping[str, snapshot.SegmentFiles] = {}
+        self._described: Mapping[str, tuple[int, str]] = {}
         self._stamp = (0, 0)
         self.profiles = profiles
 
@@ -81,14 +82,15 @@ class EmbeddedEngine:
         with snapshot.writing(path):
             listed = collect(documents, vector_fields, progress)
             progress("index", 0, 1)
-            files = snapshot.write_segment(path, segment_arrays(listed, vector_fields), len(listed))
+            segment = snapshot.write_segment(path, segment_arrays(listed, vector_fields))
             name = ""
             if encoder is not None:
                 name = Manifest.load(encoder).fingerprint[:16]
                 snapshot.add_encoder(path, encoder, name)
-            snapshot.publish(
-                path, vector_fields, [(files, None)], lambda to: save_profiles(profiles, to), name
+            change = snapshot.Change(
+                vector_fields, [(segment, None)], partial(save_profiles, profiles), name
             )
+            snapshot.publish(path, change)
             progress("index", 1, 1)
         return cls.open(path)
 
@@ -112,9 +114,9 @@ class EmbeddedEngine:
     def _load(self, path: Path) -> None:
         opened = snapshot.open_snapshot(path, {each.name: each for each, _ in self._view.parts})
         self.path = path
-        self.profiles = load_profiles(opened.profiles)
+        self.profiles = opened.profiles
         self.encoder_folder = opened.encoder
-        self._files = {files.name: files for files in opened.generation.segments}
+        self._described = opened.generation.files
         self._view, self._stamp = View(opened.parts, opened.generation.fields), opened.stamp
 
     @property
@@ -235,10 +237,8 @@ class EmbeddedEngine:
         fields = tuple(self._view.fields.values())
         arrays = segment_arrays(documents, fields)
         if self.path is None:
-            return Segment(f"memory-{id(arrays)}", arrays, fields)
-        files = snapshot.write_segment(self.path, arrays, len(documents))
-        self._files = {**self._files, files.name: files}
-        return Segment(files.name, snapshot.open_arrays(self.path, files), fields)
+            return Segment("memory", arrays, fields)
+        return snapshot.open_segment(self.path, snapshot.write_segment(self.path, arrays), fields)
 
     def _commit(self, parts: Sequence[Part]) -> None:
         fields = tuple(self._view.fields.values())
@@ -246,13 +246,14 @@ class EmbeddedEngine:
         if self.path is None:
             self._view = View(parts, fields)
             return
-        snapshot.publish(
-            self.path,
+        change = snapshot.Change(
             fields,
-            [(self._files[segment.name], alive) for segment, alive in parts],
-            lambda to: save_profiles(self.profiles, to),
+            [(segment.name, alive) for segment, alive in parts],
+            partial(save_profiles, self.profiles),
             self.encoder_folder.name if self.encoder_folder else "",
+            self._described,
         )
+        snapshot.publish(self.path, change)
         self._load(self.path)
 
     @contextmanager

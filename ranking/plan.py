@@ -54,11 +54,12 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
         phase and Rerank(parse(phase.expression, profile.functions), phase.rerank_count)
         for phase in (profile.second_phase, profile.global_phase)
     ]
-    shown = {name: parse(name, profile.functions) for name in profile.match_features}
+    features = [parse(name, profile.functions) for name in profile.match_features]
+    shown = {str(expression): expression for expression in features}
     parsed = [first, *shown.values(), *(phase.expression for phase in phases if phase)]
-    features = frozenset(name for e in parsed for name in e.features)
-    field = _vector_field(profile, features, fields)
-    _refuse_unknown(profile, features, fields)
+    read = frozenset(name for expression in parsed for name in expression.features)
+    field = _vector_field(profile, read, fields)
+    _refuse_unknown(profile, read, fields)
     return Plan(
         name=profile.name,
         retrieve=profile.retrieve,
@@ -67,7 +68,7 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
         second=phases[0],
         last=phases[1],
         shown=shown,
-        features=frozenset(name for name in features if not _INPUT.fullmatch(name)),
+        features=frozenset(name for name in read if not _INPUT.fullmatch(name)),
         vector_field=field,
     )
 

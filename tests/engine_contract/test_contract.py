@@ -1,0 +1,264 @@
+"""What every engine must do, told by a handful of documents."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ranking.names import encoder_names
+from ranking.profiles import SHIPPED
+from ranking.types import Document, Filter, Query, QueryError, VectorField
+
+FINGERPRINT = "1a2b3c4d" * 8
+NAMES = encoder_names(FINGERPRINT)
+FIELD = VectorField(NAMES.embedding, 4, FINGERPRINT)
+PROFILES = SHIPPED.instantiate(NAMES)
+CLOSENESS = f"closeness(field,{NAMES.embedding})"
+
+
+def vector(*numbers: float) -> np.ndarray:
+    found = np.array(numbers, np.float32)
+    return np.float32(found / np.linalg.norm(found))
+
+
+def image(identifier: str, caption: str | None, *numbers: float, **fields: object) -> Document:
+    vectors = {NAMES.embedding: vector(*numbers)} if numbers else {}
+    return Document(identifier, caption, vectors, **fields)
+
+
+DOCUMENTS = [
+    image("a1", "Chest x-ray with effusion", 1, 0, 0, 0, modality="xray", group_id="g1"),
+    image("a2", "Chest x-ray, normal", 0.9, 0.1, 0, 0, modality="xray", group_id="g1"),
+    image("b1", "CT of the chest with effusion", 0, 1, 0, 0, modality="ct", group_id="g2"),
+    image("b2", "CT of the head", 0, 0.9, 0.1, 0, modality="ct", group_id="g2", concepts=("C1",)),
+    image("c1", "MRI of the brain", 0, 0, 1, 0, modality="mri", group_id="g3", concepts=("C1",)),
+    image("c2", "Words without an image: chest", modality="other", group_id="g4"),
+    image("c3", None, 0.7, 0.7, 0, 0, modality="other", group_id="g5", source="roco"),
+    image("c4", "", 0, 0, 0, 1, modality="other", group_id="g6", licence="cc", split="test"),
+]
+
+
+@pytest.fixture
+def engine(make_engine):
+    return make_engine(DOCUMENTS, [FIELD], PROFILES)
+
+
+def ask(engine, text="", numbers=(), **options):
+    return engine.search(Query(text, vector(*numbers) if numbers else None, **options))
+
+
+def test_counts_ids_and_documents(engine):
+    assert engine.count() == len(DOCUMENTS)
+    assert sorted(engine.ids()) == sorted(document.id for document in DOCUMENTS)
+    found = engine.get("b2")
+    assert (found.caption, found.concepts, found.modality) == ("CT of the head", ("C1",), "ct")
+    np.testing.assert_allclose(found.vectors[NAMES.embedding], vector(0, 0.9, 0.1, 0), rtol=1e-6)
+    assert engine.get("zz") is None
+
+
+def test_info_names_fields_and_profiles(engine):
+    info = engine.info()
+    assert info.documents == len(DOCUMENTS)
+    assert info.vector_fields == (FIELD,)
+    assert {"lexical", "vector", "hybrid"} <= set(info.profiles)
+    assert info.default_profile in info.profiles
+
+
+def test_lexical_finds_every_document_with_a_word(engine):
+    result = ask(engine, "effusion chest", profile="lexical")
+    assert set(result.ids[:2]) == {"a1", "b1"}
+    assert set(result.ids) == {"a1", "a2", "b1", "c2"}
+    assert result.total == 4
+    assert all(hit.score == hit.features["bm25(caption)"] > 0 for hit in result)
+
+
+def test_vector_finds_the_nearest(engine):
+    result = ask(engine, numbers=(1, 0, 0, 0), profile="vector", k=2)
+    assert result.ids == ("a1", "a2")
+    assert result.scores[0] == pytest.approx(1.0, abs=1e-6)
+    assert all(hit.score == pytest.approx(hit.features[CLOSENESS]) for hit in result)
+
+
+def test_target_hits_limit_what_the_vector_finds(engine):
+    result = ask(engine, numbers=(1, 0, 0, 0), profile="vector", target_hits=2, k=8)
+    assert result.ids[:2] == ("a1", "a2")
+
+
+def test_hybrid_unites_both(engine):
+    result = ask(engine, "brain", (1, 0, 0, 0), profile="hybrid_sum", k=8, target_hits=2)
+    assert {"a1", "a2", "c1"} <= set(result.ids)
+    by_id = {hit.id: hit for hit in result}
+    assert by_id["a1"].features["bm25(caption)"] == 0
+    assert by_id["c1"].features[CLOSENESS] == pytest.approx(0.5, abs=1e-6)
+    assert list(result.scores) == sorted(result.scores, reverse=True)
+
+
+def test_a_hybrid_profile_serves_a_query_with_one_half(engine):
+    assert "c1" in ask(engine, "brain", profile="hybrid_sum").ids
+    assert ask(engine, numbers=(1, 0, 0, 0), profile="hybrid_sum").ids[0] == "a1"
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES.names()))
+def test_every_shipped_profile_answers(engine, profile):
+    result = ask(engine, "chest effusion", (1, 0, 0, 0), profile=profile, k=5)
+    assert len(result) == 5 or profile == "lexical"
+    assert np.isfinite(result.scores).all()
+    assert list(result.scores) == sorted(result.scores, reverse=True)
+
+
+def test_ties_come_by_ascending_id(make_engine):
+    documents = [image(f"t{n}", "the same words") for n in (3, 1, 2, 0)]
+    engine = make_engine(documents, [FIELD], PROFILES)
+    assert ask(engine, "same words", profile="lexical", k=3).ids == ("t0", "t1", "t2")
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ((Filter("modality", ("ct",)),), {"b1"}),
+        ((Filter("modality", ("ct", "xray")),), {"a1", "a2", "b1"}),
+        ((Filter("modality", ("ct",), exclude=True),), {"a1", "a2", "c2"}),
+        ((Filter("group_id", ("g1",), exclude=True), Filter("modality", ("xray",))), set()),
+        ((Filter("id", ("a1", "c2")),), {"a1", "c2"}),
+        ((Filter("modality", ("nothing such",)),), set()),
+    ],
+)
+def test_filters_of_a_text_query(engine, filters, expected):
+    assert set(ask(engine, "chest", profile="lexical", filters=filters).ids) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("concepts", "C1", {"b2", "c1"}),
+        ("source", "roco", {"c3"}),
+        ("licence", "cc", {"c4"}),
+        ("split", "test", {"c4"}),
+    ],
+)
+def test_filters_stand_before_the_nearest_are_chosen(engine, field, value, expected):
+    result = ask(
+        engine,
+        numbers=(1, 0, 0, 0),
+        profile="vector",
+        filters=(Filter(field, (value,)),),
+        target_hits=2,
+    )
+    assert set(result.ids) == expected
+
+
+def test_excluded_ids_do_not_appear(engine):
+    result = ask(engine, "chest", (1, 0, 0, 0), exclude_ids=frozenset({"a1", "zz"}), k=8)
+    assert "a1" not in result.ids
+    assert "a2" in result.ids
+
+
+def test_a_hidden_caption_scores_nothing_and_leaves_the_others_alone(engine):
+    plain = ask(engine, "chest", profile="lexical")
+    hidden = ask(engine, "chest", profile="lexical", hidden_captions=frozenset({"a1"}))
+    assert "a1" not in hidden.ids
+    kept = dict(zip(plain.ids, plain.scores, strict=True))
+    assert all(kept[i] == pytest.approx(s) for i, s in zip(hidden.ids, hidden.scores, strict=True))
+
+
+def test_grouping_keeps_the_best_of_each(engine):
+    result = ask(engine, "chest", (1, 0, 0, 0), profile="hybrid_sum", group_by="group_id", k=8)
+    groups = [engine.get(i).group_id for i in result.ids]
+    assert len(groups) == len(set(groups)) == 6
+
+
+def test_a_querys_inputs_override_the_profiles(engine):
+    profile = PROFILES.resolve("hybrid")
+    name, default = next(iter(profile.inputs.items()))
+    query = {"text": "chest", "numbers": (0, 1, 0, 0), "profile": "hybrid"}
+    same = ask(engine, **query, inputs={name: default})
+    other = ask(engine, **query, inputs={name: default * 0.5 + 0.1})
+    np.testing.assert_allclose(ask(engine, **query).scores, same.scores)
+    assert not np.allclose(same.scores, other.scores)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"text": "chest", "profile": "no such"}, "no such"),
+        ({"text": "chest", "inputs": {"no_such": 1.0}}, "no_such"),
+        ({"text": "chest", "numbers": (1, 0)}, "vector"),
+        ({"text": "", "numbers": ()}, "empty"),
+        ({"text": " \n", "numbers": ()}, "empty"),
+        ({"text": "chest", "profile": "vector"}, "vector"),
+    ],
+)
+def test_a_query_at_fault_is_refused_in_a_sentence(engine, options, reason):
+    with pytest.raises(QueryError, match=reason):
+        ask(engine, **options)
+
+
+@pytest.mark.parametrize("text", ["zebra", "!?", "---"])
+def test_no_known_word_finds_nothing_and_says_so(engine, text):
+    result = ask(engine, text, profile="lexical")
+    assert result.ids == ()
+    assert result.warnings
+
+
+@pytest.mark.parametrize(
+    "text", ['"chest', "chest*", "-chest", "caption:chest", "(chest", "½ chest", "chest OR"]
+)
+def test_what_a_person_types_is_never_an_operator(engine, text):
+    assert "a1" in ask(engine, text, profile="lexical").ids
+
+
+def test_k_may_be_larger_than_the_corpus_or_zero(engine):
+    assert len(ask(engine, "chest", profile="lexical", k=10_000)) == 4
+    assert len(ask(engine, "chest", profile="lexical", k=0)) == 0
+
+
+def test_documents_come_with_hits_unless_not_wanted(engine):
+    result = ask(engine, "brain", profile="lexical")
+    assert result.hits[0].document.caption == "MRI of the brain"
+    assert ask(engine, "brain", profile="lexical", with_documents=False).documents == ()
+
+
+def test_many_queries_give_what_each_gives(engine):
+    queries = [
+        Query("chest", profile="lexical"),
+        Query("", vector(1, 0, 0, 0), profile="vector"),
+        Query("effusion", vector(0, 1, 0, 0), profile="hybrid", k=3),
+        Query("head", vector(0, 1, 0, 0), filters=(Filter("modality", ("ct",)),)),
+    ] * 3
+    for one, many in zip(map(engine.search, queries), engine.search_many(queries), strict=True):
+        assert one.ids == many.ids
+        np.testing.assert_allclose(one.scores, many.scores, rtol=1e-6)
+
+
+def test_feeding_replaces_and_removing_removes(engine):
+    report = engine.feed([image("a1", "A zebra"), image("new", "A zebra", 1, 0, 0, 0)])
+    assert (report.ok, report.failed) == (2, ())
+    assert set(ask(engine, "zebra", profile="lexical").ids) == {"a1", "new"}
+    assert "a1" not in ask(engine, "effusion", profile="lexical").ids
+    assert ask(engine, numbers=(1, 0, 0, 0), profile="vector").ids[0] == "new"
+    assert engine.remove(["a1", "new", "never there"]) == 2
+    assert engine.count() == len(DOCUMENTS) - 1
+    assert ask(engine, "zebra", profile="lexical").ids == ()
+
+
+def test_an_update_changes_vectors_only(engine):
+    report = engine.update([image("c2", "ignored", 1, 0, 0, 0), image("zz", None, 1, 0, 0, 0)])
+    assert report.ok == 1
+    assert [identifier for identifier, _ in report.failed] == ["zz"]
+    assert ask(engine, numbers=(1, 0, 0, 0), profile="vector").ids[:2] == ("a1", "c2")
+    assert engine.get("c2").caption == "Words without an image: chest"
+    assert engine.count() == len(DOCUMENTS)
+
+
+def test_a_document_that_cannot_be_stored_is_reported_and_the_others_are_fed(engine):
+    report = engine.feed(
+        [
+            Document("short", "x", {NAMES.embedding: np.float32([1, 0])}),
+            Document("nan", "x", {NAMES.embedding: np.float32([np.nan, 0, 0, 0])}),
+            Document("", "x"),
+            image("good", "zebra"),
+        ]
+    )
+    assert report.ok == 1
+    assert [identifier for identifier, _ in report.failed] == ["short", "nan", ""]
+    assert ask(engine, "zebra", profile="lexical").ids == ("good",)

@@ -1,0 +1,191 @@
+"""The index on disk: whole or not there, whatever happens while it is written."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ranking import snapshot
+from ranking.embedded import EmbeddedEngine
+from ranking.types import Document, EngineError, Query, VectorField
+
+FIELD = VectorField("embedding", 8, fingerprint="ab" * 32)
+
+
+def documents(count: int, word: str = "chest") -> list[Document]:
+    random = np.random.default_rng(5)
+    return [
+        Document(f"d{n:04}", f"{word} {n}", {"embedding": np.float32(random.standard_normal(8))})
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    EmbeddedEngine.build(tmp_path / "index", documents(30), [FIELD])
+    return tmp_path / "index"
+
+
+def found(path: Path, text: str = "chest") -> int:
+    return EmbeddedEngine.open(path).search(Query(text=text, profile="lexical")).total
+
+
+def test_what_was_built_is_what_opens(index):
+    memory = EmbeddedEngine.in_memory(documents(30), [FIELD])
+    disk = EmbeddedEngine.open(index)
+    query = Query(text="chest 7", vector=documents(3)[2].vectors["embedding"], profile="hybrid")
+    assert disk.search(query).ids == memory.search(query).ids
+    assert disk.get("d0003").vectors["embedding"].tolist() == pytest.approx(
+        documents(30)[3].vectors["embedding"].tolist()
+    )
+    assert disk.info().vector_fields == (FIELD,)
+    snapshot.verify(index)
+
+
+def test_an_empty_index_opens_and_finds_nothing(tmp_path):
+    EmbeddedEngine.build(tmp_path / "i", [], [FIELD])
+    engine = EmbeddedEngine.open(tmp_path / "i")
+    assert engine.count() == 0
+    assert engine.search(Query(text="chest", vector=np.ones(8, np.float32))).ids == ()
+
+
+def test_building_again_replaces_and_leaves_nothing_behind(index):
+    EmbeddedEngine.build(index, documents(5, "brain"), [FIELD])
+    assert (found(index), found(index, "brain")) == (0, 5)
+    assert len(list((index / "segments").iterdir())) == 1
+    assert len(list((index / "generations").iterdir())) == 1
+
+
+def test_a_reader_goes_on_with_its_generation_and_then_follows(index):
+    reader = EmbeddedEngine.open(index)
+    view = reader._view
+    EmbeddedEngine.build(index, documents(5, "brain"), [FIELD])
+    assert view.bm25(["chest"]).all()
+    assert reader.search(Query(text="brain", profile="lexical")).total == 5
+
+
+@pytest.mark.parametrize("name", ["nothing", "file"])
+def test_what_is_no_index_is_refused_in_a_sentence(tmp_path, name):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(EngineError, match=r"index"):
+        EmbeddedEngine.open(tmp_path / name)
+
+
+def damage(index: Path, kind: str) -> None:
+    segment = next((index / "segments").iterdir())
+    generation = next((index / "generations").iterdir())
+    if kind == "cut":
+        os.truncate(segment, 100)
+    elif kind == "missing":
+        segment.unlink()
+    elif kind == "zeros":
+        segment.write_bytes(b"\0" * segment.stat().st_size)
+    elif kind == "generation":
+        (generation / "generation.json").write_text("{}")
+    elif kind == "pointer":
+        (index / "CURRENT").write_text("7")
+    else:
+        (generation / "profiles.toml").unlink()
+
+
+@pytest.mark.parametrize("kind", ["cut", "missing", "zeros", "generation", "pointer", "profiles"])
+def test_damage_is_one_sentence(index, kind):
+    damage(index, kind)
+    with pytest.raises(EngineError, match=r"^The index .* is damaged .*build it again\.$"):
+        EmbeddedEngine.open(index)
+
+
+def test_verify_finds_a_flipped_bit(index):
+    file = next((index / "segments").iterdir())
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(EngineError, match="checksum"):
+        snapshot.verify(index)
+
+
+@pytest.mark.parametrize("at", ["write_arrays", "whole_file", "save_profiles"])
+def test_a_full_disk_leaves_the_old_index(index, monkeypatch, at):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    target = "ranking.embedded" if at == "save_profiles" else "ranking.snapshot"
+    monkeypatch.setattr(f"{target}.{at}", full)
+    with pytest.raises(EngineError, match="No space left"):
+        EmbeddedEngine.build(index, documents(5, "brain"), [FIELD])
+    monkeypatch.undo()
+    assert (found(index), found(index, "brain")) == (30, 0)
+    assert len(list((index / "segments").iterdir())) == 1
+
+
+def _build_slowly(path: Path) -> None:
+    def publish(*_: object, **__: object) -> None:
+        (path / "ready").touch()
+        time.sleep(60)
+
+    snapshot.publish = publish
+    EmbeddedEngine.build(path, documents(5, "brain"), [FIELD])
+
+
+def test_a_kill_while_building_leaves_the_old_index(index):
+    process = multiprocessing.get_context("fork").Process(target=_build_slowly, args=(index,))
+    process.start()
+    while not (index / "ready").exists():
+        time.sleep(0.01)
+    with pytest.raises(EngineError, match="another process"):
+        EmbeddedEngine.open(index).feed(documents(1))
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert found(index) == 30
+    EmbeddedEngine.open(index).feed(documents(1))
+    assert len(list((index / "segments").iterdir())) == 2
+
+
+def _read(path: Path, stop: Path, totals: object) -> None:
+    engine = EmbeddedEngine.open(path)
+    while not stop.exists():
+        result = engine.search(Query(text="chest", profile="lexical", k=100))
+        assert len(result) == result.total
+        totals.put(result.total)
+
+
+def test_processes_read_while_one_writes(index, tmp_path):
+    context = multiprocessing.get_context("fork")
+    totals, stop = context.Queue(), tmp_path / "stop"
+    readers = [context.Process(target=_read, args=(index, stop, totals)) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    writer = EmbeddedEngine.open(index)
+    for n in range(20):
+        writer.feed([Document(f"new{n}", "chest")])
+    while totals.get(timeout=10) < 50:
+        pass
+    stop.touch()
+    seen = set()
+    for reader in readers:
+        while reader.is_alive() or not totals.empty():
+            if not totals.empty():
+                seen.add(totals.get())
+        assert reader.exitcode == 0
+    assert seen <= set(range(30, 51))
+
+
+def test_the_encoder_travels_with_the_index(tmp_path):
+    from encoders.manifest import Manifest
+
+    manifest = Manifest(8, True, 16, 32, "L", "pad", (0.5,), (0.5,), "00", "11", "{}")
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    manifest.save(encoder)
+    EmbeddedEngine.build(tmp_path / "index", documents(3), [FIELD], encoder=encoder)
+    engine = EmbeddedEngine.open(tmp_path / "index")
+    assert Manifest.load(engine.encoder_folder) == manifest
+    engine.feed(documents(4))
+    assert Manifest.load(engine.encoder_folder) == manifest
