@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE
 from rich.table import Table
 
 from eval.metrics import HEADLINE
@@ -91,7 +92,7 @@ class Evaluation:
 
     def table(self) -> Table:
         """MRR@10 of every protocol and profile, with its interval and the chance level."""
-        table = Table(title=f"{HEADLINE}, mean and 95 % interval")
+        table = Table(title=f"{HEADLINE}, mean and 95 % interval", box=SIMPLE, padding=(0, 1, 0, 0))
         profiles = list(dict.fromkeys(name for result in self.tasks for name in result.runs))
         for name in ("protocol", "queries", "pool", *profiles, "chance", "leaky"):
             table.add_column(name, justify="left" if name == "protocol" else "right")
@@ -163,4 +164,4 @@ def _leakage(result: TaskResult) -> dict[str, object]:
 def _cell(estimate: Estimate | None) -> str:
     if estimate is None:
         return "n/a"
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    return f"{estimate.value:.3f}\n{estimate.low:.2f}-{estimate.high:.2f}"

@@ -9,8 +9,9 @@ encoder has seen the answer.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from eval.runs import Qrels
-from eval.tasks import Task, Topic
+from eval.tasks import Task
 from ingest.clean import normal_caption
 
 __all__ = ["KINDS", "LEAKY_FROM", "Kind", "Leakage", "contained", "find_leakage"]
@@ -80,35 +81,21 @@ def find_leakage(
         set(matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].tolist())
         for row in range(len(task.topics))
     ]
-    texts = captions if task.texts is None else task.texts
-    found = _Texts(task.topics, texts) if task.asks == "text" else None
+    texts = tuple(captions) if task.texts is None else task.texts
+    near: list[set[int]] = []
+    if task.asks == "text":
+        near = contained([topic.text for topic in task.topics], texts)
     kinds: list[Kind] = []
     elsewhere = 0
     for row, topic in enumerate(task.topics):
-        kind, misled = found.kind(row, topic, relevant[row]) if found else ("", False)
-        kinds.append(kind or ("in-training" if seen[list(relevant[row])].any() else ""))
-        elsewhere += misled
-    return Leakage(tuple(kinds), elsewhere)
-
-
-class _Texts:
-    """Indexed texts, to look queries up in."""
-
-    def __init__(self, topics: Sequence[Topic], texts: Sequence[str]) -> None:
-        self.exact = _rows_by(texts, str.strip)
-        self.normalised = _rows_by(texts, normal_caption)
-        self.near = contained([topic.text for topic in topics], texts)
-
-    def kind(self, row: int, topic: Topic, relevant: set[int]) -> tuple[Kind, bool]:
-        """How the query is leaked, and whether its text stands where it misleads."""
         out_of_sight = {*topic.excluded, *topic.hidden}
-        alike = set(self.normalised.get(normal_caption(topic.text), ())) - out_of_sight
-        misled = bool(alike - relevant)
-        if (set(self.exact.get(topic.text.strip(), ())) - out_of_sight) & relevant:
-            return "exact", misled
-        if alike & relevant:
-            return "normalised", misled
-        return "near-duplicate" if (self.near[row] - out_of_sight) & relevant else "", misled
+        kind: Kind = ""
+        if task.asks == "text":
+            exact, alike = (found - out_of_sight for found in _indexed(texts).equal(topic.text))
+            elsewhere += bool(alike - relevant[row])
+            kind = _closest(exact, alike, near[row] - out_of_sight, relevant[row])
+        kinds.append(kind or ("in-training" if seen[list(relevant[row])].any() else ""))
+    return Leakage(tuple(kinds), elsewhere)
 
 
 def contained(queries: Sequence[str], texts: Sequence[str]) -> list[set[int]]:
@@ -116,14 +103,11 @@ def contained(queries: Sequence[str], texts: Sequence[str]) -> list[set[int]]:
 
     That is, at least .8 of the query's distinct runs of three words.
     """
-    asked = [_shingles(text) for text in queries]
-    place = {name: number for number, name in enumerate(set().union(*asked))}
-    columns = [[place[name] for name in row] for row in asked]
-    indexed = [[place[name] for name in _shingles(text) if name in place] for text in texts]
-    names = tuple(place)
-    left = Qrels.from_columns(tuple(queries), names, columns).grades
-    right = Qrels.from_columns(tuple(texts), names, indexed).grades
-    shared = csr_array(left @ right.T).tocoo()
+    index = _indexed(tuple(texts))
+    asked = [_shingles(normal_caption(text)) for text in queries]
+    known = [[index.place[name] for name in row if name in index.place] for row in asked]
+    left = Qrels.from_columns(tuple(queries), tuple(index.place), known).grades
+    shared = csr_array(left @ index.shingles.T).tocoo()
     sizes = np.array([len(row) for row in asked])
     kept = shared.data >= CONTAINED_FROM * sizes[shared.row]
     found: list[set[int]] = [set() for _ in queries]
@@ -132,14 +116,47 @@ def contained(queries: Sequence[str], texts: Sequence[str]) -> list[set[int]]:
     return found
 
 
-def _shingles(text: str) -> set[str]:
-    words = normal_caption(text).split()
+def _closest(exact: set[int], alike: set[int], near: set[int], relevant: set[int]) -> Kind:
+    if exact & relevant:
+        return "exact"
+    if alike & relevant:
+        return "normalised"
+    return "near-duplicate" if near & relevant else ""
+
+
+class _Texts:
+    """Indexed texts, to look queries up in: whole, normalised, and by shingles."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        normalised = [normal_caption(text) for text in texts]
+        self._exact = _rows_by(text.strip() for text in texts)
+        self._normalised = _rows_by(normalised)
+        shingles = [_shingles(text) for text in normalised]
+        self.place = {name: number for number, name in enumerate(set().union(*shingles))}
+        columns = [[self.place[name] for name in row] for row in shingles]
+        self.shingles = Qrels.from_columns(texts, tuple(self.place), columns).grades
+
+    def equal(self, text: str) -> tuple[set[int], set[int]]:
+        """Rows whose text is the same, and those whose normalised text is."""
+        return (
+            self._exact.get(text.strip(), set()),
+            self._normalised.get(normal_caption(text), set()),
+        )
+
+
+@lru_cache(maxsize=2)
+def _indexed(texts: tuple[str, ...]) -> _Texts:
+    return _Texts(texts)
+
+
+def _shingles(normalised: str) -> set[str]:
+    words = normalised.split()
     return {" ".join(words[i : i + SHINGLE]) for i in range(len(words) - SHINGLE + 1)}
 
 
-def _rows_by(texts: Sequence[str], key: Callable[[str], str]) -> dict[str, list[int]]:
-    rows: defaultdict[str, list[int]] = defaultdict(list)
+def _rows_by(texts: Iterable[str]) -> dict[str, set[int]]:
+    rows: defaultdict[str, set[int]] = defaultdict(set)
     for row, text in enumerate(texts):
-        rows[key(text)].append(row)
+        rows[text].add(row)
     rows.pop("", None)
     return rows

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -69,7 +70,7 @@ class Qrels:
         shape = (len(queries), len(documents))
         return cls(queries, documents, csr_array((data, flat, bounds), shape=shape))
 
-    @property
+    @cached_property
     def relevant(self) -> NDArray[np.int64]:
         """How many documents are relevant to each query, int [queries]."""
         return np.asarray((self.grades > 0).sum(axis=1), dtype=np.int64)

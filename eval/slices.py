@@ -11,13 +11,12 @@ import numpy as np
 
 from eval.metrics import HEADLINE
 from eval.pool import Pool
-from eval.results import Estimate, TaskResult, estimate, topic_clusters
+from eval.results import FEWER, Estimate, TaskResult, estimate, topic_clusters
 
 __all__ = ["SMALLEST", "Slice", "slices"]
 
 # Fewer queries make an interval too wide to be of use.
 SMALLEST = 20
-RESAMPLES = 1_000
 _LENGTHS = (
     (5, "up to 5 words"),
     (10, "6 to 10 words"),
@@ -55,7 +54,7 @@ def slices(result: TaskResult, pool: Pool, seed: int = 0) -> Iterator[Slice]:
         for name, rows in sorted(members.items(), key=lambda item: -len(item[1])):
             if len(rows) < SMALLEST:
                 continue
-            found = estimate(values, clusters, seed, np.array(rows), resamples=RESAMPLES)
+            found = estimate(values, clusters, seed, np.array(rows), resamples=FEWER)
             figures = {profile: metrics[HEADLINE] for profile, metrics in found.items()}
             yield Slice(result.task.protocol, by, name, figures)
 

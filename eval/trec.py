@@ -45,27 +45,31 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
 
 def write_qrels(path: Path, qrels: Qrels) -> None:
     """Write the judged documents of every query; the file is whole or not there."""
+    documents = [_encoded(name) for name in qrels.documents]
+    matrix = qrels.grades.tocsr()
     with whole_file(path) as beside, beside.open("w", encoding="utf-8") as stream:
-        for query, row in qrels.to_mapping().items():
-            name = _encoded(query)
-            stream.writelines(f"{name} 0 {_encoded(d)} {grade}\n" for d, grade in row.items())
+        for row, query in enumerate(qrels.queries):
+            part = slice(matrix.indptr[row], matrix.indptr[row + 1])
+            judged = zip(matrix.indices[part].tolist(), matrix.data[part].tolist(), strict=True)
+            start = f"{_encoded(query)} 0 "
+            stream.write("".join([f"{start}{documents[d]} {grade}\n" for d, grade in judged]))
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
     """Write a run; the file is whole or not there."""
-    scores = strictly_decreasing(run.scores).astype(str)
+    scores = strictly_decreasing(run.scores)
     documents = [_encoded(name) for name in run.documents]
     tag = _encoded(tag)
     with whole_file(path) as beside, beside.open("w", encoding="utf-8") as stream:
         for row, (query, size) in enumerate(zip(run.queries, run.sizes.tolist(), strict=True)):
-            name = _encoded(query)
-            ranked = run.ranked[row, :size].tolist()
-            stream.writelines(
-                f"{name} Q0 {documents[number]} {rank} {score} {tag}\n"
-                for rank, (number, score) in enumerate(
-                    zip(ranked, scores[row, :size].tolist(), strict=True), start=1
-                )
-            )
+            ranked = zip(run.ranked[row, :size].tolist(), scores[row, :size].tolist(), strict=True)
+            start = f"{_encoded(query)} Q0 "
+            # Nine digits tell any two float32 apart.
+            lines = [
+                f"{start}{documents[number]} {rank} {score:.9g} {tag}\n"
+                for rank, (number, score) in enumerate(ranked, start=1)
+            ]
+            stream.write("".join(lines))
 
 
 def _encoded(name: str) -> str:

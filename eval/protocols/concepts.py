@@ -17,7 +17,7 @@ from ingest.clean import normal_caption
 __all__ = ["concepts", "shared_concepts"]
 
 # Every query has hundreds of judged documents here: more queries gain little and cost memory.
-MOST_QUERIES = 2_000
+MOST_QUERIES = 1_000
 SEED = 0
 
 
@@ -50,7 +50,7 @@ def shared_concepts(
 ) -> Task | None:
     """A task over queries made of `rows`; None where nothing is relevant to any of them.
 
-    Grade: number of shared concepts. Own group excluded. Beyond 2,000 queries a seeded sample.
+    Grade: number of shared concepts. Own group excluded. Beyond 1,000 queries a seeded sample.
     """
     sampled = np.sort(np.random.default_rng(SEED).permutation(len(rows))[:MOST_QUERIES])
     chosen = np.array(rows, dtype=np.intp)[sampled]

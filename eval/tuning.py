@@ -1,0 +1,313 @@
+"""Blend weights found on a development split, and written back as profile defaults.
+
+Every figure is cross-validated: the weights that answer a query were chosen without it, nor
+any query of its case or article. A blend that does not beat the better single ranking by more
+than noise is told as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.clip import Encoder
+from encoders.progress import Progress, silent
+from eval.candidates import Candidates, collect_candidates
+from eval.logistic import fit_logistic
+from eval.metrics import HEADLINE
+from eval.pool import load_pool
+from eval.protocols import build_tasks, expand
+from eval.results import Estimate, topic_clusters
+from eval.runs import EvaluationError
+from eval.searching import PoolSearcher, vector_field
+from eval.significance import (
+    bootstrap_means,
+    interval,
+    minimum_detectable_difference,
+    paired_randomisation,
+)
+from eval.tasks import Skipped, Task
+from ingest.corpus import Corpus
+from ranking.embedded import EmbeddedEngine
+from ranking.expression import Expression, parse
+from ranking.names import encoder_names
+from ranking.profiles import Profile, ProfileSet
+
+__all__ = ["Tuning", "TuningOptions", "tune"]
+
+Values = NDArray[np.float64]
+Inputs = dict[str, float]
+
+BLEND = "hybrid"
+LEARNED = "learned"
+SINGLE = {"lexical": {"alpha": 0.0}, "vector": {"alpha": 1.0}}
+ALPHAS = tuple(np.linspace(0, 1, 21).round(2).tolist())
+KS = (1.0, 2.0, 4.0, 7.0, 10.0, 15.0, 25.0, 40.0)
+ALPHA_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class TuningOptions:
+    """On which queries to tune: `split` must not be one that figures are reported on."""
+
+    protocol: str = "split-caption"
+    split: str = "validation"
+    folds: int = 5
+    seed: int = 0
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was found.
+
+    profiles: the index's profiles with tuned defaults. chosen: profile -> its inputs.
+    estimates: cross-validated figures of the tuned profiles, of the shipped defaults
+    ("hybrid as it was") and of the single rankings. curve: MRR@10 over alpha, at the chosen k.
+    better_single: the single ranking that does better; difference, low, high, p: tuned hybrid
+    minus that; helps: whether that is more than noise.
+    """
+
+    profiles: ProfileSet
+    chosen: Mapping[str, Inputs]
+    estimates: Mapping[str, Estimate]
+    curve: Mapping[float, Estimate]
+    better_single: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    detectable: float
+    protocol: str
+    split: str
+    queries: int
+
+    @property
+    def helps(self) -> bool:
+        """Whether blending beats the better single ranking by more than noise."""
+        return self.difference > 0 and self.p < ALPHA_LEVEL
+
+    def verdict(self) -> str:
+        """The outcome in a sentence or two."""
+        told = (
+            f"Tuned hybrid against {self.better_single}, the better single ranking, on "
+            f"{self.protocol} ({self.queries:,} queries of the {self.split} split, "
+            f"cross-validated): {self.difference:+.3f} M{HEADLINE} "
+            f"({self.low:+.3f} to {self.high:+.3f}), p = {self.p:.4f}."
+        )
+        if self.helps:
+            return told
+        return (
+            f"{told} No blend beats {self.better_single} by more than noise: these queries "
+            f"could show a difference of {self.detectable:.3f}."
+        )
+
+    def metrics(self) -> dict[str, object]:
+        """As JSON values."""
+        return {
+            "protocol": self.protocol,
+            "split": self.split,
+            "queries": self.queries,
+            "chosen": {name: dict(inputs) for name, inputs in self.chosen.items()},
+            "estimates": {name: vars(found) for name, found in self.estimates.items()},
+            "curve": [{"alpha": alpha, **vars(found)} for alpha, found in self.curve.items()],
+            "better_single": self.better_single,
+            "difference": self.difference,
+            "low": self.low,
+            "high": self.high,
+            "p": self.p,
+            "detectable": self.detectable,
+            "helps": self.helps,
+        }
+
+
+def tune(
+    engine: EmbeddedEngine,
+    encoder: Encoder | None,
+    corpus: Corpus,
+    options: TuningOptions | None = None,
+    progress: Progress = silent,
+) -> Tuning:
+    """Search alpha and k of `hybrid`, and the weights of `learned`, on a development split.
+
+    Raises EvaluationError where the index has no vectors (there is nothing to blend), or the
+    corpus no such split or not enough queries for the folds.
+    """
+    options = options or TuningOptions()
+    searcher, task = _prepare(engine, encoder, corpus, options)
+    clusters = topic_clusters(task, searcher.pool.groups)
+    if len(set(clusters.tolist())) < 2 * options.folds:
+        raise EvaluationError(
+            f"{len(task.topics)} queries of {task.protocol} in split {options.split!r} are too "
+            f"few for {options.folds} folds. Tune on a larger split or another protocol."
+        )
+    progress("tune", 0, 3, "searching")
+    found = collect_candidates(searcher, task, BLEND, [{"alpha": a} for a in (0.0, 0.5, 1.0)])
+    folds = _folds(clusters, options)
+    profiles = engine.profiles
+    names = encoder_names(encoder.manifest.fingerprint) if encoder else None
+    current = profiles.instantiate(names)
+
+    progress("tune", 1, 3, "alpha and k")
+    blend = current.resolve(BLEND)
+    grid = [{**blend.inputs, "alpha": a, "k": k} for k, a in product(KS, ALPHAS)]
+    tried = _try_all(found, blend, grid)
+    best = grid[int(tried.mean(axis=1).argmax())]
+    values = {f"tuned {BLEND}": _cross_validated(tried, folds)}
+    values[f"{BLEND} as it was"] = _values(found, blend, dict(blend.inputs))
+    for name, inputs in SINGLE.items():
+        values[name] = _values(found, blend, {**blend.inputs, **inputs})
+    chosen = {BLEND: best}
+
+    progress("tune", 2, 3, "learned weights")
+    if LEARNED in profiles.names():
+        learned = current.resolve(LEARNED)
+        fitted, held_out = _learn(found, learned, folds, best["k"])
+        values[f"tuned {LEARNED}"] = held_out
+        chosen[LEARNED] = fitted
+    progress("tune", 3, 3)
+
+    at_best_k = [row for row, inputs in enumerate(grid) if inputs["k"] == best["k"]]
+    curve = _estimates(tried[at_best_k].T, clusters, options.seed)
+    single = max(SINGLE, key=lambda name: float(values[name].mean()))
+    gap = values[f"tuned {BLEND}"] - values[single]
+    spread = _estimates(gap[:, None], clusters, options.seed)[0]
+    table = np.column_stack(list(values.values()))
+    return Tuning(
+        profiles=_written_back(profiles, chosen, corpus, encoder, task, options),
+        chosen=chosen,
+        estimates=dict(zip(values, _estimates(table, clusters, options.seed), strict=True)),
+        curve=dict(zip([grid[row]["alpha"] for row in at_best_k], curve, strict=True)),
+        better_single=single,
+        difference=spread.value,
+        low=spread.low,
+        high=spread.high,
+        p=float(paired_randomisation(gap[:, None], clusters=clusters, seed=options.seed)[0]),
+        detectable=minimum_detectable_difference(gap, clusters=clusters),
+        protocol=task.protocol,
+        split=options.split,
+        queries=len(task.topics),
+    )
+
+
+def _prepare(
+    engine: EmbeddedEngine, encoder: Encoder | None, corpus: Corpus, options: TuningOptions
+) -> tuple[PoolSearcher, Task]:
+    field = vector_field(engine, encoder)
+    if field is None:
+        raise EvaluationError(
+            "The index has no vectors, so there is nothing to blend. Index with an encoder first."
+        )
+    if BLEND not in engine.profiles.names():
+        raise EvaluationError(f"The index has no profile {BLEND!r} to tune.")
+    indexed = set(engine.ids())
+    pool = load_pool(corpus, indexed, indexed, split=options.split)
+    searcher = PoolSearcher(engine, pool, encoder)
+    tasks, skipped = build_tasks(pool, expand([options.protocol])[:1])
+    if not tasks:
+        raise EvaluationError(_nothing_to_ask(skipped, options))
+    if tasks[0].no_lexical:
+        raise EvaluationError(
+            f"{options.protocol} cannot be tuned on: lexical ranking is {tasks[0].no_lexical}."
+        )
+    return searcher, tasks[0]
+
+
+def _nothing_to_ask(skipped: Sequence[Skipped], options: TuningOptions) -> str:
+    reasons = "; ".join(part.reason for part in skipped) or "it has no engine queries"
+    return f"{options.protocol} cannot be tuned on in split {options.split!r}: {reasons}."
+
+
+def _expression(profile: Profile) -> Expression:
+    return parse(profile.first_phase, profile.functions)
+
+
+def _values(found: Candidates, profile: Profile, inputs: Mapping[str, float]) -> Values:
+    return found.reciprocal_ranks(found.scores(_expression(profile), inputs))
+
+
+def _try_all(found: Candidates, profile: Profile, grid: Sequence[Inputs]) -> Values:
+    """RR@10 of every query under every choice, float64 [choices, queries]."""
+    expression = _expression(profile)
+    return np.stack([found.reciprocal_ranks(found.scores(expression, i)) for i in grid])
+
+
+def _folds(clusters: NDArray[np.int64], options: TuningOptions) -> NDArray[np.int64]:
+    """The fold of each query, int [queries]; a cluster is in one fold."""
+    count = int(clusters.max()) + 1
+    order = np.random.default_rng(options.seed).permutation(count)
+    return np.asarray((order % options.folds)[clusters])
+
+
+def _cross_validated(tried: Values, folds: NDArray[np.int64]) -> Values:
+    """Each query's value under the choice that is best for the other folds."""
+    values = np.empty(tried.shape[1])
+    for fold in np.unique(folds):
+        held_out = folds == fold
+        choice = int(tried[:, ~held_out].mean(axis=1).argmax())
+        values[held_out] = tried[choice, held_out]
+    return values
+
+
+def _learn(
+    found: Candidates, profile: Profile, folds: NDArray[np.int64], k: float
+) -> tuple[Inputs, Values]:
+    """Weights fitted on all queries, and each query's value under weights fitted without it."""
+    table = _parts(found, k)
+    values = np.empty(found.queries)
+    for fold in np.unique(folds):
+        rows = found.of(folds != fold)
+        inputs = _inputs(profile, fit_logistic(table[rows], found.relevant[rows]), k)
+        held_out = folds == fold
+        values[held_out] = _values(found, profile, inputs)[held_out]
+    return _inputs(profile, fit_logistic(table, found.relevant), k), values
+
+
+def _parts(found: Candidates, k: float) -> Values:
+    """What the learned profile weighs, float64 [candidates, 4]."""
+    lexical = found.features["bm25(caption)"]
+    closeness = next(v for name, v in found.features.items() if name.startswith("closeness("))
+    has_caption = found.features["attribute(has_caption)"]
+    has_vector = next(v for n, v in found.features.items() if n.startswith("attribute(has_vector"))
+    return np.column_stack([lexical / (lexical + k), closeness, 1 - has_caption, 1 - has_vector])
+
+
+def _inputs(profile: Profile, weights: Values, k: float) -> Inputs:
+    names = ("bias", "weight_lexical", "weight_vector", "weight_no_caption", "weight_no_vector")
+    fitted = dict(zip(names, weights.round(4).tolist(), strict=True))
+    return {**profile.inputs, "k": k, **fitted}
+
+
+def _estimates(table: Values, clusters: NDArray[np.int64], seed: int) -> list[Estimate]:
+    """One a column of values [queries, columns]."""
+    low, high = interval(bootstrap_means(table, clusters=clusters, seed=seed))
+    rows = zip(table.mean(axis=0), low, high, strict=True)
+    return [Estimate(float(m), float(lo), float(hi), len(table)) for m, lo, hi in rows]
+
+
+def _written_back(
+    profiles: ProfileSet,
+    chosen: Mapping[str, Inputs],
+    corpus: Corpus,
+    encoder: Encoder | None,
+    task: Task,
+    options: TuningOptions,
+) -> ProfileSet:
+    """The profiles with tuned defaults, each telling where they came from."""
+    origin = (
+        f"Defaults tuned on {len(task.topics)} {task.protocol} queries of the "
+        f"{options.split} split, corpus {corpus.manifest.content_sha256[:8]}, "
+        f"encoder {encoder.manifest.fingerprint[:8] if encoder else 'none'}."
+    )
+    tuned = []
+    for name, inputs in chosen.items():
+        old = profiles.by_name[name]
+        description = f"{old.description.partition(' Defaults tuned on ')[0]} {origin}"
+        resolved = profiles.resolve(name).inputs
+        changed = {key: v for key, v in inputs.items() if resolved.get(key) != v}
+        tuned.append(replace(old, description=description, inputs={**dict(old.inputs), **changed}))
+    return profiles.replaced(tuned)
