@@ -32,7 +32,7 @@ class ProfileSet:
             check_profile(profile)
         for profile in map(self.resolve, self.names()):
             check_resolved(profile)
-        if self.profiles and self.default not in self.names():
+        if self.names() and self.default not in self.names():
             there = ", ".join(self.names())
             raise ProfileError(f"The default profile {self.default!r} is not one of {there}.")
 
