@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.box import SIMPLE
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from eval.metrics import HEADLINE
@@ -91,20 +91,26 @@ class Evaluation:
         }
 
     def table(self) -> Table:
-        """MRR@10 of every protocol and profile, with its interval and the chance level."""
-        table = Table(title=f"{HEADLINE}, mean and 95 % interval", box=SIMPLE, padding=(0, 1, 0, 0))
+        """MRR@10 of every protocol and profile, the interval below it; fits 80 columns."""
+        table = Table(
+            title=f"{HEADLINE}, 95 % interval below it; {len(self.pool):,} documents searched",
+            caption="* leaky: the query, or the image, was seen before; see the report",
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
         profiles = list(dict.fromkeys(name for result in self.tasks for name in result.runs))
-        for name in ("protocol", "queries", "pool", *profiles, "chance", "leaky"):
-            table.add_column(name, justify="left" if name == "protocol" else "right")
+        for name in ("protocol", "queries", *profiles, "chance"):
+            first = name == "protocol"
+            table.add_column(name, justify="left" if first else "right", no_wrap=first)
         for result in self.tasks:
             cells = [_cell(result.estimates.get(name, {}).get(HEADLINE)) for name in profiles]
             table.add_row(
-                result.task.protocol,
+                f"{result.task.protocol}{' *' if result.leakage.leaky else ''}",
                 str(len(result.task.topics)),
-                str(len(self.pool)),
                 *cells,
                 f"{result.chance[HEADLINE]:.3f}",
-                "leaky" if result.leakage.leaky else "",
             )
         return table
 
@@ -164,4 +170,5 @@ def _leakage(result: TaskResult) -> dict[str, object]:
 def _cell(estimate: Estimate | None) -> str:
     if estimate is None:
         return "n/a"
-    return f"{estimate.value:.3f}\n{estimate.low:.2f}-{estimate.high:.2f}"
+    low, high = (f"{end:.2f}".removeprefix("0")[:3] for end in (estimate.low, estimate.high))
+    return f"{estimate.value:.3f}\n{low}-{high}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from rocosearch.console import results, say, show_json
@@ -21,7 +22,8 @@ EXAMPLE = """\
 rocosearch search build/index "ring lesion in the left chest"
 rocosearch search build/index --image query.png --profile vector -k 5
 """
-CAPTION_WIDTH = 76
+CAPTION_WIDTH = 200
+INDENT = (0, 0, 0, 5)
 
 
 def command(
@@ -60,7 +62,8 @@ def command(
     if not result:
         results.print("No hit.")
         return
-    results.print(_as_table(result), soft_wrap=False)
+    for rank, hit in enumerate(result, 1):
+        _show(rank, hit)
     seconds = result.timing.get("total", sum(result.timing.values()))
     results.print(f"{len(result)} of {result.total:,} matches, {seconds * 1e3:.1f} ms.")
 
@@ -95,19 +98,11 @@ def _hit_as_json(hit: Hit) -> dict[str, object]:
     return {"id": hit.id, "score": hit.score, "features": dict(hit.features), **shown}
 
 
-def _as_table(result: Result) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("", "right"), ("score", "right"), ("id", "left"), ("caption", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for feature in result.features:
-        table.add_column(Text(feature), justify="right", overflow="fold")
-    for rank, hit in enumerate(result, 1):
-        caption = (hit.document.caption or "") if hit.document else ""
-        parts = [f"{value:.3f}" for value in hit.features.values()]
-        cells = (str(rank), f"{hit.score:.4f}", hit.id, _shortened(caption), *parts)
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
-
-
-def _shortened(caption: str) -> str:
-    return caption if len(caption) <= CAPTION_WIDTH else caption[: CAPTION_WIDTH - 1] + "…"
+def _show(rank: int, hit: Hit) -> None:
+    results.print(f"{rank:>3}  {hit.score:.4f}  {hit.id}", style="bold", markup=False)
+    caption = (hit.document.caption if hit.document else "") or "(no caption)"
+    results.print(
+        Padding(Text(textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")), INDENT)
+    )
+    parts = "  ".join(f"{name} {value:.3f}" for name, value in hit.features.items())
+    results.print(Padding(Text(parts, style="dim"), INDENT))

@@ -175,7 +175,14 @@ def test_eval_refuses_an_unknown_protocol(line, tmp_path):
 
 
 def test_eval_refuses_a_corpus_that_is_not_the_index_s(line, tmp_path):
-    ok("corpus", "phantoms:220", tmp_path / "c")
+    source = tmp_path / "other"
+    source.mkdir()
+    captions = [{"file_name": f"{n}.png", "text": f"caption number {n}"} for n in range(12)]
+    (source / "metadata.jsonl").write_text("\n".join(map(json.dumps, captions)))
+    picture = next(Corpus.open(line.corpus).records()).image
+    for row in captions:
+        (source / row["file_name"]).write_bytes(picture)
+    ok("corpus", source, tmp_path / "c")
     assert refused("eval", line.index, tmp_path / "c", tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
