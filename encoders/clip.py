@@ -163,9 +163,14 @@ class ClipModule(InputModule):
         make = self.config.preprocessing.pixels
         return torch.from_numpy(np.stack([make(open_image(image)) for image in images]))
 
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """uint8, or float in 0..1, [B, C, S, S] to vectors [B, D], not normalised."""
+        features: Tensor = self.image(self.config.preprocessing.normalize(pixels))
+        return features
+
     def embed_pixels(self, pixels: Tensor) -> Tensor:
         """uint8, or float in 0..1, [B, C, S, S] to unit vectors [B, D]."""
-        return F.normalize(self.image(self.config.preprocessing.normalize(pixels)), dim=-1)
+        return F.normalize(self.image_features(pixels), dim=-1)
 
     def embed_ids(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to unit vectors [B, D]."""

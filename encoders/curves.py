@@ -20,11 +20,17 @@ COLUMNS = (
     "learning_rate",
     VALIDATION,
     "validation_pool",
+    "validation_map",
+    "validation_f1",
 )
 
 
 def curves_csv(rows: Iterable[Mapping[str, object]]) -> str:
-    """The rows as CSV; validation is empty but at the end of an epoch."""
+    """The rows as CSV; validation is empty but at the end of an epoch.
+
+    In epochs of concept pretraining accuracy is the share of images whose likeliest concept is
+    one of theirs, and validation_map and validation_f1 stand in place of the MRR.
+    """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()

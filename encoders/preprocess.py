@@ -64,7 +64,7 @@ class Preprocessing:
         if self.resize == "pad":
             square = ImageOps.pad(image, side, method=method, color=0)
         else:
-            square = ImageOps.fit(image, side, method=method)
+            square = _middle(image, self.size, method)
         array = np.asarray(square, dtype=np.uint8)
         return array[None] if self.mode == "L" else np.ascontiguousarray(array.transpose(2, 0, 1))
 
@@ -95,6 +95,14 @@ def open_image(image: Image.Image | bytes | Path) -> Image.Image:
         raise ImageError(f"{image}: cannot be read ({error.strerror}).") from None
     except ImageError as error:
         raise ImageError(f"{image}: {error}") from None
+
+
+def _middle(image: Image.Image, size: int, method: Image.Resampling) -> Image.Image:
+    """The middle square after the short side became `size`, as CLIP's own preprocessing."""
+    short = min(image.size)
+    width, height = (int(size * side / short) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    return image.resize((width, height), method).crop((left, top, left + size, top + size))
 
 
 class _Silence:

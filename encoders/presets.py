@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from encoders.augment import AUGMENTED, Augmentation
+from encoders.augment_text import NO_TEXT_AUGMENTATION, TextAugmentation
 from encoders.clip import ClipConfig
 from encoders.errors import UserError
 from encoders.preprocess import Preprocessing
@@ -22,32 +23,53 @@ class TrainingConfig:
     """Everything that decides a training run.
 
     model: its `text.vocabulary` is an upper limit; the tokenizer trained on the captions may
-    need fewer. epochs, max_seconds: whichever ends first; the learning rate falls to zero by
-    then (with max_seconds it follows the clock, so two runs differ; without, runs with the
-    same seed on a CPU are equal, interrupted or not).
+    need fewer.
+    start: folder of an encoder, ours or a published CLIP, to fine-tune; it replaces `model`.
+    freeze: beginnings of the names of parameters that stay: ("image",) locks the image tower.
+    layer_decay: below 1, lower layers learn slower by this factor a layer.
+
+    epochs, max_seconds: whichever ends first; the learning rate falls to zero by then (with
+    max_seconds it follows the clock, so two runs differ; without, runs with the same seed on a
+    CPU are equal, interrupted or not).
     samples_per_epoch: train each epoch on that many pairs drawn anew (0: on all).
     patience: epochs without a better validation MRR@10 before stopping (0: never).
+    batch: pairs that are each other's negatives. micro_batch: how many the towers see at a time
+    (gradient caching; 0: all).
     positives: which other pairs of a batch are no negatives; "caption": those of equal text,
     "group": also those of the same case or article.
-    weight_decay: of matrices only, as in CLIP. warmup: share of the run. clip_norm: of gradients.
+    learning_rate: its peak. warmup: share of the run. weight_decay: of matrices only, as in
+    CLIP. clip_norm: of gradients.
+    concept_epochs: epochs before the others in which the image tower learns to name concepts.
+    concept_minimum: how many pairs a concept must have to be learned.
+    balance_cap: at most about so many pairs a concept in an epoch, as MetaCLIP (0: no limit).
+    precision: "auto" computes in bfloat16 on a GPU. device: "auto" is a GPU where there is one.
     checkpoint_seconds: how much work a kill may cost.
     """
 
     model: ClipConfig
+    start: str = ""
+    freeze: tuple[str, ...] = ()
+    layer_decay: float = 1.0
     epochs: int = 20
     max_seconds: float = 0.0
     samples_per_epoch: int = 0
-    batch: int = 64
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.1
-    clip_norm: float = 1.0
     patience: int = 5
+    batch: int = 64
+    micro_batch: int = 0
     positives: Literal["none", "caption", "group"] = "caption"
+    learning_rate: float = 3e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
     augmentation: Augmentation = AUGMENTED
+    text_augmentation: TextAugmentation = NO_TEXT_AUGMENTATION
+    concept_epochs: int = 0
+    concept_minimum: int = 5
+    balance_cap: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
     checkpoint_seconds: float = 30.0
     seed: int = 0
-    device: str = "auto"
 
 
 GREY = ((0.25,), (0.25,))

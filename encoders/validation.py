@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from encoders import tokenizer as tokens
 from encoders.clip import ClipModule
 from encoders.pairs import Pairs
 
-__all__ = ["chance_mrr", "embed_pairs", "text_to_image_mrr"]
+__all__ = ["chance_mrr", "embed_pairs", "predict_concepts", "text_to_image_mrr"]
 
 DEPTH = 10
 BATCH = 256
@@ -57,3 +58,12 @@ def embed_pairs(
         torch.cat(images).float().cpu().numpy(),
         torch.cat(texts).float().cpu().numpy(),
     )
+
+
+@torch.inference_mode()
+def predict_concepts(module: ClipModule, head: nn.Module, pairs: Pairs) -> NDArray[np.float32]:
+    """Probability of each concept for each image, float32 [N, K]."""
+    device = module.logit_scale.device
+    rows = np.array_split(np.arange(len(pairs)), max(1, -(-len(pairs) // BATCH)))
+    logits = [head(module.image_features(pairs.images(part).to(device))) for part in rows]
+    return torch.cat(logits).float().sigmoid().cpu().numpy()

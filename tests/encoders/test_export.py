@@ -13,8 +13,9 @@ from encoders import export
 from encoders.clip import ClipConfig, ClipModule, Encoder
 from encoders.export import ExportError, export_text_tower
 from encoders.preprocess import Preprocessing
+from encoders.resnet import ResNetConfig
 from encoders.tokenizer import train_tokenizer
-from encoders.towers import ResNetConfig, TextConfig
+from encoders.towers import TextConfig
 
 
 def encoder_with(text: dict[str, object]) -> Encoder:

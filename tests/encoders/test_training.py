@@ -60,23 +60,24 @@ def test_the_same_seed_gives_the_same_encoder(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+import encoders.run as loop
 import encoders.training as training
 sys.path.insert(0, {tests!r})
 from conftest import drawn_pairs, small_training
 pairs, config = drawn_pairs.__wrapped__(), small_training.__wrapped__()
 from dataclasses import replace
 config = replace(config, checkpoint_seconds=0.0)
-step = training._Run._step
-def killed_at(run):
+step = loop.Run._step
+def killed_at(run, batch):
     if run.counters.step == {step}:
         os.kill(os.getpid(), signal.SIGKILL)
-    return step(run)
-training._Run._step = killed_at
+    return step(run, batch)
+loop.Run._step = killed_at
 training.train(pairs[:72], pairs[72:], Path({out!r}), config)
 """
 
 
-@pytest.mark.parametrize("step", [1, 4, 6])
+@pytest.mark.parametrize("step", [1, 6])
 def test_killed_and_resumed_it_ends_as_if_never_killed(
     step: int, drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
 ) -> None:

@@ -1,0 +1,114 @@
+"""Which pairs each step sees, and as what tensors; all of it follows from seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from encoders.augment_text import augment_text
+from encoders.concepts import balanced_weights
+from encoders.pairs import Pairs
+from encoders.presets import TrainingConfig
+from encoders.tokenizer import batch_ids
+
+__all__ = ["Batch", "Batches", "Prefetch"]
+
+LABEL_COLUMNS = {"none": 0, "caption": 1, "group": 2}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """pixels uint8 [B, C, S, S]; input_ids, attention_mask int64 [B, T]; labels int64 [B, L].
+
+    rows: int64 [B], the pairs' numbers.
+    """
+
+    pixels: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+    rows: NDArray[np.int64]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        if device.type == "cpu":
+            return self
+        moved = {
+            name: getattr(self, name).pin_memory().to(device, non_blocking=True)
+            for name in ("pixels", "input_ids", "attention_mask", "labels")
+        }
+        return replace(self, **moved)
+
+
+class Batches:
+    """The batches of a run, each to be had by the number of its step."""
+
+    def __init__(self, pairs: Pairs, words: Tokenizer, config: TrainingConfig) -> None:
+        self._pairs, self._words, self._config = pairs, words, config
+        self._weights: NDArray[np.float64] | None = None
+        samples = len(pairs)
+        if config.balance_cap:
+            self._weights = balanced_weights(pairs.concepts, config.balance_cap)
+            samples = max(1, int(self._weights.sum()))
+        samples = min(config.samples_per_epoch or samples, samples)
+        self.size = min(config.batch, samples)
+        self.steps_per_epoch = samples // self.size
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step; what an epoch's last full batch leaves over sits that epoch out."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._draw(epoch)
+        rows = self._order[within * self.size : (within + 1) * self.size]
+        rng = np.random.default_rng([self._config.seed, step])
+        texts = [
+            augment_text(
+                self._pairs.texts[r], self._pairs.concepts[r], self._config.text_augmentation, rng
+            )
+            for r in rows
+        ]
+        columns = LABEL_COLUMNS[self._config.positives]
+        return Batch(
+            self._pairs.images(rows),
+            *batch_ids(self._words, texts),
+            labels=torch.from_numpy(self._pairs.labels[rows, :columns]),
+            rows=rows,
+        )
+
+    def _draw(self, epoch: int) -> NDArray[np.int64]:
+        rng = np.random.default_rng([self._config.seed, epoch])
+        if self._weights is None:
+            return rng.permutation(len(self._pairs))
+        # Without replacement, with these weights (Efraimidis and Spirakis 2006).
+        keys = rng.exponential(size=len(self._pairs)) / np.maximum(self._weights, 1e-12)
+        return np.argsort(keys)
+
+
+class Prefetch:
+    """Make the next batch in a thread while the current one is trained on."""
+
+    def __init__(self, make: Callable[[int], Batch]) -> None:
+        self._make = make
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step; the one after it is begun."""
+        if self._next is not None and self._next[0] == step:
+            batch = self._next[1].result()
+        else:
+            batch = self._make(step)
+        self._next = (step + 1, self._pool.submit(self._make, step + 1))
+        return batch
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._pool.shutdown(cancel_futures=True)

@@ -1,0 +1,218 @@
+"""One training run: the loop, its checkpoints and its validation."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from encoders.augment import augment_images
+from encoders.batches import Batch, Batches, Prefetch
+from encoders.checkpoint import Clock, Counters, load_state, save_state, step_generator
+from encoders.clip import MAX_LOGIT_SCALE, ClipModule, pick_device
+from encoders.concepts import concept_scores, multi_hot, vocabulary
+from encoders.curves import VALIDATION
+from encoders.errors import UserError
+from encoders.objectives import concept_backward, contrastive_backward
+from encoders.optimizer import freeze, make_optimizer, rate_at, set_rate
+from encoders.pairs import Pairs
+from encoders.presets import TrainingConfig
+from encoders.progress import Progress
+from encoders.storage import sha256_bytes
+from encoders.validation import embed_pairs, predict_concepts, text_to_image_mrr
+
+__all__ = ["Run", "TrainingError"]
+
+ROWS_PER_EPOCH = 5  # of training.csv
+
+
+class TrainingError(UserError):
+    """There is nothing to train on, or the loss is no longer a number."""
+
+
+class Trainee(nn.Module):
+    """What the optimizer moves: the encoder, and a head that names concepts while it learns to."""
+
+    def __init__(self, clip: ClipModule, concepts: int) -> None:
+        super().__init__()
+        self.clip = clip
+        self.head = nn.Linear(clip.config.dimension, concepts) if concepts else nn.Identity()
+
+
+class Run:
+    """Trains `module` in place; `best` are the weights of the best epoch, `counters` the tale."""
+
+    def __init__(
+        self,
+        module: ClipModule,
+        pairs: Pairs,
+        held_out: Pairs,
+        work: Path,
+        config: TrainingConfig,
+        progress: Progress,
+    ) -> None:
+        self.pairs, self.held_out = pairs, held_out
+        self.work, self.config, self.progress = work, config, progress
+        self.names = _concept_names(pairs, config)
+        self.device = pick_device(config.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.trainee = Trainee(module, len(self.names)).to(self.device)
+        freeze(module, config.freeze)
+        self.module = module
+        self.optimizer = make_optimizer(self.trainee, config.weight_decay, config.layer_decay)
+        self.batches = Batches(pairs, module.words, config)
+        self.targets = torch.from_numpy(multi_hot(pairs.concepts, self.names))
+        self.best = _copy(module)
+        self.counters = Counters(run=self._name())
+
+    def fit(self) -> None:
+        """Train from the last checkpoint, if there is one, to the end."""
+        state = load_state(self.work, self.counters.run, self.trainee, self.optimizer)
+        if state is not None:
+            self.counters, self.best = state
+        source = Prefetch(self.batches.at)
+        try:
+            self._loop(source)
+        finally:
+            source.close()
+
+    def _loop(self, source: Prefetch) -> None:
+        counters = self.counters
+        clock = Clock(counters.seconds, counters.cpu_seconds)
+        saved = time.monotonic()
+        while not counters.stopped:
+            counters.recent.append(self._step(source.at(counters.step)))
+            counters.step += 1
+            counters.seconds, counters.cpu_seconds = clock.read()
+            epoch, within = divmod(counters.step, self.batches.steps_per_epoch)
+            if within == 0:
+                self._end_epoch(epoch)
+            elif within % max(1, self.batches.steps_per_epoch // ROWS_PER_EPOCH) == 0:
+                self._add_row()
+            due = time.monotonic() - saved > self.config.checkpoint_seconds
+            if due or counters.stopped:
+                save_state(self.work, self.trainee, self.optimizer, self.best, counters)
+                saved = time.monotonic()
+
+    def _step(self, batch: Batch) -> tuple[float, float]:
+        """Move the weights once; return loss and accuracy of the batch."""
+        step, config = self.counters.step, self.config
+        batch = batch.to(self.device)
+        pixels = augment_images(
+            batch.pixels, config.augmentation, step_generator(config.seed, step)
+        )
+        self.trainee.train()
+        self.optimizer.zero_grad()
+        with self._precision():
+            if step < config.concept_epochs * self.batches.steps_per_epoch:
+                targets = self.targets[batch.rows].float().to(self.device)
+                loss, accuracy = concept_backward(self.module, self.trainee.head, pixels, targets)
+            else:
+                loss, accuracy = contrastive_backward(
+                    self.module, pixels, batch, config.micro_batch
+                )
+        if not math.isfinite(loss):
+            raise TrainingError(f"The loss is {loss} at step {step}. Lower the learning rate.")
+        nn.utils.clip_grad_norm_(self.trainee.parameters(), config.clip_norm)
+        set_rate(self.optimizer, self._rate())
+        self.optimizer.step()
+        with torch.no_grad():
+            self.module.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+        return loss, accuracy
+
+    def _precision(self) -> torch.autocast:
+        wanted = self.config.precision
+        half = wanted == "bfloat16" or (wanted == "auto" and self.device.type == "cuda")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+
+    def _rate(self) -> float:
+        """The learning rate now; concept pretraining and what follows rise and fall apart."""
+        config, steps = self.config, self.batches.steps_per_epoch
+        first = config.concept_epochs * steps
+        done = self.counters.step + 1
+        if done <= first:
+            return rate_at(done / first, config.learning_rate, config.warmup)
+        share = (done - first) / (config.epochs * steps)
+        if config.max_seconds:
+            share = max(share, self.counters.seconds / config.max_seconds)
+        return rate_at(min(share, 1.0), config.learning_rate, config.warmup)
+
+    def _end_epoch(self, epoch: int) -> None:
+        counters, config = self.counters, self.config
+        naming = epoch <= config.concept_epochs
+        values = self._validate(naming) if len(self.held_out) else {}
+        self._add_row(values)
+        score = values.get(VALIDATION)
+        if naming or score is None or score > counters.best:
+            counters.best, counters.best_epoch, self.best = score or 0.0, epoch, _copy(self.module)
+        total = config.concept_epochs + config.epochs
+        if epoch >= total:
+            counters.stopped = "all epochs done"
+        elif config.max_seconds and counters.seconds >= config.max_seconds:
+            counters.stopped = "time was up"
+        elif config.patience and epoch - counters.best_epoch >= config.patience:
+            counters.stopped = f"no better for {config.patience} epochs"
+        self.progress("training", epoch, total, self._note(values))
+
+    def _note(self, values: dict[str, float]) -> str:
+        told = [f"loss {self.counters.rows[-1]['loss']:.2f}"]
+        if VALIDATION in values:
+            told.append(f"validation MRR@10 {values[VALIDATION]:.3f}")
+        if "validation_map" in values:
+            told.append(f"naming concepts: validation mAP {values['validation_map']:.3f}")
+        return ", ".join(told)
+
+    def _validate(self, naming: bool) -> dict[str, float]:
+        self.trainee.eval()
+        with self._precision():
+            if naming:
+                scores = predict_concepts(self.module, self.trainee.head, self.held_out)
+                found = concept_scores(scores, multi_hot(self.held_out.concepts, self.names))
+                return {"validation_map": found.mean_average_precision, "validation_f1": found.f1}
+            images, texts = embed_pairs(self.module, self.held_out)
+        mrr = text_to_image_mrr(images, texts, self.held_out.labels[:, 0])
+        return {VALIDATION: mrr, "validation_pool": len(self.held_out)}
+
+    def _add_row(self, values: dict[str, float] | None = None) -> None:
+        counters = self.counters
+        loss, accuracy = np.mean(counters.recent, axis=0)
+        counters.recent.clear()
+        row: dict[str, float | int] = {
+            "step": counters.step,
+            "epoch": math.ceil(counters.step / self.batches.steps_per_epoch),
+            "seconds": round(counters.seconds, 2),
+            "cpu_seconds": round(counters.cpu_seconds, 2),
+            "loss": round(float(loss), 5),
+            "accuracy": round(float(accuracy), 4),
+            "temperature": round(1 / float(self.module.scale.detach()), 5),
+            "learning_rate": round(self.optimizer.param_groups[0]["lr"], 9),
+        }
+        row |= {name: round(value, 4) for name, value in (values or {}).items()}
+        counters.rows.append(row)
+
+    def _name(self) -> str:
+        """What must be the same for a resumed run: settings, data and first weights."""
+        start = sha256_bytes(b"".join(v.cpu().numpy().tobytes() for v in self.best.values()))
+        data = (self.pairs.fingerprint(), self.held_out.fingerprint())
+        return sha256_bytes(f"{self.config} {data} {start}".encode())
+
+
+def _concept_names(pairs: Pairs, config: TrainingConfig) -> tuple[str, ...]:
+    if not config.concept_epochs:
+        return ()
+    names = vocabulary(pairs.concepts, config.concept_minimum)
+    if not names:
+        raise TrainingError(
+            f"No concept stands on {config.concept_minimum} pairs, so there is none to learn. "
+            "Train without concept epochs."
+        )
+    return names
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
