@@ -51,11 +51,13 @@ def application_package(
     encoders: the current one first; none gives a lexical application. Raises PackageError where
     an option, a profile or an encoder does not suit the others.
     """
-    check_features(profiles)
     for manifest in encoders:
         check_encoder(manifest, options)
     _check_distinct(encoders)
-    usable = [p for p in map(profiles.resolve, profiles.names()) if encoders or not p.uses_vector]
+    resolved = [profiles.resolve(name) for name in profiles.names()]
+    for profile in resolved:
+        check_features(profile)
+    usable = [profile for profile in resolved if encoders or not profile.uses_vector]
     if not usable:
         raise PackageError("Every rank profile needs a vector, and no encoder was given.")
     default = profiles.default if profiles.default in {p.name for p in usable} else usable[0].name

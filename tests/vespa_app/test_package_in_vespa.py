@@ -1,0 +1,266 @@
+"""Packages against Vespa's own Java code: accepted, embedding, queries, ranking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from encoders.clip import Encoder
+from encoders.export import PARITY_TEXTS
+from encoders.manifest import Manifest
+from ranking.expression import parse
+from ranking.names import EncoderNames, encoder_names
+from ranking.profiles import SHIPPED
+from vespa_app.options import (
+    AnnThresholds,
+    ClusterOptions,
+    PackageOptions,
+    VectorOptions,
+)
+from vespa_app.package import PackagedEncoder, write_application
+
+Kit = Callable[..., list[dict]]
+SERVED = tuple(SHIPPED.names())
+VECTORS = 100
+
+
+@dataclass(frozen=True)
+class Packages:
+    lexical: Path
+    one: Path
+    two: Path
+    names: EncoderNames
+
+
+@pytest.fixture(scope="module")
+def packages(
+    tmp_path_factory: pytest.TempPathFactory, encoder_folders: tuple[Path, Path]
+) -> Packages:
+    root = tmp_path_factory.mktemp("packages")
+    first, second = map(PackagedEncoder.open, encoder_folders)
+    write_application(root / "lexical", None, SHIPPED, None, 21.1)
+    write_application(root / "one", first.manifest, SHIPPED, first.folder, 21.1)
+    write_application(root / "two", first.manifest, SHIPPED, first.folder, 21.1, others=[second])
+    return Packages(
+        root / "lexical", root / "one", root / "two", encoder_names(first.manifest.fingerprint)
+    )
+
+
+def test_accepted(packages: Packages, kit: Kit) -> None:
+    answers = kit("validate", "--strict", packages.lexical, packages.one, packages.two)
+    assert [a["ok"] for a in answers] == [True] * 3
+    assert [a["warnings"] for a in answers] == [[]] * 3
+    assert [a["suspects"] for a in answers] == [[]] * 3
+
+
+def test_embeds_as_the_encoder(
+    packages: Packages, kit: Kit, encoder_folders: tuple[Path, Path]
+) -> None:
+    encoder = Encoder.load(encoder_folders[0], device="cpu")
+    texts = [" ".join(text.split()) for text in PARITY_TEXTS]
+    kind = f"tensor<float>(x[{encoder.manifest.dimension}])"
+    answers = kit(
+        *("embed", "--app", packages.two, "--embedder", packages.names.embedder, "--type", kind),
+        lines=texts,
+    )
+    found = np.array([answer["values"] for answer in answers])
+    np.testing.assert_allclose(found, encoder.encode_texts(texts), atol=1e-5)
+
+
+def test_query_profiles_search_without_a_client(packages: Packages, kit: Kit) -> None:
+    text = 'chest 2.28 cm C2- -C6 caption:x "T2-weighted" +must'
+    lines = [json.dumps({"queryProfile": p, "text": text, "timeout": "30s"}) for p in SERVED]
+    for profile, answer in zip(SERVED, kit("yql", packages.two, lines=lines), strict=True):
+        assert answer["ok"], answer
+        assert answer["profile"] == profile
+        assert answer["language"] == "en"
+        tree = answer["query"]
+        by_text, by_vector = "default:chest" in tree, "NEAREST_NEIGHBOR" in tree
+        assert {"text"} * by_text | {"vector"} * by_vector == set(SHIPPED.resolve(profile).retrieve)
+        assert "NOT" not in tree
+        if by_vector:
+            assert "norm 1.0" in str(answer["properties"][packages.names.query]) or "norm 0.99" in (
+                str(answer["properties"][packages.names.query])
+            )
+
+
+def queries(names: EncoderNames, dimension: int) -> Iterator[dict[str, object]]:
+    """Every form in which candidates are found, for every profile, with the client's vector."""
+    words = '({grammar: "linguistics", grammar.composite: "or"}userInput(@text))'
+    weak = '({grammar: "linguistics"}userInput(@text))'
+    nearest = f"({{targetHits: 100}}nearestNeighbor({names.embedding}, {names.query}))"
+    exact = (
+        f"({{targetHits: 10, approximate: false}}nearestNeighbor({names.embedding}, {names.query}))"
+    )
+    by_text = [words, weak, "caption contains text(@text)", f"{words} and modality contains @m"]
+    by_vector = [nearest, exact, f"{nearest} and !(group_id contains @m)"]
+    by_both = [f"({words} or {nearest})", f"rank({nearest}, {words})"]
+    for profile in SERVED:
+        retrieve = set(SHIPPED.resolve(profile).retrieve)
+        forms = by_both if len(retrieve) == 2 else by_text if retrieve == {"text"} else by_vector
+        for form in forms:
+            yield (
+                {
+                    "yql": f"select * from image where {form}",
+                    "ranking": profile,
+                    "text": "chest x-ray",
+                    "m": "ct",
+                    "timeout": "30s",
+                    f"input.query({names.query})": [1.0] + [0.0] * (dimension - 1),
+                }
+                if profile != "lexical"
+                else {
+                    "yql": f"select * from image where {form}",
+                    "ranking": profile,
+                    "text": "chest x-ray",
+                    "m": "ct",
+                    "timeout": "30s",
+                }
+            )
+
+
+def test_candidate_forms(packages: Packages, kit: Kit, encoder_folders: tuple[Path, Path]) -> None:
+    dimension = Manifest.load(encoder_folders[0]).dimension
+    lines = [json.dumps(query) for query in queries(packages.names, dimension)]
+    answers = kit("yql", packages.one, lines=lines)
+    assert len(answers) == len(lines)
+    assert [a for a in answers if not a["ok"]] == []
+
+
+VARIANTS = {
+    "bfloat16": PackageOptions(vectors=VectorOptions("bfloat16")),
+    "int8 at the client": PackageOptions(embedding="client", vectors=VectorOptions("int8")),
+    "angular, exact": PackageOptions(vectors=VectorOptions(distance="angular", hnsw=False)),
+    "dotproduct": PackageOptions(vectors=VectorOptions(distance="dotproduct", links=48)),
+    "euclidean bfloat16": PackageOptions(vectors=VectorOptions("bfloat16", "euclidean")),
+    "paged and exact": PackageOptions(vectors=VectorOptions(hnsw=False, paged=True)),
+    "thresholds": PackageOptions(ann=AnnThresholds(0.05, 0.9, 0.3, 0.02, 20)),
+    "summaries": PackageOptions(summaries={"minimal": ("id",), "brief": ("id", "caption")}),
+    "nodes": PackageOptions(cluster=ClusterOptions(nodes=3, redundancy=2, threads=4)),
+    "groups": PackageOptions(
+        cluster=ClusterOptions(nodes=4, groups=2, redundancy=4, containers=2, config_servers=3)
+    ),
+}  # fmt: skip
+
+
+def test_every_variant_is_accepted_and_answers(
+    tmp_path: Path, kit: Kit, encoder_folders: tuple[Path, Path], packages: Packages
+) -> None:
+    first, second = map(PackagedEncoder.open, encoder_folders)
+    folders = {name: tmp_path / name.replace(" ", "_") for name in VARIANTS}
+    for name, options in VARIANTS.items():
+        write_application(
+            folders[name], first.manifest, SHIPPED, first.folder, others=[second], options=options
+        )
+    answers = kit("validate", "--strict", "-", lines=list(map(str, folders.values())))
+    refused = {n: a for n, a in zip(folders, answers, strict=True) if not a["ok"]}
+    assert not refused
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.map(lambda name: _ask(kit, folders[name], VARIANTS[name], first), folders)
+        failed = {name: a for name, a in zip(folders, asked, strict=True) if a}
+    assert not failed
+
+
+def _ask(kit: Kit, package: Path, options: PackageOptions, encoder: PackagedEncoder) -> list[dict]:
+    """Failed answers to queries of every profile, the vector embedded or sent."""
+    names = encoder_names(encoder.manifest.fingerprint)
+    bodies = []
+    for profile in SERVED:
+        body: dict[str, object] = {"queryProfile": profile, "text": "chest", "timeout": "30s"}
+        if options.embedding == "client" and profile != "lexical":
+            scale = 127 if options.vectors.cell_type == "int8" else 1
+            vector = [float(scale)] + [0.0] * (encoder.manifest.dimension - 1)
+            body[f"input.query({names.query})"] = vector
+        bodies.append(body | {"presentation.summary": next(iter(options.summaries))})
+    answers = kit("yql", package, lines=[json.dumps(body) for body in bodies])
+    zero = [a for a in answers if "norm 0.0" in json.dumps(a.get("properties", {}))]
+    return [a for a in answers if not a["ok"]] + zero
+
+
+def test_thresholds_mean_what_vespa_calls_them(
+    tmp_path: Path, kit: Kit, packages: Packages
+) -> None:
+    """The properties are those that Vespa derives from its own statements."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    options = PackageOptions(ann=AnnThresholds(0.05, 0.9, 0.3, 0.02, 20))
+    write_application(ours, None, SHIPPED, options=options)
+    write_application(theirs, None, SHIPPED)
+    schema = theirs / "schemas" / "image.sd"
+    statements = (
+        "approximate-threshold: 0.05\npost-filter-threshold: 0.9\nfilter-first-threshold: 0.3\n"
+        "filter-first-exploration: 0.02\ntarget-hits-max-adjustment-factor: 20.0\n"
+    )
+    text = schema.read_text().replace("rank-profile base {", f"rank-profile base {{\n{statements}")
+    schema.write_text(text)
+    found = kit("validate", ours, theirs)
+    first, second = (
+        {k: float(v) for k, v in a["schemas"]["image"]["rank-profiles"]["base"] if "matching" in k}
+        for a in found
+    )
+    assert first == second
+    assert len(first) == 5
+
+
+@pytest.mark.parametrize("profile", SERVED)
+def test_first_phase_scores(profile: str, packages: Packages, kit: Kit) -> None:
+    """Made-up feature vectors through Vespa's evaluator and through ours."""
+    resolved = SHIPPED.instantiate(packages.names).resolve(profile)
+    ours = parse(resolved.first_phase, resolved.functions)
+    rows = list(_made_up(packages.names, resolved.inputs))
+    lines = [json.dumps({"features": row}) for row in rows]
+    answers = kit(
+        "expr", "--app", packages.one, "--profile", profile, "--phase", "first", lines=lines
+    )
+    expected = [float(a["value"]) for a in answers]
+    defaults = {f"query({name})": value for name, value in resolved.inputs.items()}
+    found = [float(ours.evaluate({**defaults, **row})) for row in rows]
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
+
+
+def _made_up(
+    names: EncoderNames, inputs: dict[str, float], count: int = VECTORS
+) -> Iterator[dict[str, float]]:
+    rng = np.random.default_rng(11)
+    for _ in range(count):
+        row = {
+            "bm25(caption)": float(rng.choice([0.0, rng.exponential(8)])),
+            f"closeness(field,{names.embedding})": float(rng.choice([0.0, rng.random()])),
+            "attribute(has_caption)": float(rng.integers(2)),
+            f"attribute({names.has_vector})": float(rng.integers(2)),
+        }
+        changed = {f"query({name})": float(rng.uniform(0.1, 5)) for name in inputs}
+        yield row | (changed if rng.random() < 0.5 else {})
+
+
+@pytest.mark.parametrize("profile", [n for n in SERVED if SHIPPED.resolve(n).global_phase])
+def test_global_phase_scores(profile: str, packages: Packages, kit: Kit) -> None:
+    """Windows of hits through Vespa's global phase and through our expression."""
+    resolved = SHIPPED.instantiate(packages.names).resolve(profile)
+    assert resolved.global_phase is not None
+    ours = parse(resolved.global_phase.expression, resolved.functions)
+    rng = np.random.default_rng(7)
+    windows = [list(_made_up(packages.names, {}, int(rng.integers(1, 40)))) for _ in range(20)]
+    lines = [
+        json.dumps({"hits": [
+            {"id": f"d{n:02}", "relevance": 1.0 - n / 100, "matchfeatures": row}
+            for n, row in enumerate(window)
+        ]})
+        for window in windows
+    ]  # fmt: skip
+    answers = kit(
+        "expr", "--app", packages.one, "--profile", profile, "--phase", "global", lines=lines
+    )
+    defaults = {f"query({name})": value for name, value in resolved.inputs.items()}
+    for window, answer in zip(windows, answers, strict=True):
+        columns = {name: np.array([row[name] for row in window]) for name in window[0]}
+        found = np.broadcast_to(ours.evaluate({**defaults, **columns}), len(window))
+        expected = {hit["id"]: float(hit["relevance"]) for hit in answer["hits"]}
+        np.testing.assert_allclose(
+            found, [expected[f"d{n:02}"] for n in range(len(window))], rtol=1e-12, atol=1e-14
+        )
