@@ -1,15 +1,15 @@
 """What an application has to offer to queries, read from the package that was deployed.
 
 The schema is the one truth on vector fields, rank profiles and their inputs. It lies in the
-package's folder, and a config server hands out the one it runs. Both are read by the same code,
-so a client cannot disagree with the server on what is there.
+package's folder, and a config server hands out the one it runs: a client that reads either
+cannot disagree with the server on what is there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 from xml.etree import ElementTree
@@ -18,20 +18,22 @@ from ranking.names import encoder_names
 from ranking.profiles import Retriever
 from ranking.types import CellType, Distance, EngineError, QueryError, VectorField
 from vespa_app.schema import SCHEMA_NAME
+from vespa_app.schema_file import FieldFacts, SchemaFacts, read_schema
 
-__all__ = ["Application", "ServedEncoder", "ServedProfile", "read_application"]
+__all__ = ["PACKAGE_FILES", "Application", "ServedEncoder", "ServedProfile", "read_application"]
 
-SCHEMA_FILE = f"schemas/{SCHEMA_NAME}.sd"
-SERVICES_FILE = "services.xml"
+BASE = "base"
 QUERY_PROFILES = "search/query-profiles"
+PACKAGE_FILES = (f"schemas/{SCHEMA_NAME}.sd", "services.xml", f"{QUERY_PROFILES}/")
+"""What `read_application` reads of a package; a name that ends in a slash is a folder."""
 
-_FIELD = re.compile(r"field\s+(embedding_([0-9a-f]{8}))\s+type\s+tensor<(\w+)>\(x\[(\d+)\]\)")
-_METRIC = re.compile(r"distance-metric:\s*([\w-]+)")
-_PROFILE = re.compile(r"rank-profile\s+(\w+)(?:\s+inherits\s+(\w+))?\s*\{")
-_INPUT = re.compile(r"query\((\w+)\)\s+(?:type\s+)?double")
-_SUMMARY = re.compile(r"document-summary\s+(\w+)[^{]*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
-_SUMMARY_FIELD = re.compile(r"summary\s+(\w+)")
-_SUFFIX = re.compile(r"(\w+)_([0-9a-f]{8})")
+MAX_HITS = 400  # Vespa's, where no query profile sets maxHits
+
+_TENSOR = re.compile(r"tensor<(\w+)>\(x\[(\d+)\]\)")
+_EMBEDDING = re.compile(r"embedding_([0-9a-f]{8})")
+_SUFFIXED = re.compile(r"(\w+)_([0-9a-f]{8})")
+_INPUT = re.compile(r"query\((\w+)\)\s+double")
+_ID_SUMMARY = re.compile(r"document-summary\s+(\w+)\s*\{\s*summary\s+id\s*\{\s*\}\s*\}")
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,7 @@ class Application:
     default_profile: str = "lexical"
     id_summary: str = ""
     schema: str = SCHEMA_NAME
-    max_hits: int = 400
-    details: Mapping[str, str] = field(default_factory=dict)
+    max_hits: int = MAX_HITS
 
     def profile(self, name: str) -> ServedProfile:
         """The profile of this name. Raises QueryError naming those there are."""
@@ -91,117 +92,98 @@ class Application:
             ) from None
 
 
-def read_application(files: Path | Mapping[str, str]) -> Application:
-    """Read a package: its folder, or its text files by their path within it.
+def read_application(package: Path) -> Application:
+    """Read what the package in this folder offers.
 
-    Raises EngineError where it is not a package of this project.
+    Raises PackageError where it is no package of this project, EngineError where it has vectors
+    that this version does not know.
     """
-    texts = _texts(files) if isinstance(files, Path) else files
-    if SCHEMA_FILE not in texts:
-        where = files if isinstance(files, Path) else "The deployed application"
-        raise EngineError(
-            f"{where} has no {SCHEMA_FILE}: it is no application package of `rocosearch app`."
-        )
-    schema = texts[SCHEMA_FILE]
-    blocks = {name: (parent, body) for name, parent, body in _rank_profiles(schema)}
-    encoders = _current_first(_encoders(schema, texts.get(SERVICES_FILE, "")), blocks)
-    queries = dict(_query_profiles(texts))
-    profiles = dict(_served(blocks, queries, encoders))
+    facts = read_schema(package)
+    parents = {
+        name: settings[0].partition(" inherits ")[2].strip()
+        for name, settings in facts.rank_profiles.items()
+    }
+    encoders = _current_first(_encoders(facts, package / "services.xml"), parents)
+    queries = dict(_query_profiles(package / QUERY_PROFILES))
+    default = queries.get("default", {})
+    schema = (package / PACKAGE_FILES[0]).read_text(encoding="utf-8")
+    id_summary = _ID_SUMMARY.search(schema)
     return Application(
-        profiles=profiles,
+        profiles=dict(_served(facts, parents, queries, encoders)),
         encoders=tuple(encoders.values()),
-        default_profile=queries.get("default", {}).get("ranking.profile", "lexical"),
-        id_summary=_id_summary(schema),
-        max_hits=int(queries.get("default", {}).get("maxHits", 400)),
+        default_profile=default.get("ranking.profile", "lexical"),
+        id_summary=id_summary[1] if id_summary else "",
+        max_hits=int(default.get("maxHits", MAX_HITS)),
     )
 
 
-def _texts(folder: Path) -> dict[str, str]:
-    names = [SCHEMA_FILE, SERVICES_FILE]
-    names += [f"{QUERY_PROFILES}/{path.name}" for path in (folder / QUERY_PROFILES).glob("*.xml")]
-    return {
-        name: (folder / name).read_text(encoding="utf-8")
-        for name in names
-        if (folder / name).is_file()
-    }
-
-
-def _block(text: str, start: int) -> str:
-    """The text from `start` to the brace that closes the one before it."""
-    depth = 1
-    for match in re.finditer(r"[{}]", text[start:]):
-        depth += 1 if match[0] == "{" else -1
-        if depth == 0:
-            return text[start : start + match.start()]
-    return text[start:]
-
-
-def _rank_profiles(schema: str) -> Iterator[tuple[str, str, str]]:
-    for match in _PROFILE.finditer(schema):
-        yield match[1], match[2] or "", _block(schema, match.end())
-
-
-def _encoders(schema: str, services: str) -> dict[str, ServedEncoder]:
+def _encoders(facts: SchemaFacts, services: Path) -> dict[str, ServedEncoder]:
+    components = services.read_text(encoding="utf-8") if services.is_file() else ""
     found = {}
-    for match in _FIELD.finditer(schema):
-        metric = _METRIC.search(_block(schema, schema.index("{", match.end()) + 1))
-        short, cell = match[2], match[3]
-        distance = metric[1] if metric else "prenormalized-angular"
-        if cell not in get_args(CellType) or distance not in get_args(Distance):
-            raise EngineError(
-                f"The vector field {match[1]} has {cell} cells and the distance metric {distance}, "
-                "which this version does not know."
-            )
-        embedder = encoder_names(short).embedder
-        found[short] = ServedEncoder(
-            short,
-            VectorField(
+    for name, column in facts.fields.items():
+        match = _EMBEDDING.fullmatch(name)
+        if match:
+            embedder = encoder_names(match[1]).embedder
+            found[match[1]] = ServedEncoder(
                 match[1],
-                int(match[4]),
-                cell_type=cast(CellType, cell),
-                distance=cast(Distance, distance),
-            ),
-            embedder if f'id="{embedder}"' in services else "",
-        )
+                _vector_field(column),
+                embedder if f'id="{embedder}"' in components else "",
+            )
     return found
 
 
+def _vector_field(column: FieldFacts) -> VectorField:
+    tensor = _TENSOR.fullmatch(column.type)
+    distance = column.value("attribute distance-metric") or "prenormalized-angular"
+    if not tensor or tensor[1] not in get_args(CellType) or distance not in get_args(Distance):
+        raise EngineError(
+            f"The vector field {column.name} is a {column.type} with the distance metric "
+            f"{distance}, which this version does not know."
+        )
+    return VectorField(
+        column.name,
+        int(tensor[2]),
+        cell_type=cast(CellType, tensor[1]),
+        distance=cast(Distance, distance),
+    )
+
+
 def _current_first(
-    encoders: Mapping[str, ServedEncoder], blocks: Mapping[str, tuple[str, str]]
+    encoders: Mapping[str, ServedEncoder], parents: Mapping[str, str]
 ) -> dict[str, ServedEncoder]:
     """The encoder to which the plain profile names point comes first."""
-    for name, (parent, _) in blocks.items():
-        match = _SUFFIX.fullmatch(parent)
+    for name, parent in parents.items():
+        match = _SUFFIXED.fullmatch(parent)
         if match and match[1] == name and match[2] in encoders:
             return {match[2]: encoders[match[2]], **encoders}
     return dict(encoders)
 
 
-def _query_profiles(texts: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
-    for name, text in texts.items():
-        if not name.startswith(f"{QUERY_PROFILES}/"):
-            continue
-        root = ElementTree.fromstring(text)  # noqa: S314 - our own package's files
+def _query_profiles(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    for path in sorted(folder.glob("*.xml")):
+        root = ElementTree.parse(path).getroot()  # noqa: S314 - the user's own package
         yield (
             root.get("id", ""),
-            {f.get("name", ""): (f.text or "").strip() for f in root.iter("field")},
+            {item.get("name", ""): (item.text or "").strip() for item in root.iter("field")},
         )
 
 
 def _served(
-    blocks: Mapping[str, tuple[str, str]],
+    facts: SchemaFacts,
+    parents: Mapping[str, str],
     queries: Mapping[str, Mapping[str, str]],
     encoders: Mapping[str, ServedEncoder],
 ) -> Iterator[tuple[str, ServedProfile]]:
-    for name, (parent, body) in blocks.items():
-        match = _SUFFIX.fullmatch(name)
-        plain = match[1] if match and match[2] in encoders else name
-        if plain == "base":
+    for name in facts.rank_profiles:
+        # `hybrid` is empty but for the `hybrid_1a2b3c4d` it inherits; that one has the expressions.
+        parent = _SUFFIXED.fullmatch(parents[name])
+        own = parents[name] if parent and parent[1] == name else name
+        suffixed = _SUFFIXED.fullmatch(own)
+        encoder = encoders.get(suffixed[2]) if suffixed else None
+        plain = suffixed[1] if suffixed and encoder else name
+        if plain == BASE:
             continue
-        inherited = _SUFFIX.fullmatch(parent)
-        short = inherited[2] if inherited else ""
-        # A plain name is empty but for the encoder's profile that it inherits.
-        content = blocks[parent][1] if inherited and inherited[1] == name else body
+        content = "\n".join(facts.rank_profiles[own])
         reads = _reads(content)
         yield (
             name,
@@ -210,7 +192,7 @@ def _served(
                 retrieve=_retrieves(queries.get(plain, {}).get("yql", "")) or tuple(sorted(reads)),
                 reads=reads,
                 inputs=frozenset(_INPUT.findall(content)),
-                encoder=encoders.get(short),
+                encoder=encoder,
             ),
         )
 
@@ -225,12 +207,8 @@ def _reads(content: str) -> frozenset[Retriever]:
 
 
 def _retrieves(yql: str) -> tuple[Retriever, ...]:
-    words: Iterable[tuple[Retriever, str]] = (("text", "userInput"), ("vector", "nearestNeighbor"))
+    words: tuple[tuple[Retriever, str], ...] = (
+        ("text", "userInput"),
+        ("vector", "nearestNeighbor"),
+    )
     return tuple(name for name, word in words if word in yql)
-
-
-def _id_summary(schema: str) -> str:
-    for match in _SUMMARY.finditer(schema):
-        if _SUMMARY_FIELD.findall(match[2]) == ["id"]:
-            return match[1]
-    return ""

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.profile import inputs_of_half_a_query
-from ranking.text import query_terms
 from ranking.types import FilterField, Query, QueryError, VectorField
 from vespa_app.application import Application, ServedEncoder, ServedProfile
 
@@ -28,6 +27,8 @@ __all__ = ["MAX_VALUES", "SearchRequest", "clean", "search_request"]
 MAX_VALUES = 1000
 MAX_TEXT = 20_000
 LENGTH_TOLERANCE = 1e-3
+
+TERM_CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "So"})
 
 NO_TERM = "The text has no letter or digit to search for."
 NO_VECTOR = "The query has no vector, so this profile finds by text alone."
@@ -123,9 +124,29 @@ class _Text:
     @classmethod
     def of(cls, query: Query) -> _Text:
         typed = clean(query.text)
-        # A fraction such as one-half is a 400 in Vespa; the embedded engine does the same.
-        words = unicodedata.normalize("NFKC", typed)
-        return cls(typed, words if query_terms(words) else "")
+        words = "".join(map(_searchable, unicodedata.normalize("NFKD", typed)))
+        words = unicodedata.normalize("NFC", words)
+        return cls(typed, words if any(map(_is_known, words)) else "")
+
+
+def _searchable(character: str) -> str:
+    """The character as Vespa can look it up, "" for accents, which it drops from every word.
+
+    A word of accents alone would be empty, and a number that is no digit is taken for an
+    integer: both are a 400. NFKD has turned fractions into digits; what is left is as rare as
+    U+0F33.
+    """
+    if "\u0300" <= character <= "\u036f":
+        return ""
+    return " " if unicodedata.category(character) in {"No", "Nl"} else character
+
+
+def _is_known(character: str) -> bool:
+    """Whether Vespa makes a term of it; a query without any term is a 400, or finds all.
+
+    Java may know fewer characters than Python: those of Unicode 3.2 are known to both.
+    """
+    return unicodedata.ucd_3_2_0.category(character) in TERM_CATEGORIES
 
 
 def clean(text: str) -> str:

@@ -62,6 +62,6 @@ def kit(vespa_check: Path) -> Kit:
             check=False,
         )
         assert done.returncode in (0, 1), done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in done.stdout.split("\n")[:-1]]
 
     return run
