@@ -33,18 +33,37 @@ _STANDALONE_CATEGORY = "So"
 _ASCII_TOKEN = re.compile(r"[a-z0-9]+")
 _COMBINING_DIACRITICAL_MARKS = re.compile("[\u0300-\u036f]+")
 _STEMMABLE = re.compile(r"[a-z]{3,49}")
-_LARGEST_NUMBER = 2**63 - 1
+_LARGEST_NUMBER = str(2**63 - 1)
 
 # Where krovetzstemmer (the C++ original) and KStem in Java part; causes in docs/text.md.
 _JAVA_STEMS = {
+    "bal": "bal",
+    "bals": "bal",
     "basal": "base",
+    "basals": "base",
+    "batwing": "batw",
+    "batwings": "batw",
+    "borical": "bore",
+    "centric": "centre",
+    "centrics": "centre",
     "cursor": "curse",
     "cursors": "curse",
+    "hal": "hal",
+    "hals": "hal",
     "later": "late",
+    "laters": "late",
     "mal": "mal",
+    "mals": "mal",
+    "pupal": "pup",
+    "pupals": "pup",
+    "testes": "test",
+    "theses": "these",
+    "thieves": "thieve",
     "weber": "web",
-    "materialinmediastinalviewshowing": "materialinmediastinalviewshowe",
+    "webers": "web",
 }
+# The C++ package leaves longer words as they are, the Java one those of 50 letters and more.
+_LONGEST_FOR_KROVETZ = 24
 
 _krovetz = Stemmer()
 
@@ -97,7 +116,7 @@ def _as_number(token: str) -> str:
     if not token.isdecimal():
         return token
     digits = "".join(str(unicodedata.decimal(c)) for c in token).lstrip("0") or "0"
-    if len(digits) < 19 or int(digits) < _LARGEST_NUMBER:
+    if (len(digits), digits) < (len(_LARGEST_NUMBER), _LARGEST_NUMBER):
         return digits
     return f"{digits}.0"  # travels as a double, which is the text of no token
 
@@ -114,4 +133,13 @@ def _normalize(piece: str) -> str:
 def _stem(token: str) -> str:
     if not _STEMMABLE.fullmatch(token):
         return token
+    if len(token) > _LONGEST_FOR_KROVETZ:
+        return _stem_long(token)
     return _JAVA_STEMS.get(token) or _krovetz.stem(token)
+
+
+def _stem_long(word: str) -> str:
+    """Stem a word that is in no dictionary for its length: its two ends alone decide."""
+    start, end = word[:4], word[4 - _LONGEST_FOR_KROVETZ :]
+    stem = _krovetz.stem(start + end)
+    return word[: -len(end)] + stem[len(start) :] if stem.startswith(start) else word
