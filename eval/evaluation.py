@@ -103,7 +103,9 @@ class Evaluation:
         profiles = list(dict.fromkeys(name for result in self.tasks for name in result.runs))
         for name in ("protocol", "queries", *profiles, "chance"):
             first = name == "protocol"
-            table.add_column(name, justify="left" if first else "right", no_wrap=first)
+            table.add_column(
+                name, justify="left" if first else "right", no_wrap=first, overflow="fold"
+            )
         for result in self.tasks:
             cells = [_cell(result.estimates.get(name, {}).get(HEADLINE)) for name in profiles]
             table.add_row(
@@ -117,8 +119,13 @@ class Evaluation:
     def _overlap(self) -> dict[str, object]:
         if self.overlap is None:
             return {}
-        rows = np.flatnonzero(self.overlap.image).tolist()
-        return {**self.overlap.counts(), "images": [self.pool.ids[row] for row in rows]}
+        same = np.flatnonzero(self.overlap.same_image).tolist()
+        near = np.flatnonzero(self.overlap.near_image).tolist()
+        return {
+            **self.overlap.counts(),
+            "same_images": [self.pool.ids[row] for row in same],
+            "near_images": [self.pool.ids[row] for row in near],
+        }
 
     def _rows(self) -> Iterator[Row]:
         for result in self.tasks:

@@ -27,6 +27,7 @@ from eval.explorer import explorer_data
 from eval.metrics import HEADLINE
 from eval.results import TaskResult
 from eval.runs import EvaluationError, gains
+from eval.slices import Slice
 from eval.summary import summary
 from eval.trec import write_qrels, write_run
 
@@ -67,6 +68,7 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
             explorer=_script_json(explorer_data(evaluation)),
             colour=plots.colour,
             profile_names=list(dict.fromkeys(name for r in evaluation.tasks for name in r.runs)),
+            slices=_grouped_slices(evaluation),
             best={r.task.protocol: _best(r) for r in evaluation.tasks},
         )
         (folder / "report.html").write_text(page, encoding="utf-8")
@@ -153,6 +155,13 @@ def _scores(result: TaskResult) -> dict[str, dict[str, np.ndarray]]:
         if all(len(values) for values in series.values()):
             panels[profile] = series
     return panels
+
+
+def _grouped_slices(evaluation: Evaluation) -> dict[str, list[Slice]]:
+    grouped: dict[str, list[Slice]] = {}
+    for part in evaluation.slices:
+        grouped.setdefault(f"{part.protocol}, by {part.by}", []).append(part)
+    return grouped
 
 
 def _best(result: TaskResult) -> dict[str, str]:

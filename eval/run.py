@@ -147,7 +147,7 @@ def _answer(
         task,
         runs,
         metrics,
-        leakage=find_leakage(task, searcher.pool.captions, overlap.image if overlap else None),
+        leakage=find_leakage(task, searcher.pool.captions, overlap),
         groups=searcher.pool.groups,
         inapplicable={profile: reason for profile, reason in refused.items() if reason},
         seed=options.seed,

@@ -128,7 +128,7 @@ class PoolSearcher:
             return self._engine
         key = (task.texts, task.vectors)
         if key not in self._views:
-            fields = [self.field] if self.field else []
+            fields = self._engine.info().vector_fields
             documents = self._documents(task)
             self._views[key] = EmbeddedEngine.in_memory(documents, fields, self._engine.profiles)
         return self._views[key]

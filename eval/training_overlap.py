@@ -34,11 +34,6 @@ class Overlap:
     caption: NDArray[np.bool_]
     group: NDArray[np.bool_]
 
-    @property
-    def image(self) -> NDArray[np.bool_]:
-        """Whose image the encoder has seen."""
-        return np.asarray(self.same_image | self.near_image)
-
     def counts(self) -> dict[str, int]:
         """How many documents overlap in each way."""
         parts = {

@@ -2,8 +2,30 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from encoders.clip import ClipConfig, ClipModule, Encoder
+from encoders.preprocess import Preprocessing
+from encoders.resnet import ResNetConfig
+from encoders.tokenizer import train_tokenizer
+from encoders.towers import TextConfig
 from eval.pool import Pool
+from eval.run import Options, evaluate
+from ingest.corpus import write_corpus
+from ingest.documents import documents
+from ingest.embed import embed_corpus
+from ingest.sources.phantoms import Phantoms
+from ranking.embedded import EmbeddedEngine
+from ranking.names import encoder_names
+from ranking.types import VectorField
+
+CURVES = """\
+step,epoch,loss,validation_mrr10
+10,1,2.5,
+20,1,1.5,0.2
+30,2,1.1,
+40,2,0.9,0.4
+"""
 
 
 def make_pool(rows, **changes):
@@ -37,3 +59,40 @@ def pool():
             ("Chest radiograph with nodules seen", "", ["lung"]),
         ]
     )
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory):
+    """A corpus of 600 phantoms: 44 for validation, 111 for test."""
+    return write_corpus(Phantoms(600, side=32), tmp_path_factory.mktemp("eval") / "corpus")
+
+
+@pytest.fixture(scope="session")
+def encoder(phantoms):
+    """Untrained, seeded."""
+    texts = phantoms.table(["caption"])["caption"].to_pylist()
+    tokenizer = train_tokenizer(texts, vocabulary=500, max_tokens=32)
+    config = ClipConfig(
+        image=ResNetConfig(widths=(8, 16), blocks=(0, 1), groups=4),
+        text=TextConfig(tokenizer.get_vocab_size(), context=32, width=16, heads=2),
+        dimension=16,
+        preprocessing=Preprocessing(size=32),
+    )
+    torch.manual_seed(0)
+    return Encoder(ClipModule(config, tokenizer), CURVES)
+
+
+@pytest.fixture(scope="session")
+def engine(phantoms, encoder):
+    embed_corpus(phantoms, encoder)
+    manifest = encoder.manifest
+    name = encoder_names(manifest.fingerprint).embedding
+    return EmbeddedEngine.in_memory(
+        documents(phantoms, manifest.fingerprint),
+        [VectorField(name, manifest.dimension, manifest.fingerprint)],
+    )
+
+
+@pytest.fixture(scope="session")
+def evaluation(engine, encoder, phantoms):
+    return evaluate(engine, encoder, phantoms, Options(command="rocosearch eval ..."))

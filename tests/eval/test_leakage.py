@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 
 from eval.leakage import contained, find_leakage
+from eval.pool import load_pool
 from eval.protocols import PROTOCOLS
+from eval.training_overlap import Overlap, find_overlap
 
 
 def leakage(pool, name, variant=None):
@@ -49,8 +51,22 @@ def test_containment_by_shingles():
     assert contained(queries, texts) == [{0}, {1}, set(), set()]
 
 
-def test_a_relevant_image_seen_in_training(pool):
+def test_relevant_images_seen_in_training(pool):
     task = PROTOCOLS["image-to-image"](pool)[0]
-    seen = np.zeros(len(pool), bool)
-    seen[4] = True
-    assert find_leakage(task, pool.captions, seen).counts()["in-training"] == 1
+    nothing = np.zeros(len(pool), bool)
+    same, near = np.arange(len(pool)) == 4, np.arange(len(pool)) == 0
+    found = find_leakage(task, pool.captions, Overlap(same, near, nothing, nothing))
+    assert found.counts()["in-training"] == 1
+    assert found.counts()["like-training"] == 2
+    assert found.leaky
+    alike = find_leakage(task, pool.captions, Overlap(nothing, near, nothing, nothing))
+    assert alike.leaked == 2
+    assert not alike.leaky
+
+
+def test_overlap_with_training(phantoms):
+    ids = phantoms.table(["id"])["id"].to_pylist()
+    pool = load_pool(phantoms, ids, ids, scope="all")
+    found = find_overlap(phantoms, pool)
+    assert found.counts()["same_image"] == 0
+    assert found.counts()["group"] == 0
