@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from sentence_transformers import SentenceTransformer
@@ -32,7 +31,7 @@ from torch.nn import functional as F  # noqa: N812
 from encoders import tokenizer as tokens
 from encoders.errors import UserError
 from encoders.manifest import Manifest
-from encoders.preprocess import Preprocessing, open_image
+from encoders.preprocess import ImageInput, Preprocessing, open_image
 from encoders.resnet import ModifiedResNet, ModifiedResNetConfig, ResNet, ResNetConfig
 from encoders.storage import sha256_bytes, sha256_file, whole_folder
 from encoders.towers import TextConfig, TextTower, ViT, ViTConfig
@@ -54,7 +53,6 @@ CURVES = "training.csv"
 MAX_LOGIT_SCALE = math.log(100)  # CLIP, section 2.5: logits are never scaled by more than 100
 START_LOGIT_SCALE = math.log(1 / 0.07)
 
-ImageInput = Image.Image | bytes | Path
 ImageConfig = ResNetConfig | ModifiedResNetConfig | ViTConfig
 ImageTower = ResNet | ModifiedResNet | ViT
 IMAGE_CONFIGS: Mapping[str, type[ImageConfig]] = {
@@ -236,6 +234,11 @@ class Encoder:
             if self.curves:
                 (beside / CURVES).write_text(self.curves, "utf-8")
             self.manifest.save(beside)
+
+    @property
+    def scale(self) -> float:
+        """What cosine similarities are multiplied by before a softmax: 1 / temperature."""
+        return float(self.module.scale.detach())
 
     def encode_texts(self, texts: Sequence[str], batch_size: int = 256) -> NDArray[np.float32]:
         """Unit vectors float32 [N, D]; a text that names a file is still a text."""

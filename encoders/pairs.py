@@ -13,10 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from encoders.preprocess import ImageError, Preprocessing, open_image
+from encoders.preprocess import ImageError, ImageInput, Preprocessing, open_image
 from encoders.progress import Progress
 
 __all__ = ["Pair", "Pairs", "read_pairs"]
@@ -28,7 +27,7 @@ CHUNK = 512
 class Pair(NamedTuple):
     """One training example; `group` is the case or article, "" where there is none."""
 
-    image: Image.Image | bytes | Path
+    image: ImageInput
     text: str
     group: str = ""
     concepts: tuple[str, ...] = ()

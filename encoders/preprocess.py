@@ -22,8 +22,17 @@ from torch import Tensor
 
 from encoders.errors import UserError
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "ImageError", "Preprocessing", "decode_image", "open_image"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "ImageError",
+    "ImageInput",
+    "Preprocessing",
+    "decode_image",
+    "open_image",
+]
 
+ImageInput = Image.Image | bytes | Path
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 100_000_000
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "JPEG2000", "PPM")
@@ -77,7 +86,7 @@ class Preprocessing:
         return (scaled - mean) / std
 
 
-def open_image(image: Image.Image | bytes | Path) -> Image.Image:
+def open_image(image: ImageInput) -> Image.Image:
     """Decode bytes or a file, or take a Pillow image as it is; 8-bit "L" or "RGB".
 
     Raises ImageError.

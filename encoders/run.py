@@ -25,7 +25,7 @@ from encoders.progress import Progress
 from encoders.storage import sha256_bytes
 from encoders.validation import embed_pairs, predict_concepts, text_to_image_mrr
 
-__all__ = ["Run", "TrainingError"]
+__all__ = ["Run", "Trainee", "TrainingError"]
 
 ROWS_PER_EPOCH = 5  # of training.csv
 

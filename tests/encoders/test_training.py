@@ -167,3 +167,30 @@ def test_chance_of_a_random_order() -> None:
 def test_an_unknown_preset_lists_the_known() -> None:
     with pytest.raises(Exception, match="tiny, small"):
         preset("huge")
+
+
+def test_concept_pretraining_comes_first_and_is_reported(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    named = [(*pair, tuple(pair[1].replace(",", "").split()[1:3])) for pair in drawn_pairs]
+    config = replace(small_training, concept_epochs=2, epochs=1)
+    trained = train(named[:72], named[72:], tmp_path / "a", config)
+    assert trained.epochs == 3
+    rows = list(csv.DictReader((tmp_path / "a" / CURVES).read_text().splitlines()))
+    ends = [row for row in rows if row["step"] in ("4", "8", "12")]
+    assert [bool(row["validation_map"]) for row in ends] == [True, True, False]
+    assert rows[-1][VALIDATION]
+    with pytest.raises(TrainingError, match="No concept stands on 5 pairs"):
+        train(drawn_pairs, [], tmp_path / "b", config)
+
+
+def test_fine_tuning_moves_only_what_is_not_frozen(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    first = replace(small_training, epochs=1)
+    train(drawn_pairs, [], tmp_path / "first", first)
+    config = replace(first, start=str(tmp_path / "first"), freeze=("image",), layer_decay=0.8)
+    train(drawn_pairs, [], tmp_path / "tuned", config)
+    before, after = (Encoder.load(tmp_path / name).module for name in ("first", "tuned"))
+    for name, value in before.state_dict().items():
+        assert value.equal(after.state_dict()[name]) == name.startswith("image."), name
