@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -26,19 +26,23 @@ PARTS_IN_MEMORY = 16
 
 
 def documents(
-    corpus: Corpus, fingerprint: str | None = None, *, view: View = "full"
+    corpus: Corpus, fingerprint: str | Sequence[str] | None = None, *, view: View = "full"
 ) -> Iterator[Document]:
-    """Every record as a document, in corpus order, with this encoder's vector where it has one.
+    """Every record as a document, in corpus order, with a vector of each encoder that made one.
 
+    fingerprint: of the encoder or encoders; None for documents without vectors.
     view: "full", or "split-caption", whose captions are their second halves (for the protocol
     of that name, whose queries are the first halves).
     Memory: the ids with the places of their vectors, and a few part files.
     """
-    vectors = _Vectors(embedding_parts(corpus, fingerprint)) if fingerprint else None
-    name = encoder_names(fingerprint).embedding if fingerprint else ""
+    wanted = [fingerprint] if isinstance(fingerprint, str) else fingerprint or ()
+    stores = {
+        encoder_names(each).embedding: _Vectors(embedding_parts(corpus, each)) for each in wanted
+    }
     for record in corpus.records():
-        vector = vectors.get(record) if vectors else None
-        yield _document(record, {} if vector is None else {name: vector}, view)
+        found = {name: store.get(record) for name, store in stores.items()}
+        vectors = {name: vector for name, vector in found.items() if vector is not None}
+        yield _document(record, vectors, view)
 
 
 def second_half(caption: str) -> str:

@@ -275,10 +275,14 @@ class DocumentClient:
                 f"{self.url} gave no answer for {self.settings.patience:g} s ({message}): see "
                 "whether Vespa is running there, then feed again."
             )
+        if status < 400:
+            return VespaGarbledError(
+                f"{self.url} answered {status}, and not as Vespa does ({message[:80]!r}): check "
+                "URL and port.",
+                status=status,
+            )
         error = error_for(status, None, message)
-        if isinstance(error, VespaError):
-            return error
-        return VespaGarbledError(f"{self.url} answered {status}: {message}", status=status)
+        return error if isinstance(error, VespaError) else VespaError(str(error), status=status)
 
 
 def _client(

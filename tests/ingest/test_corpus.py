@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.corpus import Corpus, write_corpus
+from ingest.embed import embed_corpus
 from ingest.records import CorpusError, Record
+from ingest.sources.phantoms import Phantoms
 
 from .conftest import PixelEncoder, Rows, png_bytes
 
@@ -169,9 +171,6 @@ def test_many_parts_keep_the_order(tmp_path, monkeypatch):
 
 
 def test_writing_again_gives_the_same_content_and_keeps_vectors(own_corpus):
-    from ingest.embed import embed_corpus
-    from ingest.sources.phantoms import Phantoms
-
     encoder = PixelEncoder()
     embed_corpus(own_corpus, encoder)
     again = write_corpus(Phantoms(54), own_corpus.path)

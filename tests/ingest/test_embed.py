@@ -6,6 +6,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
+import ingest.embed
 from ingest.corpus import Corpus, write_corpus
 from ingest.documents import documents, second_half
 from ingest.embed import Partition, embed_corpus, read_embeddings
@@ -47,8 +48,6 @@ def test_a_kill_costs_one_chunk(own_corpus, pixel_encoder, monkeypatch):
 
 
 def _embed_part(path, index, count):
-    import ingest.embed
-
     ingest.embed.CHUNK = 8
     embed_corpus(Corpus.open(path), PixelEncoder(), partition=Partition(index, count))
 
