@@ -24,6 +24,7 @@ __all__ = ["explorer_data"]
 
 Json = dict[str, Any]
 
+SIDE_BY_SIDE = ("lexical", "vector", "hybrid")
 HITS = 5
 SIDE = 112
 QUALITY = 60
@@ -77,6 +78,13 @@ def choose_queries(result: TaskResult, count: int, seed: int) -> list[tuple[int,
     return list(chosen.items())
 
 
+def shown_profiles(result: TaskResult) -> list[str]:
+    """The three rankings that stand side by side."""
+    preferred = [name for name in SIDE_BY_SIDE if name in result.runs]
+    others = [name for name in result.runs if name not in preferred]
+    return [*preferred, *others][: len(SIDE_BY_SIDE)]
+
+
 def thumbnails(corpus: Corpus, ids: Collection[str]) -> dict[str, str]:
     """Small pictures of documents as data URIs; documents without a readable image are left out."""
     table = ds.dataset(corpus.parts).to_table(
@@ -122,7 +130,7 @@ def _topic(result: TaskResult, row: int, why: str) -> Json:
         "relevant": relevant[:HITS],
         "relevant_count": len(relevant),
         "leaked": result.leakage.kinds[row],
-        "runs": {name: _list(result, name, row, set(relevant)) for name in result.runs},
+        "runs": {name: _list(result, name, row, set(relevant)) for name in shown_profiles(result)},
     }
 
 

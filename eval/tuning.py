@@ -34,7 +34,6 @@ from eval.tasks import Skipped, Task
 from ingest.corpus import Corpus
 from ranking.embedded import EmbeddedEngine
 from ranking.expression import Expression, parse
-from ranking.names import encoder_names
 from ranking.profiles import Profile, ProfileSet
 
 __all__ = ["Tuning", "TuningOptions", "tune"]
@@ -46,6 +45,8 @@ BLEND = "hybrid"
 LEARNED = "learned"
 SINGLE = {"lexical": {"alpha": 0.0}, "vector": {"alpha": 1.0}}
 ALPHAS = tuple(np.linspace(0, 1, 21).round(2).tolist())
+# Candidates are searched for with these, so that both single rankings have theirs among them.
+CORNERS = (0.02, 0.5, 0.98)
 KS = (1.0, 2.0, 4.0, 7.0, 10.0, 15.0, 25.0, 40.0)
 ALPHA_LEVEL = 0.05
 
@@ -146,14 +147,12 @@ def tune(
             f"few for {options.folds} folds. Tune on a larger split or another protocol."
         )
     progress("tune", 0, 3, "searching")
-    found = collect_candidates(searcher, task, BLEND, [{"alpha": a} for a in (0.0, 0.5, 1.0)])
+    found = collect_candidates(searcher, task, BLEND, [{"alpha": a} for a in CORNERS])
     folds = _folds(clusters, options)
     profiles = engine.profiles
-    names = encoder_names(encoder.manifest.fingerprint) if encoder else None
-    current = profiles.instantiate(names)
 
     progress("tune", 1, 3, "alpha and k")
-    blend = current.resolve(BLEND)
+    blend = profiles.resolve(BLEND)
     grid = [{**blend.inputs, "alpha": a, "k": k} for k, a in product(KS, ALPHAS)]
     tried = _try_all(found, blend, grid)
     best = grid[int(tried.mean(axis=1).argmax())]
@@ -165,7 +164,7 @@ def tune(
 
     progress("tune", 2, 3, "learned weights")
     if LEARNED in profiles.names():
-        learned = current.resolve(LEARNED)
+        learned = profiles.resolve(LEARNED)
         fitted, held_out = _learn(found, learned, folds, best["k"])
         values[f"tuned {LEARNED}"] = held_out
         chosen[LEARNED] = fitted
