@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from rocosearch.commands import app as app_command
-from rocosearch.commands import corpus, demo, index, search, train
-from rocosearch.commands import eval as eval_command
+from rocosearch.commands import (
+    app as app_command,
+    compare,
+    corpus,
+    demo,
+    deploy,
+    embed,
+    eval as eval_command,
+    feed,
+    index,
+    plan,
+    search,
+    train,
+    tune,
+)
 from rocosearch.guard import GuardedGroup
 
 __all__ = ["app", "main"]
@@ -34,9 +46,18 @@ def _example(text: str) -> str:
     return "Examples:\n\n" + "\n\n".join(text.splitlines())
 
 
-for _module in (corpus, train, index, search, eval_command, app_command, demo):
-    _name = _module.__name__.rpartition(".")[2]
-    app.command(_name, epilog=_example(_module.EXAMPLE))(_module.command)
+PANELS = {
+    "From files to a report": (corpus, train, index, search, eval_command),
+    "Better rankings": (tune, compare),
+    "Vespa": (app_command, deploy, feed, plan),
+    "More": (embed, demo),
+}
+
+for _panel, _modules in PANELS.items():
+    for _module in _modules:
+        _name = _module.__name__.rpartition(".")[2]
+        _register = app.command(_name, epilog=_example(_module.EXAMPLE), rich_help_panel=_panel)
+        _register(_module.command)
 
 
 def main() -> None:

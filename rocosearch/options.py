@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "AsJson",
+    "CellType",
     "CorpusFolder",
     "Cutoffs",
     "IndexFolder",
@@ -19,6 +20,7 @@ __all__ = [
     "parse_cutoffs",
 ]
 
+CellType = Literal["float", "bfloat16", "int8"]
 Layout = Literal["auto", "roco", "imageclef", "imagefolder", "parquet", "phantoms"]
 
 CorpusFolder = Annotated[

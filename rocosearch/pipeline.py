@@ -6,7 +6,7 @@ step can be done in another process, or again, from what lies on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from ingest.manifest import MANIFEST as CORPUS_FILE
 from ingest.sources.open import open_source
 from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
-from ranking.profiles import SHIPPED, load_profiles
+from ranking.profiles import SHIPPED, load_profiles, save_profiles
 from ranking.searcher import Searcher
 from ranking.types import VectorField
 
@@ -29,15 +29,21 @@ if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs non
     from encoders.training import Trained
     from eval.evaluation import Evaluation
     from eval.run import Options
+    from eval.tuning import Tuning, TuningOptions
+    from ingest.embed import EmbedReport
+    from vespa_app.options import PackageOptions
 
 __all__ = [
     "OutputError",
     "build_corpus",
     "build_index",
+    "embed_images",
     "evaluate",
+    "load_encoder",
     "open_engine",
     "open_searcher",
     "train_encoder",
+    "tune_profiles",
     "write_app",
 ]
 
@@ -116,6 +122,16 @@ def build_index(
     return EmbeddedEngine.build(out, found, [field], chosen, encoder=encoder, progress=progress)
 
 
+def embed_images(
+    corpus: Path, encoder: Path, *, part: str = "0/1", progress: Progress = silent
+) -> EmbedReport:
+    """Embed one part ("I/N") of a corpus's images; what is embedded already is left alone."""
+    from ingest.embed import Partition, embed_corpus
+
+    partition = Partition.parse(part)
+    return embed_corpus(Corpus.open(corpus), load_encoder(encoder), progress, partition=partition)
+
+
 def load_encoder(folder: Path) -> Encoder:
     """Load an encoder's folder; raises ManifestError or EncoderError where it is none."""
     from encoders.clip import Encoder
@@ -164,14 +180,40 @@ def evaluate(
     return evaluation
 
 
+def tune_profiles(
+    index: Path,
+    corpus: Path,
+    out: Path,
+    options: TuningOptions | None = None,
+    *,
+    profiles: Path | None = None,
+    progress: Progress = silent,
+) -> Tuning:
+    """Tune the blend weights on a development split and write the profiles file `out`."""
+    from eval.tuning import tune
+
+    engine = open_engine(index, profiles)
+    encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
+    tuning = tune(engine, encoder, Corpus.open(corpus), options, progress)
+    save_profiles(tuning.profiles, out)
+    return tuning
+
+
 def write_app(
-    source: Path, out: Path, *, profiles: Path | None = None, progress: Progress = silent
+    source: Path,
+    out: Path,
+    *,
+    profiles: Path | None = None,
+    others: Sequence[Path] = (),
+    options: PackageOptions | None = None,
+    progress: Progress = silent,
 ) -> tuple[str, ...]:
     """Write the Vespa application package of an index, or of an encoder's folder, to `out`.
 
-    Returns the names of its files.
+    others: folders of encoders that stand beside the current one. Returns the files' names.
     """
-    from vespa_app.package import write_application
+    from vespa_app.options import PackageOptions
+    from vespa_app.package import PackagedEncoder, write_application
 
     _check_replaceable(out, "services.xml", "an application package")
     chosen = load_profiles(profiles) if profiles else None
@@ -182,7 +224,16 @@ def write_app(
         chosen = chosen or engine.profiles
         average, folder = engine.average_field_length, engine.encoder_folder
     manifest = Manifest.load(folder) if folder else None
-    write_application(out, manifest, chosen or SHIPPED, folder, average, progress=progress)
+    write_application(
+        out,
+        manifest,
+        chosen or SHIPPED,
+        folder,
+        average,
+        others=[PackagedEncoder.open(other) for other in others],
+        options=options or PackageOptions(),
+        progress=progress,
+    )
     return tuple(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()))
 
 

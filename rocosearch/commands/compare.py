@@ -1,0 +1,49 @@
+"""`rocosearch compare`: two reports side by side, and a gate for what fell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rocosearch.console import results, say, show_json
+from rocosearch.options import AsJson
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = """\
+rocosearch compare build/report build/report-new
+rocosearch compare build/report build/report-new --metric RR@10 --metric nDCG@10
+"""
+
+Report = Annotated[Path, typer.Argument(help="Folder written by `rocosearch eval`.")]
+
+
+def command(
+    first: Report,
+    second: Report,
+    *,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Metric to compare, may be repeated; RR@10 if none.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of bootstrap and randomisation.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Say what rose and what fell from the first report to the second, beyond noise.
+
+    Paired, over the queries that both reports have, corrected for how many comparisons are
+    made (Holm). Exit code 1 where anything fell significantly: a gate for CI.
+    """
+    from eval.compare import compare_reports
+
+    changes = compare_reports(first, second, tuple(metric) if metric else ("RR@10",), seed=seed)
+    if as_json:
+        show_json(changes.metrics())
+    else:
+        results.print(changes.table())
+        for missing in changes.missing:
+            say(f"only one report has {missing}", style="yellow")
+    if not changes.passed:
+        say("A metric fell significantly.", style="red")
+        raise typer.Exit(1)

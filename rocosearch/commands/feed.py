@@ -1,0 +1,127 @@
+"""`rocosearch feed`: bring a server or an index to hold what the corpus holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rocosearch.console import progress_bars, results, say, show_json
+from rocosearch.options import AsJson, CorpusFolder
+
+if TYPE_CHECKING:
+    from ingest.feed import FeedResult
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = """\
+rocosearch feed build/corpus build/encoder --to http://localhost:8080
+rocosearch feed build/corpus build/encoder --to build/index
+rocosearch feed build/corpus build/encoder --app build/app --jsonl feed.jsonl
+"""
+
+
+def command(
+    corpus: CorpusFolder,
+    encoder: Annotated[
+        Path | None,
+        typer.Argument(metavar="ENCODER", help="Whose vectors are fed; captions alone if none."),
+    ] = None,
+    *,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="URL|INDEX", help="Where the documents go.")
+    ] = None,
+    view: Annotated[
+        Literal["full", "split-caption"],
+        typer.Option(help="split-caption feeds second halves, for that protocol's evaluation."),
+    ] = "full",
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Also remove what has left the corpus.")
+    ] = False,
+    visit: Annotated[
+        bool, typer.Option("--reconcile", help="First ask the target which ids it really holds.")
+    ] = False,
+    package: Annotated[
+        Path | None,
+        typer.Option("--app", metavar="APP", help="Package deployed there; else it is asked for."),
+    ] = None,
+    config_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Config server to ask; port 19071 of URL's host if none."),
+    ] = None,
+    jsonl: Annotated[
+        Path | None,
+        typer.Option("--jsonl", metavar="FILE", help="Write a file for `vespa feed` instead."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Feed what the target lacks; nothing is lost, and nothing sent without need.
+
+    A ledger beside the corpus knows what was confirmed, so a feed that was killed goes on
+    where it stopped. What the target refuses is written with its reason to a file of dead
+    letters, and the exit code is 1.
+    """
+    if (to is None) == (jsonl is None):
+        raise typer.BadParameter("Give either --to URL|INDEX or --jsonl FILE.")
+    from rocosearch.serving import Server, feed_corpus, find_application, write_feed
+
+    if jsonl:
+        if not (package or config_url):
+            raise typer.BadParameter("--jsonl needs --app APP or --config-url URL.")
+        application = find_application(Server("", package, config_url))
+        with progress_bars() as progress:
+            lines, left_out = write_feed(
+                corpus, encoder, application, jsonl, view=view, progress=progress
+            )
+        _show_file(jsonl, lines, left_out, as_json=as_json)
+        return
+    with progress_bars() as progress:
+        result, found = feed_corpus(
+            corpus,
+            encoder,
+            Server(to or "", package, config_url),
+            view=view,
+            delete=delete,
+            visit=visit,
+            progress=progress,
+        )
+    if as_json:
+        show_json(
+            {
+                **asdict(result),
+                "dead_letters": str(result.dead_letters or ""),
+                "reconciled": asdict(found) if found else None,
+            }
+        )
+    else:
+        if found:
+            results.print(
+                f"The target holds {found.visited:,} documents: {len(found.lost):,} were lost and "
+                f"are fed again, {len(found.unknown):,} are unknown here and left alone."
+            )
+        _show(result)
+    if result.refused:
+        raise typer.Exit(1)
+
+
+def _show(result: FeedResult) -> None:
+    results.print(
+        f"{result.put:,} put, {result.updated:,} updated, {result.removed:,} removed, "
+        f"{result.unchanged:,} unchanged, in {result.seconds:.1f} s; "
+        f"{result.tries_again:,} requests were tried again."
+    )
+    if result.refused:
+        say(f"{result.refused:,} refused: reasons in {result.dead_letters}.", style="red")
+
+
+def _show_file(out: Path, lines: int, left_out: list[tuple[str, str]], *, as_json: bool) -> None:
+    if as_json:
+        show_json({"file": str(out), "documents": lines, "left_out": dict(left_out)})
+    else:
+        results.print(f"{out}: {lines:,} documents. Feed it with: vespa feed {out}")
+        for identifier, reason in left_out:
+            say(f"left out: {identifier}: {reason}", style="red")
+    if left_out:
+        raise typer.Exit(1)

@@ -1,0 +1,83 @@
+"""`rocosearch plan`: machines for a corpus of any size, on paper."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rocosearch.console import results, show_json
+from rocosearch.options import AsJson, CellType
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = """\
+rocosearch plan --documents 1e9 --dim 512
+rocosearch plan --documents 5e7 --dim 512 --cell-type bfloat16 --redundancy 2 --out build/plan
+"""
+
+
+def command(
+    *,
+    documents: Annotated[float, typer.Option(min=1, help="How many images; 1e9 is fine.")],
+    dimension: Annotated[int, typer.Option("--dim", min=1, help="Length of the vectors.")],
+    cell_type: Annotated[CellType, typer.Option(help="Cells of the vectors.")] = "float",
+    redundancy: Annotated[int, typer.Option(min=1, help="Copies of each document.")] = 2,
+    groups: Annotated[int, typer.Option(min=1, help="Groups that each hold the corpus.")] = 1,
+    links: Annotated[int, typer.Option(min=2, help="Links of a node in the HNSW graph.")] = 16,
+    vectors: Annotated[
+        int, typer.Option(min=0, help="Vector fields side by side; 2 while encoders are swapped.")
+    ] = 1,
+    caption_bytes: Annotated[int, typer.Option(min=0, help="Mean length of a caption.")] = 150,
+    paged: Annotated[bool, typer.Option("--paged", help="Vectors may leave memory.")] = False,
+    memory: Annotated[float, typer.Option(min=1, help="GiB of memory of a content node.")] = 128.0,
+    disk: Annotated[float, typer.Option(min=1, help="GiB of disk of a content node.")] = 2000.0,
+    cores: Annotated[int, typer.Option(min=1, help="Cores of a content node.")] = 16,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Write services.xml and hosts.xml here."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate memory, disk, nodes and hours of feeding for a Vespa cluster.
+
+    The formulas and their sources are in docs/scale.md. They are estimates to start from: feed
+    one percent into one node and compare before you buy.
+    """
+    from vespa_app.plan import Load, Machine, plan, plan_files
+
+    load = Load(
+        documents=int(documents),
+        dimension=dimension,
+        cell_type=cell_type,
+        redundancy=redundancy,
+        groups=groups,
+        links=links,
+        vectors=vectors,
+        caption_bytes=caption_bytes,
+        paged=paged,
+    )
+    planned = plan(load, Machine(memory, disk, cores))
+    files = plan_files(planned)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (out / name).write_text(content, encoding="utf-8")
+    if as_json:
+        totals = {"memory_gib": planned.memory_gib, "disk_gib": planned.disk_gib}
+        show_json({**asdict(planned), **totals})
+        return
+    results.print(
+        f"{load.documents:,} documents, {redundancy} copies of each: {planned.nodes:,} content "
+        f"nodes, bound by {planned.bound_by}; {planned.memory_gib:,.0f} GiB of memory, "
+        f"{planned.disk_gib:,.0f} GiB of disk, {planned.feed_hours:,.1f} hours to feed."
+    )
+    results.print(
+        f"One copy of a document: {planned.memory_per_document:,.0f} bytes of memory, "
+        f"{planned.disk_per_document:,.0f} bytes of disk; "
+        f"{planned.documents_per_node:,} copies on a node."
+    )
+    if out:
+        results.print(f"Written to {out}: {', '.join(files)}.")

@@ -1,0 +1,169 @@
+"""Jobs against a Vespa server: deploy a package, feed a corpus. Python API of those commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from encoders.clip import Encoder
+from encoders.errors import UserError
+from encoders.progress import Progress, silent
+from ingest.corpus import Corpus
+from ingest.documents import View
+from ingest.embed import embed_corpus
+from ingest.feed import FeedResult, FeedSource, feed
+from ingest.feed_file import write_feed_file
+from ingest.reconcile import Reconciliation, reconcile
+from ingest.targets import EngineTarget, Target, VespaTarget, with_fingerprints
+from ranking.embedded import EmbeddedEngine
+from vespa_app.application import Application, read_application
+from vespa_app.config_server import ConfigServer
+from vespa_app.connection import Credentials
+from vespa_app.deploy import CloudTarget, deploy, deploy_to_cloud
+from vespa_app.documents import DocumentClient
+
+__all__ = [
+    "Server",
+    "deploy_package",
+    "feed_corpus",
+    "find_application",
+    "open_target",
+    "write_feed",
+]
+
+CONFIG_PORT = 19071
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where documents go: a URL, or an index's folder.
+
+    package: folder of the application that is deployed there; config_url: a config server that
+    knows it. Without either, the config server is looked for on the URL's own host.
+    """
+
+    to: str
+    package: Path | None = None
+    config_url: str | None = None
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is a Vespa server rather than an index."""
+        return self.to.startswith(("http://", "https://"))
+
+
+def deploy_package(
+    package: Path,
+    *,
+    config_url: str,
+    url: str,
+    cloud: str | None = None,
+    environment: str = "dev",
+    seconds: float = 300.0,
+    progress: Progress = silent,
+) -> dict[str, object]:
+    """Deploy and wait until it serves; return its URL and what Vespa said.
+
+    cloud: "tenant.application.instance" of Vespa Cloud, in place of the two URLs.
+    Raises DeployError in Vespa's own words.
+    """
+    if cloud:
+        target = replace(_cloud_target(cloud), environment=environment)
+        return {"url": deploy_to_cloud(package, target, progress=progress)}
+    credentials = Credentials.from_environment()
+    done = deploy(
+        package, config_url, url, seconds=seconds, credentials=credentials, progress=progress
+    )
+    return {"url": url, **asdict(done)}
+
+
+def feed_corpus(
+    corpus: Path,
+    encoder: Path | None,
+    server: Server,
+    *,
+    view: View = "full",
+    delete: bool = False,
+    visit: bool = False,
+    progress: Progress = silent,
+) -> tuple[FeedResult, Reconciliation | None]:
+    """Embed what is not embedded yet, then feed what the server or index lacks.
+
+    visit: first correct the ledger by the ids that the target really holds.
+    Raises FeedError where feeding cannot begin or had to stop; what was confirmed stands.
+    """
+    source = _source(corpus, encoder, view, progress, delete=delete)
+    with open_target(server, source.fingerprints) as target:
+        found = reconcile(source.corpus, target) if visit else None
+        return feed(source, target, progress=progress), found
+
+
+def write_feed(
+    corpus: Path,
+    encoder: Path | None,
+    application: Application,
+    out: Path,
+    *,
+    view: View = "full",
+    progress: Progress = silent,
+) -> tuple[int, list[tuple[str, str]]]:
+    """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
+    source = _source(corpus, encoder, view, progress)
+    named = with_fingerprints(application, source.fingerprints)
+    return write_feed_file(source, named, out, progress)
+
+
+@contextmanager
+def open_target(server: Server, fingerprints: tuple[str, ...] = ()) -> Iterator[Target]:
+    """The target of a feed, connected; closed at the end."""
+    if not server.is_url:
+        engine = EmbeddedEngine.open(Path(server.to))
+        yield EngineTarget(engine, str(Path(server.to).resolve())).for_encoders(fingerprints)
+        return
+    application = find_application(server)
+    with DocumentClient(server.to, Credentials.from_environment()) as client:
+        yield VespaTarget(client, application).for_encoders(fingerprints)
+
+
+def find_application(server: Server) -> Application:
+    """What is deployed: read from the package's folder, else asked of the config server."""
+    if server.package:
+        return read_application(server.package)
+    config = ConfigServer(
+        server.config_url or _config_url(server.to), Credentials.from_environment()
+    )
+    return config.application()
+
+
+def _source(
+    corpus: Path,
+    encoder: Path | None,
+    view: View,
+    progress: Progress,
+    *,
+    delete: bool = False,
+) -> FeedSource:
+    opened = Corpus.open(corpus)
+    if encoder is None:
+        return FeedSource(opened, (), view, delete)
+    loaded = Encoder.load(encoder)
+    embed_corpus(opened, loaded, progress)
+    return FeedSource(opened, (loaded.manifest.fingerprint,), view, delete)
+
+
+def _config_url(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{CONFIG_PORT}"
+
+
+def _cloud_target(name: str) -> CloudTarget:
+    parts = name.split(".")
+    if len(parts) not in {2, 3} or not all(parts):
+        raise UserError(
+            f"{name!r} names no application of Vespa Cloud: write TENANT.APP[.INSTANCE]."
+        )
+    tenant, application, instance = (*parts, "default")[:3]
+    return CloudTarget(tenant, application, instance)
