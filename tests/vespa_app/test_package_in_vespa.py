@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,13 +19,10 @@ from encoders.manifest import Manifest
 from ranking.expression import parse
 from ranking.names import EncoderNames, encoder_names
 from ranking.profiles import SHIPPED
-from vespa_app.options import (
-    AnnThresholds,
-    ClusterOptions,
-    PackageOptions,
-    VectorOptions,
-)
+from vespa_app import package
+from vespa_app.options import AnnThresholds, ClusterOptions, PackageOptions, VectorOptions
 from vespa_app.package import PackagedEncoder, write_application
+from vespa_app.services import model_folder
 
 Kit = Callable[..., list[dict]]
 SERVED = tuple(SHIPPED.names())
@@ -32,6 +31,8 @@ VECTORS = 100
 
 @dataclass(frozen=True)
 class Packages:
+    """Folders of packages, without an encoder, with one and with two; the first one's names."""
+
     lexical: Path
     one: Path
     two: Path
@@ -41,22 +42,33 @@ class Packages:
 @pytest.fixture(scope="module")
 def packages(
     tmp_path_factory: pytest.TempPathFactory, encoder_folders: tuple[Path, Path]
-) -> Packages:
+) -> Iterator[Packages]:
+    """The packages; from here on, a text tower once exported is copied to save its time."""
     root = tmp_path_factory.mktemp("packages")
     first, second = map(PackagedEncoder.open, encoder_folders)
-    write_application(root / "lexical", None, SHIPPED, None, 21.1)
-    write_application(root / "one", first.manifest, SHIPPED, first.folder, 21.1)
     write_application(root / "two", first.manifest, SHIPPED, first.folder, 21.1, others=[second])
-    return Packages(
-        root / "lexical", root / "one", root / "two", encoder_names(first.manifest.fingerprint)
-    )
+
+    def copied(encoder: Encoder, out: Path) -> None:
+        shutil.copytree(root / "two" / model_folder(encoder.manifest), out)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(package, "export_text_tower", copied)
+        write_application(root / "lexical", None, SHIPPED, None, 21.1)
+        write_application(root / "one", first.manifest, SHIPPED, first.folder, 21.1)
+        yield Packages(
+            root / "lexical", root / "one", root / "two", encoder_names(first.manifest.fingerprint)
+        )
 
 
-def test_accepted(packages: Packages, kit: Kit) -> None:
-    answers = kit("validate", "--strict", packages.lexical, packages.one, packages.two)
-    assert [a["ok"] for a in answers] == [True] * 3
-    assert [a["warnings"] for a in answers] == [[]] * 3
-    assert [a["suspects"] for a in answers] == [[]] * 3
+@pytest.fixture(scope="module")
+def accepted(packages: Packages, kit: Kit) -> list[dict]:
+    return kit("validate", "--strict", packages.lexical, packages.one, packages.two)
+
+
+def test_accepted(accepted: list[dict]) -> None:
+    assert [a["ok"] for a in accepted] == [True] * 3
+    assert [a["warnings"] for a in accepted] == [[]] * 3
+    assert [a["suspects"] for a in accepted] == [[]] * 3
 
 
 def test_embeds_as_the_encoder(
@@ -134,40 +146,43 @@ def test_candidate_forms(packages: Packages, kit: Kit, encoder_folders: tuple[Pa
 
 
 VARIANTS = {
-    "bfloat16": PackageOptions(vectors=VectorOptions("bfloat16")),
-    "int8 at the client": PackageOptions(embedding="client", vectors=VectorOptions("int8")),
-    "angular, exact": PackageOptions(vectors=VectorOptions(distance="angular", hnsw=False)),
-    "dotproduct": PackageOptions(vectors=VectorOptions(distance="dotproduct", links=48)),
-    "euclidean bfloat16": PackageOptions(vectors=VectorOptions("bfloat16", "euclidean")),
-    "paged and exact": PackageOptions(vectors=VectorOptions(hnsw=False, paged=True)),
-    "thresholds": PackageOptions(ann=AnnThresholds(0.05, 0.9, 0.3, 0.02, 20)),
-    "summaries": PackageOptions(summaries={"minimal": ("id",), "brief": ("id", "caption")}),
-    "nodes": PackageOptions(cluster=ClusterOptions(nodes=3, redundancy=2, threads=4)),
-    "groups": PackageOptions(
-        cluster=ClusterOptions(nodes=4, groups=2, redundancy=4, containers=2, config_servers=3)
+    "bfloat16, euclidean, nodes, summaries": PackageOptions(
+        vectors=VectorOptions("bfloat16", "euclidean", links=48),
+        cluster=ClusterOptions(nodes=3, redundancy=2, threads=4),
+        summaries={"brief": ("id", "caption")},
     ),
-}  # fmt: skip
+    "int8 at the client, groups": PackageOptions(
+        embedding="client",
+        vectors=VectorOptions("int8"),
+        cluster=ClusterOptions(nodes=4, groups=2, redundancy=4, containers=2, config_servers=3),
+    ),
+    "angular, exact, paged": PackageOptions(
+        vectors=VectorOptions(distance="angular", hnsw=False, paged=True),
+    ),
+    "dotproduct, thresholds": PackageOptions(
+        vectors=VectorOptions(distance="dotproduct"), ann=AnnThresholds(0.05, 0.9, 0.3, 0.02, 20)
+    ),
+}
 
 
 def test_every_variant_is_accepted_and_answers(
     tmp_path: Path, kit: Kit, encoder_folders: tuple[Path, Path], packages: Packages
 ) -> None:
     first, second = map(PackagedEncoder.open, encoder_folders)
-    folders = {name: tmp_path / name.replace(" ", "_") for name in VARIANTS}
+    folders = {name: tmp_path / str(number) for number, name in enumerate(VARIANTS)}
     for name, options in VARIANTS.items():
         write_application(
             folders[name], first.manifest, SHIPPED, first.folder, others=[second], options=options
         )
     answers = kit("validate", "--strict", "-", lines=list(map(str, folders.values())))
-    refused = {n: a for n, a in zip(folders, answers, strict=True) if not a["ok"]}
-    assert not refused
+    assert [a for a in answers if not a["ok"]] == []
     with ThreadPoolExecutor(2) as pool:
         asked = pool.map(lambda name: _ask(kit, folders[name], VARIANTS[name], first), folders)
         failed = {name: a for name, a in zip(folders, asked, strict=True) if a}
     assert not failed
 
 
-def _ask(kit: Kit, package: Path, options: PackageOptions, encoder: PackagedEncoder) -> list[dict]:
+def _ask(kit: Kit, folder: Path, options: PackageOptions, encoder: PackagedEncoder) -> list[dict]:
     """Failed answers to queries of every profile, the vector embedded or sent."""
     names = encoder_names(encoder.manifest.fingerprint)
     bodies = []
@@ -178,7 +193,7 @@ def _ask(kit: Kit, package: Path, options: PackageOptions, encoder: PackagedEnco
             vector = [float(scale)] + [0.0] * (encoder.manifest.dimension - 1)
             body[f"input.query({names.query})"] = vector
         bodies.append(body | {"presentation.summary": next(iter(options.summaries))})
-    answers = kit("yql", package, lines=[json.dumps(body) for body in bodies])
+    answers = kit("yql", folder, lines=[json.dumps(body) for body in bodies])
     zero = [a for a in answers if "norm 0.0" in json.dumps(a.get("properties", {}))]
     return [a for a in answers if not a["ok"]] + zero
 
@@ -207,20 +222,30 @@ def test_thresholds_mean_what_vespa_calls_them(
     assert len(first) == 5
 
 
-@pytest.mark.parametrize("profile", SERVED)
-def test_first_phase_scores(profile: str, packages: Packages, kit: Kit) -> None:
-    """Made-up feature vectors through Vespa's evaluator and through ours."""
-    resolved = SHIPPED.instantiate(packages.names).resolve(profile)
-    ours = parse(resolved.first_phase, resolved.functions)
-    rows = list(_made_up(packages.names, resolved.inputs))
-    lines = [json.dumps({"features": row}) for row in rows]
-    answers = kit(
-        "expr", "--app", packages.one, "--profile", profile, "--phase", "first", lines=lines
-    )
-    expected = [float(a["value"]) for a in answers]
-    defaults = {f"query({name})": value for name, value in resolved.inputs.items()}
-    found = [float(ours.evaluate({**defaults, **row})) for row in rows]
+def test_first_phase_scores(packages: Packages, kit: Kit, accepted: list[dict]) -> None:
+    """Made-up feature vectors through Vespa's compiled profiles and its evaluator, and ours."""
+    compiled = accepted[1]["schemas"]["image"]["rank-profiles"]
+    shipped = SHIPPED.instantiate(packages.names)
+    lines, found = [], []
+    for profile in map(shipped.resolve, SERVED):
+        ours = parse(profile.first_phase, profile.functions)
+        theirs = _first_phase(dict(compiled[profile.name]))
+        defaults = {f"query({name})": value for name, value in profile.inputs.items()}
+        for row in _made_up(packages.names, profile.inputs):
+            features = {**defaults, **row}
+            lines.append(json.dumps({"expression": theirs, "features": features}))
+            found.append(float(ours.evaluate(features)))
+    expected = [float(answer["value"]) for answer in kit("expr", lines=lines)]
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
+
+
+def _first_phase(properties: dict[str, str]) -> str:
+    """A rank profile's first phase as Vespa compiled it, its functions put in."""
+    text = properties["vespa.rank.firstphase"]
+    while match := re.search(r"rankingExpression\((\w+)\)", text):
+        body = properties[f"rankingExpression({match[1]}).rankingScript"]
+        text = text.replace(match[0], f"({body})")
+    return text
 
 
 def _made_up(
