@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.clean import find_duplicates, normal_caption
@@ -39,6 +39,7 @@ def test_marks_by_kind_and_deletes_nothing(tmp_path):
     assert corpus.manifest.duplicates == {"image": 1, "near-image": 1, "caption": 1}
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=8), st.data())
 def test_near_means_at_most_three_bits(tmp_path_factory, hashes, data):
     for value in list(hashes):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.ledger import Known, Ledger, LedgerError
@@ -18,6 +18,7 @@ STEPS = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(STEPS)
 def test_it_remembers_what_a_dictionary_would(tmp_path_factory, steps):
     expected: dict[str, Known] = {}

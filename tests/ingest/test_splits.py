@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.records import CorpusError, Record
@@ -27,14 +27,16 @@ def many(count: int) -> list[Record]:
     ]
 
 
-@given(RECORDS, st.randoms())
-def test_no_group_or_caption_stands_in_two_splits(records, rng):
+@settings(deadline=None)
+@given(RECORDS)
+def test_no_group_or_caption_stands_in_two_splits(records):
     found = assign(records)
     for key in ("group_id", "caption"):
         pairs = {(getattr(r, key), split) for r, split in zip(records, found, strict=True)}
         assert len(pairs) == len({value for value, _ in pairs})
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.randoms())
 def test_the_order_of_records_does_not_matter(rng: random.Random):
     records = many(60)
