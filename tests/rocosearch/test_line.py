@@ -300,3 +300,80 @@ def test_an_interrupted_command_says_how_to_go_on(line, tmp_path):
 
 def test_parquet_opens_as_it_is(line):
     assert pq.read_table(next((line.corpus / "data").glob("*.parquet"))).num_rows == RECORDS
+
+
+def test_embedding_in_parts_leaves_nothing_to_do(line, tmp_path):
+    ok("corpus", "phantoms:210", tmp_path / "c")
+    parts = [
+        json.loads(ok("embed", tmp_path / "c", line.encoder, "--part", f"{n}/2", "--json"))
+        for n in range(2)
+    ]
+    assert sum(part["embedded"] for part in parts) == 210
+    again = json.loads(ok("embed", tmp_path / "c", line.encoder, "--json"))
+    assert (again["embedded"], again["present"]) == (0, 210)
+    assert "2/2" in refused("embed", tmp_path / "c", line.encoder, "--part", "2/2")
+
+
+def test_feeding_an_index_sends_what_it_lacks_once(line, tmp_path):
+    ok("corpus", "phantoms:260", tmp_path / "c")
+    index = tmp_path / "i"
+    ok("index", line.corpus, index, "--encoder", line.encoder)
+    first = json.loads(ok("feed", tmp_path / "c", line.encoder, "--to", index, "--json"))
+    assert first["put"] == 260
+    assert first["refused"] == 0
+    again = json.loads(ok("feed", tmp_path / "c", line.encoder, "--to", index, "--json"))
+    assert (again["put"], again["unchanged"]) == (0, 260)
+    told = json.loads(ok("search", index, "left", "-k", 1000, "--json"))
+    assert told["coverage"]["documents"] >= 260
+
+
+def test_a_feed_file_for_vespa_s_own_client(line, tmp_path):
+    ok("app", line.index, tmp_path / "app", "--embedding", "client")
+    out = tmp_path / "feed.jsonl"
+    told = json.loads(
+        ok("feed", line.corpus, line.encoder, "--app", tmp_path / "app", "--jsonl", out, "--json")
+    )
+    assert told["documents"] == len(out.read_text().splitlines()) == RECORDS
+
+
+def test_a_deploy_over_an_older_package_is_told_in_words(line, tmp_path):
+    ok("app", line.index, tmp_path / "old", "--embedding", "client")
+    same = ("app", line.index, tmp_path / "new", "--previous", tmp_path / "old")
+    assert "needs nothing" in ok(*same, "--embedding", "client")
+    assert "Needs:" in ok(*same, "--embedding", "client", "--cell-type", "bfloat16")
+
+
+def test_what_vespa_takes_and_gets_wrong_is_refused(line, tmp_path):
+    assert "int8" in refused("app", line.index, tmp_path / "a", "--cell-type", "int8")
+    assert run("app", line.index, tmp_path / "a", "--summary", "nothing").exit_code == 2
+
+
+def test_a_server_that_is_not_there_is_named(line, tmp_path):
+    ok("app", line.index, tmp_path / "app", "--embedding", "client")
+    url = "http://localhost:9"
+    deploy = ("deploy", tmp_path / "app", "--config-url", url, "--url", url, "--timeout", 1)
+    assert "localhost:9" in refused(*deploy)
+    assert "localhost:" in refused("feed", line.corpus, line.encoder, "--to", url)
+
+
+def test_tuning_writes_profiles_that_the_other_commands_take(line, tmp_path):
+    tuned = tmp_path / "tuned.toml"
+    told = json.loads(
+        ok("tune", line.index, line.corpus, tuned, "--split", "test", "--folds", 2, "--json")
+    )
+    assert told
+    assert ok("search", line.index, "left mass", "--profiles", tuned)
+
+
+def test_comparing_a_report_with_itself_finds_nothing(line, tmp_path):
+    ok("eval", line.index, line.corpus, tmp_path / "r", "--protocol", "caption")
+    told = json.loads(ok("compare", tmp_path / "r", tmp_path / "r", "--json"))
+    assert told
+    assert "nothing-here" in refused("compare", tmp_path / "r", tmp_path / "nothing-here")
+
+
+def test_a_plan_for_a_billion_images(tmp_path):
+    told = json.loads(ok("plan", "--documents", "1e9", "--dim", 512, "--json"))
+    assert told["nodes"] > 10
+    ok("plan", "--documents", "1e6", "--dim", 128, "--out", tmp_path / "plan")
+    assert (tmp_path / "plan" / "services.xml").exists()

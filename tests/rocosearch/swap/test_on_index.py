@@ -1,0 +1,211 @@
+"""A swap on an index: every step, its refusals, and a crash at every point."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ranking.embedded import EmbeddedEngine
+from ranking.types import Query
+from rocosearch.pipeline import open_searcher
+from rocosearch.swap import SwapError, open_swap, start_on_index
+from rocosearch.swap.state import locked
+
+
+def encoder_of(index: Path) -> str:
+    (field,) = EmbeddedEngine.open(index).info().vector_fields
+    return field.fingerprint
+
+
+def begin(setting):
+    return start_on_index(setting.index, setting.corpus, setting.new)
+
+
+def test_all_steps(setting):
+    old, new = setting.fingerprints
+    before = EmbeddedEngine.open(setting.index)
+    ids, documents = set(before.ids()), before.count()
+    swap = begin(setting)
+    assert (swap.state.stage, encoder_of(setting.index)) == ("started", old)
+    found = swap.backfill()
+    assert 0 < found.with_vector <= found.documents == documents
+    changes = swap.shadow()
+    assert {row.profile for row in changes.rows} >= {"lexical", "vector", "hybrid"}
+    lexical = [row.difference for row in changes.rows if row.profile == "lexical"]
+    assert lexical
+    assert not any(lexical)
+    swap.switch(force=True)
+    assert encoder_of(setting.index) == new
+    switched = EmbeddedEngine.open(setting.index)
+    assert set(switched.ids()) == ids
+    assert switched.profiles == before.profiles
+    assert len(open_searcher(setting.index).search("lesion in the chest", profile="hybrid")) > 0
+    swap.rollback()
+    assert (swap.state.stage, encoder_of(setting.index)) == ("shadowed", old)
+    swap.switch(force=True)
+    swap.finish()
+    assert encoder_of(setting.index) == new
+    assert not swap.folder.exists()
+    with pytest.raises(SwapError, match="No swap is under way"):
+        open_swap(swap.folder)
+
+
+def test_the_index_answers_as_before_until_the_switch(setting):
+    def answers():
+        engine = EmbeddedEngine.open(setting.index)
+        return [engine.search(Query(text, profile="lexical")).ids for text in ("lesion", "chest")]
+
+    before = answers()
+    swap = begin(setting)
+    assert answers() == before
+    swap.backfill()
+    assert answers() == before
+    swap.rollback()
+    assert answers() == before
+    assert not swap.folder.exists()
+
+
+def test_steps_out_of_order_are_refused(setting):
+    swap = begin(setting)
+    with pytest.raises(SwapError, match="next comes `rocosearch swap backfill`"):
+        swap.shadow()
+    with pytest.raises(SwapError, match="next comes `rocosearch swap backfill`"):
+        swap.switch(force=True)
+    swap.backfill()
+    with pytest.raises(SwapError, match="not been compared"):
+        swap.switch()
+    with pytest.raises(SwapError, match="swap shadow"):
+        swap.finish()
+    swap.switch(force=True)
+    with pytest.raises(SwapError, match="switched already"):
+        swap.backfill()
+
+
+def test_a_worse_encoder_is_not_switched_to_without_force(setting, monkeypatch):
+    swap = begin(setting)
+    swap.backfill()
+    monkeypatch.setattr("eval.compare.Changes.passed", property(lambda _: False))
+    swap.shadow()
+    with pytest.raises(SwapError, match="significantly worse"):
+        swap.switch()
+    swap.switch(force=True)
+
+
+def test_an_index_that_was_fed_meanwhile_is_not_switched(setting):
+    swap = begin(setting)
+    swap.backfill()
+    engine = EmbeddedEngine.open(setting.index)
+    gone = min(engine.ids())
+    engine.remove([gone])
+    with pytest.raises(SwapError, match=f"1 documents, {gone}"):
+        swap.switch(force=True)
+
+
+def test_another_encoder_is_refused_while_one_is_under_way(setting, tmp_path):
+    begin(setting)
+    other = tmp_path / "other"
+    shutil.copytree(setting.old, other)
+    with pytest.raises(SwapError, match="Another swap is under way"):
+        start_on_index(setting.index, setting.corpus, other)
+    with pytest.raises(SwapError, match="this very encoder"):
+        start_on_index(setting.index, setting.corpus, setting.old, folder=tmp_path / "x")
+
+
+def test_two_processes_do_not_meet(setting):
+    swap = begin(setting)
+    with locked(swap.folder), pytest.raises(SwapError, match="Another process"):
+        swap.backfill()
+
+
+class Crash(BaseException):
+    """The process died here."""
+
+
+@pytest.mark.parametrize("step", ["start", "backfill", "switch", "rollback", "finish"])
+def test_a_crash_at_any_point_of_a_step_is_made_good_by_doing_it_again(setting, monkeypatch, step):
+    """Die before the first rename, the second ...; renames are all that changes what is there."""
+    folder = prepared(setting, step)
+
+    def work():
+        if step == "start":
+            begin(setting)
+        elif step == "switch":
+            open_swap(folder).switch(force=True)
+        else:
+            getattr(open_swap(folder), step)()
+
+    assert crashes_before_the_end(work, monkeypatch) > 0
+    old, new = setting.fingerprints
+    expected = {"start": old, "backfill": old, "switch": new, "rollback": old, "finish": new}
+    assert encoder_of(setting.index) == expected[step]
+    assert folder.exists() == (step != "finish")
+
+
+def prepared(setting, step):
+    """Do all that comes before `step`; return the swap's folder."""
+    if step != "start":
+        swap = begin(setting)
+    if step not in {"start", "backfill"}:
+        swap.backfill()
+    if step in {"rollback", "finish"}:
+        swap.switch(force=True)
+    return setting.index.with_name("index.swap")
+
+
+def crashes_before_the_end(work, monkeypatch):
+    for crashes in range(60):
+        with monkeypatch.context() as patched:
+            left = [crashes]
+            for name in ("rename", "replace"):
+                patched.setattr(Path, name, dying(getattr(Path, name), left))
+            try:
+                work()
+            except Crash:
+                continue
+            return crashes
+    raise AssertionError("no end")
+
+
+def dying(call, left):
+    def maybe(*arguments):
+        if left[0] == 0:
+            raise Crash
+        left[0] -= 1
+        return call(*arguments)
+
+    return maybe
+
+
+WHOLE_SWAP = """
+import sys
+from pathlib import Path
+from rocosearch.swap import open_swap, start_on_index
+index, corpus, encoder = map(Path, sys.argv[1:])
+print("ready", flush=True)
+swap = start_on_index(index, corpus, encoder)
+if swap.state.stage in {"started", "backfilled"}:
+    swap.backfill()
+swap.switch(force=True)
+"""
+
+
+def test_killed_for_real(setting):
+    command = [sys.executable, "-c", WHOLE_SWAP, setting.index, setting.corpus, setting.new]
+    for delay in (0.05, 0.4):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ) as process:
+            process.stdout.readline()
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert encoder_of(setting.index) == setting.fingerprints[1]
+    swap = open_swap(setting.index.with_name("index.swap"))
+    assert swap.state.stage == "switched"
+    swap.finish()
+    assert EmbeddedEngine.open(setting.index).count() == 80
