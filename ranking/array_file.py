@@ -16,6 +16,7 @@ import mmap
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ BLOCK = 1 << 24
 DTYPES = frozenset({"|u1", "|i1", "|b1", "<u2", "<u4", "<i4", "<i8", "<f4", "<f8"})
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write `arrays` to `path` and flush them to disk.
 
     Raises OSError where that fails; the file is then to be thrown away.
@@ -45,7 +46,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         os.fsync(stream.fileno())
 
 
-def _header(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
+def _header(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Offsets count from the end of the header, whose own length they would change."""
     offset = 0
     entries = {}
@@ -57,7 +58,7 @@ def _header(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
     return header + b" " * (-(len(MAGIC) + 8 + len(header)) % ALIGNMENT)
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Map the arrays of a file, read-only.
 
     Raises ValueError where the file is not one of these or is cut, OSError where it cannot be
@@ -77,7 +78,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
 
 def _array(
     mapped: mmap.mmap, begin: int, dtype: str, shape: list[int], offset: int
-) -> NDArray[np.generic]:
+) -> NDArray[Any]:
     if dtype not in DTYPES:
         raise ValueError(f"it holds an array of type {dtype}")
     count = math.prod(shape)

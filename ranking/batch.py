@@ -13,14 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ranking.candidates import Wanted
 from ranking.plan import Plan
-from ranking.retrieval import Wanted, answer, wanted
+from ranking.retrieval import answer, wanted
 from ranking.types import Query, Result
 from ranking.view import View
 
 __all__ = ["answer_many"]
 
-# Numbers in one matrix of dot products, queries x documents: 16 MiB of float32.
+# Numbers in one matrix, queries x documents: 16 MiB of float32.
 CELLS = 1 << 22
 
 Asked = tuple[Plan, Query, Wanted]
@@ -61,8 +62,9 @@ def _answer_chunk(view: View, chunk: Sequence[Asked]) -> list[Result]:
     vectors = [ask.vector for _, _, ask in chunk if ask.vector is not None]
     if field is None or not vectors:
         return [answer(view, plan, query, ask) for plan, query, ask in chunk]
-    dots = view.dots(field.name, np.stack(vectors))
+    keys = view.keys(field.name, np.stack(vectors))
+    rows = [None] * len(chunk) if keys is None else list(keys)
     return [
         answer(view, plan, query, ask, row)
-        for (plan, query, ask), row in zip(chunk, dots, strict=True)
+        for (plan, query, ask), row in zip(chunk, rows, strict=True)
     ]

@@ -39,6 +39,7 @@ class EmbeddedEngine:
     """An `Engine` without a server. Make one with `open`, `build` or `in_memory`."""
 
     def __init__(self, view: View, profiles: ProfileSet) -> None:
+        """Use `open`, `build` or `in_memory`."""
         self.path: Path | None = None
         self.encoder_folder: Path | None = None
         self._view = view
@@ -52,15 +53,18 @@ class EmbeddedEngine:
         documents: Iterable[Document],
         vector_fields: Sequence[VectorField] = (),
         profiles: ProfileSet = SHIPPED,
+        *,
+        exact: bool = False,
     ) -> EmbeddedEngine:
         """Index documents in memory.
 
+        exact: compare every vector with the query's, however many there are.
         Raises EngineError naming a document that cannot be indexed: no id, an id used twice,
         a vector of the wrong length or with a number that is not finite.
         """
         listed = collect(documents, vector_fields, silent)
         segment = Segment("memory", segment_arrays(listed, vector_fields), vector_fields)
-        return cls(View([(segment, None)], vector_fields), profiles)
+        return cls(View([(segment, None)], vector_fields, exact=exact), profiles)
 
     @classmethod
     def build(
@@ -95,12 +99,13 @@ class EmbeddedEngine:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: Path) -> EmbeddedEngine:
+    def open(cls, path: Path, *, exact: bool = False) -> EmbeddedEngine:
         """Open an index by memory map: read-only, and in a moment whatever its size.
 
+        exact: compare every vector with the query's, however many there are.
         Raises EngineError where `path` is no index, is damaged, or only half written.
         """
-        engine = cls(View([], ()), SHIPPED)
+        engine = cls(View([], (), exact=exact), SHIPPED)
         engine._load(path)
         return engine
 
@@ -117,7 +122,8 @@ class EmbeddedEngine:
         self.profiles = opened.profiles
         self.encoder_folder = opened.encoder
         self._described = opened.generation.files
-        self._view, self._stamp = View(opened.parts, opened.generation.fields), opened.stamp
+        self._view = View(opened.parts, opened.generation.fields, exact=self._view.exact)
+        self._stamp = opened.stamp
 
     @property
     def profiles(self) -> ProfileSet:
@@ -244,7 +250,7 @@ class EmbeddedEngine:
         fields = tuple(self._view.fields.values())
         parts = merged(parts, self._segment)
         if self.path is None:
-            self._view = View(parts, fields)
+            self._view = View(parts, fields, exact=self._view.exact)
             return
         change = snapshot.Change(
             fields,

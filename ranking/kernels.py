@@ -1,18 +1,33 @@
 """Inner loops, compiled on first use and kept on disk.
 
-Each does what one line of numpy would, in one pass and without temporary arrays.
+Each does what a line or two of numpy would, in one pass and without temporary arrays.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["add_bm25", "kth_largest"]
+__all__ = ["add_bm25", "kth_largest", "row_dots", "scan_codes"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _compiled(function: F) -> F:
+    return cast(F, numba.njit(cache=True, nogil=True)(function))
+
+
+def _compiled_in_any_order(function: F) -> F:
+    """Sums may be taken in any order, which is what lets them run in vector registers."""
+    options = {"reassoc", "contract", "nsz"}
+    return cast(F, numba.njit(cache=True, nogil=True, fastmath=options)(function))
+
+
+@_compiled
 def add_bm25(
     docs: NDArray[np.uint32],
     tfs: NDArray[np.uint16],
@@ -24,14 +39,15 @@ def add_bm25(
 ) -> None:
     """Add weight * tf / (tf + norm) to `out` for each posting of each term, term by term."""
     for term in range(len(starts)):
+        weight = weights[term]
         for posting in range(starts[term], ends[term]):
             doc = docs[posting]
             tf = np.float64(tfs[posting])
-            out[doc] += weights[term] * tf / (tf + norms[doc])
+            out[doc] += weight * tf / (tf + norms[doc])
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def kth_largest(values: NDArray[np.floating], k: int) -> float:
+@_compiled
+def kth_largest(values: NDArray[Any], k: int) -> float:
     """Return the k-th largest of `values` (1 <= k <= len, no NaN): a heap of k over one pass."""
     heap = values[:k].copy()
     for root in range(k // 2 - 1, -1, -1):
@@ -40,11 +56,11 @@ def kth_largest(values: NDArray[np.floating], k: int) -> float:
         if value > heap[0]:
             heap[0] = value
             _sift_down(heap, 0)
-    return heap[0]
+    return float(heap[0])
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sift_down(heap: NDArray[np.floating], root: int) -> None:
+@_compiled
+def _sift_down(heap: NDArray[Any], root: int) -> None:
     value = heap[root]
     while True:
         child = 2 * root + 1
@@ -57,3 +73,33 @@ def _sift_down(heap: NDArray[np.floating], root: int) -> None:
         heap[root] = heap[child]
         root = child
     heap[root] = value
+
+
+@_compiled
+def scan_codes(codes: NDArray[np.int8], query: NDArray[np.int8], out: NDArray[np.int32]) -> None:
+    """Dot products of int8 codes [n, d] with one int8 query [d]: int32 [n] into `out`."""
+    for row in range(codes.shape[0]):
+        total = np.int32(0)
+        code = codes[row]
+        for column in range(codes.shape[1]):
+            total += np.int32(code[column]) * np.int32(query[column])
+        out[row] = total
+
+
+@_compiled_in_any_order
+def row_dots(
+    rows: NDArray[np.float32],
+    which: NDArray[np.int64],
+    query: NDArray[np.float32],
+    out: NDArray[np.float64],
+) -> None:
+    """Dot products of the rows numbered `which` with one query: float64 [len(which)] into `out`.
+
+    A row's product does not depend on what else is asked for, unlike a matrix product's.
+    """
+    for place in range(len(which)):
+        row = rows[which[place]]
+        total = np.float32(0.0)
+        for column in range(len(query)):
+            total += row[column] * query[column]
+        out[place] = total

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def idf(documents: int, with_term: int) -> float:
     return float(np.log1p((documents - with_term + 0.5) / (with_term + 0.5)))
 
 
-def lexical_arrays(captions: Sequence[Sequence[str] | None]) -> dict[str, NDArray[np.generic]]:
+def lexical_arrays(captions: Sequence[Sequence[str] | None]) -> dict[str, NDArray[Any]]:
     """Invert the tokens of each document (None: it has no caption field).
 
     Postings stand by term, then by ascending document: `postings.starts` int64 [terms + 1],
@@ -74,7 +75,7 @@ def lexical_arrays(captions: Sequence[Sequence[str] | None]) -> dict[str, NDArra
 class LexicalIndex:
     """The inverted index of one segment."""
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._terms = StringTable(arrays, "terms")
         self._starts: memoryview = memoryview(arrays["postings.starts"])  # type: ignore[arg-type]
         self._docs = arrays["postings.docs"]

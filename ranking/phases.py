@@ -49,8 +49,8 @@ class Ranked:
 
 def evaluate(expression: Expression, found: Candidates) -> Doubles:
     """Return the expression's value for each candidate: float64 [n]."""
-    values = np.broadcast_to(expression.evaluate(found.features), found.docs.shape)
-    return np.asarray(values, np.float64)
+    values = expression.evaluate(found.features)
+    return values if values.ndim else np.full(len(found.docs), values)
 
 
 def top_rows(scores: Doubles, docs: Rows, count: int, id_order: IdOrder) -> Rows:
@@ -67,21 +67,13 @@ def top_rows(scores: Doubles, docs: Rows, count: int, id_order: IdOrder) -> Rows
     return rows[order[:count]]
 
 
-def rank(
-    plan: Plan,
-    found: Candidates,
-    count: int,
-    id_order: IdOrder,
-    first: Doubles | None = None,
-) -> Ranked:
-    """Run the phases; return the `count` best, or more where a phase looks at more.
+def rank(plan: Plan, found: Candidates, scores: Doubles, count: int, id_order: IdOrder) -> Ranked:
+    """Run the phases after the first, whose `scores` are given.
 
-    first: the first phase's scores, where they are at hand.
+    Returns the `count` best, or more where a phase looks at more.
     """
-    scores = first if first is not None else sortable(evaluate(plan.first, found))
     reranks = [phase for phase in (plan.second, plan.last) if phase is not None]
-    window = max([count, *(phase.count for phase in reranks)])
-    rows = top_rows(scores, found.docs, window, id_order)
+    rows = top_rows(scores, found.docs, max(count, plan.window), id_order)
     ranked = Ranked(found.take(rows), scores[rows])
     for phase in reranks:
         ranked = _rerank(ranked, phase, id_order)
@@ -111,4 +103,4 @@ def _below(before: Doubles, reranked: Doubles, count: int) -> Doubles:
     rest = before[count:]
     if len(rest) == 0 or rest[0] <= reranked.min():
         return rest
-    return rest - rest[0] + reranked.min()
+    return np.asarray(rest - rest[0] + reranked.min(), np.float64)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from ranking.bounds import rises
 from ranking.expression import Expression, parse
 from ranking.profiles import Profile, Retriever
 from ranking.types import EngineError, Query, QueryError, VectorField
@@ -25,7 +27,7 @@ class Rerank:
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """What the engine does for one profile.
 
@@ -43,6 +45,38 @@ class Plan:
     features: frozenset[str]
     vector_field: VectorField | None
 
+    @cached_property
+    def window(self) -> int:
+        """How many hits the phases after the first look at."""
+        return max((phase.count for phase in (self.second, self.last) if phase), default=0)
+
+    @cached_property
+    def _known_to_rise(self) -> dict[tuple[tuple[str, float], ...], bool]:
+        return {}
+
+    def rises(self, inputs: Mapping[str, float]) -> bool:
+        """Whether the first phase can only rise with BM25 and with closeness."""
+        key = tuple(inputs.items())
+        if key not in self._known_to_rise:
+            metric = None if self.vector_field is None else self.vector_field.distance
+            self._known_to_rise[key] = rises(self.first.flat, inputs, metric)
+        return self._known_to_rise[key]
+
+    @cached_property
+    def reads_closeness(self) -> bool:
+        """Whether any phase reads a closeness or a distance."""
+        return any(_CLOSENESS.fullmatch(name) for name in self.features)
+
+    @cached_property
+    def reads_has_caption(self) -> bool:
+        """Whether any phase asks if there is a caption."""
+        return "attribute(has_caption)" in self.features
+
+    @cached_property
+    def reads_has_vector(self) -> bool:
+        """Whether any phase asks if there is a vector."""
+        return any(name.startswith("attribute(has_vector") for name in self.features)
+
 
 def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
     """Parse a resolved profile's expressions and check that the index has what they name.
@@ -50,13 +84,15 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
     Raises EngineError naming the profile and the feature where it has not.
     """
     first = parse(profile.first_phase, profile.functions)
-    phases = [
-        phase and Rerank(parse(phase.expression, profile.functions), phase.rerank_count)
+    second, last = (
+        None
+        if phase is None
+        else Rerank(parse(phase.expression, profile.functions), phase.rerank_count)
         for phase in (profile.second_phase, profile.global_phase)
-    ]
+    )
     features = [parse(name, profile.functions) for name in profile.match_features]
     shown = {str(expression): expression for expression in features}
-    parsed = [first, *shown.values(), *(phase.expression for phase in phases if phase)]
+    parsed = [first, *shown.values(), *(phase.expression for phase in (second, last) if phase)]
     read = frozenset(name for expression in parsed for name in expression.features)
     field = _vector_field(profile, read, fields)
     _refuse_unknown(profile, read, fields)
@@ -65,8 +101,8 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
         retrieve=profile.retrieve,
         inputs=dict(profile.inputs),
         first=first,
-        second=phases[0],
-        last=phases[1],
+        second=second,
+        last=last,
         shown=shown,
         features=frozenset(name for name in read if not _INPUT.fullmatch(name)),
         vector_field=field,

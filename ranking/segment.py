@@ -18,11 +18,11 @@ from ranking.lexical import LexicalIndex, lexical_arrays
 from ranking.strings import StringTable, string_arrays
 from ranking.text import tokenize
 from ranking.types import Document, FilterField, VectorField
-from ranking.vectors import VectorIndex, as_floats, cells
+from ranking.vectors import VectorIndex, as_floats, vector_arrays
 
 __all__ = ["Arrays", "Segment", "segment_arrays"]
 
-Arrays = Mapping[str, NDArray[np.generic]]
+Arrays = Mapping[str, NDArray[Any]]
 
 COLUMNS: tuple[FilterField, ...] = (
     "concepts",
@@ -49,7 +49,7 @@ def segment_arrays(
     documents: Sequence[Document],
     fields: Sequence[VectorField],
     tokens: Callable[[str], Sequence[str]] = tokenize,
-) -> dict[str, NDArray[np.generic]]:
+) -> dict[str, NDArray[Any]]:
     """Lay out documents (ids unique) as arrays; `tokens` cuts a caption into terms."""
     documents = sorted(documents, key=lambda document: document.id)
     arrays = string_arrays("ids", [document.id.encode() for document in documents])
@@ -75,7 +75,7 @@ def _values(document: Document, column: FilterField) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value)) if isinstance(value, tuple) else (value,)
 
 
-def _column(name: str, rows: Sequence[tuple[str, ...]]) -> dict[str, NDArray[np.generic]]:
+def _column(name: str, rows: Sequence[tuple[str, ...]]) -> dict[str, NDArray[Any]]:
     """A column as its distinct values, each with the documents that have it."""
     values = sorted({value for row in rows for value in row})
     numbers = {value: number for number, value in enumerate(values)}
@@ -93,7 +93,7 @@ def _column(name: str, rows: Sequence[tuple[str, ...]]) -> dict[str, NDArray[np.
     return arrays
 
 
-def _vectors(field: VectorField, documents: Sequence[Document]) -> dict[str, NDArray[np.generic]]:
+def _vectors(field: VectorField, documents: Sequence[Document]) -> dict[str, NDArray[Any]]:
     found = np.zeros((len(documents), field.dimension), np.float32)
     present = np.zeros(len(documents), np.bool_)
     for row, document in enumerate(documents):
@@ -101,10 +101,7 @@ def _vectors(field: VectorField, documents: Sequence[Document]) -> dict[str, NDA
         if vector is not None:
             found[row] = vector
             present[row] = True
-    return {
-        f"vectors.{field.name}": cells(found, field.cell_type),
-        f"present.{field.name}": present,
-    }
+    return vector_arrays(field, found, present)
 
 
 class Segment:
@@ -115,14 +112,7 @@ class Segment:
         self.arrays = arrays
         self.ids = StringTable(arrays, "ids")
         self.lexical = LexicalIndex(arrays)
-        self.vectors = {
-            field.name: VectorIndex(
-                field,
-                arrays[f"vectors.{field.name}"],
-                arrays[f"present.{field.name}"].astype(np.bool_, copy=False),
-            )
-            for field in fields
-        }
+        self.vectors = {field.name: VectorIndex(field, arrays) for field in fields}
 
     def __len__(self) -> int:
         """Return how many documents it holds, removed ones included."""

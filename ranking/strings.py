@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["StringTable", "string_arrays"]
 
 
-def string_arrays(name: str, values: Sequence[bytes]) -> dict[str, NDArray[np.generic]]:
+def string_arrays(name: str, values: Sequence[bytes]) -> dict[str, NDArray[Any]]:
     """Lay `values` end to end: `NAME.bytes` uint8 [total] and `NAME.starts` int64 [n + 1]."""
     starts = np.zeros(len(values) + 1, np.int64)
     np.cumsum([len(value) for value in values], out=starts[1:])
@@ -23,7 +24,7 @@ class StringTable:
     Sorted means by UTF-8 bytes, which is the order of Python's own strings.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.generic]], name: str) -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], name: str) -> None:
         self._bytes = memoryview(arrays[f"{name}.bytes"])  # type: ignore[arg-type]
         # A memoryview gives a Python int three times as fast as an array does.
         self._starts = memoryview(arrays[f"{name}.starts"])  # type: ignore[arg-type]

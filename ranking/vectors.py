@@ -1,4 +1,4 @@
-"""Exact vector search, with distances and closeness as Vespa computes them.
+"""Vector search, with distances and closeness as Vespa computes them.
 
 Distances (https://docs.vespa.ai/en/reference/schemas/schemas.html#distance-metric, and measured
 on a server):
@@ -12,12 +12,15 @@ are first cut to the field's cells: bfloat16 drops the low 16 bits, int8 drops t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import kth_largest
+from ranking.kernels import kth_largest, row_dots
+from ranking.sketch import Sketch, make_sketch
 from ranking.types import CellType, Distance, QueryError, VectorField
 
 __all__ = [
@@ -26,18 +29,22 @@ __all__ = [
     "as_floats",
     "cells",
     "closeness_to_distance",
-    "nearest",
     "query_vector",
+    "top",
+    "vector_arrays",
 ]
 
 MAX_DISTANCE = float(np.finfo(np.float64).max)
-BLOCK = 4096
+# Vectors up to here are all compared: a millisecond's work.
+SKETCH_FROM = 10_000
+# How many more than asked for are compared again, as float32 sums come in another order there.
+SLACK = 16
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 
-def cells(vectors: Floats, cell_type: CellType) -> NDArray[np.generic]:
+def cells(vectors: Floats, cell_type: CellType) -> NDArray[Any]:
     """Cut float32 vectors to a field's cells: float32, uint16 (the high half) or int8."""
     if cell_type == "bfloat16":
         return (np.ascontiguousarray(vectors).view(np.uint32) >> 16).astype(np.uint16)
@@ -46,7 +53,7 @@ def cells(vectors: Floats, cell_type: CellType) -> NDArray[np.generic]:
     return np.ascontiguousarray(vectors, np.float32)
 
 
-def as_floats(stored: NDArray[np.generic]) -> Floats:
+def as_floats(stored: NDArray[Any]) -> Floats:
     """Return the numbers that stored cells stand for."""
     if stored.dtype == np.uint16:
         return (stored.astype(np.uint32) << 16).view(np.float32)
@@ -78,14 +85,19 @@ def closeness_to_distance(closeness: Doubles, distance: Distance) -> Doubles:
 
 
 class VectorIndex:
-    """One vector field of one segment: cells [documents, dimension], and which rows are there."""
+    """One vector field of one segment.
 
-    def __init__(
-        self, field: VectorField, stored: NDArray[np.generic], present: NDArray[np.bool_]
-    ) -> None:
+    stored: cells [documents, dimension]. present: which rows are there. squares: |d|^2 float64
+    [documents], for the metrics that need them. sketch: codes to scan, or None for few documents.
+    """
+
+    def __init__(self, field: VectorField, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.field = field
-        self.stored = stored
-        self.present = present
+        self.stored = arrays[f"vectors.{field.name}"]
+        self.present: NDArray[np.bool_] = arrays[f"present.{field.name}"]
+        self.squares: Doubles | None = arrays.get(f"squares.{field.name}")
+        codes = arrays.get(f"codes.{field.name}")
+        self.sketch = None if codes is None else Sketch(arrays[f"basis.{field.name}"], codes)
 
     @cached_property
     def complete(self) -> bool:
@@ -96,45 +108,61 @@ class VectorIndex:
     def _floats(self) -> Floats:
         return as_floats(self.stored)
 
-    @cached_property
-    def _squares(self) -> Doubles:
-        rows = self._floats
-        return np.concatenate(
-            [
-                np.einsum("nd,nd->n", block, block, dtype=np.float64)
-                for block in (rows[i : i + BLOCK] for i in range(0, max(len(rows), 1), BLOCK))
-            ]
-        )
+    def keys(self, queries: Floats) -> Floats:
+        """Numbers that sort documents from near to far when descending.
 
-    def dots(self, queries: Floats) -> Floats:
-        """Dot products of every document with queries [b, dimension]: float32 [b, documents]."""
-        return queries @ self._floats.T if len(queries) > 1 else (self._floats @ queries[0])[None]
-
-    def closeness(
-        self, query: Floats, docs: NDArray[np.integer] | None, dots: Floats | None
-    ) -> Doubles:
-        """Closeness of the documents numbered `docs` (None: of all), float64, exactly.
-
-        dots: products of the query with all documents, where they are at hand.
+        queries float32 [b, dimension] -> float32 [b, documents].
         """
-        which = slice(None) if docs is None else docs
+        dots = queries @ self._floats.T if len(queries) > 1 else (self._floats @ queries[0])[None]
+        if self.squares is None:
+            return np.asarray(dots, np.float32)
+        if self.field.distance == "angular":
+            lengths = np.sqrt(np.maximum(self.squares, np.finfo(np.float32).tiny))
+            return np.asarray(dots / lengths, np.float32)
+        return np.asarray(2.0 * dots - self.squares, np.float32)
+
+    def nearest(
+        self,
+        query: Floats,
+        count: int,
+        allowed: NDArray[np.bool_] | None,
+        keys: Floats | None,
+        *,
+        exact: bool,
+    ) -> tuple[NDArray[np.int64], Doubles]:
+        """Numbers (ascending) and closeness of the `count` nearest documents.
+
+        keys: this query's row of `keys`, where it is at hand. exact: look at every vector
+        even where there are codes.
+        """
+        mask = self.present if allowed is None else self.present & allowed
+        among = None if allowed is None and self.complete else mask
+        if keys is None and not exact and self.sketch is not None:
+            rows = self.sketch.candidates(query, count, among)
+        else:
+            keys = self.keys(query[None])[0] if keys is None else keys
+            rows = top(keys, among, count + SLACK)
+        closeness = self.closeness(query, rows)
+        best = top(closeness, None, count)
+        return rows[best], closeness[best]
+
+    def closeness(self, query: Floats, docs: NDArray[np.int64]) -> Doubles:
+        """Closeness of documents by number, exactly: float64 [len(docs)]; 0 without a vector."""
         if self.field.distance == "euclidean":
-            difference = self._floats[which].astype(np.float64) - query
+            difference = as_floats(self.stored[docs]).astype(np.float64) - query
             found = 1.0 / (1.0 + np.sqrt(np.einsum("nd,nd->n", difference, difference)))
         else:
-            products = self._floats[which] @ query if dots is None else dots[which]
-            squares = self._squares[which] if self.field.distance == "angular" else None
-            found = _from_products(products.astype(np.float64), query, squares, self.field.distance)
-        return found if self.complete else np.where(self.present[which], found, 0.0)
+            squares = None if self.squares is None else self.squares[docs]
+            found = _from_products(self._products(query, docs), query, squares, self.field.distance)
+        return found if self.complete else np.where(self.present[docs], found, 0.0)
 
-    def order_keys(self, query: Floats, dots: Floats) -> Floats:
-        """Numbers that sort documents from near to far when descending, float32 like `dots`."""
-        if self.field.distance == "angular":
-            lengths = np.sqrt(np.maximum(self._squares, np.finfo(np.float32).tiny))
-            return np.asarray(dots / lengths, np.float32)
-        if self.field.distance == "euclidean":
-            return np.asarray(2.0 * dots - self._squares, np.float32)
-        return dots
+    def _products(self, query: Floats, docs: NDArray[np.int64]) -> Doubles:
+        products = np.empty(len(docs))
+        if self.stored.dtype == np.float32:
+            row_dots(self.stored, docs, query, products)
+        else:
+            row_dots(as_floats(self.stored[docs]), np.arange(len(docs)), query, products)
+        return products
 
 
 def _from_products(
@@ -151,8 +179,8 @@ def _from_products(
     return 1.0 / (1.0 + np.arccos(cosine))
 
 
-def nearest(keys: Floats, allowed: NDArray[np.bool_] | None, count: int) -> NDArray[np.int64]:
-    """Numbers of the `count` documents of largest key, ascending; ties by ascending number."""
+def top(keys: NDArray[Any], allowed: NDArray[np.bool_] | None, count: int) -> NDArray[np.int64]:
+    """Places of the `count` largest keys, ascending; of equal ones the first are taken."""
     rows = np.arange(len(keys)) if allowed is None else np.flatnonzero(allowed)
     if count <= 0 or len(rows) <= count:
         return rows[: max(count, 0)]
@@ -163,3 +191,29 @@ def nearest(keys: Floats, allowed: NDArray[np.bool_] | None, count: int) -> NDAr
         tied = best[values[best] == edge]
         best = np.setdiff1d(best, tied[count - len(best) :], assume_unique=True)
     return rows[best]
+
+
+def vector_arrays(
+    field: VectorField, vectors: Floats, present: NDArray[np.bool_]
+) -> dict[str, NDArray[Any]]:
+    """Lay out one field: float32 [documents, dimension], rows not `present` holding zeros."""
+    arrays: dict[str, NDArray[Any]] = {
+        f"vectors.{field.name}": cells(vectors, field.cell_type),
+        f"present.{field.name}": present,
+    }
+    if field.distance in ("angular", "euclidean"):
+        kept = as_floats(arrays[f"vectors.{field.name}"])
+        arrays[f"squares.{field.name}"] = np.einsum("nd,nd->n", kept, kept, dtype=np.float64)
+    if field.distance != "euclidean" and np.count_nonzero(present) >= SKETCH_FROM:
+        sketch = make_sketch(_directions(vectors, field.distance), present)
+        arrays[f"basis.{field.name}"] = sketch.basis
+        arrays[f"codes.{field.name}"] = sketch.codes
+    return arrays
+
+
+def _directions(vectors: Floats, distance: Distance) -> Floats:
+    """What the codes stand for: vectors whose dot products sort as the metric does."""
+    if distance != "angular":
+        return vectors
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from ranking.lexical import Statistics, idf
 from ranking.segment import Segment
 from ranking.types import Document, Filter, FilterField, VectorField
+from ranking.vectors import top
 
 __all__ = ["View"]
 
 Mask = NDArray[np.bool_]
 
+NONE = np.empty(0, np.int64)
 CACHED_TERMS = 1 << 16
 
 
@@ -26,12 +28,18 @@ class View:
     """Documents of several segments, numbered through: segment by segment, then by id.
 
     segments: (segment, alive) pairs; alive is bool [documents], or None where none was removed.
+    exact: compare every vector, even where there are codes to scan.
     """
 
     def __init__(
-        self, segments: Sequence[tuple[Segment, Mask | None]], fields: Sequence[VectorField]
+        self,
+        segments: Sequence[tuple[Segment, Mask | None]],
+        fields: Sequence[VectorField],
+        *,
+        exact: bool = False,
     ) -> None:
         self.parts = tuple(segments)
+        self.exact = exact
         self.fields = {field.name: field for field in fields}
         self.offsets = np.zeros(len(self.parts) + 1, np.int64)
         np.cumsum([len(segment) for segment, _ in self.parts], out=self.offsets[1:])
@@ -194,40 +202,54 @@ class View:
                 self._terms[term] = known
         return known
 
-    def dots(self, field: str, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Dot products of queries [b, dimension] with every document: float32 [b, size]."""
-        return np.concatenate(
-            [segment.vectors[field].dots(queries) for segment, _ in self.parts]
-            or [np.empty((len(queries), 0), np.float32)],
-            axis=1,
-        )
+    def keys(self, field: str, queries: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """What sorts documents by nearness to queries [b, dimension]: float32 [b, size].
 
-    def order_keys(
-        self, field: str, query: NDArray[np.float32], dots: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Numbers that sort documents from near to far when descending: float32 [size]."""
-        return np.concatenate(
-            [s.vectors[field].order_keys(query, dots[where]) for _, s, where in self.slices()]
-            or [np.empty(0, np.float32)]
-        )
+        None where the segments have codes to scan instead.
+        """
+        indexes = [segment.vectors[field] for segment, _ in self.parts]
+        if not self.exact and any(index.sketch is not None for index in indexes):
+            return None
+        return np.concatenate([index.keys(queries) for index in indexes], axis=1)
 
-    def closeness(
+    def nearest(
         self,
         field: str,
         query: NDArray[np.float32],
-        docs: NDArray[np.int64],
-        dots: NDArray[np.float32] | None,
+        count: int,
+        allowed: Mask | None,
+        keys: NDArray[np.float32] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Numbers (ascending) and closeness of the `count` nearest documents."""
+        found = [
+            segment.vectors[field].nearest(
+                query,
+                count,
+                None if allowed is None else allowed[where],
+                None if keys is None else keys[where],
+                exact=self.exact,
+            )
+            for _, segment, where in self.slices()
+        ]
+        if len(found) == 1:
+            return found[0]
+        starts = self.offsets[: len(found)].tolist()
+        docs = np.concatenate([n + s for (n, _), s in zip(found, starts, strict=True)] or [NONE])
+        closeness = np.concatenate([each for _, each in found] or [np.empty(0)])
+        best = top(closeness, None, count)
+        return docs[best], closeness[best]
+
+    def closeness(
+        self, field: str, query: NDArray[np.float32], docs: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Exact closeness of documents, numbers ascending: float64 [len(docs)]."""
+        if len(self.parts) == 1:
+            return self.parts[0][0].vectors[field].closeness(query, docs)
         cuts = np.searchsorted(docs, self.offsets)
-        return np.concatenate(
-            [
-                segment.vectors[field].closeness(
-                    query,
-                    docs[cuts[place] : cuts[place + 1]] - where.start,
-                    None if dots is None else dots[where],
-                )
-                for place, segment, where in self.slices()
-            ]
-            or [np.empty(0)]
-        )
+        parts = [
+            segment.vectors[field].closeness(
+                query, docs[cuts[place] : cuts[place + 1]] - where.start
+            )
+            for place, segment, where in self.slices()
+        ]
+        return np.concatenate(parts or [np.empty(0)])

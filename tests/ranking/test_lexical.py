@@ -21,7 +21,7 @@ from ranking.types import Document, Query
 from ranking.view import View
 
 PLAIN = re.compile(r"[A-Za-z0-9 ]+")
-WORDS = st.sampled_from("chest lung heart ct mri of the left mass effusion".split())
+WORDS = st.sampled_from(["chest", "lung", "heart", "ct", "of", "the", "left", "mass"])
 CAPTIONS = st.lists(st.lists(WORDS, min_size=1, max_size=12), min_size=1, max_size=20)
 
 

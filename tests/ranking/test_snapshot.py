@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from encoders.manifest import Manifest
 from ranking import snapshot
 from ranking.embedded import EmbeddedEngine
 from ranking.types import Document, EngineError, Query, VectorField
@@ -178,8 +179,6 @@ def test_processes_read_while_one_writes(index, tmp_path):
 
 
 def test_the_encoder_travels_with_the_index(tmp_path):
-    from encoders.manifest import Manifest
-
     manifest = Manifest(8, True, 16, 32, "L", "pad", (0.5,), (0.5,), "00", "11", "{}")
     encoder = tmp_path / "encoder"
     encoder.mkdir()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ranking.embedded import EmbeddedEngine
 from ranking.types import CellType, Distance, Document, Query, QueryError, VectorField
-from ranking.vectors import as_floats, cells, nearest
+from ranking.vectors import as_floats, cells, top
 
 RANDOM = np.random.default_rng(11)
 DIMENSION = 24
@@ -94,8 +94,8 @@ def test_a_wrong_query_vector_is_refused(vector, reason):
     st.integers(0, 12),
     st.lists(st.booleans(), min_size=30, max_size=30),
 )
-def test_nearest_takes_the_largest_and_of_equals_the_first(keys, count, mask):
+def test_top_takes_the_largest_and_of_equals_the_first(keys, count, mask):
     values = np.array(keys, np.float32)
     allowed = np.array(mask[: len(keys)], bool)
     order = sorted(np.flatnonzero(allowed), key=lambda n: (-values[n], n))
-    assert nearest(values, allowed, count).tolist() == sorted(order[:count])
+    assert top(values, allowed, count).tolist() == sorted(order[:count])

@@ -1,0 +1,66 @@
+"""Cut the hits that a query asked for out of the ranked candidates."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.expression import Expression
+from ranking.phases import Candidates, Ranked, evaluate
+from ranking.plan import Plan
+from ranking.types import Document, Query, QueryError
+from ranking.view import View
+
+__all__ = ["HitColumns", "cut_hits"]
+
+
+class HitColumns(TypedDict):
+    """The part of a `Result` that describes its hits."""
+
+    ids: tuple[str, ...]
+    scores: NDArray[np.float64]
+    features: dict[str, NDArray[np.float64]]
+    documents: tuple[Document, ...]
+
+
+def cut_hits(view: View, plan: Plan, query: Query, ranked: Ranked) -> HitColumns:
+    """Return the best `query.k` candidates, or the best of each of as many groups.
+
+    Raises QueryError where the field to group by has several values a document.
+    """
+    best = ranked.found
+    if query.group_by is None:
+        rows = np.arange(min(max(query.k, 0), len(ranked.scores)))
+    else:
+        rows = _first_of_each_group(view, query, best)
+    best = best.take(rows)
+    documents = [view.document(int(doc)) for doc in best.docs] if query.with_documents else []
+    return {
+        "ids": view.ids_of(best.docs),
+        "scores": ranked.scores[rows],
+        "features": {name: _column(best, name, shown) for name, shown in plan.shown.items()},
+        "documents": tuple(documents),
+    }
+
+
+def _column(best: Candidates, name: str, shown: Expression) -> NDArray[np.float64]:
+    known = best.features.get(name)
+    return known if isinstance(known, np.ndarray) else evaluate(shown, best)
+
+
+def _first_of_each_group(view: View, query: Query, best: Candidates) -> NDArray[np.int64]:
+    if query.group_by is None or query.group_by == "concepts":
+        raise QueryError("Hits cannot be grouped by concepts, of which a document has several.")
+    seen: set[str] = set()
+    rows: list[int] = []
+    for row, doc in enumerate(best.docs):
+        value = view.value(query.group_by, int(doc))
+        if value in seen:
+            continue
+        seen.add(value)
+        rows.append(row)
+        if len(rows) >= query.k:
+            break
+    return np.asarray(rows[: max(query.k, 0)], np.int64)

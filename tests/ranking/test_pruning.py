@@ -1,0 +1,127 @@
+"""Looking at fewer documents never changes the hits; the bound behind it, and the codes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ranking import candidates
+from ranking.bounds import rises
+from ranking.embedded import EmbeddedEngine
+from ranking.expression import parse
+from ranking.profiles import SHIPPED
+from ranking.sketch import make_sketch
+from ranking.types import Document, Query, VectorField
+
+FIELD = VectorField("embedding", 16)
+WORDS = [f"w{n}" for n in range(40)]
+INPUTS = {"query(a)": 0.5, "query(k)": 8.0}
+
+
+def corpus(count: int, seed: int) -> list[Document]:
+    """Some documents lack a caption, some a vector; frequent words are frequent."""
+    random = np.random.default_rng(seed)
+    share = 1 / np.arange(1, len(WORDS) + 1)
+    made = []
+    for n in range(count):
+        words = random.choice(WORDS, random.integers(1, 12), p=share / share.sum())
+        vector = random.standard_normal(16).astype(np.float32)
+        kind = random.random()
+        made.append(
+            Document(
+                f"d{n:04}",
+                None if kind < 0.1 else " ".join(words),
+                {} if kind > 0.9 else {"embedding": vector / np.linalg.norm(vector)},
+            )
+        )
+    return made
+
+
+ENGINE = EmbeddedEngine.in_memory(corpus(1500, 3), [FIELD])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(SHIPPED.names()),
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=6),
+    st.integers(0, 10_000),
+    st.integers(1, 40),
+    st.integers(1, 150),
+)
+def test_the_hits_are_those_of_looking_at_everything(profile, words, seed, k, target_hits):
+    vector = np.random.default_rng(seed).standard_normal(16).astype(np.float32)
+    query = Query(" ".join(words), vector, profile, k=k, target_hits=target_hits)
+    pruned = ENGINE.search(query)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates, "_prunable", lambda *_: False)
+        full = ENGINE.search(query)
+    assert pruned.ids == full.ids
+    np.testing.assert_array_equal(pruned.scores, full.scores)
+    assert pruned.total == full.total
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "bm25(caption)",
+        "query(a) * closeness(field,e) + (1 - query(a)) * bm25(caption) / (bm25(caption) + 8)",
+        "atan(bm25(caption) / query(k)) * 2 / 3.14",
+        "if (attribute(has_vector), closeness(field,e), 0.5 * bm25(caption))",
+        "sigmoid(-4 + 2 * closeness(field,e))",
+        "max(bm25(caption), 2) * closeness(field,e)",
+        "-(0 - bm25(caption))",
+        "log(1 + bm25(caption)) - 3 * attribute(has_vector)",
+    ],
+)
+def test_what_rises(expression):
+    assert rises(parse(expression).flat, INPUTS, "angular")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "-bm25(caption)",
+        "bm25(caption) - closeness(field,e)",
+        "1 / closeness(field,e)",
+        "bm25(caption) / (bm25(caption) + query(none))",
+        "bm25(caption) / (bm25(caption) - 3)",
+        "(closeness(field,e) - 0.5) * bm25(caption)",
+        "if (bm25(caption) > 3, 1, 2)",
+        "cos(bm25(caption))",
+        "distance(field,e)",
+        "log(closeness(field,e) - 1)",
+    ],
+)
+def test_what_does_not_rise_or_cannot_be_told(expression):
+    assert not rises(parse(expression).flat, INPUTS, "angular")
+
+
+def test_a_dot_product_may_be_negative():
+    product = parse("closeness(field,e) * bm25(caption)").flat
+    assert rises(product, {}, "angular")
+    assert not rises(product, {}, "dotproduct")
+
+
+@pytest.mark.parametrize(("latent", "shortest"), [(8, True), (128, False)])
+def test_codes_are_as_long_as_the_vectors_need(latent, shortest):
+    """Vectors that lie near a few directions get short codes, those that do not long ones."""
+    random = np.random.default_rng(1)
+    vectors = random.standard_normal((6000, latent)) @ random.standard_normal((latent, 128))
+    vectors += 0.05 * random.standard_normal(vectors.shape)
+    vectors = np.float32(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    sketch = make_sketch(vectors, np.ones(6000, bool))
+    assert (sketch.codes.shape[1] == 32) == shortest
+    recall = [
+        np.isin(np.argsort(-(vectors @ query))[:10], sketch.candidates(query, 10, None)).mean()
+        for query in vectors[::100]
+    ]
+    assert np.mean(recall) >= 0.99
+
+
+def test_codes_honour_a_filter():
+    vectors = np.random.default_rng(2).standard_normal((500, 40)).astype(np.float32)
+    allowed = np.arange(500) % 7 == 0
+    found = make_sketch(vectors, np.ones(500, bool)).candidates(vectors[3], 10, allowed)
+    assert allowed[found].all()
