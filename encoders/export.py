@@ -6,15 +6,11 @@ gives one vector. https://docs.vespa.ai/en/rag/embedding.html#huggingface-embedd
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
@@ -23,7 +19,7 @@ from torch import Tensor, nn
 
 from encoders import tokenizer as tokens
 from encoders.clip import ClipModule, Encoder
-from encoders.errors import UserError
+from encoders.onnx_export import ExportError, write_onnx
 from encoders.storage import whole_folder
 
 __all__ = ["PARITY_TEXTS", "TEXT_MODEL", "ExportError", "TextExport", "export_text_tower"]
@@ -31,7 +27,6 @@ __all__ = ["PARITY_TEXTS", "TEXT_MODEL", "ExportError", "TextExport", "export_te
 TEXT_MODEL = "text.onnx"
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "text_embedding"
-OPSET = 18
 TOLERANCE = 1e-5
 
 PARITY_TEXTS: tuple[str, ...] = (
@@ -49,10 +44,6 @@ PARITY_TEXTS: tuple[str, ...] = (
     "pneumothorax" * 80,
 )
 """What an export must agree on: empty, 200 words, other scripts, control characters."""
-
-
-class ExportError(UserError):
-    """The exported model does not do what the encoder does."""
 
 
 @dataclass(frozen=True)
@@ -94,42 +85,13 @@ class _TextGraph(nn.Module):
 
 
 def _export(module: ClipModule, path: Path) -> None:
-    graph = _TextGraph(module).eval()
     device = next(module.parameters()).device
-    example = torch.tensor([[1, 5, 2], [1, 2, 0]], device=device)
+    ids = torch.tensor([[1, 5, 2], [1, 2, 0]], device=device)
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]], device=device)
     longest = module.config.text.context
-    shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", max=longest)}
-    with _quiet(), torch.inference_mode():
-        program = torch.onnx.export(
-            graph,
-            (example, mask),
-            dynamo=True,
-            opset_version=OPSET,
-            external_data=False,
-            input_names=list(INPUTS),
-            output_names=[OUTPUT],
-            dynamic_shapes={"input_ids": shape, "attention_mask": shape},
-            verbose=False,
-        )
-    if program is None:
-        raise ExportError("torch gave no ONNX program for the text tower.")
-    program.save(path)
-    onnx.checker.check_model(path)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks on its own parts from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", max=longest)}
+    inputs = dict(zip(INPUTS, (ids, mask), strict=True))
+    write_onnx(_TextGraph(module), inputs, dict.fromkeys(INPUTS, axes), OUTPUT, path)
 
 
 def _tokenizer(encoder: Encoder) -> Tokenizer:

@@ -1,0 +1,207 @@
+"""The image tower for whole corpora: ONNX Runtime, in fewer bits where that changes nothing.
+
+    fast = fast_images(encoder, calibration=first_hundred_images)
+    vectors = fast.encode_images(images)   # float32 [N, D], as encoder.encode_images
+
+Eight-bit towers are calibrated on a part of the images given and judged on the rest: where a
+vector turns by more than the gate allows, the next precision is taken, and `note` says so.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]
+import torch
+from numpy.typing import NDArray
+from onnxruntime import quantization
+from PIL import Image
+from torch import Tensor, nn
+
+from encoders.clip import ClipModule, Encoder
+from encoders.errors import UserError
+from encoders.manifest import Manifest
+from encoders.onnx_export import write_onnx
+from encoders.preprocess import open_image
+from encoders.towers import ViTConfig
+
+__all__ = ["FastImages", "Precision", "fast_images"]
+
+Precision = Literal["int8", "bfloat16", "float32"]
+ImageInput = Image.Image | bytes | Path
+Pixels = NDArray[np.uint8]
+Run = Callable[[Pixels], NDArray[np.float32]]
+
+INPUT, OUTPUT = "pixels", "image_embedding"
+GATE = 0.999
+FEWEST = 16
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class FastImages:
+    """A compiled image tower.
+
+    precision: what was taken. cosine: the lowest between its vectors and the encoder's, over
+    the images kept for judging. note: which precisions were refused, "" where none was.
+    """
+
+    manifest: Manifest
+    precision: Precision
+    cosine: float
+    note: str
+    _encoder: Encoder
+    _run: Run
+
+    def encode_images(
+        self, images: Sequence[ImageInput], batch_size: int = CHUNK
+    ) -> NDArray[np.float32]:
+        """Unit vectors float32 [N, D]. Raises ImageError for an image that cannot be decoded.
+
+        Images are decoded by as many threads as there are cores, one batch ahead of the tower.
+        """
+        out = np.empty((len(images), self.manifest.dimension), dtype=np.float32)
+        start = 0
+        for pixels in _batches(self._encoder, images, batch_size):
+            out[start : start + len(pixels)] = self._run(pixels)
+            start += len(pixels)
+        return out
+
+
+def fast_images(
+    encoder: Encoder,
+    calibration: Sequence[ImageInput],
+    precisions: Sequence[Precision] = ("int8", "float32"),
+    gate: float = GATE,
+) -> FastImages:
+    """Compile the image tower for this machine's CPU, in the first of `precisions` that passes.
+
+    calibration: images of the corpus, a hundred or more; half of them calibrate, half judge.
+
+    Raises UserError for fewer than 16 images, or where no precision passes the gate.
+    """
+    if len(calibration) < FEWEST:
+        raise UserError(
+            f"{len(calibration)} images are too few to judge a faster image tower by: give at "
+            f"least {FEWEST}, or use the encoder as it is."
+        )
+    pixels = np.concatenate(list(_batches(encoder, calibration, CHUNK)))
+    to_fit, to_judge = pixels[::2], pixels[1::2]
+    expected = _torch_run(encoder.module, bfloat16=False)(to_judge)
+    refused: list[str] = []
+    for precision in precisions:
+        run = _compile(encoder.module, precision, to_fit)
+        cosine = float((run(to_judge) * expected).sum(axis=1).min())
+        if cosine >= gate:
+            return FastImages(encoder.manifest, precision, cosine, "; ".join(refused), encoder, run)
+        refused.append(f"{precision} refused: lowest cosine {cosine:.5f}, {gate:g} wanted")
+    raise UserError(f"No faster image tower is close enough to the encoder: {'; '.join(refused)}.")
+
+
+def _batches(encoder: Encoder, images: Sequence[ImageInput], batch_size: int) -> Iterator[Pixels]:
+    """Preprocessed batches uint8 [B, C, S, S], each made while the one before is used."""
+    make = encoder.module.config.preprocessing.pixels
+    with ThreadPoolExecutor() as pool:
+        ahead = None
+        for start in range(0, len(images), batch_size):
+            group = images[start : start + batch_size]
+            coming = [pool.submit(lambda image: make(open_image(image)), one) for one in group]
+            if ahead:
+                yield np.stack([pixels.result() for pixels in ahead])
+            ahead = coming
+        if ahead:
+            yield np.stack([pixels.result() for pixels in ahead])
+
+
+class _ImageGraph(nn.Module):
+    def __init__(self, module: ClipModule) -> None:
+        super().__init__()
+        self.clip = module
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.clip.embed_pixels(pixels)
+
+
+def _compile(module: ClipModule, precision: Precision, to_fit: Pixels) -> Run:
+    if precision == "bfloat16":
+        return _torch_run(module, bfloat16=True)
+    with tempfile.TemporaryDirectory(prefix="image-tower-") as folder:
+        path = Path(folder) / "image.onnx"
+        example = torch.from_numpy(to_fit[:2])
+        write_onnx(
+            _ImageGraph(module),
+            {INPUT: example},
+            {INPUT: {0: torch.export.Dim("batch")}},
+            OUTPUT,
+            path,
+        )
+        if precision == "int8":
+            path = _quantized(module, path, to_fit)
+        return _onnx_run(path)
+
+
+def _quantized(module: ClipModule, path: Path, to_fit: Pixels) -> Path:
+    """Eight-bit weights; activations calibrated for convolutions, measured as they come for ViT.
+
+    A transformer's activations have rare large values, on which one fixed scale is lost.
+    """
+    out = path.with_name("image.int8.onnx")
+    if isinstance(module.config.image, ViTConfig):
+        quantization.quantize_dynamic(path, out, per_channel=True)
+        return out
+    prepared = path.with_name("image.prepared.onnx")
+    quantization.shape_inference.quant_pre_process(path, prepared)
+    quantization.quantize_static(
+        prepared,
+        out,
+        _Calibration(to_fit),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+    )
+    return out
+
+
+class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, pixels: Pixels) -> None:
+        self.left = iter([pixels[n : n + CHUNK] for n in range(0, len(pixels), CHUNK)])
+
+    def get_next(self) -> dict[str, Pixels] | None:
+        batch = next(self.left, None)
+        return None if batch is None else {INPUT: batch}
+
+
+def _onnx_run(path: Path) -> Run:
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+
+    def run(pixels: Pixels) -> NDArray[np.float32]:
+        return _unit(session.run([OUTPUT], {INPUT: pixels})[0])
+
+    return run
+
+
+def _torch_run(module: ClipModule, *, bfloat16: bool) -> Run:
+    device = next(module.parameters()).device
+
+    @torch.inference_mode()
+    def run(pixels: Pixels) -> NDArray[np.float32]:
+        cast = torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
+        with cast:
+            vectors = module.embed_pixels(torch.from_numpy(pixels).to(device))
+        return _unit(vectors.float().cpu().numpy())
+
+    return run
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Length 1 again, whatever rounding did."""
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
