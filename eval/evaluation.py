@@ -24,7 +24,7 @@ __all__ = ["Evaluation"]
 Curve = list[tuple[float, float]]
 Row = dict[str, str | float | int | bool]
 
-HEADLINE_PROTOCOLS = ("split-caption", "same-case", "same-article")
+HEADLINE_PROTOCOLS = ("own-topics", "split-caption", "same-case", "same-article")
 
 
 @dataclass(frozen=True)

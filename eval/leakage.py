@@ -84,8 +84,14 @@ def find_leakage(task: Task, captions: Sequence[str], overlap: Overlap | None = 
     vectors only.
     """
     matrix = task.qrels.grades.tocsr()
+    # Judged documents that are not indexed are numbered behind the pool's.
+    count = len(captions)
     relevant = [
-        set(matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].tolist())
+        {
+            d
+            for d in matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].tolist()
+            if d < count
+        }
         for row in range(len(task.topics))
     ]
     texts = tuple(captions) if task.texts is None else task.texts

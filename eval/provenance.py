@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from encoders.clip import Encoder
 from eval.pool import Pool
 from ingest.corpus import Corpus
-from ranking.embedded import EmbeddedEngine
+from ranking.types import Engine
 
 __all__ = ["provenance", "training_curves"]
 
@@ -19,7 +19,7 @@ _PACKAGES = ("rocosearch", "numpy", "scipy", "torch", "sentence-transformers", "
 
 
 def provenance(
-    engine: EmbeddedEngine,
+    engine: Engine,
     encoder: Encoder | None,
     corpus: Corpus,
     pool: Pool,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,11 @@ from eval.runs import EvaluationError
 from eval.searching import PoolSearcher, to_run, vector_field
 from eval.slices import slices
 from eval.tasks import Skipped, Task
+from eval.topics import own_task
 from eval.training_overlap import Overlap, find_overlap
+from eval.views import with_vectors
 from ingest.corpus import Corpus
-from ranking.embedded import EmbeddedEngine
+from ranking.types import Engine
 
 __all__ = ["DEFAULT_PROFILES", "Options", "evaluate"]
 
@@ -41,7 +44,9 @@ class Options:
 
     protocols, profiles: names, empty for all that the index supports. ks: cut-offs of RR and
     Success. split: where queries come from, None for test, else validation. scope: search that
-    split only, or everything. baseline: rank-bm25 beside the profiles. command: for provenance.
+    split only, or everything. topics, qrels: a user's own (eval/topics.py), searched for in
+    everything that is indexed; then no protocol runs that is not named. baseline: rank-bm25
+    beside the profiles. command: for provenance.
     """
 
     protocols: tuple[str, ...] = ()
@@ -49,13 +54,15 @@ class Options:
     ks: tuple[int, ...] = (1, 5, 10)
     split: str | None = None
     scope: Scope = "split"
+    topics: Path | None = None
+    qrels: Path | None = None
     baseline: bool = True
     seed: int = 0
     command: str = ""
 
 
 def evaluate(
-    engine: EmbeddedEngine,
+    engine: Engine,
     encoder: Encoder | None,
     corpus: Corpus,
     options: Options | None = None,
@@ -63,21 +70,27 @@ def evaluate(
 ) -> Evaluation:
     """Answer every protocol's queries with every profile, and judge the answers.
 
+    engine: an embedded index, or a running Vespa application (make it `strict`).
     encoder: the one that made the index's vectors; None evaluates lexical ranking only.
     Raises EvaluationError where a name is wrong, where the index and corpus do not belong
     together, or where an answer is partial.
     """
     options = options or Options()
-    names = expand(options.protocols)
+    own = options.topics is not None
+    names = () if own and not options.protocols else expand(options.protocols)
     metrics = default_metrics(options.ks)
-    profiles = choose_profiles(engine, options.profiles, vectors=encoder is not None)
     field = vector_field(engine, encoder)
     indexed = set(engine.ids())
-    with_vector = _with_vector(engine, indexed, field.name) if field else set()
-    pool = load_pool(corpus, indexed, with_vector, split=options.split, scope=options.scope)
+    with_vector = with_vectors(engine, corpus, indexed, field) if field else set()
+    pool = load_pool(
+        corpus, indexed, with_vector, split=options.split, scope="all" if own else options.scope
+    )
     searcher = PoolSearcher(engine, pool, encoder)
+    profiles = choose_profiles(engine, searcher, options.profiles)
     overlap = find_overlap(corpus, pool) if encoder else None
     tasks, skipped = build_tasks(pool, names)
+    if options.topics is not None:
+        tasks.insert(0, own_task(pool, options.topics, options.qrels))
     results = []
     for done, task in enumerate(tasks):
         progress("evaluate", done, len(tasks), task.protocol)
@@ -106,7 +119,7 @@ def evaluate(
 
 
 def choose_profiles(
-    engine: EmbeddedEngine, wanted: Sequence[str], *, vectors: bool
+    engine: Engine, searcher: PoolSearcher, wanted: Sequence[str]
 ) -> tuple[str, ...]:
     """The profiles to evaluate: those wanted, or the default ones that the index supports."""
     known = engine.info().profiles
@@ -117,12 +130,7 @@ def choose_profiles(
         )
     if wanted:
         return tuple(dict.fromkeys(wanted))
-    resolve = engine.profiles.resolve
-    return tuple(
-        name
-        for name in DEFAULT_PROFILES
-        if name in known and (vectors or "vector" not in resolve(name).retrieve)
-    )
+    return tuple(name for name in DEFAULT_PROFILES if name in known and searcher.supports(name))
 
 
 def _answer(
@@ -177,12 +185,3 @@ def _paired_rows(pool: Pool) -> list[int]:
 def _both_sides(searcher: PoolSearcher, rows: Sequence[int]) -> tuple[Vectors, Vectors]:
     captions = searcher.encode([searcher.pool.captions[row] for row in rows])
     return captions, searcher.image_vectors(rows)
-
-
-def _with_vector(engine: EmbeddedEngine, ids: set[str], field: str) -> set[str]:
-    found = ((name, engine.get(name)) for name in ids)
-    return {
-        name
-        for name, document in found
-        if document is not None and np.any(document.vectors.get(field, 0))
-    }

@@ -1,10 +1,8 @@
-"""Tasks answered by an engine: the pool it searches, the vectors that ask, the runs."""
+"""Tasks answered by an engine: the vectors that ask, the queries, the runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +11,11 @@ from encoders.clip import Encoder
 from eval.pool import Pool
 from eval.runs import EvaluationError, Run
 from eval.tasks import Task
-from ranking.embedded import EmbeddedEngine
+from eval.views import make_views
 from ranking.names import encoder_names
-from ranking.types import Document, Engine, Query, Result, VectorField
+from ranking.types import Engine, Query, Result, VectorField
 
-__all__ = ["PoolSearcher", "to_run", "vector_field"]
+__all__ = ["PoolSearcher", "refuse_partial", "to_run", "vector_field"]
 
 Vectors = NDArray[np.float32]
 
@@ -41,36 +39,29 @@ def vector_field(engine: Engine, encoder: Encoder | None) -> VectorField | None:
 
 
 class PoolSearcher:
-    """An embedded index restricted to a pool, and to the view a task asks for.
+    """An engine restricted to a pool, and to the view that a task asks for."""
 
-    A view other than the whole index is an index in memory, over the pool's documents and
-    with the pool's statistics; vectors are taken over as they are.
-    """
-
-    def __init__(self, engine: EmbeddedEngine, pool: Pool, encoder: Encoder | None) -> None:
+    def __init__(self, engine: Engine, pool: Pool, encoder: Encoder | None) -> None:
         self.pool = pool
         self.encoder = encoder
         self.field = vector_field(engine, encoder)
-        self._engine = engine
-        self._views: dict[tuple[object, str], EmbeddedEngine] = {}
+        self._views = make_views(engine, pool, self.encode, self.field)
         self._encoded: dict[str, Vectors] = {}
 
-    @cached_property
-    def documents(self) -> list[Document]:
-        """The pool's documents as the index holds them."""
-        found = [self._engine.get(identifier) for identifier in self.pool.ids]
-        return [document for document in found if document is not None]
+    def supports(self, profile: str) -> bool:
+        """Whether the index has what the profile finds candidates by."""
+        return self.field is not None or "vector" not in self._views.retrieve(profile)
 
     def applies(self, profile: str, task: Task) -> str:
         """Why the profile cannot answer the task, "" where it can."""
-        retrieve = self._engine.profiles.resolve(profile).retrieve
-        if "vector" in retrieve and self.field is None:
+        retrieve = self._views.retrieve(profile)
+        if not self.supports(profile):
             return "n/a: the index has no vectors"
         if "vector" not in retrieve and task.no_lexical:
             return task.no_lexical
         if "text" in retrieve and task.asks == "image":
             return "n/a: the query has no text"
-        return ""
+        return self._views.refuses(task)
 
     def search(
         self,
@@ -80,8 +71,8 @@ class PoolSearcher:
         inputs: Mapping[str, float] | None = None,
     ) -> list[Result]:
         """Answer every topic of the task; raises EvaluationError where an answer is partial."""
-        engine = self._view(task)
-        retrieve = self._engine.profiles.resolve(profile).retrieve
+        engine, filters = self._views.prepare(task)
+        retrieve = self._views.retrieve(profile)
         vectors = self.query_vectors(task) if "vector" in retrieve else None
         ids = self.pool.ids
         queries = [
@@ -92,6 +83,7 @@ class PoolSearcher:
                 inputs=inputs or {},
                 k=depth,
                 target_hits=max(depth, 100),
+                filters=filters,
                 exclude_ids=frozenset(ids[other] for other in topic.excluded),
                 hidden_captions=frozenset(ids[other] for other in topic.hidden),
                 with_documents=False,
@@ -110,8 +102,9 @@ class PoolSearcher:
 
     def image_vectors(self, rows: Sequence[int]) -> Vectors:
         """Vectors of the pool's documents at `rows`, float32 [rows, dimension]."""
-        name = self.field.name if self.field else ""
-        return np.stack([self.documents[row].vectors[name] for row in rows])
+        if self.field is None:
+            raise EvaluationError("Images cannot ask: the index has no vectors.")
+        return self._views.vectors(rows, self.field)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of texts, float32 [texts, dimension]; each distinct text is encoded once."""
@@ -121,30 +114,6 @@ class PoolSearcher:
         if new:
             self._encoded.update(zip(new, self.encoder.encode_texts(new), strict=True))
         return np.stack([self._encoded[text] for text in texts])
-
-    def _view(self, task: Task) -> EmbeddedEngine:
-        whole = task.texts is None and task.vectors == "images"
-        if whole and len(self.pool) == self._engine.count():
-            return self._engine
-        key = (task.texts, task.vectors)
-        if key not in self._views:
-            fields = self._engine.info().vector_fields
-            documents = self._documents(task)
-            self._views[key] = EmbeddedEngine.in_memory(documents, fields, self._engine.profiles)
-        return self._views[key]
-
-    def _documents(self, task: Task) -> list[Document]:
-        documents = self.documents
-        if task.texts is not None:
-            pairs = zip(documents, task.texts, strict=True)
-            documents = [replace(document, caption=text) for document, text in pairs]
-        if task.vectors == "captions" and self.field is not None:
-            vectors = self.encode(self.pool.captions)
-            documents = [
-                replace(document, vectors={self.field.name: vector})
-                for document, vector in zip(documents, vectors, strict=True)
-            ]
-        return documents
 
 
 def refuse_partial(results: Sequence[Result], task: Task) -> None:

@@ -3,8 +3,7 @@ from __future__ import annotations
 import ir_measures
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from eval.chance import chance
 from eval.metrics import default_metrics, measure, parse_metrics
