@@ -75,15 +75,24 @@ class ConfigServer:
 
     def application(self) -> Application:
         """What the running application offers. Raises DeployError where none runs."""
-        files = dict(self._files())
-        if not files:
-            raise DeployError("No application is deployed there yet: deploy one first.")
-        return _read_files(files)
+        with tempfile.TemporaryDirectory(prefix="rocosearch-") as folder:
+            self.download(Path(folder))
+            return read_application(Path(folder))
 
-    def _files(self) -> list[tuple[str, str]]:
+    def download(self, folder: Path) -> None:
+        """Write into `folder` what decides queries: schema, services and query profiles.
+
+        Raises DeployError where no application runs.
+        """
         names = [name for entry in PACKAGE_FILES for name in self._listed(entry)]
         replies = [(name, self._content(name)) for name in names]
-        return [(name, reply.text) for name, reply in replies if reply.status == 200]
+        found = [(name, reply.text) for name, reply in replies if reply.status == 200]
+        if not found:
+            raise DeployError("No application is deployed there yet: deploy one first.")
+        for name, text in found:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
 
     def _listed(self, entry: str) -> list[str]:
         if not entry.endswith("/"):
@@ -148,13 +157,3 @@ def _at(reply: Reply, *keys: str) -> object:
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found
-
-
-def _read_files(files: dict[str, str]) -> Application:
-    """Read them as a package: the schema's reader takes a folder."""
-    with tempfile.TemporaryDirectory(prefix="rocosearch-") as folder:
-        for name, text in files.items():
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        return read_application(Path(folder))

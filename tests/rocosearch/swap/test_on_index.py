@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -181,31 +176,3 @@ def dying(call, left):
         return call(*arguments)
 
     return maybe
-
-
-WHOLE_SWAP = """
-import sys
-from pathlib import Path
-from rocosearch.swap import open_swap, start_on_index
-index, corpus, encoder = map(Path, sys.argv[1:])
-print("ready", flush=True)
-swap = start_on_index(index, corpus, encoder)
-if swap.state.stage in {"started", "backfilled"}:
-    swap.backfill()
-swap.switch(force=True)
-"""
-
-
-def test_killed_for_real(setting):
-    command = [sys.executable, "-c", WHOLE_SWAP, setting.index, setting.corpus, setting.new]
-    for delay in (0.05, 0.4):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ) as process:
-            process.stdout.readline()
-            time.sleep(delay)
-            process.send_signal(signal.SIGKILL)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    assert encoder_of(setting.index) == setting.fingerprints[1]
-    swap = open_swap(setting.index.with_name("index.swap"))
-    assert swap.state.stage == "switched"
-    swap.finish()
-    assert EmbeddedEngine.open(setting.index).count() == 80

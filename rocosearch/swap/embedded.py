@@ -1,0 +1,122 @@
+"""A swap on an index of this machine.
+
+The new index is built beside, in the swap's folder; switching exchanges the two by renames, so
+that the old one stays whole until `finish`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from encoders.progress import Progress, silent
+from encoders.storage import sync_file
+from ingest.corpus import Corpus
+from ranking.embedded import EmbeddedEngine
+from rocosearch.swap.candidate import (
+    backfill_index,
+    build_candidate,
+    check_encoders,
+    evaluate_index,
+)
+from rocosearch.swap.job import Backfilled, Swap
+from rocosearch.swap.state import FILE_NAME, SwapError, SwapState, new_state
+
+__all__ = ["IndexMover", "start_on_index"]
+
+
+def start_on_index(
+    index: Path,
+    corpus: Path,
+    encoder: Path,
+    *,
+    folder: Path | None = None,
+    progress: Progress = silent,
+) -> Swap:
+    """Begin to swap the encoder of `index` for the one in the folder `encoder`.
+
+    folder: the swap's own, by default INDEX.swap beside the index, on the same disk. Begun
+    already with the same encoder, it goes on. Raises SwapError where another swap is under way.
+    """
+    place = folder or index.with_name(f"{index.name}.swap")
+    if (place / FILE_NAME).exists():
+        state = SwapState.load(place)
+    else:
+        state = new_state(check_encoders(index, encoder), index, corpus, encoder)
+        state.save(place)
+    if Path(state.encoder) != encoder.resolve() or Path(state.index) != index.resolve():
+        raise SwapError(
+            f"Another swap is under way in {place}, to the encoder {state.encoder}: finish it or "
+            "roll it back first."
+        )
+    swap = Swap(place, IndexMover(place, state))
+    swap.start(progress)
+    return swap
+
+
+class IndexMover:
+    """The steps on an index; see `rocosearch.swap.job.Mover`."""
+
+    def __init__(self, folder: Path, state: SwapState) -> None:
+        self._folder = folder
+        self._state = state
+        self._index = Path(state.index)
+        self._new = folder / "new"
+        self._old = folder / "old"
+
+    def add(self, progress: Progress) -> None:
+        """Build the new index beside, without vectors."""
+        build_candidate(self._index, Path(self._state.encoder), self._new, progress)
+
+    def backfill(self, progress: Progress) -> Backfilled:
+        """Bring the new encoder's vectors to the new index."""
+        corpus = Corpus.open(Path(self._state.corpus))
+        return backfill_index(self._new, corpus, Path(self._state.encoder), progress)
+
+    def reports(self, progress: Progress) -> tuple[Path, Path]:
+        """Evaluate both indexes on the corpus's held-out queries."""
+        corpus = Path(self._state.corpus)
+        old = evaluate_index(self._index, corpus, self._folder / "report-old", progress)
+        new = evaluate_index(self._new, corpus, self._folder / "report-new", progress)
+        return old, new
+
+    def switch(self, progress: Progress) -> None:
+        """Exchange the two; raises SwapError where the index has changed since `start`."""
+        progress("switch", 0, 1)
+        if self._new.exists() and self._index.exists():
+            _check_same_documents(self._index, self._new)
+        _exchange(self._index, keep=self._old, take=self._new)
+        progress("switch", 1, 1)
+
+    def switch_back(self, progress: Progress) -> None:
+        """Exchange them again."""
+        progress("switch back", 0, 1)
+        _exchange(self._index, keep=self._new, take=self._old)
+        progress("switch back", 1, 1)
+
+    def drop_new(self, progress: Progress) -> None:
+        """See that the old index is in its place: the new one goes with the swap's folder."""
+        self.switch_back(progress)
+
+    def drop_old(self, progress: Progress) -> None:
+        """The old index lies in the swap's folder, and goes with it."""
+
+
+def _exchange(place: Path, *, keep: Path, take: Path) -> None:
+    """Move `place` to `keep` and `take` to `place`; done in part already, do the rest."""
+    if take.exists() and not keep.exists():
+        place.rename(keep)
+        sync_file(keep.parent)
+    if take.exists() and not place.exists():
+        take.rename(place)
+    for folder in {place.parent, keep.parent}:
+        sync_file(folder)
+
+
+def _check_same_documents(index: Path, candidate: Path) -> None:
+    old, new = EmbeddedEngine.open(index), EmbeddedEngine.open(candidate)
+    different = set(old.ids()) ^ set(new.ids())
+    if different:
+        raise SwapError(
+            f"{index} has changed since the swap began ({len(different)} documents, "
+            f"{min(different)} among them): roll back and start again."
+        )

@@ -1,0 +1,71 @@
+"""The same queries put to a running application by two encoders: both must be answered wholly."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from encoders.clip import Encoder
+from encoders.progress import Progress, silent
+from encoders.storage import whole_file
+from ingest.corpus import Corpus
+from ranking.names import encoder_names
+from ranking.types import Query
+from vespa_app.application import Application
+from vespa_app.engine import EngineSettings, VespaEngine
+
+__all__ = ["compare_live"]
+
+QUERIES = 50
+DEPTH = 10
+
+
+def compare_live(
+    url: str,
+    application: Application,
+    profile: str,
+    encoders: Sequence[Path],
+    corpus: Corpus,
+    out: Path,
+    progress: Progress = silent,
+) -> None:
+    """Write to `out`, as JSON, the times of both encoders and how many of 10 hits they share.
+
+    Queries are captions of held-out images. Raises VespaError where an answer is missing or
+    covers only a part of the corpus.
+    """
+    texts = _texts(corpus)
+    engine = VespaEngine.connect(url, application, EngineSettings(strict=True))
+    times: dict[str, dict[str, float]] = {}
+    hits: list[list[set[str]]] = []
+    for folder in encoders:
+        encoder = Encoder.load(folder)
+        short = encoder_names(encoder.manifest.fingerprint).short
+        seconds, found = [], []
+        for text, vector in zip(texts, encoder.encode_texts(texts), strict=True):
+            started = time.perf_counter()
+            result = engine.search(Query(text, vector, profile=f"{profile}_{short}", k=DEPTH))
+            seconds.append(time.perf_counter() - started)
+            found.append(set(result.ids))
+            progress(f"live queries, encoder {short}", len(found), len(texts))
+        times[short] = {f"p{q}_ms": float(1000 * np.percentile(seconds, q)) for q in (50, 99)}
+        hits.append(found)
+    engine.close()
+    shared = [len(old & new) for old, new in zip(*hits, strict=True)]
+    content = {"queries": len(texts), "times": times, "shared_of_10": float(np.mean(shared))}
+    with whole_file(out) as path:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _texts(corpus: Corpus) -> list[str]:
+    for split in ("test", "validation", None):
+        captions = (record.caption for record in corpus.records(split))
+        found = list(islice((caption for caption in captions if caption), QUERIES))
+        if found:
+            return found
+    return ["chest"]

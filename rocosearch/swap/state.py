@@ -1,0 +1,101 @@
+"""What a swap has done, in one file that is replaced whole after each step."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from encoders.errors import UserError
+from encoders.storage import whole_file
+
+__all__ = ["FILE_NAME", "STAGES", "Stage", "SwapError", "SwapState", "locked", "new_state"]
+
+Stage = Literal["starting", "started", "backfilled", "shadowed", "switched"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+FILE_NAME = "swap.json"
+FORMAT = 1
+
+
+class SwapError(UserError):
+    """The step cannot be done now, or found what must not be switched to."""
+
+
+@dataclass(frozen=True)
+class SwapState:
+    """One swap.
+
+    old, new: fingerprints. index, corpus, encoder: folders; encoder is the new one's.
+    server: addresses, for a swap on Vespa. passed: the shadow's verdict, None before it.
+    """
+
+    old: str
+    new: str
+    index: str
+    corpus: str
+    encoder: str
+    server: Mapping[str, str] = field(default_factory=dict)
+    stage: Stage = "starting"
+    passed: bool | None = None
+    format: int = FORMAT
+
+    def save(self, folder: Path) -> None:
+        """Write it into the swap's folder."""
+        with whole_file(folder / FILE_NAME) as path:
+            path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> SwapState:
+        """Read the swap in `folder`. Raises SwapError where there is none, or it is damaged."""
+        path = folder / FILE_NAME
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SwapError(
+                f"No swap is under way in {folder}: begin with `rocosearch swap start`."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise SwapError(f"{path} cannot be read ({error}).") from None
+        if content.get("format") != FORMAT or content.get("stage") not in STAGES:
+            raise SwapError(f"{path} was written by another version, or by hand.")
+        return cls(**content)
+
+
+def new_state(
+    encoders: tuple[str, str],
+    index: Path,
+    corpus: Path,
+    encoder: Path,
+    server: Mapping[str, str] | None = None,
+) -> SwapState:
+    """The state before the first step; encoders: fingerprints of the old and the new one."""
+    return SwapState(
+        *encoders,
+        index=str(index.resolve()),
+        corpus=str(corpus.resolve()),
+        encoder=str(encoder.resolve()),
+        server=server or {},
+    )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from working on the same swap.
+
+    Raises SwapError where one does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "LOCK", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise SwapError(f"Another process works on the swap in {folder}: wait for it.") from None
+    finally:
+        os.close(descriptor)

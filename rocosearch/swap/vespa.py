@@ -1,0 +1,215 @@
+"""A swap on a Vespa server: two encoders in one application, told apart by the names of fields.
+
+All packages are written when the swap begins; the steps deploy one after the other:
+
+    packages/before     the old encoder alone
+    packages/beside     both, the plain profile names pointing to the old one
+    packages/switched   both, the plain names pointing to the new one
+    packages/after      the new encoder alone
+
+A field that is added needs no restart and no new feed; queries go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from encoders.clip import Encoder
+from encoders.progress import Progress, silent
+from ingest.corpus import Corpus
+from ingest.embed import embed_corpus, read_embeddings
+from ingest.feed import FeedSource, feed
+from ingest.targets import VespaTarget
+from ranking.embedded import EmbeddedEngine
+from ranking.names import encoder_names
+from rocosearch.swap.candidate import (
+    backfill_index,
+    build_candidate,
+    check_encoders,
+    evaluate_index,
+)
+from rocosearch.swap.job import Backfilled, Swap
+from rocosearch.swap.live import compare_live
+from rocosearch.swap.state import FILE_NAME, SwapError, SwapState, new_state
+from vespa_app.application import read_application
+from vespa_app.config_server import ConfigServer
+from vespa_app.deploy import deploy
+from vespa_app.documents import DocumentClient
+from vespa_app.evolve import compare
+from vespa_app.options import PackageOptions
+from vespa_app.package import PackagedEncoder, write_application
+
+__all__ = ["VespaMover", "VespaServer", "start_on_vespa"]
+
+
+@dataclass(frozen=True)
+class VespaServer:
+    """Where queries and documents go, where packages go, and how long a deploy may take."""
+
+    url: str
+    config_url: str
+    seconds: float = 600.0
+
+
+def start_on_vespa(
+    server: VespaServer,
+    index: Path,
+    corpus: Path,
+    encoder: Path,
+    *,
+    folder: Path,
+    options: PackageOptions | None = None,
+    progress: Progress = silent,
+) -> Swap:
+    """Begin to swap the encoder of a running application for the one in the folder `encoder`.
+
+    index: the one that the running application was written from; its profiles, mean caption
+    length and encoder go into the packages. options: those the running application has.
+    Begun already, it goes on. Raises SwapError where the new packages would change more of
+    the running application than adding a field and profiles.
+    """
+    if (folder / FILE_NAME).exists():
+        state = SwapState.load(folder)
+    else:
+        encoders = check_encoders(index, encoder)
+        _write_packages(folder / "packages", index, encoder, options or PackageOptions(), progress)
+        _check_only_adds(ConfigServer(server.config_url), folder / "packages" / "beside")
+        where = {"url": server.url, "config_url": server.config_url}
+        state = new_state(encoders, index, corpus, encoder, where)
+        state.save(folder)
+    if Path(state.encoder) != encoder.resolve() or state.server.get("url") != server.url:
+        raise SwapError(
+            f"Another swap is under way in {folder}, to the encoder {state.encoder}: finish it or "
+            "roll it back first."
+        )
+    swap = Swap(folder, VespaMover(folder, state, server.seconds))
+    swap.start(progress)
+    return swap
+
+
+def _write_packages(
+    out: Path, index: Path, encoder: Path, options: PackageOptions, progress: Progress
+) -> None:
+    opened = EmbeddedEngine.open(index)
+    if opened.encoder_folder is None:
+        raise SwapError(f"{index} does not carry its encoder: index the corpus anew.")
+    old, new = (PackagedEncoder.open(each) for each in (opened.encoder_folder, encoder))
+    layouts = {"before": [old], "beside": [old, new], "switched": [new, old], "after": [new]}
+    for name, (current, *others) in layouts.items():
+        write_application(
+            out / name,
+            current.manifest,
+            opened.profiles,
+            current.folder,
+            opened.average_field_length,
+            others=others,
+            options=options,
+            progress=progress,
+        )
+
+
+def _check_only_adds(server: ConfigServer, package: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="rocosearch-") as running:
+        server.download(Path(running))
+        changes = compare(Path(running), package)
+    more = [change.text for change in changes if change.need not in {"feed", "nothing"}]
+    if more:
+        raise SwapError(
+            "The running application was written with other options, and would change by more "
+            f"than a new encoder: {' '.join(more[:5])}"
+        )
+
+
+class VespaMover:
+    """The steps on a Vespa server; see `rocosearch.swap.job.Mover`."""
+
+    def __init__(self, folder: Path, state: SwapState, seconds: float = 600.0) -> None:
+        self._folder = folder
+        self._state = state
+        self._seconds = seconds
+        self._candidate = folder / "candidate"
+
+    def add(self, progress: Progress) -> None:
+        """Deploy both encoders, the old one still the default."""
+        self._deploy("beside", progress)
+
+    def backfill(self, progress: Progress) -> Backfilled:
+        """Update every document with its vector, then visit to see that none was left out."""
+        corpus = Corpus.open(Path(self._state.corpus))
+        embed_corpus(corpus, Encoder.load(Path(self._state.encoder)), progress)
+        application = read_application(self._folder / "packages" / "beside")
+        with DocumentClient(self._state.server["url"]) as client:
+            source = FeedSource(corpus, (self._state.old, self._state.new))
+            result = feed(source, VespaTarget(client, application), progress=progress)
+            if result.refused:
+                raise SwapError(
+                    f"{result.refused} documents were refused; reasons in {result.dead_letters}."
+                )
+            progress("visit", 0, None)
+            name = encoder_names(self._state.new).fingerprint
+            there = set(client.ids(f'image.{name} == "{self._state.new}"'))
+        wanted = set(read_embeddings(corpus, self._state.new)[0])
+        lacking = wanted - there
+        if lacking:
+            raise SwapError(
+                f"{len(lacking)} documents still lack the new vector, {min(lacking)} among them: "
+                "run the backfill again."
+            )
+        return Backfilled(len(wanted), len(corpus))
+
+    def reports(self, progress: Progress) -> tuple[Path, Path]:
+        """Evaluate on indexes of this machine, and put old and new to the server side by side.
+
+        The profiles are the same there and here, so the comparison holds; what the server adds
+        is whether it answers both, wholly and in time (live.json).
+        """
+        corpus = Path(self._state.corpus)
+        encoder = Path(self._state.encoder)
+        build_candidate(Path(self._state.index), encoder, self._candidate, progress)
+        backfill_index(self._candidate, Corpus.open(corpus), encoder, progress)
+        self._compare_live(progress)
+        old = evaluate_index(Path(self._state.index), corpus, self._folder / "report-old", progress)
+        new = evaluate_index(self._candidate, corpus, self._folder / "report-new", progress)
+        return old, new
+
+    def switch(self, progress: Progress) -> None:
+        """Deploy both encoders, the new one the default."""
+        self._deploy("switched", progress)
+
+    def switch_back(self, progress: Progress) -> None:
+        """Deploy both encoders, the old one the default."""
+        self._deploy("beside", progress)
+
+    def drop_new(self, progress: Progress) -> None:
+        """Deploy the old encoder alone: the new one's vectors are gone."""
+        self._deploy("before", progress)
+
+    def drop_old(self, progress: Progress) -> None:
+        """Deploy the new encoder alone: the old one's vectors are gone."""
+        self._deploy("after", progress)
+
+    def _deploy(self, name: str, progress: Progress) -> None:
+        deploy(
+            self._folder / "packages" / name,
+            self._state.server["config_url"],
+            self._state.server["url"],
+            seconds=self._seconds,
+            progress=progress,
+        )
+
+    def _compare_live(self, progress: Progress) -> None:
+        index = EmbeddedEngine.open(Path(self._state.index))
+        old = index.encoder_folder
+        if old is None:
+            raise SwapError(f"{index.path} does not carry its encoder: index the corpus anew.")
+        compare_live(
+            self._state.server["url"],
+            read_application(self._folder / "packages" / "beside"),
+            index.profiles.default,
+            (old, Path(self._state.encoder)),
+            Corpus.open(Path(self._state.corpus)),
+            self._folder / "live.json",
+            progress,
+        )
