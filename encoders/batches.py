@@ -14,12 +14,14 @@ from torch import Tensor
 
 from encoders.augment_text import augment_text
 from encoders.concepts import balanced_weights
+from encoders.neighbours import grouped_order, near_captions
 from encoders.pairs import Pairs
 from encoders.presets import TrainingConfig
 from encoders.tokenizer import batch_ids
 
 __all__ = ["Batch", "Batches", "Prefetch"]
 
+NEAR = 8  # near captions kept for each place in a group, so that groups change by epoch
 LABEL_COLUMNS = {"none": 0, "caption": 1, "group": 2}
 
 
@@ -57,9 +59,12 @@ class Batches:
         if config.balance_cap:
             self._weights = balanced_weights(pairs.concepts, config.balance_cap)
             samples = max(1, int(self._weights.sum()))
-        samples = min(config.samples_per_epoch or samples, samples)
-        self.size = min(config.batch, samples)
-        self.steps_per_epoch = samples // self.size
+        self._samples = min(config.samples_per_epoch or samples, samples)
+        self.size = min(config.batch, self._samples)
+        self.steps_per_epoch = self._samples // self.size
+        self._near: NDArray[np.int64] | None = None
+        if config.near_captions > 1:
+            self._near = near_captions(pairs.texts, words, NEAR * config.near_captions)
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def at(self, step: int) -> Batch:
@@ -86,10 +91,15 @@ class Batches:
     def _draw(self, epoch: int) -> NDArray[np.int64]:
         rng = np.random.default_rng([self._config.seed, epoch])
         if self._weights is None:
-            return rng.permutation(len(self._pairs))
-        # Without replacement, with these weights (Efraimidis and Spirakis 2006).
-        keys = rng.exponential(size=len(self._pairs)) / np.maximum(self._weights, 1e-12)
-        return np.argsort(keys)
+            order = rng.permutation(len(self._pairs))
+        else:
+            # Without replacement, with these weights (Efraimidis and Spirakis 2006).
+            keys = rng.exponential(size=len(self._pairs)) / np.maximum(self._weights, 1e-12)
+            order = np.argsort(keys)
+        order = order[: self._samples]
+        if self._near is None:
+            return order
+        return grouped_order(order, self._near, self._config.near_captions, rng)
 
 
 class Prefetch:

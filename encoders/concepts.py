@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = [
+    "Balance",
     "ConceptScores",
     "asymmetric_loss",
+    "balance",
     "balanced_weights",
     "concept_scores",
     "multi_hot",
@@ -111,3 +113,25 @@ def balanced_weights(concepts: Concepts, cap: int) -> NDArray[np.float64]:
     weights = 1 - np.asarray(dropped, dtype=np.float64)
     weights[[not names for names in concepts]] = 1.0
     return weights
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Pairs an epoch, and pairs of its most frequent concept, before and after balancing."""
+
+    pairs: int
+    kept: float
+    largest: int
+    largest_kept: float
+
+
+def balance(concepts: Concepts, cap: int) -> Balance:
+    """What `balanced_weights` does to an epoch, in expected counts."""
+    weights = balanced_weights(concepts, cap)
+    table = multi_hot(concepts, vocabulary(concepts))
+    return Balance(
+        pairs=len(concepts),
+        kept=float(weights.sum()),
+        largest=int(table.sum(axis=0).max(initial=0)),
+        largest_kept=float((weights @ table).max(initial=0.0)),
+    )

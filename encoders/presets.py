@@ -35,6 +35,8 @@ class TrainingConfig:
     patience: epochs without a better validation MRR@10 before stopping (0: never).
     batch: pairs that are each other's negatives. micro_batch: how many the towers see at a time
     (gradient caching; 0: all).
+    near_captions: batches are made of groups of so many pairs with near captions, negatives that
+    differ in few words (0: at random).
     positives: which other pairs of a batch are no negatives; "caption": those of equal text,
     "group": also those of the same case or article.
     learning_rate: its peak. warmup: share of the run. weight_decay: of matrices only, as in
@@ -56,6 +58,7 @@ class TrainingConfig:
     patience: int = 5
     batch: int = 64
     micro_batch: int = 0
+    near_captions: int = 0
     positives: Literal["none", "caption", "group"] = "caption"
     learning_rate: float = 3e-3
     warmup: float = 0.1

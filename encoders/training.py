@@ -19,8 +19,9 @@ import torch
 
 from encoders import tokenizer as tokens
 from encoders.clip import ClipModule, Encoder
+from encoders.concepts import balance
 from encoders.curves import curves_csv
-from encoders.pairs import read_pairs
+from encoders.pairs import Pairs, read_pairs
 from encoders.presets import TrainingConfig
 from encoders.progress import Progress, silent
 from encoders.published import load_any
@@ -94,6 +95,7 @@ def train(
             f"There are {len(train_pairs)} pairs of image and caption to train on; "
             "contrastive training needs at least 2."
         )
+    _tell_balance(train_pairs, config, progress)
     module = start or _fresh_module(train_pairs.texts, config)
     run = Run(module, train_pairs, held_out, work, config, progress)
     run.fit()
@@ -115,6 +117,17 @@ def train(
         cpu_seconds=counters.cpu_seconds,
         stopped=counters.stopped,
     )
+
+
+def _tell_balance(pairs: Pairs, config: TrainingConfig, progress: Progress) -> None:
+    if config.balance_cap:
+        told = balance(pairs.concepts, config.balance_cap)
+        progress(
+            "balancing pairs",
+            round(told.kept),
+            told.pairs,
+            f"most frequent concept: {told.largest:,} pairs before, {told.largest_kept:,.0f} after",
+        )
 
 
 def _fresh_module(texts: Sequence[str], config: TrainingConfig) -> ClipModule:

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.metrics import average_precision_score
 from torch.nn import functional as F  # noqa: N812
 
 from encoders.concepts import (
     asymmetric_loss,
     average_precision,
+    balance,
     balanced_weights,
     concept_scores,
     multi_hot,
@@ -70,3 +70,7 @@ def test_balancing_keeps_rare_concepts_and_caps_frequent_ones() -> None:
     np.testing.assert_allclose(weights[:90], 10 / 95)
     np.testing.assert_allclose(weights[90:], 1)
     assert balanced_weights(concepts, cap=1000).min() == 1
+    told = balance(concepts, cap=10)
+    assert (told.pairs, told.largest) == (100, 95)
+    assert told.kept == pytest.approx(90 * 10 / 95 + 10)
+    assert told.largest_kept == pytest.approx(90 * 10 / 95 + 5)
