@@ -10,8 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ranking.expression import ExpressionError, parse
 from ranking.expression_functions import FUNCTIONS, normalize_linear, reciprocal_rank
