@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from encoders.errors import UserError
-from encoders.manifest import FILE_NAME as ENCODER_FILE
-from encoders.manifest import Manifest
+from encoders.manifest import FILE_NAME as ENCODER_FILE, Manifest
 from encoders.progress import Progress, silent
 from ingest.corpus import Corpus, write_corpus
 from ingest.documents import documents
@@ -26,6 +25,7 @@ from ranking.types import VectorField
 
 if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs none of it
     from encoders.clip import Encoder
+    from encoders.pairs import Pair
     from encoders.training import Trained
     from eval.evaluation import Evaluation
     from eval.run import Options
@@ -85,9 +85,11 @@ def train_encoder(
     )
 
 
-def _pairs(corpus: Corpus, split: str) -> Iterator[tuple[bytes, str, str]]:
+def _pairs(corpus: Corpus, split: str) -> Iterator[Pair]:
+    from encoders.pairs import Pair
+
     return (
-        (record.image, record.caption, record.group_id)
+        Pair(record.image, record.caption, record.group_id, record.concept_names)
         for record in corpus.records(split)
         if record.image is not None
     )
