@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from eval.curve import WeightCurve
 from eval.metrics import HEADLINE
 from eval.pairs import PairsResult
 from eval.pool import Pool
@@ -19,12 +20,19 @@ from eval.tasks import Skipped
 from eval.training_overlap import Overlap
 from ingest.corpus import Corpus
 
-__all__ = ["Evaluation"]
+__all__ = ["Evaluation", "headline"]
 
 Curve = list[tuple[float, float]]
 Row = dict[str, str | float | int | bool]
 
 HEADLINE_PROTOCOLS = ("own-topics", "split-caption", "same-case", "same-article")
+
+
+def headline(tasks: Sequence[TaskResult]) -> TaskResult | None:
+    """The task that opens a report: a headline protocol without leakage, if there is one."""
+    preferred = [t for t in tasks if t.task.protocol in HEADLINE_PROTOCOLS]
+    clean = [t for t in preferred if not t.leakage.leaky]
+    return next(iter([*clean, *preferred, *tasks]), None)
 
 
 @dataclass(frozen=True)
@@ -46,13 +54,12 @@ class Evaluation:
     similarity: NDArray[np.float64] | None = None
     overlap: Overlap | None = None
     slices: Sequence[Slice] = ()
+    curve: WeightCurve | None = None
 
     @property
     def headline(self) -> TaskResult | None:
         """The task that opens the report: the first headline protocol, else the first task."""
-        preferred = [t for t in self.tasks if t.task.protocol in HEADLINE_PROTOCOLS]
-        clean = [t for t in preferred if not t.leakage.leaky]
-        return next(iter([*clean, *preferred, *self.tasks]), None)
+        return headline(self.tasks)
 
     def metrics(self) -> dict[str, object]:
         """The content of metrics.json: rows, comparisons, leakage, what was skipped, provenance."""
@@ -87,6 +94,7 @@ class Evaluation:
                 *self.pool.notes,
                 *(f"{r.task.protocol}: {note}" for r in self.tasks for note in r.task.notes),
             ],
+            "weight_curve": self._curve(),
             "provenance": dict(self.provenance),
         }
 
@@ -115,6 +123,17 @@ class Evaluation:
                 f"{result.chance[HEADLINE]:.3f}",
             )
         return table
+
+    def _curve(self) -> dict[str, object]:
+        if self.curve is None:
+            return {}
+        points = [{"alpha": a, **asdict(found)} for a, found in self.curve.estimates.items()]
+        return {
+            "protocol": self.curve.protocol,
+            "profile": self.curve.profile,
+            "default": self.curve.default,
+            "points": points,
+        }
 
     def _overlap(self) -> dict[str, object]:
         if self.overlap is None:

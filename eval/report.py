@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from encoders.storage import whole_folder
 from eval import plots
+from eval.curve import WeightCurve
 from eval.evaluation import Evaluation
 from eval.explorer import explorer_data
 from eval.metrics import HEADLINE
@@ -127,6 +128,8 @@ def _plots(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
                 f"mean {HEADLINE} with 95 % interval",
             ),
         )
+    if evaluation.curve is not None:
+        yield "weight", curve_plot(evaluation.curve)
     if evaluation.headline is not None:
         scores = _scores(evaluation.headline)
         if scores:
@@ -138,6 +141,20 @@ def _plots(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
             yield name, plots.line_plot([plots.Line(label, steps, values)], "step", label)
     if evaluation.similarity is not None:
         yield "similarity", plots.heat_map(evaluation.similarity, "captions", "images")
+
+
+def curve_plot(curve: WeightCurve) -> str:
+    """MRR@10 over alpha with its interval; dotted: the profile's own alpha."""
+    found = list(curve.estimates.values())
+    line = plots.Line(
+        series=curve.profile,
+        x=list(curve.estimates),
+        y=[each.value for each in found],
+        low=[each.low for each in found],
+        high=[each.high for each in found],
+    )
+    label = "alpha: 0 is lexical, 1 is vector ranking; dotted: the profile's own"
+    return plots.line_plot([line], label, "MRR@10", mark=curve.default)
 
 
 def _scores(result: TaskResult) -> dict[str, dict[str, np.ndarray]]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from encoders.clip import Encoder
 from encoders.progress import Progress, silent
 from eval.baseline import BASELINE, rank_bm25_run
-from eval.evaluation import Evaluation
+from eval.curve import WeightCurve, weight_curve
+from eval.evaluation import Evaluation, headline
 from eval.leakage import find_leakage
 from eval.metrics import Metric, default_metrics
 from eval.pairs import PairsResult, pairs_card
@@ -28,11 +29,13 @@ from eval.topics import own_task
 from eval.training_overlap import Overlap, find_overlap
 from eval.views import with_vectors
 from ingest.corpus import Corpus
+from ranking.embedded import EmbeddedEngine
 from ranking.types import Engine
 
 __all__ = ["DEFAULT_PROFILES", "Options", "evaluate"]
 
 DEFAULT_PROFILES = ("lexical", "vector", "hybrid_sum", "hybrid")
+BLEND = "hybrid"
 SIMILARITY_BATCH = 32
 
 Vectors = NDArray[np.float32]
@@ -114,6 +117,7 @@ def evaluate(
         training=training_curves(encoder),
         similarity=_similarity(searcher),
         overlap=overlap,
+        curve=_curve(searcher, engine, results, options),
         slices=[part for r in results for part in slices(r, pool, options.seed)],
     )
 
@@ -160,6 +164,16 @@ def _answer(
         inapplicable={profile: reason for profile, reason in refused.items() if reason},
         seed=options.seed,
     )
+
+
+def _curve(
+    searcher: PoolSearcher, engine: Engine, results: Sequence[TaskResult], options: Options
+) -> WeightCurve | None:
+    """Over the headline task, where the blend answers it."""
+    shown = headline(results)
+    if shown is None or BLEND not in shown.runs or not isinstance(engine, EmbeddedEngine):
+        return None
+    return weight_curve(searcher, shown.task, engine.profiles.resolve(BLEND), options.seed)
 
 
 def _pairs(searcher: PoolSearcher, seed: int) -> tuple[list[PairsResult], list[Skipped]]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from encoders.clip import Encoder
 from encoders.progress import Progress, silent
 from eval.candidates import Candidates, collect_candidates
+from eval.curve import ALPHAS, CORNERS, column_estimates, expression_of
 from eval.logistic import fit_logistic
 from eval.metrics import HEADLINE
 from eval.pool import load_pool
@@ -25,15 +26,13 @@ from eval.results import Estimate, topic_clusters
 from eval.runs import EvaluationError
 from eval.searching import PoolSearcher, vector_field
 from eval.significance import (
-    bootstrap_means,
-    interval,
+    RESAMPLES,
     minimum_detectable_difference,
     paired_randomisation,
 )
 from eval.tasks import Skipped, Task
 from ingest.corpus import Corpus
 from ranking.embedded import EmbeddedEngine
-from ranking.expression import Expression, parse
 from ranking.profiles import Profile, ProfileSet
 
 __all__ = ["Tuning", "TuningOptions", "tune"]
@@ -44,9 +43,7 @@ Inputs = dict[str, float]
 BLEND = "hybrid"
 LEARNED = "learned"
 SINGLE = {"lexical": {"alpha": 0.0}, "vector": {"alpha": 1.0}}
-ALPHAS = tuple(np.linspace(0, 1, 21).round(2).tolist())
-# Candidates are searched for with these, so that both single rankings have theirs among them.
-CORNERS = (0.02, 0.5, 0.98)
+WEIGHTS = ("weight_lexical", "weight_vector", "weight_no_caption", "weight_no_vector")
 KS = (1.0, 2.0, 4.0, 7.0, 10.0, 15.0, 25.0, 40.0)
 ALPHA_LEVEL = 0.05
 
@@ -147,7 +144,7 @@ def tune(
             f"few for {options.folds} folds. Tune on a larger split or another protocol."
         )
     progress("tune", 0, 3, "searching")
-    found = collect_candidates(searcher, task, BLEND, [{"alpha": a} for a in CORNERS])
+    found = collect_candidates(searcher, task, BLEND, CORNERS)
     folds = _folds(clusters, options)
     profiles = engine.profiles
 
@@ -171,15 +168,17 @@ def tune(
     progress("tune", 3, 3)
 
     at_best_k = [row for row, inputs in enumerate(grid) if inputs["k"] == best["k"]]
-    curve = _estimates(tried[at_best_k].T, clusters, options.seed)
+    curve = column_estimates(tried[at_best_k].T, clusters, options.seed, RESAMPLES)
     single = max(SINGLE, key=lambda name: float(values[name].mean()))
     gap = values[f"tuned {BLEND}"] - values[single]
-    spread = _estimates(gap[:, None], clusters, options.seed)[0]
+    spread = column_estimates(gap[:, None], clusters, options.seed, RESAMPLES)[0]
     table = np.column_stack(list(values.values()))
     return Tuning(
         profiles=_written_back(profiles, chosen, corpus, encoder, task, options),
         chosen=chosen,
-        estimates=dict(zip(values, _estimates(table, clusters, options.seed), strict=True)),
+        estimates=dict(
+            zip(values, column_estimates(table, clusters, options.seed, RESAMPLES), strict=True)
+        ),
         curve=dict(zip([grid[row]["alpha"] for row in at_best_k], curve, strict=True)),
         better_single=single,
         difference=spread.value,
@@ -221,17 +220,13 @@ def _nothing_to_ask(skipped: Sequence[Skipped], options: TuningOptions) -> str:
     return f"{options.protocol} cannot be tuned on in split {options.split!r}: {reasons}."
 
 
-def _expression(profile: Profile) -> Expression:
-    return parse(profile.first_phase, profile.functions)
-
-
 def _values(found: Candidates, profile: Profile, inputs: Mapping[str, float]) -> Values:
-    return found.reciprocal_ranks(found.scores(_expression(profile), inputs))
+    return found.reciprocal_ranks(found.scores(expression_of(profile), inputs))
 
 
 def _try_all(found: Candidates, profile: Profile, grid: Sequence[Inputs]) -> Values:
     """RR@10 of every query under every choice, float64 [choices, queries]."""
-    expression = _expression(profile)
+    expression = expression_of(profile)
     return np.stack([found.reciprocal_ranks(found.scores(expression, i)) for i in grid])
 
 
@@ -260,14 +255,14 @@ def _learn(
     values = np.empty(found.queries)
     for fold in np.unique(folds):
         rows = found.of(folds != fold)
-        inputs = _inputs(profile, fit_logistic(table[rows], found.relevant[rows]), k)
+        inputs = _fit(profile, table[rows], found.relevant[rows], k)
         held_out = folds == fold
         values[held_out] = _values(found, profile, inputs)[held_out]
-    return _inputs(profile, fit_logistic(table, found.relevant), k), values
+    return _fit(profile, table, found.relevant, k), values
 
 
 def _parts(found: Candidates, k: float) -> Values:
-    """What the learned profile weighs, float64 [candidates, 4]."""
+    """What the learned profile weighs, float64 [candidates, 4], as in WEIGHTS."""
     lexical = found.features["bm25(caption)"]
     closeness = next(v for name, v in found.features.items() if name.startswith("closeness("))
     has_caption = found.features["attribute(has_caption)"]
@@ -275,17 +270,13 @@ def _parts(found: Candidates, k: float) -> Values:
     return np.column_stack([lexical / (lexical + k), closeness, 1 - has_caption, 1 - has_vector])
 
 
-def _inputs(profile: Profile, weights: Values, k: float) -> Inputs:
-    names = ("bias", "weight_lexical", "weight_vector", "weight_no_caption", "weight_no_vector")
-    fitted = dict(zip(names, weights.round(4).tolist(), strict=True))
+def _fit(profile: Profile, table: Values, relevant: NDArray[np.bool_], k: float) -> Inputs:
+    """The profile's inputs with fitted weights; a part that never varies keeps its default."""
+    varied = np.ptp(table, axis=0) > 0
+    weights = fit_logistic(table[:, varied], relevant).round(4).tolist()
+    names = [name for name, kept in zip(WEIGHTS, varied, strict=True) if kept]
+    fitted = dict(zip(["bias", *names], weights, strict=True))
     return {**profile.inputs, "k": k, **fitted}
-
-
-def _estimates(table: Values, clusters: NDArray[np.int64], seed: int) -> list[Estimate]:
-    """One a column of values [queries, columns]."""
-    low, high = interval(bootstrap_means(table, clusters=clusters, seed=seed))
-    rows = zip(table.mean(axis=0), low, high, strict=True)
-    return [Estimate(float(m), float(lo), float(hi), len(table)) for m, lo, hi in rows]
 
 
 def _written_back(

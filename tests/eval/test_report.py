@@ -33,6 +33,7 @@ def test_the_folder_is_complete(report):
         "scores",
         "similarity",
         "validation_mrr10",
+        "weight",
     }
 
 

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from eval.compare import compare_reports
+from eval.report import PER_QUERY, write_report
+from eval.runs import EvaluationError
+
+
+@pytest.fixture(scope="module")
+def report(evaluation, tmp_path_factory):
+    out = tmp_path_factory.mktemp("compare") / "report"
+    write_report(evaluation, out)
+    return out
+
+
+def changed(report, out, change):
+    table = pd.read_parquet(report / PER_QUERY)
+    out.mkdir()
+    change(table).to_parquet(out / PER_QUERY)
+    return out
+
+
+def test_a_report_does_not_differ_from_itself(report):
+    changes = compare_reports(report, report, ("RR@10", "nDCG@10"))
+    assert changes.passed
+    assert all(row.p_holm == 1.0 and row.difference == 0 for row in changes.rows)
+    assert {row.metric for row in changes.rows} == {"RR@10", "nDCG@10"}
+
+
+def test_a_fall_closes_the_gate(report, tmp_path):
+    def spoil(table):
+        worse = (table.protocol == "caption") & (table.profile == "hybrid")
+        table.loc[worse, "RR@10"] *= 0.5
+        return table
+
+    changes = compare_reports(report, changed(report, tmp_path / "b", spoil))
+    fallen = [(row.protocol, row.profile) for row in changes.rows if row.fell]
+    assert fallen == [("caption", "hybrid")]
+    assert not changes.passed
+    assert changes.metrics()["passed"] is False
+
+
+def test_a_rise_does_not(report, tmp_path):
+    def better(table):
+        table["RR@10"] = 1.0
+        return table
+
+    assert compare_reports(report, changed(report, tmp_path / "b", better)).passed
+
+
+def test_queries_of_one_report_only_are_counted(report, tmp_path):
+    def fewer(table):
+        first = table[table.protocol == "caption"]["query"].iloc[0]
+        return table[~((table.protocol == "caption") & (table["query"] == first))]
+
+    rows = compare_reports(report, changed(report, tmp_path / "b", fewer)).rows
+    assert {row.only_first for row in rows if row.protocol == "caption"} == {1}
+    assert {row.only_first for row in rows if row.protocol != "caption"} == {0}
+
+
+def test_profiles_of_one_report_only_are_named(report, tmp_path):
+    changes = compare_reports(
+        report, changed(report, tmp_path / "b", lambda t: t[t.profile != "vector"])
+    )
+    assert "caption, vector" in changes.missing
+
+
+def test_what_is_no_report(report, tmp_path):
+    with pytest.raises(EvaluationError, match="is not a report"):
+        compare_reports(report, tmp_path)
+    with pytest.raises(EvaluationError, match="do not both have 'RR@99'"):
+        compare_reports(report, report, ("RR@99",))

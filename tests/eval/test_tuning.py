@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from eval.candidates import Candidates, collect_candidates
+from eval.logistic import fit_logistic
+from eval.pool import load_pool
+from eval.protocols import build_tasks
+from eval.runs import EvaluationError
+from eval.searching import PoolSearcher
+from eval.tuning import TuningOptions, tune
+from ranking.embedded import EmbeddedEngine
+from ranking.expression import parse
+from ranking.profiles import load_profiles, save_profiles
+
+OPTIONS = TuningOptions(protocol="same-case", split="test", folds=3)
+
+
+@pytest.fixture(scope="module")
+def tuning(engine, encoder, phantoms):
+    return tune(engine, encoder, phantoms, OPTIONS)
+
+
+def test_logistic_regression_agrees_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((400, 3))
+    odds = features @ [1.5, -2.0, 0.3] - 1
+    positive = rng.random(400) < 1 / (1 + np.exp(-odds))
+    theirs = LogisticRegression(C=1.0, tol=1e-10).fit(features, positive)
+    expected = [theirs.intercept_[0], *theirs.coef_[0]]
+    assert fit_logistic(features, positive) == pytest.approx(expected, abs=1e-4)
+
+
+def test_separable_classes_do_not_run_away():
+    features = np.arange(20.0)[:, None]
+    assert np.isfinite(fit_logistic(features, features[:, 0] > 9)).all()
+
+
+def test_reciprocal_ranks_by_hand():
+    found = Candidates(
+        queries=3,
+        owner=np.array([0, 0, 0, 2, 2]),
+        documents=np.array([1, 2, 3, 1, 2]),
+        relevant=np.array([False, False, True, True, False]),
+        features={"x": np.array([1.0, 3.0, 2.0, 1.0, 1.0])},
+    )
+    scores = found.scores(parse("x * query(w)"), {"w": 2.0})
+    assert scores.tolist() == [2.0, 6.0, 4.0, 2.0, 2.0]
+    assert found.reciprocal_ranks(scores).tolist() == [0.5, 0.0, 1.0]  # ties by ascending id
+
+
+def test_candidates_evaluated_again_rank_as_a_search_does(engine, encoder, phantoms):
+    ids = list(engine.ids())
+    pool = load_pool(phantoms, ids, ids)
+    (task, *_), _ = build_tasks(pool, ["same-case"])
+    searcher = PoolSearcher(engine, pool, encoder)
+    profile = engine.profiles.resolve("hybrid")
+    found = collect_candidates(searcher, task, "hybrid", [{"alpha": 0.5}])
+    expression = parse(profile.first_phase, profile.functions)
+    for alpha in (0.3, 0.5, 0.8):
+        inputs = {**profile.inputs, "alpha": alpha}
+        ours = found.reciprocal_ranks(found.scores(expression, inputs))
+        results = searcher.search(task, "hybrid", 10, {"alpha": alpha})
+        relevant = [set(row) for row in task.qrels.to_mapping().values()]
+        for value, result, wanted in zip(ours, results, relevant, strict=True):
+            rank = next((r for r, name in enumerate(result.ids, 1) if name in wanted), None)
+            assert value == pytest.approx(1 / rank if rank else 0.0)
+
+
+def test_an_untrained_encoder_is_told_to_be_of_no_help(tuning):
+    assert tuning.better_single == "lexical"
+    assert not tuning.helps
+    assert "No blend beats lexical by more than noise" in tuning.verdict()
+
+
+def test_the_choice_is_made_on_what_the_curve_shows(tuning):
+    best = max(tuning.curve, key=lambda alpha: tuning.curve[alpha].value)
+    chosen = tuning.chosen["hybrid"]["alpha"]
+    assert tuning.curve[chosen].value == tuning.curve[best].value
+    assert tuning.curve[0.0].value == pytest.approx(tuning.estimates["lexical"].value)
+
+
+def test_tuned_profiles_are_written_and_used(tuning, engine, encoder, phantoms, tmp_path):
+    path = tmp_path / "tuned.toml"
+    save_profiles(tuning.profiles, path)
+    profiles = load_profiles(path)
+    hybrid = profiles.resolve("hybrid")
+    assert hybrid.inputs["alpha"] == tuning.chosen["hybrid"]["alpha"]
+    assert "tuned on" in hybrid.description
+    assert encoder.manifest.fingerprint[:8] in hybrid.description
+    fields = engine.info().vector_fields
+    again = EmbeddedEngine.in_memory([engine.get(i) for i in engine.ids()], fields, profiles)
+    assert tune(again, encoder, phantoms, OPTIONS).chosen["hybrid"] == tuning.chosen["hybrid"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (TuningOptions(split="dev"), "no split 'dev'"),
+        (TuningOptions(protocol="hidden-caption"), "cannot be tuned on"),
+        (TuningOptions(protocol="same-article"), "no article"),
+        (TuningOptions(folds=200), "too few for 200 folds"),
+    ],
+)
+def test_what_cannot_be_tuned_on(engine, encoder, phantoms, options, message):
+    with pytest.raises(EvaluationError, match=message):
+        tune(engine, encoder, phantoms, options)
+
+
+def test_without_vectors_there_is_nothing_to_blend(engine, phantoms):
+    with pytest.raises(EvaluationError, match="nothing to blend"):
+        tune(engine, None, phantoms, OPTIONS)
