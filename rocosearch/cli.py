@@ -6,6 +6,7 @@ import typer
 
 from rocosearch.commands import (
     app as app_command,
+    classify,
     compare,
     corpus,
     demo,
@@ -14,8 +15,10 @@ from rocosearch.commands import (
     eval as eval_command,
     feed,
     index,
+    parity,
     plan,
     search,
+    swap,
     train,
     tune,
 )
@@ -49,8 +52,8 @@ def _example(text: str) -> str:
 PANELS = {
     "From files to a report": (corpus, train, index, search, eval_command),
     "Better rankings": (tune, compare),
-    "Vespa": (app_command, deploy, feed, plan),
-    "More": (embed, demo),
+    "Vespa": (app_command, deploy, feed, parity, plan),
+    "More": (classify, embed, demo),
 }
 
 for _panel, _modules in PANELS.items():
@@ -58,6 +61,7 @@ for _panel, _modules in PANELS.items():
         _name = _module.__name__.rpartition(".")[2]
         _register = app.command(_name, epilog=_example(_module.EXAMPLE), rich_help_panel=_panel)
         _register(_module.command)
+app.add_typer(swap.app, name="swap", epilog=_example(swap.EXAMPLE), rich_help_panel="Vespa")
 
 
 def main() -> None:

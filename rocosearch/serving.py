@@ -1,8 +1,8 @@
-"""Jobs against a Vespa server: deploy a package, feed a corpus. Python API of those commands."""
+"""Jobs against a Vespa server: deploy, feed, compare, swap. The Python API of those commands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,18 +19,23 @@ from ingest.feed_file import write_feed_file
 from ingest.reconcile import Reconciliation, reconcile
 from ingest.targets import EngineTarget, Target, VespaTarget, with_fingerprints
 from ranking.embedded import EmbeddedEngine
+from rocosearch.parity import Parity, compare_engines
+from rocosearch.swap import Swap, VespaServer, start_on_index, start_on_vespa
 from vespa_app.application import Application, read_application
 from vespa_app.config_server import ConfigServer
 from vespa_app.connection import Credentials
 from vespa_app.deploy import CloudTarget, deploy, deploy_to_cloud
 from vespa_app.documents import DocumentClient
+from vespa_app.engine import EngineSettings, VespaEngine
 
 __all__ = [
     "Server",
+    "compare_with_server",
     "deploy_package",
     "feed_corpus",
     "find_application",
     "open_target",
+    "start_swap",
     "write_feed",
 ]
 
@@ -136,6 +141,56 @@ def find_application(server: Server) -> Application:
         server.config_url or _config_url(server.to), Credentials.from_environment()
     )
     return config.application()
+
+
+def compare_with_server(
+    index: Path,
+    server: Server,
+    *,
+    profiles: Sequence[str] = (),
+    queries: int = 100,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Parity:
+    """Ask an index and a server that holds the same documents the same, and compare."""
+    engine = EmbeddedEngine.open(index)
+    encoder = Encoder.load(engine.encoder_folder) if engine.encoder_folder else None
+    live = VespaEngine.connect(
+        server.to,
+        find_application(server),
+        EngineSettings(embed=False, strict=True),
+        Credentials.from_environment(),
+    )
+    try:
+        return compare_engines(
+            engine,
+            live,
+            encoder,
+            profiles=profiles,
+            queries=queries,
+            seed=seed,
+            progress=progress,
+        )
+    finally:
+        live.close()
+
+
+def start_swap(
+    index: Path,
+    corpus: Path,
+    encoder: Path,
+    *,
+    to: str | None = None,
+    config_url: str | None = None,
+    folder: Path | None = None,
+    progress: Progress = silent,
+) -> Swap:
+    """Begin to swap the encoder of an index, or with `to` of the server written from it."""
+    if to is None:
+        return start_on_index(index, corpus, encoder, folder=folder, progress=progress)
+    server = VespaServer(to, config_url or _config_url(to))
+    place = folder or index.with_name(f"{index.name}.swap")
+    return start_on_vespa(server, index, corpus, encoder, folder=place, progress=progress)
 
 
 def _source(

@@ -53,10 +53,14 @@ IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_commands_parse(page):
     """Options exist, arguments are as many as the command takes, values are of their kind."""
-    for name, *arguments in commands(page.read_text("utf-8")):
-        assert name in GROUP.commands, f"rocosearch {name}"
-        if "--help" not in arguments:
-            GROUP.commands[name].make_context(name, arguments)
+    for words in commands(page.read_text("utf-8")):
+        command = GROUP
+        while hasattr(command, "commands"):
+            name, *words = words  # noqa: PLW2901 - a step down into the group
+            assert name in command.commands, f"rocosearch {name}"
+            command = command.commands[name]
+        if "--help" not in words:
+            command.make_context(command.name, words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

@@ -377,3 +377,30 @@ def test_a_plan_for_a_billion_images(tmp_path):
     assert told["nodes"] > 10
     ok("plan", "--documents", "1e6", "--dim", 128, "--out", tmp_path / "plan")
     assert (tmp_path / "plan" / "services.xml").exists()
+
+
+def test_classification_stands_beside_chance(line):
+    told = json.loads(
+        ok("classify", line.corpus, line.encoder, "--name", "ct=computed tomography", "--json")
+    )
+    assert told["classes"]["ct"] == "computed tomography"
+    assert told["chance_balanced_accuracy"] == 0.25
+    assert 0 <= told["zero_shot"]["accuracy"] <= 1
+    assert told["linear_probe"]["balanced_accuracy"] > 0.5
+    assert "two" in refused("classify", line.corpus, line.encoder, "--field", "weather")
+    assert run("classify", line.corpus, line.encoder, "--prompt", "no place").exit_code == 2
+
+
+def test_a_swap_step_by_step(line, tmp_path):
+    ok("train", line.corpus, tmp_path / "new", "--epochs", 1, "--seed", 3)
+    ok("index", line.corpus, tmp_path / "i", "--encoder", line.encoder)
+    swap = tmp_path / "i.swap"
+    assert str(swap) in refused("swap", "backfill", swap)
+    assert str(swap) in ok("swap", "start", tmp_path / "i", line.corpus, tmp_path / "new")
+    assert f"{RECORDS:,} of {RECORDS:,}" in ok("swap", "backfill", swap)
+    assert refused("swap", "switch", swap)
+    ok("swap", "switch", swap, "--force")
+    ok("swap", "finish", swap)
+    short = Manifest.load(tmp_path / "new").fingerprint[:8]
+    told = json.loads(ok("search", tmp_path / "i", "left", "--json"))
+    assert any(short in name for name in told["hits"][0]["features"])

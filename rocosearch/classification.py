@@ -1,0 +1,166 @@
+"""Classify a corpus's images with an encoder: by prompts alone, from few examples, by a probe."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.clip import Encoder
+from encoders.progress import Progress, silent
+from encoders.zero_shot import (
+    PROMPTS,
+    ClassificationError,
+    ClassificationScores,
+    FewShot,
+    class_vectors,
+    classification_scores,
+    few_shot,
+    linear_probe,
+    zero_shot,
+)
+from ingest.corpus import Corpus
+from ingest.embed import embed_corpus, read_embeddings
+from ingest.records import Record
+
+__all__ = ["Classification", "classify_corpus"]
+
+Vectors = NDArray[np.float32]
+Labels = NDArray[np.int64]
+SHOTS = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What was measured on the held-out images.
+
+    classes: label -> its name in the prompts. majority: accuracy of always answering the most
+    frequent class; balanced accuracy by chance is 1 / classes. left_out: images by reason.
+    """
+
+    field: str
+    split: str
+    classes: Mapping[str, str]
+    images: int
+    examples: int
+    majority: float
+    zero_shot: ClassificationScores
+    probe: ClassificationScores
+    few_shot: Sequence[FewShot]
+    left_out: Mapping[str, int]
+
+    def summary(self) -> dict[str, object]:
+        """Everything as JSON values; areas under the curve by class, None where undefined."""
+        return {
+            **{name: getattr(self, name) for name in ("field", "split", "images", "examples")},
+            "classes": dict(self.classes),
+            "majority": self.majority,
+            "chance_balanced_accuracy": 1 / len(self.classes),
+            "zero_shot": self._scores(self.zero_shot),
+            "linear_probe": self._scores(self.probe),
+            "few_shot": [asdict(each) for each in self.few_shot],
+            "left_out": dict(self.left_out),
+        }
+
+    def _scores(self, scores: ClassificationScores) -> dict[str, object]:
+        areas = (None if np.isnan(area) else float(area) for area in scores.auroc)
+        return {
+            "accuracy": scores.accuracy,
+            "balanced_accuracy": scores.balanced_accuracy,
+            "auroc": dict(zip(self.classes, areas, strict=True)),
+        }
+
+
+def classify_corpus(
+    corpus: Path,
+    encoder: Path,
+    *,
+    field: str = "modality",
+    names: Mapping[str, str] | None = None,
+    prompts: Sequence[str] = (),
+    split: str | None = None,
+    shots: Sequence[int] = SHOTS,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Classification:
+    """Classify the images of a held-out split by a field of the records.
+
+    field: a column of the corpus, or a field that the source had (`extra`). names: label -> how
+    the prompts call it. prompts: each with one {} for the name. split: test, or validation where
+    there is no test. Examples for few-shot and probe come from the training split.
+    Raises ClassificationError where fewer than two classes have examples and held-out images.
+    """
+    opened, loaded = Corpus.open(corpus), Encoder.load(encoder)
+    held_out = split or ("test" if opened.manifest.splits.get("test") else "validation")
+    embed_corpus(opened, loaded, progress)
+    ids, vectors = read_embeddings(opened, loaded.manifest.fingerprint)
+    rows = {identifier: row for row, identifier in enumerate(ids)}
+    left_out: Counter[str] = Counter()
+    sides: dict[str, list[tuple[int, str]]] = {"train": [], held_out: []}
+    for record in opened.records():
+        label = _label(record, field)
+        if record.split not in sides:
+            continue
+        if not label or record.id not in rows:
+            left_out["no image" if label else f"no {field}"] += 1
+            continue
+        sides[record.split].append((rows[record.id], label))
+    classes = _classes(sides["train"], sides[held_out], field, held_out)
+    examples, example_labels = _select(vectors, sides["train"], classes, left_out)
+    images, labels = _select(vectors, sides[held_out], classes, left_out)
+    called = {label: (names or {}).get(label, label.replace("_", " ")) for label in classes}
+    prompted = class_vectors(loaded, tuple(called.values()), tuple(prompts) or PROMPTS)
+    progress("classify", 0, 3)
+    by_prompts = zero_shot(images, prompted, loaded.scale)
+    progress("classify", 1, 3)
+    probed = linear_probe(examples, example_labels, images, seed=seed)
+    progress("classify", 2, 3)
+    few = few_shot(examples, example_labels, images, labels, shots=shots, seed=seed)
+    progress("classify", 3, 3)
+    return Classification(
+        field=field,
+        split=held_out,
+        classes=called,
+        images=len(labels),
+        examples=len(example_labels),
+        majority=float(np.bincount(labels).max() / len(labels)),
+        zero_shot=classification_scores(by_prompts, labels),
+        probe=classification_scores(probed, labels),
+        few_shot=few,
+        left_out=dict(left_out),
+    )
+
+
+def _label(record: Record, field: str) -> str:
+    value = getattr(record, field, None) if field in {"modality", "source"} else None
+    found = value if value is not None else record.extra.get(field, "")
+    return found.strip() if isinstance(found, str) else ""
+
+
+def _classes(
+    train: Sequence[tuple[int, str]],
+    held_out: Sequence[tuple[int, str]],
+    field: str,
+    split: str,
+) -> list[str]:
+    classes = sorted({label for _, label in train} & {label for _, label in held_out})
+    if len(classes) < 2:
+        raise ClassificationError(
+            f"Field {field!r} has {len(classes)} classes with images both in train and in {split}; "
+            "classification needs two. Name another with --field, or another --split."
+        )
+    return classes
+
+
+def _select(
+    vectors: Vectors, side: Sequence[tuple[int, str]], classes: list[str], left_out: Counter[str]
+) -> tuple[Vectors, Labels]:
+    numbers = {label: number for number, label in enumerate(classes)}
+    kept = [(row, numbers[label]) for row, label in side if label in numbers]
+    left_out["class on one side only"] += len(side) - len(kept)
+    rows, labels = (np.array(column, np.int64) for column in zip(*kept, strict=True))
+    return vectors[rows], labels

@@ -1,0 +1,111 @@
+"""`rocosearch classify`: what the encoder's vectors know of the images' classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rocosearch.console import progress_bars, results, show_json
+from rocosearch.options import AsJson, CorpusFolder, parse_cutoffs
+
+if TYPE_CHECKING:
+    from rocosearch.classification import Classification
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = """\
+rocosearch classify build/corpus build/encoder
+rocosearch classify build/corpus build/encoder --name CT="computed tomography" --shots 1,4,16
+rocosearch classify build/corpus build/encoder --field region --prompt "an image of the {}."
+"""
+
+
+def command(
+    corpus: CorpusFolder,
+    encoder: Annotated[
+        Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
+    ],
+    *,
+    field: Annotated[
+        str, typer.Option(metavar="NAME", help="Field of the records that names the class.")
+    ] = "modality",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL=WORDS", help="How prompts call a class, may be repeated."),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Prompt with {} for the class, may be repeated."),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Split judged; test, else validation.")
+    ] = None,
+    shots: Annotated[
+        str, typer.Option(metavar="1,2,4", help="Examples of each class for few-shot.")
+    ] = "1,2,4,8,16",
+    seed: Annotated[int, typer.Option(help="Seed of the examples and of the probe.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Classify held-out images: zero-shot by prompts, few-shot, and with a linear probe.
+
+    Accuracy, its mean over classes (balanced) and the area under the ROC curve of each class,
+    beside what always answering the most frequent class would score.
+    """
+    names = dict(map(_name, name or ()))
+    wrong = [text for text in prompt or () if text.count("{}") != 1]
+    if wrong:
+        raise typer.BadParameter(f"A prompt needs one {{}} for the class: {wrong[0]!r}.")
+    counts = parse_cutoffs(shots)
+    from rocosearch.classification import classify_corpus
+
+    with progress_bars() as progress:
+        found = classify_corpus(
+            corpus,
+            encoder,
+            field=field,
+            names=names,
+            prompts=prompt or (),
+            split=split,
+            shots=counts,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        show_json(found.summary())
+        return
+    _show(found)
+
+
+def _name(value: str) -> tuple[str, str]:
+    label, separator, words = value.partition("=")
+    if not (label and separator and words):
+        raise typer.BadParameter(f"{value!r} is not LABEL=WORDS.")
+    return label, words
+
+
+def _show(found: Classification) -> None:
+    results.print(
+        f"{found.images:,} {found.split} images, {len(found.classes)} classes of {found.field}, "
+        f"{found.examples:,} training examples. By chance: accuracy {found.majority:.3f} (most "
+        f"frequent class), balanced {1 / len(found.classes):.3f}.",
+        markup=False,
+    )
+    for title, scores in (("zero-shot", found.zero_shot), ("linear probe", found.probe)):
+        areas = ", ".join(
+            f"{label} {area:.3f}" for label, area in zip(found.classes, scores.auroc, strict=True)
+        )
+        results.print(
+            f"{title}: accuracy {scores.accuracy:.3f}, balanced {scores.balanced_accuracy:.3f}; "
+            f"AUROC {areas}",
+            markup=False,
+        )
+    for each in found.few_shot:
+        results.print(
+            f"{each.shots}-shot: balanced {each.accuracy:.3f} "
+            f"({each.low:.3f} to {each.high:.3f}, {each.trials} trials)"
+        )
+    for reason, count in found.left_out.items():
+        if count:
+            results.print(f"left out: {reason} ({count:,})", markup=False)

@@ -1,0 +1,81 @@
+"""`rocosearch parity`: an index against the Vespa that was written from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rocosearch.console import progress_bars, results, show_json
+from rocosearch.options import AsJson, IndexFolder
+
+if TYPE_CHECKING:
+    from rocosearch.parity import Parity
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = """\
+rocosearch parity build/index http://localhost:8080
+rocosearch parity build/index http://localhost:8080 --app build/app --profile hybrid --queries 500
+"""
+
+
+def command(
+    index: IndexFolder,
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where Vespa answers queries.")],
+    *,
+    profile: Annotated[
+        list[str] | None, typer.Option(help="Profile to compare, may be repeated; all if none.")
+    ] = None,
+    queries: Annotated[int, typer.Option(min=1, help="How many captions to ask.")] = 100,
+    package: Annotated[
+        Path | None,
+        typer.Option("--app", metavar="APP", help="Package deployed there; else it is asked for."),
+    ] = None,
+    config_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Config server to ask; port 19071 of URL's host if none."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of captions.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Ask an index and a live Vespa the same, and say where they differ and why.
+
+    Overlap of the best hits, rank correlation, the largest difference of every feature, and
+    the causes: documents, statistics, tokens, approximate search, ties.
+    """
+    from rocosearch.serving import Server, compare_with_server
+
+    with progress_bars() as progress:
+        parity = compare_with_server(
+            index,
+            Server(url, package, config_url),
+            profiles=profile or (),
+            queries=queries,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        show_json(parity.summary())
+        return
+    _show(parity)
+
+
+def _show(parity: Parity) -> None:
+    for where, (count, ids) in (
+        ("in the index", parity.only_first),
+        ("on the server", parity.only_second),
+    ):
+        if count:
+            results.print(f"Only {where}: {count:,} documents ({', '.join(ids)}, ...).")
+    for each in parity.profiles:
+        overlap = ", ".join(f"overlap@{cut} {share:.3f}" for cut, share in each.overlap.items())
+        results.print(
+            f"[bold]{each.profile}[/]: {each.queries:,} queries, {overlap}, "
+            f"Kendall's tau {each.correlation:.4f}"
+        )
+        parts = ", ".join(f"{name} {gap:.1e}" for name, gap in each.differences.items())
+        results.print(f"  largest relative differences: {parts}", markup=False)
+        for cause, count in parity.explained(each):
+            results.print(f"  {count:,} queries: {cause}", markup=False)

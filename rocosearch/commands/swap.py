@@ -1,0 +1,125 @@
+"""`rocosearch swap`: another encoder for a running search, without an outage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rocosearch.console import progress_bars, results
+from rocosearch.options import CorpusFolder, IndexFolder
+
+__all__ = ["EXAMPLE", "app"]
+
+EXAMPLE = """\
+rocosearch swap start build/index build/corpus build/encoder-new
+rocosearch swap backfill build/index.swap
+rocosearch swap shadow build/index.swap
+rocosearch swap switch build/index.swap
+rocosearch swap finish build/index.swap
+"""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Change the encoder of a running search: start, backfill, shadow, switch, finish; "
+    "rollback goes one step back.",
+)
+
+SwapFolder = Annotated[
+    Path, typer.Argument(metavar="SWAP", help="The swap's folder, as `swap start` named it.")
+]
+
+
+@app.command()
+def start(
+    index: IndexFolder,
+    corpus: CorpusFolder,
+    encoder: Annotated[Path, typer.Argument(metavar="ENCODER", help="The new encoder's folder.")],
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="URL", help="Swap on this Vespa server, not on the index."),
+    ] = None,
+    config_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Its config server; port 19071 of URL's host if none."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="SWAP", help="The swap's folder; INDEX.swap if none.")
+    ] = None,
+) -> None:
+    """Put the new encoder's field and profiles beside the old ones; nothing else changes."""
+    from rocosearch.serving import start_swap
+
+    with progress_bars() as progress:
+        swap = start_swap(
+            index, corpus, encoder, to=to, config_url=config_url, folder=folder, progress=progress
+        )
+    results.print(
+        f"Started: {swap.state.old[:8]} to {swap.state.new[:8]}. "
+        f"Next: rocosearch swap backfill {swap.folder}"
+    )
+
+
+@app.command()
+def backfill(swap: SwapFolder) -> None:
+    """Bring the new encoder's vectors to every document; goes on where it was stopped."""
+    from rocosearch.swap import open_swap
+
+    with progress_bars() as progress:
+        found = open_swap(swap).backfill(progress)
+    results.print(
+        f"{found.with_vector:,} of {found.documents:,} documents have a vector of the new encoder. "
+        f"Next: rocosearch swap shadow {swap}"
+    )
+
+
+@app.command()
+def shadow(swap: SwapFolder) -> None:
+    """Evaluate old against new on the same queries, unseen by those who search."""
+    from rocosearch.swap import open_swap
+
+    with progress_bars() as progress:
+        changes = open_swap(swap).shadow(progress)
+    results.print(changes.table())
+    if not changes.passed:
+        results.print("The new encoder is significantly worse: switch only with --force.")
+        raise typer.Exit(1)
+    results.print(f"Nothing fell by more than noise. Next: rocosearch swap switch {swap}")
+
+
+@app.command()
+def switch(
+    swap: SwapFolder,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where the new one was found worse, or not judged.")
+    ] = False,
+) -> None:
+    """Make the new encoder the default; the old one stays until `finish`."""
+    from rocosearch.swap import open_swap
+
+    with progress_bars() as progress:
+        open_swap(swap).switch(progress, force=force)
+    results.print(f"Switched. Next: rocosearch swap finish {swap}, or rollback.")
+
+
+@app.command()
+def rollback(swap: SwapFolder) -> None:
+    """Go one step back: after `switch` to the old encoder, before it to how it was."""
+    from rocosearch.swap import open_swap
+
+    with progress_bars() as progress:
+        open_swap(swap).rollback(progress)
+    results.print("Rolled back.")
+
+
+@app.command()
+def finish(swap: SwapFolder) -> None:
+    """Take the old encoder away; there is no way back after it."""
+    from rocosearch.swap import open_swap
+
+    with progress_bars() as progress:
+        open_swap(swap).finish(progress)
+    results.print("Finished: the old encoder is gone.")

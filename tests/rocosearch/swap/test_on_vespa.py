@@ -1,0 +1,114 @@
+"""A swap on Vespa's own HTTP front, with a config server that keeps what is deployed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ingest.corpus import Corpus
+from ingest.feed import FeedSource, feed
+from ingest.targets import VespaTarget
+from ranking.names import encoder_names
+from rocosearch.swap import SwapError, VespaServer, start_on_vespa
+from rocosearch.swap.vespa import write_packages
+from tests.vespa_app.client.fake_config_server import FakeConfigServer, running
+from tests.vespa_app.client.kit_server import kit_server
+from vespa_app.application import read_application
+from vespa_app.documents import DocumentClient
+from vespa_app.options import PackageOptions, VectorOptions
+
+
+@pytest.fixture(scope="module")
+def packages(made, tmp_path_factory):
+    """What `start` writes, written beforehand so that the kit can serve it."""
+    folder = tmp_path_factory.mktemp("packages")
+    write_packages(folder, made.index, made.new, PackageOptions(embedding="client"))
+    return folder
+
+
+@pytest.fixture
+def server(vespa_check, packages, tmp_path):
+    """A server with both encoders, whose config server says that it has the old one."""
+    hits = tmp_path / "hits.jsonl"
+    features = {"bm25(caption)": 1.0, "attribute(has_caption)": 1.0}
+    for encoder in read_application(packages / "beside").encoders:
+        features[f"closeness(field,{encoder.field.name})"] = 0.5
+        features[f"attribute(has_vector_{encoder.short})"] = 1.0
+    lines = [
+        {"id": f"i{n}", "relevance": n, "fields": {"id": str(n)}, "matchfeatures": features}
+        for n in range(12)
+    ]
+    hits.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    config = FakeConfigServer()
+    config.package = package_files(packages / "before")
+    with running(config), kit_server(vespa_check, packages / "beside", hits) as url:
+        yield VespaServer(url, config.url, 20), config
+
+
+def package_files(package):
+    return {
+        str(path.relative_to(package)): path.read_bytes()
+        for path in package.rglob("*")
+        if path.is_file()
+    }
+
+
+def fill(server, setting, packages):
+    """Feed the corpus with the old encoder's vectors, as a running application has them."""
+    with DocumentClient(server.url) as client:
+        target = VespaTarget(client, read_application(packages / "before"))
+        source = FeedSource(Corpus.open(setting.corpus), (setting.fingerprints[0],))
+        assert feed(source, target).put == 80
+
+
+def test_all_steps(setting, packages, server, tmp_path):
+    where, config = server
+    old, new = setting.fingerprints
+    fill(where, setting, packages)
+    folder = tmp_path / "swap"
+    swap = start_on_vespa(
+        where,
+        setting.index,
+        setting.corpus,
+        setting.new,
+        folder=folder,
+        options=PackageOptions(embedding="client"),
+    )
+    assert config.package == package_files(packages / "beside")
+    found = swap.backfill()
+    assert found.with_vector == 80
+    with DocumentClient(where.url) as client:
+        for fingerprint in (old, new):
+            name = encoder_names(fingerprint).fingerprint
+            assert len(set(client.ids(f'image.{name} == "{fingerprint}"'))) == 80
+    assert swap.shadow().rows
+    live = json.loads((folder / "live.json").read_text())
+    assert live["shared_of_10"] == 10
+    assert set(live["times"]) == {old[:8], new[:8]}
+    swap.switch(force=True)
+    assert config.package == package_files(packages / "switched")
+    swap.rollback()
+    assert config.package == package_files(packages / "beside")
+    swap.switch(force=True)
+    swap.finish()
+    assert config.package == package_files(packages / "after")
+    assert not folder.exists()
+
+
+def test_options_that_differ_from_the_running_ones_are_refused(setting, server, tmp_path):
+    where, config = server
+    before = dict(config.package)
+    options = PackageOptions(
+        embedding="client", vectors=VectorOptions(cell_type="bfloat16", links=24)
+    )
+    with pytest.raises(SwapError, match="written with other options.*type"):
+        start_on_vespa(
+            where,
+            setting.index,
+            setting.corpus,
+            setting.new,
+            folder=tmp_path / "swap",
+            options=options,
+        )
+    assert config.package == before
