@@ -3,7 +3,8 @@ PYTHON ?= python3
 # Where pip takes torch from; empty: pip's own configuration. CPU builds, for example:
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-PYTEST_ARGS ?=
+# One process for each core; a file's tests stay together, since they share what is slow to make.
+PYTEST_ARGS ?= --numprocesses auto --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
