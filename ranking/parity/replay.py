@@ -20,7 +20,7 @@ __all__ = ["Replay", "Skipped", "caption_words", "make_replay"]
 
 _UNDERSTOOD = {
     "yql", "text", "hits", "offset", "ranking", "language", "timeout", "presentation.summary",
-    "model.restrict", "ranking.globalPhase.rerankCount",
+    "model.restrict", "ranking.globalPhase.rerankCount", "query", "type",
 }  # fmt: skip
 _FIELDS: Mapping[str, FilterField] = {
     "article_id": "group_id",
@@ -76,7 +76,7 @@ def make_replay(record: Record, collection: Collection) -> Replay:
     request = record["request"]
     _check_request(record, request)
     try:
-        parts = _reduce(parse_where(request["yql"]), collection)
+        parts = _reduce(_without_user_query(parse_where(request["yql"]), request), collection)
     except YqlError as error:
         raise Skipped(f"YQL: {error}") from None
     profile = _profile(request, parts, collection)
@@ -115,8 +115,6 @@ def _check_request(record: Record, request: Mapping[str, Any]) -> None:
     unknown = sorted(key for key in request if key not in _UNDERSTOOD and not _INPUT.fullmatch(key))
     if unknown:
         raise Skipped(f"parameter {', '.join(unknown)}")
-    if request.get("language") != "en":
-        raise Skipped("language detection")
 
 
 def _profile(request: Mapping[str, Any], parts: _Parts, collection: Collection) -> Profile:
@@ -166,6 +164,15 @@ def _reduce(item: Item, collection: Collection) -> _Parts:
         raise Skipped("AND of several parts")
     _retrievers(rest[0], parts)
     return parts
+
+
+def _without_user_query(item: Item, request: Mapping[str, Any]) -> Item:
+    """Put what `query` and `type` of the request say in place of userQuery()."""
+    if item.kind == "userQuery":
+        grammar = {"grammar": request.get("type", "weakAnd")}
+        return Item("userInput", (), (str(request["query"]),), grammar)
+    inner = tuple(_without_user_query(each, request) for each in item.inner)
+    return replace(item, inner=inner)
 
 
 def _filter(item: Item, collection: Collection) -> Filter | None:
@@ -223,6 +230,8 @@ def _text(parts: _Parts, request: Mapping[str, Any]) -> tuple[str, tuple[tuple[s
     item = parts.text
     if item is None:
         return "", ()
+    if request.get("language") != "en":
+        raise Skipped("language detection")
     text = _typed(item, request)
     index = item.annotations.get("defaultIndex", "caption")
     if index != "caption":
@@ -244,7 +253,8 @@ def _is_flat(item: Item) -> bool:
 
 def _typed(item: Item, request: Mapping[str, Any]) -> str:
     argument = item.arguments[-1]
-    return str(request[argument[1:]]) if argument.startswith("@") else argument
+    named = argument.startswith("@") and argument[1:] in request
+    return str(request[argument[1:]]) if named else argument
 
 
 def _matching(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from encoders.errors import UserError
@@ -63,6 +63,17 @@ def _tokens(text: str) -> list[tuple[str, str]]:
         tokens.append((str(match.lastgroup), match[0].strip()))
         at = match.end()
     return [*tokens, ("end", "")]
+
+
+def _string(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text[1:-1])
+
+
+_VALUES: Mapping[str, Callable[[str], object]] = {
+    "string": _string,
+    "number": json.loads,
+    "name": lambda text: text == "true",
+}
 
 
 class _Reader:
@@ -143,7 +154,7 @@ class _Reader:
         while not self.accept(")"):
             kind, text = self.next()
             if kind == "string":
-                found.append(json.loads(text) if text[0] == '"' else text[1:-1])
+                found.append(_string(text))
             elif kind in ("name", "number"):
                 found.append(text)
             elif text != ",":
@@ -157,7 +168,7 @@ class _Reader:
             return inner
         kind, text = self.next()
         if kind == "string":
-            return Item("word", (), (name, json.loads(text)))
+            return Item("word", (), (name, _string(text)))
         self.expect("(")
         return Item(text, (), (name, *self.arguments()))
 
@@ -175,6 +186,6 @@ class _Reader:
             kind, text = self.next()
             if kind not in ("string", "number", "name"):
                 raise YqlError(f"annotation {key}")
-            found[key.strip("\"'")] = json.loads(text) if kind != "name" else text == "true"
+            found[key.strip("\"'")] = _VALUES[kind](text)
             self.accept(",")
         return found
