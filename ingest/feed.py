@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -166,12 +166,7 @@ class _Feed:
         return self.result
 
     def _changes(self) -> Iterator[Change]:
-        wanted = (
-            _wanted(document, self.source.fingerprints)
-            for document in documents(
-                self.source.corpus, self.source.fingerprints, view=self.source.view
-            )
-        )
+        wanted = self._wanted()
         while some := list(islice(wanted, SLICE)):
             known = self.ledger.known([each.document.id for each in some])
             for each in some:
@@ -183,6 +178,15 @@ class _Feed:
                 self._under_way[each.document.id] = each
                 yield change
             self._report()
+
+    def _wanted(self) -> Iterator[_Wanted]:
+        source = self.source
+        prints = {encoder_names(each).embedding: each for each in source.fingerprints}
+        for document in documents(source.corpus, source.fingerprints, view=source.view):
+            hashes = {
+                prints[name]: _short_hash(v.tobytes()) for name, v in document.vectors.items()
+            }
+            yield _Wanted(document, _content_hash(document), hashes)
 
     def _puts_of_absent(self) -> Iterator[Change]:
         """Documents that the ledger knew and the target does not have: whole, after all."""
@@ -239,17 +243,8 @@ def _change(wanted: _Wanted, known: Known | None) -> Change | None:
     return Change("update", replace(document, vectors=vectors))
 
 
-def _wanted(document: Document, fingerprints: Sequence[str]) -> _Wanted:
-    names = {encoder_names(fingerprint).embedding: fingerprint for fingerprint in fingerprints}
-    return _Wanted(
-        document,
-        _content_hash(document),
-        {names[name]: _short_hash(v.tobytes()) for name, v in document.vectors.items()},
-    )
-
-
 def _content_hash(document: Document) -> str:
-    fields = asdict(replace(document, vectors={}))
+    fields = {name: value for name, value in vars(document).items() if name != "vectors"}
     return _short_hash(canonical_json(fields).encode())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol
@@ -13,7 +13,7 @@ from ranking.types import Document, Engine, EngineError, VectorField
 from vespa_app.application import Application
 from vespa_app.documents import DocumentClient
 from vespa_app.operations import Operation, OperationKind, Verdict
-from vespa_app.store import put_fields, update_fields
+from vespa_app.store import put_fields, vector_fields
 
 __all__ = [
     "Change",
@@ -192,20 +192,5 @@ def operation_of(change: Change, application: Application) -> Operation:
     document = change.document
     if change.kind == "remove":
         return Operation("remove", document.id)
-    if change.kind == "put":
-        fields = put_fields(document, application)
-    else:
-        fields = _assigned(update_fields(document, application))
-    for encoder in application.encoders:
-        # Checked above; as an array it travels as hex, which is shorter and exact.
-        if encoder.field.cell_type == "float" and encoder.field.name in document.vectors:
-            fields[encoder.field.name] = document.vectors[encoder.field.name]
-    return Operation(change.kind, document.id, fields)
-
-
-def _assigned(update: Mapping[str, object]) -> dict[str, object]:
-    return {
-        name: operation["assign"]
-        for name, operation in update.items()
-        if isinstance(operation, dict)
-    }
+    fields = put_fields if change.kind == "put" else vector_fields
+    return Operation(change.kind, document.id, fields(document, application))

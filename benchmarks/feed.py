@@ -1,0 +1,151 @@
+"""Throughput of feeding against the official `vespa feed` client, on the same server.
+
+    python benchmarks/feed.py --url http://localhost:8080 --app build/app
+    python benchmarks/feed.py --kit ../shared/vespa-check/vespa-check
+
+The corpus is phantoms with random unit vectors of 512 numbers. Each client sends every document,
+turn by turn. `rocosearch` is the whole of `ingest.feed`: reading the corpus, hashing, checking,
+the ledger; `vespa feed` reads a file that is there already (floats as hex). With --kit, the
+server is Vespa's own HTTP front without content nodes; a whole server is slower for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from encoders.manifest import Manifest
+from ingest.corpus import write_corpus
+from ingest.embed import embed_corpus
+from ingest.feed import FeedSource, feed
+from ingest.feed_file import write_feed_file
+from ingest.sources.phantoms import Phantoms
+from ingest.targets import VespaTarget
+from ranking.profiles import SHIPPED
+from vespa_app.application import read_application
+from vespa_app.documents import DocumentClient, FeedSettings
+from vespa_app.options import PackageOptions
+from vespa_app.package import write_application
+
+DIMENSION = 512
+
+
+class RandomEncoder:
+    """Unit vectors that have nothing to do with the images: for feeding they are as good."""
+
+    manifest = Manifest(
+        dimension=DIMENSION,
+        normalized=True,
+        max_tokens=64,
+        image_size=64,
+        image_mode="L",
+        image_resize="pad",
+        image_mean=(0.5,),
+        image_std=(0.5,),
+        weights_sha256="random",
+        tokenizer_sha256="random",
+        architecture="{}",
+    )
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(0)
+
+    def encode_images(self, images: Sequence[bytes], batch_size: int = 64) -> np.ndarray:
+        """float32 [N, 512]."""
+        vectors = self._rng.standard_normal((len(images), DIMENSION)).astype(np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@contextmanager
+def kit_server(kit: Path, package: Path) -> Iterator[str]:
+    """Vespa's own HTTP front from the kit, until the end of `with`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [kit, "serve", package, "--port", str(port), "--stop-on-eof"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdout.readline()
+        yield f"http://localhost:{port}"
+        server.stdin.close()
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--url", help="a running server, with --app as deployed")
+    where.add_argument("--kit", type=Path, help="path of vespa-check")
+    parser.add_argument("--app", type=Path)
+    parser.add_argument("--count", type=int, default=5400)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--streams", type=int, default=FeedSettings().streams)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        if options.url:
+            report = compare(options.url, options.app, root, options)
+        else:
+            package = root / "app"
+            settings = PackageOptions(embedding="client")
+            write_application(package, RandomEncoder.manifest, SHIPPED, options=settings)
+            with kit_server(options.kit, package) as url:
+                report = compare(url, package, root, options)
+    print(json.dumps(report, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def compare(url: str, package: Path, root: Path, options: argparse.Namespace) -> dict[str, object]:
+    """Documents a second of each client, turn by turn, and the ratio of medians."""
+    corpus = write_corpus(Phantoms(options.count), root / "corpus")
+    embed_corpus(corpus, RandomEncoder())
+    source = FeedSource(corpus, (RandomEncoder.manifest.fingerprint,))
+    application = read_application(package)
+    file = root / "feed.jsonl"
+    write_feed_file(source, application, file)
+    vespa = Path(sys.executable).with_name("vespa")
+    official([vespa, "feed", "--target", url, file])  # the server's code gets warm
+    rates: dict[str, list[float]] = {"rocosearch": [], "vespa feed": []}
+    for turn in range(options.turns):
+        with DocumentClient(url, settings=FeedSettings(streams=options.streams)) as client:
+            started = time.perf_counter()
+            target = VespaTarget(client, application)
+            result = feed(source, target, ledger=root / f"ledger-{turn}.sqlite")
+            assert result.put == len(corpus), result
+            rates["rocosearch"].append(len(corpus) / (time.perf_counter() - started))
+        started = time.perf_counter()
+        assert official([vespa, "feed", "--target", url, file]) == len(corpus)
+        rates["vespa feed"].append(len(corpus) / (time.perf_counter() - started))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    return {
+        "documents": len(corpus),
+        "documents per second": {n: [round(r) for r in values] for n, values in rates.items()},
+        "medians": {name: round(value) for name, value in medians.items()},
+        "ratio": round(medians["rocosearch"] / medians["vespa feed"], 2),
+    }
+
+
+def official(command: Sequence[str | Path]) -> int:
+    """Run `vespa feed`; how many documents it says were fed (it exits 0 in any case)."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(json.loads(done.stdout)["feeder.ok.count"])
+
+
+if __name__ == "__main__":
+    main()
