@@ -20,8 +20,11 @@ __all__ = ["Found", "Wanted", "best_candidates"]
 # A first look at this many times the hits wanted, by BM25 alone, and not fewer than LEAST.
 HEADSTART = 3
 LEAST = 100
-# Values of BM25 that a bound is computed for.
-STEPS = 16
+# What a bound is computed for: shares of the BM25 left, of documents with and without a vector.
+STEPS = np.tile(np.linspace(0.0, 1.0, 16), 2)
+HAS_VECTOR = np.repeat([1.0, 0.0], 16)
+HAS_CAPTION = np.ones(32)
+NUMBERS = np.arange(32)
 
 Doubles = NDArray[np.float64]
 Docs = NDArray[np.int64]
@@ -73,7 +76,11 @@ def best_candidates(
         limit = float(found.bm25[texts].min()) if len(texts) == count else 0.0
         if limit > 0.0:
             candidates, scores = _scored(view, plan, ask, found, _union(texts, found.near))
-            needed = _bm25_needed(plan, ask, found, limit, kth_largest(scores, depth))
+            least = kth_largest(scores, depth)
+            # Without a vector, no document left reaches more than the lowest one taken.
+            if not plan.reads_closeness and least > scores.min():
+                return candidates, scores
+            needed = _bm25_needed(plan, ask, found, limit, least)
             if needed >= limit:
                 return candidates, scores
             texts = np.flatnonzero(found.bm25 > needed)
@@ -87,7 +94,8 @@ def _union(first: Docs, second: Docs) -> Docs:
         return first
     both = np.concatenate([first, second])
     both.sort()
-    return both[np.concatenate([[True], both[1:] != both[:-1]])]
+    kept: Docs = both[np.concatenate([[True], both[1:] != both[:-1]])]
+    return kept
 
 
 def _prunable(plan: Plan, query: Query, ask: Wanted) -> bool:
@@ -105,13 +113,10 @@ def _bm25_needed(plan: Plan, ask: Wanted, found: Found, limit: float, least: flo
     closer than the farthest of the nearest.
     """
     left = float(found.closeness.min()) if found.cut and len(found.closeness) else 0.0
-    steps = np.linspace(0.0, limit, STEPS)
-    bm25 = np.concatenate([steps, steps])
-    there = np.repeat([1.0, 0.0], STEPS)
-    values = _values(plan, ask, bm25, there * left, np.ones(2 * STEPS), there)
-    reach = sortable(evaluate(plan.first, Candidates(np.arange(2 * STEPS), values)))
-    too_low = np.maximum(reach[:STEPS], reach[STEPS:]) < least
-    return float(steps[too_low].max(initial=0.0))
+    bm25 = STEPS * limit
+    values = _values(plan, ask, bm25, HAS_VECTOR * left, HAS_CAPTION, HAS_VECTOR)
+    reach = sortable(evaluate(plan.first, Candidates(NUMBERS, values))).reshape(2, -1).max(axis=0)
+    return float(bm25[: len(reach)].max(initial=0.0, where=reach < least))
 
 
 def _scored(

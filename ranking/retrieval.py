@@ -55,15 +55,10 @@ def _lacking(plan: Plan) -> str:
     return f"Profile {plan.name} needs a {needs}, which the query does not have."
 
 
-def answer(
-    view: View, plan: Plan, query: Query, ask: Wanted, keys: NDArray[np.float32] | None = None
-) -> Result:
-    """Answer one query.
-
-    keys: the view's `keys` for its vector, float32 [size], where they are at hand.
-    """
+def answer(view: View, plan: Plan, query: Query, ask: Wanted) -> Result:
+    """Answer one query."""
     started = time.perf_counter()
-    found = _retrieve(view, plan, query, ask, keys)
+    found = _retrieve(view, plan, query, ask)
     retrieved = time.perf_counter()
     candidates, scores = best_candidates(view, plan, query, ask, found)
     depth = query.k if query.group_by is None else len(scores)
@@ -79,9 +74,7 @@ def answer(
     )
 
 
-def _retrieve(
-    view: View, plan: Plan, query: Query, ask: Wanted, keys: NDArray[np.float32] | None
-) -> Found:
+def _retrieve(view: View, plan: Plan, query: Query, ask: Wanted) -> Found:
     allowed = view.allowed(query.filters, query.exclude_ids)
     bm25 = view.bm25(ask.terms)
     known = bool(bm25.any())
@@ -92,7 +85,7 @@ def _retrieve(
     near, closeness = np.empty(0, np.int64), np.empty(0)
     field = plan.vector_field
     if "vector" in plan.retrieve and field is not None and ask.vector is not None:
-        near, closeness = view.nearest(field.name, ask.vector, query.target_hits, allowed, keys)
+        near, closeness = view.nearest(field.name, ask.vector, query.target_hits, allowed)
     total = len(near)
     if "text" in plan.retrieve:
         if query.matching == "weakAnd":

@@ -1,26 +1,33 @@
-"""Short int8 codes of vectors, scanned in place of the vectors to find candidates.
+"""Int8 codes of vectors, scanned in place of the vectors to find candidates.
 
-A code holds a vector's first principal components (of the uncentred second moment, whose leading
-directions carry most of every dot product). The documents of best code are compared exactly
-afterwards. How many components are kept is measured while the index is built: the fewest with
-which queries beside the index's own vectors find at least `RECALL` of their true nearest.
-Where no prefix suffices, the code is all components, and the scan as good as exact.
+The documents of best code are compared exactly afterwards. There are two kinds of codes:
+
+- all components, each rounded. The rounding error of every vector is known, so a document can
+  be left out for certain: q.d differs from the codes' product by at most
+  |q| * max|d - d'| + |q - q'| * max|d'| (d', q' what the codes stand for).
+- the first principal components (of the uncentred second moment, whose leading directions carry
+  most of every dot product): a tenth of the bytes, nearly the same candidates. How many are kept
+  is measured while the index is built: the fewest with which queries beside the index's own
+  vectors find at least `RECALL` of their true nearest.
 
 Measured against HNSW (hnswlib, usearch) in docs/decisions/0001-embedded-engine.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranking.kernels import kth_largest, scan_codes
 
-__all__ = ["Sketch", "make_sketch"]
+__all__ = ["Sketch", "exact_sketch", "short_sketch"]
 
 Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 RECALL = 0.995
 DEPTH = 100
@@ -32,39 +39,82 @@ BLOCK = 16_384
 
 @dataclass(frozen=True)
 class Sketch:
-    """basis float32 [d, dimension] turns a vector into components; codes int8 [documents, d]."""
+    """Codes int8 [documents, d].
+
+    basis: float32 [d, dimension], turns a vector into the components that are coded; [0,
+    dimension] where they are the vector's own. bounds: float64 [3], the scale of the codes,
+    max|d - d'| and max|d'|; empty for short codes, which bound nothing.
+    """
 
     basis: Floats
     codes: NDArray[np.int8]
+    bounds: NDArray[np.float64]
 
-    def candidates(
-        self, query: Floats, count: int, allowed: NDArray[np.bool_] | None
-    ) -> NDArray[np.int64]:
-        """Numbers of at least `count` documents of best code, ascending; fewer if there are."""
+    @classmethod
+    def load(cls, arrays: Mapping[str, NDArray[Any]], field: str) -> Sketch | None:
+        """Return the codes among a segment's arrays, if it has any for this field."""
+        if f"codes.{field}" not in arrays:
+            return None
+        return cls(*(arrays[f"{name}.{field}"] for name in ("basis", "codes", "bounds")))
+
+    def arrays(self, field: str) -> dict[str, NDArray[Any]]:
+        """Return it as named arrays."""
+        return {
+            f"basis.{field}": self.basis,
+            f"codes.{field}": self.codes,
+            f"bounds.{field}": self.bounds,
+        }
+
+    @property
+    def certain(self) -> bool:
+        """Whether the nearest are always among the candidates."""
+        return len(self.bounds) > 0
+
+    def candidates(self, query: Floats, count: int, allowed: Mask | None) -> NDArray[np.int64]:
+        """Numbers of the documents to compare in order to find the `count` nearest, ascending."""
+        code, scale = _quantized(self.basis @ query if len(self.basis) else query)
         scores = np.empty(len(self.codes), np.int32)
-        scan_codes(self.codes, _quantized(self.basis @ query), scores)
+        scan_codes(self.codes, code, scores)
         rows = None if allowed is None else np.flatnonzero(allowed)
         among = scores if rows is None else scores[rows]
-        wanted = surplus(count)
+        wanted = count if self.certain else 2 * count + 50
         if len(among) <= wanted:
             return np.arange(len(among)) if rows is None else rows
-        best = np.flatnonzero(among >= kth_largest(among, wanted))
+        edge = kth_largest(among, max(wanted, 1)) - self._margin(query, code, scale)
+        best = np.flatnonzero(among >= edge)
         return best if rows is None else rows[best]
 
-
-def surplus(count: int) -> int:
-    """How many candidates to compare exactly in order to find `count`."""
-    return 2 * count + 50
-
-
-def _quantized(components: Floats) -> NDArray[np.int8]:
-    """Scale one vector's components to -127..127: the order of products is not changed."""
-    largest = float(np.max(np.abs(components), initial=0.0))
-    return np.asarray(np.rint(components * (127.0 / (largest or 1.0))), np.int8)
+    def _margin(self, query: Floats, code: NDArray[np.int8], scale: float) -> float:
+        """How far a document among the nearest may score below the last of the best codes."""
+        if not self.certain:
+            return 0.0
+        code_scale, error, longest = map(float, self.bounds)
+        off = float(np.linalg.norm(query - code / scale))
+        differs = float(np.linalg.norm(query)) * error + off * longest
+        return 2.0 * scale * float(code_scale) * differs
 
 
-def make_sketch(vectors: Floats, present: NDArray[np.bool_]) -> Sketch:
-    """Make codes of float32 [documents, dimension]; rows that are not `present` hold zeros."""
+def _quantized(components: Floats) -> tuple[NDArray[np.int8], float]:
+    """Scale one vector's components to -127..127; also return the scale."""
+    scale = 127.0 / (float(np.max(np.abs(components), initial=0.0)) or 1.0)
+    return np.asarray(np.rint(components * scale), np.int8), scale
+
+
+def exact_sketch(vectors: Floats) -> Sketch:
+    """Code all components of float32 [documents, dimension], and bound the rounding error."""
+    largest = float(np.max(np.abs(vectors), initial=0.0)) or 1.0
+    scale = 127.0 / largest
+    codes = np.asarray(np.rint(vectors * scale), np.int8)
+    meant = codes / np.float32(scale)
+    error = np.linalg.norm(vectors - meant, axis=1).max(initial=0.0)
+    longest = np.linalg.norm(meant, axis=1).max(initial=0.0)
+    # A little more than measured, for float32's own rounding.
+    bounds = np.array([scale, error * 1.001, longest * 1.001])
+    return Sketch(np.empty((0, vectors.shape[1]), np.float32), codes, bounds)
+
+
+def short_sketch(vectors: Floats, present: Mask) -> Sketch:
+    """Code the leading components; rows that are not `present` hold zeros."""
     random = np.random.default_rng(0)
     rows = np.flatnonzero(present)
     sample = vectors[np.sort(random.choice(rows, min(len(rows), SAMPLE), replace=False))]
@@ -73,7 +123,7 @@ def make_sketch(vectors: Floats, present: NDArray[np.bool_]) -> Sketch:
     nearest = _nearest(vectors, queries)
     codes = _codes(vectors, basis)
     for length in (*(p for p in PREFIXES if p < vectors.shape[1]), vectors.shape[1]):
-        sketch = Sketch(basis[:length], np.ascontiguousarray(codes[:, :length]))
+        sketch = Sketch(basis[:length], np.ascontiguousarray(codes[:, :length]), np.empty(0))
         found = [sketch.candidates(query, DEPTH, None) for query in queries]
         recall = np.mean([np.isin(a, b).mean() for a, b in zip(nearest, found, strict=True)])
         if recall >= RECALL:

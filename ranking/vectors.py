@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.kernels import kth_largest, row_dots
-from ranking.sketch import Sketch, make_sketch
+from ranking.sketch import Sketch, exact_sketch, short_sketch
 from ranking.types import CellType, Distance, QueryError, VectorField
 
 __all__ = [
@@ -35,8 +35,10 @@ __all__ = [
 ]
 
 MAX_DISTANCE = float(np.finfo(np.float64).max)
-# Vectors up to here are all compared: a millisecond's work.
-SKETCH_FROM = 10_000
+# From here on int8 codes are scanned in place of the vectors, and from the second number on short
+# ones, with which a search is no longer exact.
+CODES_FROM = 500
+SHORT_CODES_FROM = 10_000
 # How many more than asked for are compared again, as float32 sums come in another order there.
 SLACK = 16
 
@@ -96,8 +98,7 @@ class VectorIndex:
         self.stored = arrays[f"vectors.{field.name}"]
         self.present: NDArray[np.bool_] = arrays[f"present.{field.name}"]
         self.squares: Doubles | None = arrays.get(f"squares.{field.name}")
-        codes = arrays.get(f"codes.{field.name}")
-        self.sketch = None if codes is None else Sketch(arrays[f"basis.{field.name}"], codes)
+        self.sketch = Sketch.load(arrays, field.name)
 
     @cached_property
     def complete(self) -> bool:
@@ -108,43 +109,32 @@ class VectorIndex:
     def _floats(self) -> Floats:
         return as_floats(self.stored)
 
-    def keys(self, queries: Floats) -> Floats:
-        """Numbers that sort documents from near to far when descending.
+    def nearest(
+        self, query: Floats, count: int, allowed: NDArray[np.bool_] | None, *, exact: bool
+    ) -> tuple[NDArray[np.int64], Doubles]:
+        """Numbers (ascending) and closeness of the `count` nearest documents.
 
-        queries float32 [b, dimension] -> float32 [b, documents].
+        exact: use codes only where they leave nothing out.
         """
-        dots = queries @ self._floats.T if len(queries) > 1 else (self._floats @ queries[0])[None]
+        mask = self.present if allowed is None else self.present & allowed
+        among = None if allowed is None and self.complete else mask
+        if self.sketch is not None and (self.sketch.certain or not exact):
+            rows = self.sketch.candidates(query, count, among)
+        else:
+            rows = top(self._keys(query), among, count + SLACK)
+        closeness = self.closeness(query, rows)
+        best = top(closeness, None, count)
+        return rows[best], closeness[best]
+
+    def _keys(self, query: Floats) -> Floats:
+        """Numbers that sort documents from near to far when descending: float32 [documents]."""
+        dots = self._floats @ query
         if self.squares is None:
-            return np.asarray(dots, np.float32)
+            return dots
         if self.field.distance == "angular":
             lengths = np.sqrt(np.maximum(self.squares, np.finfo(np.float32).tiny))
             return np.asarray(dots / lengths, np.float32)
         return np.asarray(2.0 * dots - self.squares, np.float32)
-
-    def nearest(
-        self,
-        query: Floats,
-        count: int,
-        allowed: NDArray[np.bool_] | None,
-        keys: Floats | None,
-        *,
-        exact: bool,
-    ) -> tuple[NDArray[np.int64], Doubles]:
-        """Numbers (ascending) and closeness of the `count` nearest documents.
-
-        keys: this query's row of `keys`, where it is at hand. exact: look at every vector
-        even where there are codes.
-        """
-        mask = self.present if allowed is None else self.present & allowed
-        among = None if allowed is None and self.complete else mask
-        if keys is None and not exact and self.sketch is not None:
-            rows = self.sketch.candidates(query, count, among)
-        else:
-            keys = self.keys(query[None])[0] if keys is None else keys
-            rows = top(keys, among, count + SLACK)
-        closeness = self.closeness(query, rows)
-        best = top(closeness, None, count)
-        return rows[best], closeness[best]
 
     def closeness(self, query: Floats, docs: NDArray[np.int64]) -> Doubles:
         """Closeness of documents by number, exactly: float64 [len(docs)]; 0 without a vector."""
@@ -181,16 +171,16 @@ def _from_products(
 
 def top(keys: NDArray[Any], allowed: NDArray[np.bool_] | None, count: int) -> NDArray[np.int64]:
     """Places of the `count` largest keys, ascending; of equal ones the first are taken."""
-    rows = np.arange(len(keys)) if allowed is None else np.flatnonzero(allowed)
-    if count <= 0 or len(rows) <= count:
-        return rows[: max(count, 0)]
-    values = keys if allowed is None else keys[rows]
+    rows = None if allowed is None else np.flatnonzero(allowed)
+    values = keys if rows is None else keys[rows]
+    if count <= 0 or len(values) <= count:
+        return (np.arange(len(keys)) if rows is None else rows)[: max(count, 0)]
     edge = kth_largest(values, count)
     best = np.flatnonzero(values >= edge)
     if len(best) > count:
-        tied = best[values[best] == edge]
-        best = np.setdiff1d(best, tied[count - len(best) :], assume_unique=True)
-    return rows[best]
+        tied = np.flatnonzero(values[best] == edge)
+        best = np.delete(best, tied[count - len(best) :])
+    return best if rows is None else rows[best]
 
 
 def vector_arrays(
@@ -204,11 +194,14 @@ def vector_arrays(
     if field.distance in ("angular", "euclidean"):
         kept = as_floats(arrays[f"vectors.{field.name}"])
         arrays[f"squares.{field.name}"] = np.einsum("nd,nd->n", kept, kept, dtype=np.float64)
-    if field.distance != "euclidean" and np.count_nonzero(present) >= SKETCH_FROM:
-        sketch = make_sketch(_directions(vectors, field.distance), present)
-        arrays[f"basis.{field.name}"] = sketch.basis
-        arrays[f"codes.{field.name}"] = sketch.codes
-    return arrays
+    count = int(np.count_nonzero(present))
+    if field.distance == "euclidean" or count < CODES_FROM:
+        return arrays
+    # What is compared are the cells as they are kept, so the codes stand for those.
+    compared = _directions(as_floats(arrays[f"vectors.{field.name}"]), field.distance)
+    if count < SHORT_CODES_FROM:
+        return arrays | exact_sketch(compared).arrays(field.name)
+    return arrays | short_sketch(compared, present).arrays(field.name)
 
 
 def _directions(vectors: Floats, distance: Distance) -> Floats:

@@ -5,6 +5,7 @@ A view never changes: feeding and removing make a new one, so readers need no lo
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 
@@ -43,13 +44,14 @@ class View:
         self.fields = {field.name: field for field in fields}
         self.offsets = np.zeros(len(self.parts) + 1, np.int64)
         np.cumsum([len(segment) for segment, _ in self.parts], out=self.offsets[1:])
+        self._starts: list[int] = self.offsets.tolist()
         self._decoded: NDArray[np.object_] | None = None
         self._terms: dict[str, tuple[tuple[tuple[int, int], ...], float]] = {}
 
     @property
     def size(self) -> int:
         """How many document numbers there are, those of removed documents included."""
-        return int(self.offsets[-1])
+        return self._starts[-1]
 
     @cached_property
     def count(self) -> int:
@@ -100,20 +102,25 @@ class View:
     def slices(self) -> Iterator[tuple[int, Segment, slice]]:
         """Yield each segment with its place and the slice of document numbers it holds."""
         for place, (segment, _) in enumerate(self.parts):
-            yield place, segment, slice(int(self.offsets[place]), int(self.offsets[place + 1]))
+            yield place, segment, slice(self._starts[place], self._starts[place + 1])
 
     def number(self, identifier: str) -> int | None:
         """Return a document's number, None where there is no such document."""
         for place, (segment, alive) in enumerate(self.parts):
             found = segment.ids.find(identifier)
             if found >= 0 and (alive is None or alive[found]):
-                return found + int(self.offsets[place])
+                return found + self._starts[place]
         return None
+
+    def _place(self, number: int) -> tuple[Segment, int]:
+        """Return a document's segment, and its number there."""
+        place = bisect_right(self._starts, number) - 1
+        return self.parts[place][0], number - self._starts[place]
 
     def id(self, number: int) -> str:
         """Return a document's id."""
-        place = int(np.searchsorted(self.offsets, number, side="right")) - 1
-        return self.parts[place][0].ids[number - int(self.offsets[place])]
+        segment, place = self._place(number)
+        return segment.ids[place]
 
     def id_order(self, docs: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers that sort documents as their ids do."""
@@ -128,7 +135,10 @@ class View:
         """Ids of documents by number."""
         if self._decoded is not None:
             return tuple(self._decoded[docs].tolist())
-        return tuple(self.id(int(doc)) for doc in docs)
+        if len(self.parts) == 1:
+            ids = self.parts[0][0].ids
+            return tuple([ids[doc] for doc in docs.tolist()])
+        return tuple([self.id(doc) for doc in docs.tolist()])
 
     def decode_ids(self) -> None:
         """Keep all ids as strings from now on: worth it before many queries."""
@@ -147,14 +157,13 @@ class View:
 
     def document(self, number: int, *, with_vectors: bool = False) -> Document:
         """Return a document by number."""
-        place = int(np.searchsorted(self.offsets, number, side="right")) - 1
-        segment = self.parts[place][0]
-        return segment.document(number - int(self.offsets[place]), with_vectors=with_vectors)
+        segment, place = self._place(number)
+        return segment.document(place, with_vectors=with_vectors)
 
     def value(self, column: FilterField, number: int) -> str:
         """Return a single-valued column's value for one document."""
-        place = int(np.searchsorted(self.offsets, number, side="right")) - 1
-        return self.parts[place][0].value(column, number - int(self.offsets[place]))
+        segment, place = self._place(number)
+        return segment.value(column, place)
 
     def having(self, column: FilterField, values: Collection[str]) -> Mask:
         """Mark the documents whose column has any of the values: bool [size]."""
@@ -202,23 +211,12 @@ class View:
                 self._terms[term] = known
         return known
 
-    def keys(self, field: str, queries: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """What sorts documents by nearness to queries [b, dimension]: float32 [b, size].
-
-        None where the segments have codes to scan instead.
-        """
-        indexes = [segment.vectors[field] for segment, _ in self.parts]
-        if not self.exact and any(index.sketch is not None for index in indexes):
-            return None
-        return np.concatenate([index.keys(queries) for index in indexes], axis=1)
-
     def nearest(
         self,
         field: str,
         query: NDArray[np.float32],
         count: int,
         allowed: Mask | None,
-        keys: NDArray[np.float32] | None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Numbers (ascending) and closeness of the `count` nearest documents."""
         found = [
@@ -226,14 +224,13 @@ class View:
                 query,
                 count,
                 None if allowed is None else allowed[where],
-                None if keys is None else keys[where],
                 exact=self.exact,
             )
             for _, segment, where in self.slices()
         ]
         if len(found) == 1:
             return found[0]
-        starts = self.offsets[: len(found)].tolist()
+        starts = self._starts[: len(found)]
         docs = np.concatenate([n + s for (n, _), s in zip(found, starts, strict=True)] or [NONE])
         closeness = np.concatenate([each for _, each in found] or [np.empty(0)])
         best = top(closeness, None, count)

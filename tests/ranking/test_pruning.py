@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ranking import candidates
 from ranking.bounds import rises
 from ranking.embedded import EmbeddedEngine
 from ranking.expression import parse
 from ranking.profiles import SHIPPED
-from ranking.sketch import make_sketch
+from ranking.sketch import exact_sketch, short_sketch
 from ranking.types import Document, Query, VectorField
 
 FIELD = VectorField("embedding", 16)
@@ -111,7 +110,7 @@ def test_codes_are_as_long_as_the_vectors_need(latent, shortest):
     vectors = random.standard_normal((6000, latent)) @ random.standard_normal((latent, 128))
     vectors += 0.05 * random.standard_normal(vectors.shape)
     vectors = np.float32(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-    sketch = make_sketch(vectors, np.ones(6000, bool))
+    sketch = short_sketch(vectors, np.ones(6000, bool))
     assert (sketch.codes.shape[1] == 32) == shortest
     recall = [
         np.isin(np.argsort(-(vectors @ query))[:10], sketch.candidates(query, 10, None)).mean()
@@ -123,5 +122,16 @@ def test_codes_are_as_long_as_the_vectors_need(latent, shortest):
 def test_codes_honour_a_filter():
     vectors = np.random.default_rng(2).standard_normal((500, 40)).astype(np.float32)
     allowed = np.arange(500) % 7 == 0
-    found = make_sketch(vectors, np.ones(500, bool)).candidates(vectors[3], 10, allowed)
+    found = short_sketch(vectors, np.ones(500, bool)).candidates(vectors[3], 10, allowed)
     assert allowed[found].all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 30), st.sampled_from([0.01, 1.0, 300.0]))
+def test_codes_of_all_components_never_lose_a_neighbour(seed, count, length):
+    random = np.random.default_rng(seed)
+    vectors = np.float32(length * random.standard_normal((200, 12)))
+    query = np.float32(random.standard_normal(12))
+    nearest = np.argsort(-(vectors @ query))[:count]
+    found = exact_sketch(vectors).candidates(query, count, None)
+    assert set(nearest) <= set(found)
