@@ -95,6 +95,7 @@ class Connection:
     def __init__(self, url: str, credentials: Credentials | None = None, *, pool: int = 16) -> None:
         known = credentials if credentials is not None else Credentials.from_environment()
         self.url = _checked(url, known)
+        self.credentials = known
         self._session = requests.Session()
         self._session.auth = _Token(known.token)
         self._session.headers["Accept"] = "application/json"

@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from itertools import islice
+from typing import Literal, TypeVar
 
 import numpy as np
 
-from encoders.errors import UserError
 from ranking.types import (
     Document,
+    EngineError,
     EngineInfo,
     FeedReport,
     Query,
@@ -29,10 +30,12 @@ from ranking.types import (
 from vespa_app.answers import Answer, judge, read_answer, to_result
 from vespa_app.application import Application
 from vespa_app.connection import Connection, Credentials
+from vespa_app.documents import DocumentClient, FeedSettings
 from vespa_app.errors import VespaDegradedError
+from vespa_app.operations import Operation, Verdict
 from vespa_app.query import SearchRequest, search_request
 from vespa_app.retries import Retries, retrying
-from vespa_app.store import Store
+from vespa_app.store import Store, put_fields, vector_fields
 from vespa_app.windows import Chosen, Window, choose
 
 __all__ = ["EngineSettings", "VespaEngine"]
@@ -41,6 +44,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 COUNT_SECONDS = 10.0
+BATCH = 1000
 NO_WORD = "No document has a word of the query."
 
 
@@ -74,6 +78,7 @@ class VespaEngine:
         self.settings = settings
         self._connection = connection
         self._store = Store(connection, application, settings.retries, settings.seconds)
+        self._documents: DocumentClient | None = None
 
     @classmethod
     def connect(
@@ -96,6 +101,8 @@ class VespaEngine:
     def close(self) -> None:
         """Close the connections."""
         self._connection.close()
+        if self._documents:
+            self._documents.close()
 
     def search(self, query: Query) -> Result:
         """Answer one query.
@@ -164,7 +171,7 @@ class VespaEngine:
 
     def ids(self) -> Iterator[str]:
         """Ids of all documents, in Vespa's own order."""
-        return self._store.ids()
+        return self._client().ids()
 
     def get(self, identifier: str) -> Document | None:
         """The document with its vectors, or None where there is none."""
@@ -172,15 +179,17 @@ class VespaEngine:
 
     def feed(self, documents: Iterable[Document]) -> FeedReport:
         """Add documents, replacing those of the same id."""
-        return self._each(self._put, documents)
+        return self._send(documents, "put")
 
     def update(self, documents: Iterable[Document]) -> FeedReport:
         """Add or replace vectors of existing documents; an absent id is reported as failed."""
-        return self._each(self._update, documents)
+        return self._send(documents, "update")
 
     def remove(self, identifiers: Iterable[str]) -> int:
         """Remove documents; return how many were there."""
-        return sum(_in_order(self._store.remove, identifiers, self.settings.concurrency))
+        there = [each for each in dict.fromkeys(identifiers) if self._store.has(each)]
+        ended = self._client().send_all(Operation("remove", each) for each in there)
+        return sum(answer.verdict is Verdict.DONE for _, answer in ended)
 
     def _request(self, query: Query, window: Window) -> SearchRequest:
         return search_request(
@@ -227,29 +236,45 @@ class VespaEngine:
         whole = prints[0] if len(prints) == 1 else vector_field.fingerprint
         return replace(vector_field, fingerprint=whole), sum(found[p] for p in prints)
 
-    def _put(self, document: Document) -> None:
-        self._store.put(document)
+    def _client(self) -> DocumentClient:
+        if self._documents is None:
+            settings = FeedSettings(seconds=self.settings.seconds, patience=self.settings.seconds)
+            self._documents = DocumentClient(
+                self._connection.url, self._connection.credentials, settings
+            )
+        return self._documents
 
-    def _update(self, document: Document) -> None:
-        if not self._store.update(document):
-            raise UserError("there is no such document")
-
-    def _each(self, work: Callable[[Document], None], documents: Iterable[Document]) -> FeedReport:
-        def one(document: Document) -> tuple[str, str]:
-            try:
-                work(document)
-            except UserError as error:
-                return document.id, str(error)
-            return document.id, ""
-
+    def _send(self, documents: Iterable[Document], kind: Literal["put", "update"]) -> FeedReport:
+        waiting = iter(documents)
         ok = 0
-        failed = []
-        for identifier, reason in _in_order(one, documents, self.settings.concurrency):
-            if reason:
-                failed.append((identifier, reason))
-            else:
-                ok += 1
+        failed: list[tuple[str, str]] = []
+        # A batch has each id once, and ends before the next begins, so that the last one stands.
+        while batch := {each.id: each for each in islice(waiting, BATCH)}:
+            refused, operations = self._operations(batch.values(), kind)
+            failed += refused
+            for operation, answer in self._client().send_all(operations):
+                if answer.verdict is Verdict.DONE:
+                    ok += 1
+                elif answer.verdict is Verdict.ABSENT:
+                    failed.append((operation.id, "there is no such document"))
+                else:
+                    failed.append((operation.id, answer.message or f"status {answer.status}"))
         return FeedReport(ok, tuple(failed))
+
+    def _operations(
+        self, documents: Iterable[Document], kind: Literal["put", "update"]
+    ) -> tuple[list[tuple[str, str]], list[Operation]]:
+        fields = put_fields if kind == "put" else vector_fields
+        refused = []
+        operations = []
+        for document in documents:
+            try:
+                found = fields(document, self.application)
+            except EngineError as error:
+                refused.append((document.id, str(error)))
+                continue
+            operations.append(Operation(kind, document.id, found))
+        return refused, operations
 
 
 def _in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

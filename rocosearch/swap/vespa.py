@@ -41,7 +41,7 @@ from vespa_app.evolve import compare
 from vespa_app.options import PackageOptions
 from vespa_app.package import PackagedEncoder, write_application
 
-__all__ = ["VespaMover", "VespaServer", "start_on_vespa"]
+__all__ = ["VespaMover", "VespaServer", "start_on_vespa", "write_packages"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def start_on_vespa(
         state = SwapState.load(folder)
     else:
         encoders = check_encoders(index, encoder)
-        _write_packages(folder / "packages", index, encoder, options or PackageOptions(), progress)
+        write_packages(folder / "packages", index, encoder, options or PackageOptions(), progress)
         _check_only_adds(ConfigServer(server.config_url), folder / "packages" / "beside")
         where = {"url": server.url, "config_url": server.config_url}
         state = new_state(encoders, index, corpus, encoder, where)
@@ -89,9 +89,14 @@ def start_on_vespa(
     return swap
 
 
-def _write_packages(
-    out: Path, index: Path, encoder: Path, options: PackageOptions, progress: Progress
+def write_packages(
+    out: Path,
+    index: Path,
+    encoder: Path,
+    options: PackageOptions,
+    progress: Progress = silent,
 ) -> None:
+    """Write the packages of all stages into `out`; see the top of this file."""
     opened = EmbeddedEngine.open(index)
     if opened.encoder_folder is None:
         raise SwapError(f"{index} does not carry its encoder: index the corpus anew.")

@@ -22,6 +22,7 @@ from ranking.profiles import SHIPPED
 from vespa_app.application import read_application
 from vespa_app.connection import Connection, Credentials
 from vespa_app.documents import DocumentClient
+from vespa_app.operations import Operation
 from vespa_app.options import PackageOptions
 from vespa_app.package import PackagedEncoder, write_application
 from vespa_app.retries import Retries
@@ -100,7 +101,7 @@ def test_a_whole_feed(url, package, corpus, pixel_encoder):
 
         # The server is emptied behind the ledger's back: updates turn into puts.
         for identifier in list(client.ids())[::2]:
-            store.remove(identifier)
+            client.send(Operation("remove", identifier))
         assert len(reconcile(corpus, target).lost) == 150
         assert feed(FeedSource(corpus, prints), target).put == 150
 
@@ -120,9 +121,8 @@ def test_an_absent_document_is_put_after_its_update_was_refused(
     with DocumentClient(url, Credentials()) as client:
         target = VespaTarget(client, read_application(package))
         feed(FeedSource(corpus, prints), target)
-        store = Store(Connection(url, Credentials()), target.application, Retries(), 10)
         for identifier in list(client.ids())[:20]:
-            store.remove(identifier)
+            client.send(Operation("remove", identifier))
         result = feed(FeedSource(corpus, (other.manifest.fingerprint,)), target)
         assert (result.put, result.updated) == (20, 280)
         assert len(set(client.ids())) == 300

@@ -102,7 +102,7 @@ def test_options_that_differ_from_the_running_ones_are_refused(setting, server, 
     options = PackageOptions(
         embedding="client", vectors=VectorOptions(cell_type="bfloat16", links=24)
     )
-    with pytest.raises(SwapError, match="written with other options.*type"):
+    with pytest.raises(SwapError, match=r"written with other options.*type"):
         start_on_vespa(
             where,
             setting.index,

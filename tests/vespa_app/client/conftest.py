@@ -6,14 +6,13 @@ The kit's content node is a stand-in: every query finds all the hits of a file.
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ranking.profiles import SHIPPED
+from tests.vespa_app.client.kit_server import kit_server
 from vespa_app.application import Application, read_application
 from vespa_app.engine import VespaEngine
 from vespa_app.package import PackagedEncoder, write_application
@@ -69,17 +68,8 @@ def server(
     """The URL of the kit's HTTP front, in a process of its own."""
     hits = tmp_path_factory.mktemp("serve") / "hits.jsonl"
     hits.write_text("".join(f"{hit(*row, application)}\n" for row in HITS))
-    with socket.create_server(("localhost", 0)) as free:
-        port = str(free.getsockname()[1])
-    command = [vespa_check, "serve", package, "--hits", hits, "--port", port, "--stop-on-eof"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert json.loads(process.stdout.readline())["ok"]
-        yield f"http://localhost:{port}"
-        process.stdin.close()
+    with kit_server(vespa_check, package, hits) as url:
+        yield url
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from ranking.types import Filter, Query, QueryError
 from vespa_app.query import MAX_VALUES, clean, search_request
