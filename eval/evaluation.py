@@ -55,6 +55,7 @@ class Evaluation:
     overlap: Overlap | None = None
     slices: Sequence[Slice] = ()
     curve: WeightCurve | None = None
+    notes: Sequence[str] = ()
 
     @property
     def headline(self) -> TaskResult | None:
@@ -91,6 +92,7 @@ class Evaluation:
                 for profile, reason in result.inapplicable.items()
             ],
             "notes": [
+                *self.notes,
                 *self.pool.notes,
                 *(f"{r.task.protocol}: {note}" for r in self.tasks for note in r.task.notes),
             ],

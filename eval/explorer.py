@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,14 +69,25 @@ def choose_queries(result: TaskResult, count: int, seed: int) -> list[tuple[int,
     spread = (values.max(axis=0) - values.min(axis=0))[shuffled]
     disagreements = shuffled[np.argsort(-spread, kind="stable")]
     chosen: dict[int, str] = {}
+    seen: set[str] = set()
     for rows, why in (
         (failures, "worst failure"),
         (disagreements, "rankings disagree"),
         (shuffled, "random"),
     ):
-        fresh = [int(row) for row in rows if int(row) not in chosen]
-        chosen.update((row, why) for row in fresh[:share])
+        for row in itertools.islice(_new(rows, result, seen), share):
+            chosen[row] = why
     return list(chosen.items())
+
+
+def _new(rows: NDArray[np.intp], result: TaskResult, seen: set[str]) -> Iterator[int]:
+    """Those of the rows whose query was not shown before; equal captions ask the same."""
+    for row in rows.tolist():
+        topic = result.task.topics[row]
+        key = topic.text or topic.id
+        if key not in seen:
+            seen.add(key)
+            yield row
 
 
 def shown_profiles(result: TaskResult) -> list[str]:

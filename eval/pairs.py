@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.metrics import Metric
-from eval.significance import bootstrap_means, interval
+from eval.significance import RESAMPLES, bootstrap_means, interval
 
 __all__ = ["PAIRS_METRICS", "PairsResult", "pairs_card"]
 
@@ -47,7 +47,12 @@ class PairsResult:
 
 
 def pairs_card(
-    ids: Sequence[str], captions: Vectors, images: Vectors, *, seed: int = 0
+    ids: Sequence[str],
+    captions: Vectors,
+    images: Vectors,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> list[PairsResult]:
     """All lines of the card, of L2-normalised captions and images [pairs, dimension]."""
     order = np.random.default_rng(seed).permutation(len(ids))
@@ -59,7 +64,7 @@ def pairs_card(
         whole = len(ids) // BATCH * BATCH
         pools[f"batch{BATCH}"] = list(order[:whole].reshape(-1, BATCH))
     return [
-        _line(f"pairs-{name}-{direction}", ids, parts, asking, asked, seed)
+        _line(f"pairs-{name}-{direction}", ids, parts, (asking, asked), seed, resamples)
         for name, parts in pools.items()
         for direction, asking, asked in (
             ("text-to-image", captions, images),
@@ -72,14 +77,14 @@ def _line(
     protocol: str,
     ids: Sequence[str],
     parts: Sequence[NDArray[np.intp]],
-    asking: Vectors,
-    asked: Vectors,
+    sides: tuple[Vectors, Vectors],
     seed: int,
+    resamples: int,
 ) -> PairsResult:
-    ranks = np.concatenate([_ranks(asking[part], asked[part]) for part in parts])
+    ranks = np.concatenate([_ranks(sides[0][part], sides[1][part]) for part in parts])
     pool = len(parts[0])
     values = np.column_stack([_value(metric, ranks) for metric in PAIRS_METRICS])
-    low, high = interval(bootstrap_means(values, seed=seed))
+    low, high = interval(bootstrap_means(values, resamples=resamples, seed=seed))
     every_rank = np.arange(1, pool + 1)
     return PairsResult(
         protocol=protocol,

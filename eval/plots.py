@@ -97,7 +97,7 @@ def line_plot(
     every_y = [v for line in lines for v in (*line.y, *line.low, *line.high)]
     every_x = [v for line in lines for v in line.x]
     y_ticks = _ticks(min([*every_y, level or every_y[0]]), max([*every_y, level or every_y[0]]))
-    x_ticks = _ticks(min(every_x), max(every_x))
+    x_ticks = [t for t in _ticks(min(every_x), max(every_x)) if min(every_x) <= t <= max(every_x)]
     x = _scale(min(every_x), max(every_x), left, width - 20)
     y = _scale(y_ticks[0], y_ticks[-1], bottom, 14)
     parts = _grid_x(x_ticks, x, 14, bottom) + _grid_y(y_ticks, y, left, width - 20)
@@ -146,14 +146,15 @@ def heat_map(matrix: Values, rows: str, columns: str) -> str:
         f"<text x='{left - 12}' y='{middle}' {_FONT} text-anchor='middle' "
         f"transform='rotate(-90 {left - 12} {middle})'>{escape(rows)}</text>"
     )
-    foot = f"cosine from {low:.2f} (white) to {high:.2f} (blue); the diagonal holds the pairs"
-    parts.append(_text(left, top + side + 22, foot, "start"))
-    return _svg(side + left + 90, top + side + 36, parts, "Similarity matrix of a batch")
+    foot = f"cosine from {low:.2f} (white) to {high:.2f} (blue)"
+    parts.append(_text(left, top + side + 20, foot, "start"))
+    parts.append(_text(left, top + side + 36, "the diagonal holds the pairs", "start"))
+    return _svg(side + left + 20, top + side + 46, parts, "Similarity matrix of a batch")
 
 
 def histograms(panels: Mapping[str, Mapping[str, Values]], x_label: str) -> str:
     """One panel a profile, in it the distribution of each series of scores."""
-    width, left, high, gap = 720, 110, 78, 30
+    width, left, high, gap = 720, 140, 78, 30
     parts: list[str] = []
     top = 14.0
     names: list[str] = []

@@ -27,6 +27,7 @@ from eval.slices import slices
 from eval.tasks import Skipped, Task
 from eval.topics import own_task
 from eval.training_overlap import Overlap, find_overlap
+from eval.tuned import tuned_split
 from eval.views import with_vectors
 from ingest.corpus import Corpus
 from ranking.embedded import EmbeddedEngine
@@ -117,6 +118,7 @@ def evaluate(
         training=training_curves(encoder),
         similarity=_similarity(searcher),
         overlap=overlap,
+        notes=_tuned_here(engine, profiles, pool, corpus),
         curve=_curve(searcher, engine, results, options),
         slices=[part for r in results for part in slices(r, pool, options.seed)],
     )
@@ -164,6 +166,18 @@ def _answer(
         inapplicable={profile: reason for profile, reason in refused.items() if reason},
         seed=options.seed,
     )
+
+
+def _tuned_here(engine: Engine, profiles: Sequence[str], pool: Pool, corpus: Corpus) -> list[str]:
+    """A note for each profile whose weights were tuned on the very queries evaluated here."""
+    if not isinstance(engine, EmbeddedEngine):
+        return []
+    here = tuned_split(pool.split, corpus)
+    return [
+        f"{name}: its weights were tuned on the split evaluated here, so its figures flatter it."
+        for name in profiles
+        if here in engine.profiles.resolve(name).description
+    ]
 
 
 def _curve(

@@ -19,7 +19,8 @@ def summary(evaluation: Evaluation) -> list[str]:
     headline = evaluation.headline
     if headline is None:
         return ["Only the pairs card could be computed: see below."]
-    return [*_verdict(headline, len(evaluation.pool)), *_warnings(headline)]
+    verdict = _verdict(headline, len(evaluation.pool))
+    return [*verdict, *_warnings(headline), *evaluation.notes]
 
 
 def _verdict(result: TaskResult, pool: int) -> list[str]:
@@ -46,7 +47,7 @@ def _against(result: TaskResult, best: str, rival: str) -> str:
     )
     if found.p_holm < ALPHA:
         return f"{told}."
-    return f"{told}: no difference that these queries can show (they show {found.detectable:.3f})."
+    return f"{told}: no difference shown; these queries could show one of {found.detectable:.3f}."
 
 
 def _p_value(found: Comparison) -> str:

@@ -8,7 +8,7 @@ than noise is told as such.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -19,10 +19,9 @@ from encoders.progress import Progress, silent
 from eval.candidates import Candidates, collect_candidates
 from eval.curve import ALPHAS, CORNERS, column_estimates, expression_of
 from eval.logistic import fit_logistic
-from eval.metrics import HEADLINE
 from eval.pool import load_pool
 from eval.protocols import build_tasks, expand
-from eval.results import Estimate, topic_clusters
+from eval.results import topic_clusters
 from eval.runs import EvaluationError
 from eval.searching import PoolSearcher, vector_field
 from eval.significance import (
@@ -31,6 +30,7 @@ from eval.significance import (
     paired_randomisation,
 )
 from eval.tasks import Skipped, Task
+from eval.tuned import TUNED_ON, Inputs, Tuning, TuningOptions, tuned_split
 from ingest.corpus import Corpus
 from ranking.embedded import EmbeddedEngine
 from ranking.profiles import Profile, ProfileSet
@@ -38,89 +38,12 @@ from ranking.profiles import Profile, ProfileSet
 __all__ = ["Tuning", "TuningOptions", "tune"]
 
 Values = NDArray[np.float64]
-Inputs = dict[str, float]
 
 BLEND = "hybrid"
 LEARNED = "learned"
 SINGLE = {"lexical": {"alpha": 0.0}, "vector": {"alpha": 1.0}}
 WEIGHTS = ("weight_lexical", "weight_vector", "weight_no_caption", "weight_no_vector")
 KS = (1.0, 2.0, 4.0, 7.0, 10.0, 15.0, 25.0, 40.0)
-ALPHA_LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class TuningOptions:
-    """On which queries to tune: `split` must not be one that figures are reported on."""
-
-    protocol: str = "split-caption"
-    split: str = "validation"
-    folds: int = 5
-    seed: int = 0
-    command: str = ""
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """What was found.
-
-    profiles: the index's profiles with tuned defaults. chosen: profile -> its inputs.
-    estimates: cross-validated figures of the tuned profiles, of the shipped defaults
-    ("hybrid as it was") and of the single rankings. curve: MRR@10 over alpha, at the chosen k.
-    better_single: the single ranking that does better; difference, low, high, p: tuned hybrid
-    minus that; helps: whether that is more than noise.
-    """
-
-    profiles: ProfileSet
-    chosen: Mapping[str, Inputs]
-    estimates: Mapping[str, Estimate]
-    curve: Mapping[float, Estimate]
-    better_single: str
-    difference: float
-    low: float
-    high: float
-    p: float
-    detectable: float
-    protocol: str
-    split: str
-    queries: int
-
-    @property
-    def helps(self) -> bool:
-        """Whether blending beats the better single ranking by more than noise."""
-        return self.difference > 0 and self.p < ALPHA_LEVEL
-
-    def verdict(self) -> str:
-        """The outcome in a sentence or two."""
-        told = (
-            f"Tuned hybrid against {self.better_single}, the better single ranking, on "
-            f"{self.protocol} ({self.queries:,} queries of the {self.split} split, "
-            f"cross-validated): {self.difference:+.3f} M{HEADLINE} "
-            f"({self.low:+.3f} to {self.high:+.3f}), p = {self.p:.4f}."
-        )
-        if self.helps:
-            return told
-        return (
-            f"{told} No blend beats {self.better_single} by more than noise: these queries "
-            f"could show a difference of {self.detectable:.3f}."
-        )
-
-    def metrics(self) -> dict[str, object]:
-        """As JSON values."""
-        return {
-            "protocol": self.protocol,
-            "split": self.split,
-            "queries": self.queries,
-            "chosen": {name: dict(inputs) for name, inputs in self.chosen.items()},
-            "estimates": {name: vars(found) for name, found in self.estimates.items()},
-            "curve": [{"alpha": alpha, **vars(found)} for alpha, found in self.curve.items()],
-            "better_single": self.better_single,
-            "difference": self.difference,
-            "low": self.low,
-            "high": self.high,
-            "p": self.p,
-            "detectable": self.detectable,
-            "helps": self.helps,
-        }
 
 
 def tune(
@@ -289,14 +212,14 @@ def _written_back(
 ) -> ProfileSet:
     """The profiles with tuned defaults, each telling where they came from."""
     origin = (
-        f"Defaults tuned on {len(task.topics)} {task.protocol} queries of the "
-        f"{options.split} split, corpus {corpus.manifest.content_sha256[:8]}, "
+        f"{TUNED_ON}{len(task.topics)} {task.protocol} queries of the "
+        f"{tuned_split(options.split, corpus)}, "
         f"encoder {encoder.manifest.fingerprint[:8] if encoder else 'none'}."
     )
     tuned = []
     for name, inputs in chosen.items():
         old = profiles.by_name[name]
-        description = f"{old.description.partition(' Defaults tuned on ')[0]} {origin}"
+        description = f"{old.description.partition(f' {TUNED_ON}')[0]} {origin}"
         resolved = profiles.resolve(name).inputs
         changed = {key: v for key, v in inputs.items() if resolved.get(key) != v}
         tuned.append(replace(old, description=description, inputs={**dict(old.inputs), **changed}))

@@ -22,7 +22,7 @@
   const picture = (id) => {
     const known = data.documents[id];
     if (!known || !known.picture) return null;
-    return element("img", { src: known.picture, alt: known.caption, title: `${id}: ${known.caption}`, loading: "lazy" });
+    return element("img", { src: known.picture, alt: known.caption, title: `${id}: ${known.caption}` });
   };
 
   const hit = ([id, score, right], place) => {

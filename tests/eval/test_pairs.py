@@ -12,10 +12,11 @@ def unit(values):
 
 def test_the_smaller_the_pool_the_better_the_figure():
     rng = np.random.default_rng(0)
-    images = unit(rng.standard_normal((2200, 16)))
-    captions = unit(images + 0.35 * rng.standard_normal((2200, 16)))
+    images = unit(rng.standard_normal((2200, 8)))
+    captions = unit(images + 0.35 * rng.standard_normal((2200, 8)))
     lines = {
-        line.protocol: line for line in pairs_card([f"p{i}" for i in range(2200)], captions, images)
+        line.protocol: line
+        for line in pairs_card([f"p{i}" for i in range(2200)], captions, images, resamples=100)
     }
     values = [
         lines[f"pairs-{p}-text-to-image"].figures["RR@10"][0] for p in ("full", "2000", "batch64")

@@ -8,6 +8,7 @@ from eval.candidates import Candidates, collect_candidates
 from eval.logistic import fit_logistic
 from eval.pool import load_pool
 from eval.protocols import build_tasks
+from eval.run import Options, evaluate
 from eval.runs import EvaluationError
 from eval.searching import PoolSearcher
 from eval.tuning import TuningOptions, tune
@@ -112,3 +113,12 @@ def test_what_cannot_be_tuned_on(engine, encoder, phantoms, options, message):
 def test_without_vectors_there_is_nothing_to_blend(engine, phantoms):
     with pytest.raises(EvaluationError, match="nothing to blend"):
         tune(engine, None, phantoms, OPTIONS)
+
+
+def test_figures_on_the_tuned_split_are_marked(tuning, engine, encoder, phantoms):
+    fields = engine.info().vector_fields
+    documents = [engine.get(name) for name in engine.ids()]
+    tuned = EmbeddedEngine.in_memory(documents, fields, tuning.profiles)
+    options = Options(protocols=("same-case",), profiles=("lexical", "hybrid"))
+    notes = evaluate(tuned, encoder, phantoms, options).metrics()["notes"]
+    assert [note.split(":")[0] for note in notes if "flatter" in note] == ["hybrid"]
