@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.kernels import kth_largest
+from ranking.operators import Asked
 from ranking.phases import Candidates, evaluate, sortable
 from ranking.plan import Plan
 from ranking.types import Query
@@ -32,9 +33,9 @@ Docs = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a query asks of the retrievers: terms and vector where its profile uses them."""
+    """What a query asks of the retrievers: text and vector where its profile uses them."""
 
-    terms: tuple[str, ...]
+    text: Asked
     vector: NDArray[np.float32] | None
     inputs: Mapping[str, float]
 

@@ -94,6 +94,15 @@ class LexicalIndex:
             return span[1] - span[0]
         return int(np.count_nonzero(alive[self._docs[slice(*span)]]))
 
+    def having_all(self, terms: Sequence[str]) -> NDArray[np.bool_]:
+        """Mark the documents with every one of the terms: bool [documents]."""
+        mask = np.ones(len(self.lengths), np.bool_)
+        for term in set(terms):
+            found = np.zeros(len(self.lengths), np.bool_)
+            found[self._docs[slice(*self.postings(term))]] = True
+            mask &= found
+        return mask
+
     def norms(self, average_length: float) -> NDArray[np.float64]:
         """k1 * (1 - b + b * |d| / average) for each document, float64 [documents]."""
         return K1 * (1 - B + B * self.lengths.astype(np.float64) / (average_length or 1.0))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ranking.candidates import Found, Wanted, best_candidates
 from ranking.hits import cut_hits
+from ranking.operators import plain, read
 from ranking.phases import rank
 from ranking.plan import Plan, query_inputs
-from ranking.text import query_terms
 from ranking.types import Coverage, Query, QueryError, Result
 from ranking.vectors import query_vector, top
 from ranking.view import View
@@ -32,9 +32,9 @@ def wanted(plan: Plan, query: Query) -> Wanted:
     has_text = bool(query.text.strip())
     if not has_text and query.vector is None:
         raise QueryError("The query is empty: give a text, an image or both.")
-    terms: tuple[str, ...] = ()
+    text = plain("")
     if has_text and ("text" in plan.retrieve or "bm25(caption)" in plan.features):
-        terms = tuple(query_terms(query.text))
+        text = read(query.text) if query.operators else plain(query.text)
     vector = None
     if query.vector is not None and plan.vector_field is not None:
         vector = query_vector(query.vector, plan.vector_field)
@@ -42,7 +42,7 @@ def wanted(plan: Plan, query: Query) -> Wanted:
     by_vector = vector is not None and "vector" in plan.retrieve
     if not by_text and not by_vector:
         raise QueryError(_lacking(plan))
-    return Wanted(terms, vector, query_inputs(plan, query))
+    return Wanted(text, vector, query_inputs(plan, query))
 
 
 def _lacking(plan: Plan) -> str:
@@ -76,12 +76,14 @@ def answer(view: View, plan: Plan, query: Query, ask: Wanted) -> Result:
 
 def _retrieve(view: View, plan: Plan, query: Query, ask: Wanted) -> Found:
     allowed = view.allowed(query.filters, query.exclude_ids)
-    bm25 = view.bm25(ask.terms)
+    bm25 = view.bm25(ask.text.terms)
     known = bool(bm25.any())
     if query.hidden_captions:
         bm25[view.having("id", sorted(query.hidden_captions))] = 0.0
     if allowed is not None:
         bm25[~allowed] = 0.0
+    if ask.text.bound:
+        bm25[~view.satisfying(ask.text)] = 0.0
     near, closeness = np.empty(0, np.int64), np.empty(0)
     field = plan.vector_field
     if "vector" in plan.retrieve and field is not None and ask.vector is not None:

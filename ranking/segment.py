@@ -156,6 +156,20 @@ class Segment:
                 marked[docs[spans[number] : spans[number + 1]]] = True
         return marked
 
+    def containing(self, phrase: Sequence[str]) -> NDArray[np.bool_]:
+        """Mark the documents whose caption has these terms next to each other: bool [documents].
+
+        The index knows no positions: captions with all of the terms are cut into tokens again.
+        """
+        mask = self.lexical.having_all(phrase)
+        if len(phrase) == 1:
+            return mask
+        wanted = "\n".join(["", *phrase, ""])
+        for number in np.flatnonzero(mask):
+            tokens = tokenize(self.document(int(number)).caption or "")
+            mask[number] = wanted in "\n".join(["", *tokens, ""])
+        return mask
+
     def value(self, column: FilterField, number: int) -> str:
         """Return the value of a single-valued column for one document."""
         if column == "id":

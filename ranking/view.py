@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.lexical import Statistics, idf
+from ranking.operators import Asked
 from ranking.segment import Segment
 from ranking.types import Document, Filter, FilterField, VectorField
 from ranking.vectors import top
@@ -182,6 +183,21 @@ class View:
             marked = ~self.having("id", exclude_ids)
             mask = marked if mask is None else mask & marked
         return mask
+
+    def satisfying(self, asked: Asked) -> Mask:
+        """Mark the documents that a text's operators permit: bool [size]."""
+        mask = np.ones(self.size, np.bool_)
+        for phrase in asked.must:
+            mask &= self._containing(phrase)
+        for phrase in asked.must_not:
+            mask &= ~self._containing(phrase)
+        permitted = self.allowed(asked.filters, ())
+        return mask if permitted is None else mask & permitted
+
+    def _containing(self, phrase: Sequence[str]) -> Mask:
+        return np.concatenate(
+            [segment.containing(phrase) for segment, _ in self.parts] or [np.empty(0, np.bool_)]
+        )
 
     def bm25(self, terms: Sequence[str]) -> NDArray[np.float64]:
         """BM25 of every document for these terms: float64 [size], 0 where none matches."""

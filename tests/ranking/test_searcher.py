@@ -1,0 +1,85 @@
+"""Text, image or both, with an encoder that stands still: vectors by what it is given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ranking.embedded import EmbeddedEngine
+from ranking.names import encoder_names
+from ranking.profiles import SHIPPED
+from ranking.searcher import Searcher
+from ranking.types import Document, EngineError, QueryError, VectorField
+
+FINGERPRINT = "ab12cd34" * 8
+NAMES = encoder_names(FINGERPRINT)
+
+
+class Encoder:
+    """Texts and images with the same bytes get the same unit vector."""
+
+    def __init__(self, fingerprint: str = FINGERPRINT) -> None:
+        self.manifest = SimpleNamespace(fingerprint=fingerprint)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return np.stack([self._vector(text.encode()) for text in texts])
+
+    def encode_images(self, images: Sequence[bytes]) -> np.ndarray:
+        return np.stack([self._vector(image) for image in images])
+
+    def _vector(self, content: bytes) -> np.ndarray:
+        seed = int.from_bytes(hashlib.sha256(content).digest()[:8], "little")
+        vector = np.random.default_rng(seed).standard_normal(8).astype(np.float32)
+        return vector / np.linalg.norm(vector)
+
+
+def engine(names: bool = True) -> EmbeddedEngine:
+    encoder = Encoder()
+    documents = [
+        Document(word, word, {NAMES.embedding: encoder.encode_texts([word])[0]} if names else {})
+        for word in ("chest", "head", "knee")
+    ]
+    if not names:
+        return EmbeddedEngine.in_memory(documents, (), SHIPPED.instantiate(None))
+    field = VectorField(NAMES.embedding, 8, FINGERPRINT)
+    return EmbeddedEngine.in_memory(documents, [field], SHIPPED.instantiate(NAMES))
+
+
+def test_a_text_is_encoded_and_ranked_by_the_default_profile():
+    result = Searcher(engine(), Encoder()).search("knee")
+    assert result.ids[0] == "knee"
+    assert result.features[f"closeness(field,{NAMES.embedding})"][0] == pytest.approx(1, abs=1e-6)
+
+
+def test_an_image_alone_finds_images():
+    result = Searcher(engine(), Encoder()).search(image=b"head")
+    assert result.ids[0] == "head"
+
+
+def test_text_and_image_share_the_vector():
+    searcher = Searcher(engine(), Encoder())
+    result = searcher.search("chest", image=b"knee", profile="vector", k=3)
+    assert set(result.ids[:2]) == {"chest", "knee"}
+    np.testing.assert_allclose(result.scores[0], result.scores[1], rtol=1e-5)
+
+
+def test_without_an_encoder_captions_are_searched():
+    searcher = Searcher(engine(names=False))
+    assert searcher.search("head").ids == ("head",)
+    with pytest.raises(QueryError, match="encoder"):
+        searcher.search(image=b"head")
+
+
+def test_another_encoder_than_the_indexs_is_refused():
+    with pytest.raises(EngineError, match="ab12cd34, not with ffffffff"):
+        Searcher(engine(), Encoder("f" * 64))
+
+
+@pytest.mark.parametrize("text", [None, "", "  "])
+def test_nothing_to_search_by_is_refused(text):
+    with pytest.raises(QueryError, match="empty"):
+        Searcher(engine(), Encoder()).search(text)
