@@ -1,0 +1,86 @@
+"""The profiles that docs/profiles.md shows work, in this engine and in Vespa."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from encoders.manifest import Manifest
+from ranking.embedded import EmbeddedEngine
+from ranking.expression_functions import FUNCTIONS
+from ranking.names import encoder_names
+from ranking.profiles import SHIPPED, ProfileSet, load_profiles
+from ranking.types import Document, Query, VectorField
+from vespa_app.options import PackageOptions
+from vespa_app.package import write_application
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "profiles.md").read_text("utf-8")
+MANIFEST = Manifest(4, True, 16, 32, "L", "pad", (0.5,), (0.5,), "00", "11", "{}")
+
+
+def block(language):
+    return re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[1]
+
+
+@pytest.fixture
+def from_toml(tmp_path) -> ProfileSet:
+    path = tmp_path / "my-profiles.toml"
+    path.write_text(block("toml"), encoding="utf-8")
+    return load_profiles(path)
+
+
+@pytest.fixture
+def from_python() -> ProfileSet:
+    names: dict[str, object] = {}
+    exec(block("python"), names)
+    made = names["profiles"]
+    assert isinstance(made, ProfileSet)
+    return made
+
+
+@pytest.fixture(params=["toml", "python"])
+def profiles(request, from_toml, from_python):
+    return from_toml if request.param == "toml" else from_python
+
+
+def test_in_the_embedded_engine(profiles):
+    names = encoder_names(MANIFEST.fingerprint)
+    field = VectorField(names.embedding, 4, MANIFEST.fingerprint)
+    vectors = np.eye(4, dtype=np.float32)
+    documents = [
+        Document(f"d{n}", caption, {names.embedding: vectors[n]})
+        for n, caption in enumerate(["left effusion", "effusion", None, "normal chest"])
+    ]
+    engine = EmbeddedEngine.in_memory(documents, [field], profiles.instantiate(names))
+    for name in profiles.names():
+        result = engine.search(Query("left effusion", vectors[2], name))
+        assert np.isfinite(result.scores).all()
+    found = engine.search(Query("left effusion", vectors[2], profiles.default))
+    assert found.ids[0] in ("d0", "d2")
+    assert {"bm25(caption)", f"closeness(field,{names.embedding})"} <= set(found.features)
+
+
+def test_in_vespa(profiles, tmp_path, vespa_check):
+    options = PackageOptions(embedding="client")
+    write_application(tmp_path / "app", MANIFEST, profiles, options=options)
+    done = subprocess.run(
+        [vespa_check, "validate", "--strict", tmp_path / "app"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answer = json.loads(done.stdout)
+    assert answer["ok"], answer.get("error")
+    written = answer["schemas"]["image"]["rank-profiles"]
+    assert set(profiles.names()) <= set(written)
+
+
+def test_the_page_names_every_shipped_profile_and_function():
+    assert [name for name in SHIPPED.names() if f"`{name}`" not in PAGE] == []
+    listed = re.search(r"Functions: (.*?)\.", PAGE, re.DOTALL)[1]
+    assert {name.strip() for name in listed.replace("\n", " ").split(",")} == set(FUNCTIONS)
