@@ -1,0 +1,114 @@
+"""Images and texts encoded in a second, beside sentence-transformers' own `encode`.
+
+    python benchmarks/encode.py [--encoder FOLDER | --preset small] [--images 2000] [--rounds 3]
+
+All rows encode the same phantoms with the same weights in one process, in turns; the best round
+of each counts. Rates are for a second of the clock and for a second of one core (what all threads
+spent), which a busy machine changes less. Cosine: the lowest to sentence-transformers' vectors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encoders.clip import ClipModule, Encoder
+from encoders.errors import UserError
+from encoders.fast_images import Precision, fast_images
+from encoders.presets import preset
+from encoders.tokenizer import train_tokenizer
+from ingest.sources.open import open_source
+
+Encode = Callable[[], NDArray[np.float32]]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+CALIBRATION = 256
+
+
+def phantoms(count: int) -> tuple[list[bytes], list[str]]:
+    """Encoded images and their captions."""
+    records = [record for record in open_source(f"phantoms:{count}") if hasattr(record, "image")]
+    images = [record.image for record in records if record.image is not None]
+    return images, [record.caption for record in records]
+
+
+def untrained(name: str, captions: list[str]) -> Encoder:
+    """A preset's towers with fresh weights: as fast as trained ones."""
+    torch.manual_seed(0)
+    config = preset(name).model
+    tokenizer = train_tokenizer(captions, vocabulary=config.text.vocabulary)
+    return Encoder(ClipModule(config, tokenizer))
+
+
+def image_rows(encoder: Encoder, images: list[bytes]) -> dict[str, Encode]:
+    """Ways to encode the images; the first is the one to compare with."""
+    wrapped = [{"image": image} for image in images]
+    rows: dict[str, Encode] = {
+        "sentence-transformers": lambda: encoder.model.encode(wrapped, batch_size=64),
+        "Encoder.encode_images": lambda: encoder.encode_images(images),
+    }
+    for precision in PRECISIONS:
+        try:
+            fast = fast_images(encoder, images[:CALIBRATION], [precision])
+        except UserError as error:
+            print(f"{precision}: {error}")
+            continue
+        rows[f"fast_images {precision}"] = lambda fast=fast: fast.encode_images(images)
+    return rows
+
+
+def text_rows(encoder: Encoder, texts: list[str]) -> dict[str, Encode]:
+    """Ways to encode the texts."""
+    wrapped = [{"text": text} for text in texts]
+    return {
+        "sentence-transformers": lambda: encoder.model.encode(wrapped, batch_size=256),
+        "Encoder.encode_texts": lambda: encoder.encode_texts(texts),
+    }
+
+
+def measure(what: str, rows: dict[str, Encode], count: int, rounds: int) -> None:
+    """Print a line for each row: rate, ratio to the first row, lowest cosine to it."""
+    expected = next(iter(rows.values()))()
+    lowest = {name: float((encode() * expected).sum(axis=1).min()) for name, encode in rows.items()}
+    clock, core = dict.fromkeys(rows, float("inf")), dict.fromkeys(rows, float("inf"))
+    for _ in range(rounds):
+        for name, encode in rows.items():
+            started, spent = time.perf_counter(), time.process_time()
+            encode()
+            clock[name] = min(clock[name], time.perf_counter() - started)
+            core[name] = min(core[name], time.process_time() - spent)
+    first = next(iter(rows))
+    print(f"| {what} | a second | ratio | a core-second | ratio | lowest cosine |")
+    print("|---|---|---|---|---|---|")
+    for name in rows:
+        rates = " | ".join(
+            f"{count / seconds[name]:.0f} | {seconds[first] / seconds[name]:.2f}"
+            for seconds in (clock, core)
+        )
+        print(f"| {name} | {rates} | {lowest[name]:.5f} |")
+
+
+def main() -> None:
+    """Run the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--encoder", type=Path, help="an encoder's folder, instead of a preset")
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    images, captions = phantoms(options.images)
+    if options.encoder:
+        encoder = Encoder.load(options.encoder, device="cpu")
+    else:
+        encoder = untrained(options.preset, captions)
+    measure("images", image_rows(encoder, images), len(images), options.rounds)
+    measure("texts", text_rows(encoder, captions), len(captions), options.rounds)
+
+
+if __name__ == "__main__":
+    main()
