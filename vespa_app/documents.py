@@ -91,7 +91,7 @@ class DocumentClient:
         self.settings = settings
         self._root = f"{self.url}/document/v1/{schema}/{schema}/docid"
         self._condition = schema
-        self._stopping = threading.Event()
+        self._closed = threading.Event()
         self._known = known
         self._http = _client(self.url, known, settings, http2=True)
         self._proven = False
@@ -111,7 +111,7 @@ class DocumentClient:
 
     def close(self) -> None:
         """End what waits for another try, and close the connection."""
-        self._stopping.set()
+        self._closed.set()
         self._http.close()
 
     def send_all(self, operations: Iterable[Operation]) -> Iterator[tuple[Operation, Answer]]:
@@ -122,10 +122,11 @@ class DocumentClient:
         """
         ended: SimpleQueue[tuple[Operation, Answer | BaseException]] = SimpleQueue()
         under_way = 0
+        stop = threading.Event()
 
         def work(operation: Operation) -> None:
             try:
-                ended.put((operation, self.send(operation)))
+                ended.put((operation, self.send(operation, stop)))
             except BaseException as error:  # noqa: BLE001  (raised where it is read)
                 ended.put((operation, error))
 
@@ -147,15 +148,15 @@ class DocumentClient:
                         continue
                     # What has been sent may still end well, and is told before the error.
                     failure = failure or answer
-                    self._stopping.set()
+                    stop.set()
             finally:
                 if under_way:
-                    self._stopping.set()
+                    stop.set()
         if failure is not None:
             raise failure
 
-    def send(self, operation: Operation) -> Answer:
-        """Send one operation, again and again while that may help.
+    def send(self, operation: Operation, stop: threading.Event | None = None) -> Answer:
+        """Send one operation, again and again while that may help and `stop` is not set.
 
         Raises VespaError where it cannot be known when, if ever, it will pass: disk or memory
         full, no access, no answer within `patience`.
@@ -172,13 +173,14 @@ class DocumentClient:
         body = operation_body(operation)
         end = time.monotonic() + self.settings.patience
         attempt = 0
-        while not self._stopping.is_set():
+        stop = stop or self._closed
+        while not stop.is_set():
             status, content, message = self._once(method, path, parameters, body)
             attempt += 1
             verdict = judge_operation(operation.kind, status, content)
             if verdict not in (Verdict.AGAIN, Verdict.STOP):
                 return Answer(verdict, status, message, attempt)
-            if verdict is Verdict.STOP or not self._wait(attempt, end):
+            if verdict is Verdict.STOP or not self._wait(attempt, end, stop):
                 raise self._error(status, message)
         raise VespaUnreachableError(STOPPED)
 
@@ -211,7 +213,7 @@ class DocumentClient:
             if status == 200 and isinstance(content, dict):
                 return content
             verdict = judge_operation("visit", status, content)
-            if verdict is not Verdict.AGAIN or not self._wait(attempt, end):
+            if verdict is not Verdict.AGAIN or not self._wait(attempt, end, self._closed):
                 raise self._error(status, message)
 
     def _once(
@@ -226,8 +228,6 @@ class DocumentClient:
             response = self._request(method, path, parameters, body)
             raw = response.content
         except (httpr.HTTPError, httpr.StreamError, RuntimeError) as error:
-            if self._stopping.is_set():
-                raise VespaUnreachableError(STOPPED) from None
             return NO_CONNECTION, None, str(error) or type(error).__name__
         try:
             content = json.loads(raw) if raw else None
@@ -258,18 +258,16 @@ class DocumentClient:
         self._proven = True
         return response
 
-    def _wait(self, attempt: int, end: float) -> bool:
+    def _wait(self, attempt: int, end: float, stop: threading.Event) -> bool:
         """Pause before another try; False where there is no time for one."""
         settings = self.settings
         longest = min(settings.longest, settings.first * 2 ** min(attempt - 1, 30))
         pause = random.uniform(0, longest)  # noqa: S311
         if time.monotonic() + pause >= end:
             return False
-        return not self._stopping.wait(pause)
+        return not stop.wait(pause)
 
     def _error(self, status: int, message: str) -> VespaError:
-        if self._stopping.is_set():
-            return VespaUnreachableError(STOPPED)
         if status == NO_CONNECTION:
             return VespaUnreachableError(
                 f"{self.url} gave no answer for {self.settings.patience:g} s ({message}): see "

@@ -6,8 +6,7 @@ from dataclasses import replace
 import datasets
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ingest.corpus import Corpus, write_corpus
 from ingest.embed import embed_corpus
@@ -42,7 +41,7 @@ RECORDS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS)
 def test_what_is_written_is_read(tmp_path_factory, records):
     corpus = write_corpus(Rows(records), tmp_path_factory.mktemp("c") / "c", splits="source")
