@@ -1,4 +1,4 @@
-"""Both towers as one sentence-transformers module, and an encoder's folder.
+"""Both towers as one module, and an encoder's folder.
 
     encoder = Encoder.load(Path("build/encoder"))
     encoder.encode_texts(["chest x-ray, frontal"]) @ encoder.encode_images([Path("x.png")]).T
@@ -13,17 +13,15 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modality_types import Modality
-from sentence_transformers.base.modules.input_module import InputModule
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -35,6 +33,9 @@ from encoders.preprocess import ImageInput, Preprocessing, open_image
 from encoders.resnet import ModifiedResNet, ModifiedResNetConfig, ResNet, ResNetConfig
 from encoders.storage import sha256_bytes, sha256_file, whole_folder
 from encoders.towers import TextConfig, TextTower, ViT, ViTConfig
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 __all__ = [
     "CURVES",
@@ -118,13 +119,13 @@ def _is_text(item: object) -> bool:
     return isinstance(item, str) or (isinstance(item, dict) and "text" in item)
 
 
-class ClipModule(InputModule):
+class ClipModule(nn.Module):
     """Image and text tower, tokenizer and learned temperature."""
 
     def __init__(self, config: ClipConfig, tokenizer: Tokenizer) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.config = config
-        self.tokenizer = self.words = tokenizer
+        self.tokenizer = tokenizer
         # A quarter faster than the default layout on CPUs, and what tensor cores want.
         self.image = image_tower(config)
         self.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -132,18 +133,11 @@ class ClipModule(InputModule):
         self.logit_scale = nn.Parameter(torch.tensor(START_LOGIT_SCALE))
 
     @property
-    def modalities(self) -> list[Modality]:
-        """What sentence-transformers may pass to `preprocess`."""
-        return ["text", "image"]
-
-    @property
     def scale(self) -> Tensor:
         """What cosine similarities are multiplied by: 1 / temperature, at most 100."""
         return self.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp()
 
-    def preprocess(
-        self, inputs: Sequence[object], prompt: str | None = None, **_: object
-    ) -> dict[str, Any]:
+    def preprocess(self, inputs: Sequence[object]) -> dict[str, Tensor]:
         """Tensors of one batch of images, or of one batch of texts.
 
         Items are Pillow images or {"image": image, bytes or path}, strings or {"text": string}.
@@ -152,8 +146,7 @@ class ClipModule(InputModule):
         values = [next(iter(item.values())) if isinstance(item, dict) else item for item in inputs]
         if not all(_is_text(item) for item in inputs):
             return {"pixels": self.pixels(values)}
-        texts = [(prompt or "") + str(text) for text in values]
-        ids, mask = tokens.batch_ids(self.words, texts)
+        ids, mask = tokens.batch_ids(self.tokenizer, [str(text) for text in values])
         return {"input_ids": ids, "attention_mask": mask}
 
     def pixels(self, images: Iterable[Any]) -> Tensor:
@@ -174,21 +167,11 @@ class ClipModule(InputModule):
         """int64 [B, T] twice to unit vectors [B, D]."""
         return F.normalize(self.text(input_ids, attention_mask), dim=-1)
 
-    def forward(self, features: dict[str, Any], **_: object) -> dict[str, Any]:
-        """Add `sentence_embedding`, unit vectors float [B, D]."""
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Unit vectors float [B, D] of what `preprocess` made."""
         if "pixels" in features:
-            vectors = self.embed_pixels(features["pixels"])
-        else:
-            vectors = self.embed_ids(features["input_ids"], features["attention_mask"])
-        return {**features, "sentence_embedding": vectors.float()}
-
-    def get_sentence_embedding_dimension(self) -> int:
-        """Dimension of the joint space."""
-        return self.config.dimension
-
-    def save(self, output_path: str, *_: object, **__: object) -> None:
-        """Write the encoder's folder; what sentence-transformers calls."""
-        Encoder(self).save(Path(output_path))
+            return self.embed_pixels(features["pixels"]).float()
+        return self.embed_ids(features["input_ids"], features["attention_mask"]).float()
 
 
 class Encoder:
@@ -197,9 +180,15 @@ class Encoder:
     def __init__(self, module: ClipModule, curves: str = "") -> None:
         self._weights = _weights(module)
         self.module = module.eval()
-        self.model = SentenceTransformer(modules=[module], device=str(_device(module)))
         self.curves = curves
         self.manifest = _manifest(module, sha256_bytes(self._weights))
+
+    @cached_property
+    def model(self) -> SentenceTransformer:
+        """The same as a sentence-transformers model."""
+        from encoders.sentence import as_sentence_transformer  # noqa: PLC0415  (takes seconds)
+
+        return as_sentence_transformer(self.module)
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> Encoder:
@@ -260,8 +249,7 @@ class Encoder:
         for start in range(0, len(inputs), batch_size):
             features = self.module.preprocess(inputs[start : start + batch_size])
             features = {name: value.to(device) for name, value in features.items()}
-            vectors = self.module(features)["sentence_embedding"]
-            out[start : start + batch_size] = vectors.cpu().numpy()
+            out[start : start + batch_size] = self.module(features).cpu().numpy()
         return out
 
 
@@ -282,8 +270,8 @@ def _weights(module: ClipModule) -> bytes:
 
 
 def _tokenizer_json(module: ClipModule) -> str:
-    module.words.no_padding()
-    return module.words.to_str(pretty=True)
+    module.tokenizer.no_padding()
+    return module.tokenizer.to_str(pretty=True)
 
 
 def _manifest(module: ClipModule, weights_sha256: str) -> Manifest:

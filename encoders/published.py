@@ -18,13 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from encoders.clip import WEIGHTS, ClipConfig, ClipModule, Encoder, EncoderError
 from encoders.manifest import FILE_NAME as MANIFEST
 from encoders.preprocess import Preprocessing
-from encoders.tokenizer import FILE_NAME as TOKENIZER
-from encoders.tokenizer import load_tokenizer
+from encoders.tokenizer import FILE_NAME as TOKENIZER, load_tokenizer
 from encoders.towers import Activation, TextConfig, ViTConfig
 
 __all__ = ["is_published", "load_any", "load_published"]
@@ -168,6 +166,8 @@ def _preprocessing(folder: Path, size: int) -> Preprocessing:
 def _tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
     if (folder / TOKENIZER).exists():
         return load_tokenizer(folder, max_tokens=max_tokens)
+    from transformers import CLIPTokenizer  # noqa: PLC0415  (takes seconds)
+
     try:
         slow = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError) as error:

@@ -65,7 +65,7 @@ class Run:
         freeze(module, config.freeze)
         self.module = module
         self.optimizer = make_optimizer(self.trainee, config.weight_decay, config.layer_decay)
-        self.batches = Batches(pairs, module.words, config)
+        self.batches = Batches(pairs, module.tokenizer, config)
         self.targets = torch.from_numpy(multi_hot(pairs.concepts, self.names))
         self.best = _copy(module)
         self.counters = Counters(run=self._name())

@@ -52,7 +52,7 @@ def embed_pairs(
     for start in range(0, len(pairs), BATCH):
         rows = np.arange(start, min(start + BATCH, len(pairs)))
         images.append(module.embed_pixels(pairs.images(rows).to(device)))
-        ids, mask = tokens.batch_ids(module.words, [pairs.texts[row] for row in rows])
+        ids, mask = tokens.batch_ids(module.tokenizer, [pairs.texts[row] for row in rows])
         texts.append(module.embed_ids(ids.to(device), mask.to(device)))
     return (
         torch.cat(images).float().cpu().numpy(),

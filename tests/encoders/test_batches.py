@@ -51,7 +51,7 @@ def test_large_sets_are_kept_in_a_file(
 def test_an_epoch_sees_every_pair_once_and_each_epoch_in_another_order(
     pairs: Pairs, small_encoder: Encoder, small_training: TrainingConfig
 ) -> None:
-    batches = Batches(pairs, small_encoder.module.words, small_training)
+    batches = Batches(pairs, small_encoder.module.tokenizer, small_training)
     assert batches.steps_per_epoch == 5
     first = np.concatenate([batches.at(step).rows for step in range(5)])
     second = np.concatenate([batches.at(step).rows for step in range(5, 10)])
@@ -64,7 +64,7 @@ def test_a_balanced_epoch_draws_fewer_of_a_frequent_concept(
     pairs: Pairs, small_encoder: Encoder, small_training: TrainingConfig
 ) -> None:
     config = replace(small_training, balance_cap=6, batch=6)
-    batches = Batches(pairs, small_encoder.module.words, config)
+    batches = Batches(pairs, small_encoder.module.tokenizer, config)
     assert batches.steps_per_epoch == 11  # of 60 pairs without a concept and 6 of 30 with one
     rows = np.concatenate([batches.at(step).rows for step in range(11)])
     squares = sum("square" in pairs.texts[row] for row in rows)
@@ -76,8 +76,8 @@ def test_prefetching_changes_nothing(
     pairs: Pairs, small_encoder: Encoder, small_training: TrainingConfig
 ) -> None:
     config = replace(small_training, text_augmentation=TextAugmentation(words=0.3))
-    plain = Batches(pairs, small_encoder.module.words, config)
-    ahead = Prefetch(Batches(pairs, small_encoder.module.words, config).at)
+    plain = Batches(pairs, small_encoder.module.tokenizer, config)
+    ahead = Prefetch(Batches(pairs, small_encoder.module.tokenizer, config).at)
     for step in (0, 1, 2, 7, 8):
         assert torch.equal(plain.at(step).input_ids, ahead.at(step).input_ids)
     ahead.close()
@@ -90,7 +90,7 @@ def test_gradient_caching_gives_the_gradients_of_the_whole_batch(
     module = small_encoder.module
     module.requires_grad_()
     module.image.requires_grad_(not locked)
-    batch = Batches(pairs, module.words, replace(small_training, batch=20)).at(0)
+    batch = Batches(pairs, module.tokenizer, replace(small_training, batch=20)).at(0)
     pixels = batch.pixels.float() / 255
     whole, cached = (_gradients(module, pixels, batch, micro) for micro in (0, 7))
     assert whole.keys() == cached.keys()

@@ -53,6 +53,13 @@ def test_sentence_transformers_gives_the_same_vectors(
     )
 
 
+def test_sentence_transformers_saves_what_the_encoder_loads(
+    small_encoder: Encoder, tmp_path: Path
+) -> None:
+    small_encoder.model[0].save(str(tmp_path / "saved"))
+    assert Encoder.load(tmp_path / "saved", device="cpu").manifest == small_encoder.manifest
+
+
 def test_bytes_and_paths_are_images_too(
     small_encoder: Encoder, images: list[Image.Image], tmp_path: Path
 ) -> None:

@@ -44,7 +44,7 @@ def test_patches_of_a_vision_transformer(small_encoder: Encoder) -> None:
     config = small_encoder.module.config
     torch.manual_seed(0)
     vit = replace(config, image=ViTConfig(patch=8, width=16, layers=1, heads=2))
-    encoder = Encoder(ClipModule(vit, small_encoder.module.words))
+    encoder = Encoder(ClipModule(vit, small_encoder.module.tokenizer))
     found = heat_map(encoder, Image.effect_noise((40, 30), 60), "chest", method="patches")
     assert found.shape == (4, 4)
     assert (np.abs(found) <= 1.0001).all()

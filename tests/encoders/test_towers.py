@@ -79,7 +79,7 @@ def test_presets_build_and_run(name: str) -> None:
         replace(model, text=replace(model.text, vocabulary=300)), train_tokenizer(["a"])
     )
     features = module.preprocess(["a"])
-    assert module(features)["sentence_embedding"].shape == (1, model.dimension)
+    assert module(features).shape == (1, model.dimension)
     side = model.preprocessing.size
     pixels = torch.zeros(1, model.preprocessing.channels, side, side, dtype=torch.uint8)
     assert module.embed_pixels(pixels).shape == (1, model.dimension)
