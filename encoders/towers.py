@@ -195,7 +195,7 @@ class ViT(nn.Module):
     def states(self, pixels: Tensor) -> Tensor:
         """[B, C, S, S] to the states of the class token and the patches [B, 1 + P, W]."""
         patches = self.patches(pixels).flatten(2).transpose(1, 2)  # [B, P, W]
-        first = self.class_token.expand(len(patches), 1, -1)
+        first = self.class_token.expand(patches.shape[0], 1, -1)
         x = self.input_norm(torch.cat([first, patches], dim=1) + self.positions)
         for block in self.blocks:
             x = block(x)
