@@ -12,22 +12,22 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["add_bm25", "kth_largest", "row_dots", "scan_codes"]
+__all__ = ["add_bm25", "kth_largest", "row_dots", "row_squares", "scan_codes"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _compiled(function: F) -> F:
+def compiled(function: F) -> F:
     return cast(F, numba.njit(cache=True, nogil=True)(function))
 
 
-def _compiled_in_any_order(function: F) -> F:
+def compiled_in_any_order(function: F) -> F:
     """Sums may be taken in any order, which is what lets them run in vector registers."""
     options = {"reassoc", "contract", "nsz"}
     return cast(F, numba.njit(cache=True, nogil=True, fastmath=options)(function))
 
 
-@_compiled
+@compiled
 def add_bm25(
     docs: NDArray[np.uint32],
     tfs: NDArray[np.uint16],
@@ -46,7 +46,7 @@ def add_bm25(
             out[doc] += weight * tf / (tf + norms[doc])
 
 
-@_compiled
+@compiled
 def kth_largest(values: NDArray[Any], k: int) -> float:
     """Return the k-th largest of `values` (1 <= k <= len, no NaN): a heap of k over one pass."""
     heap = values[:k].copy()
@@ -59,7 +59,7 @@ def kth_largest(values: NDArray[Any], k: int) -> float:
     return float(heap[0])
 
 
-@_compiled
+@compiled
 def _sift_down(heap: NDArray[Any], root: int) -> None:
     value = heap[root]
     while True:
@@ -75,7 +75,7 @@ def _sift_down(heap: NDArray[Any], root: int) -> None:
     heap[root] = value
 
 
-@_compiled
+@compiled
 def scan_codes(codes: NDArray[np.int8], query: NDArray[np.int8], out: NDArray[np.int32]) -> None:
     """Dot products of int8 codes [n, d] with one int8 query [d]: int32 [n] into `out`."""
     for row in range(codes.shape[0]):
@@ -86,7 +86,7 @@ def scan_codes(codes: NDArray[np.int8], query: NDArray[np.int8], out: NDArray[np
         out[row] = total
 
 
-@_compiled_in_any_order
+@compiled_in_any_order
 def row_dots(
     rows: NDArray[np.float32],
     which: NDArray[np.int64],
@@ -102,4 +102,18 @@ def row_dots(
         total = np.float32(0.0)
         for column in range(len(query)):
             total += row[column] * query[column]
+        out[place] = total
+
+
+@compiled_in_any_order
+def row_squares(rows: NDArray[np.float32], out: NDArray[np.float64]) -> None:
+    """Products of each row with itself, summed as `row_dots` does: float64 [len(rows)].
+
+    So the cosine of a vector with itself is exactly 1, as it is on a server.
+    """
+    for place in range(len(rows)):
+        row = rows[place]
+        total = np.float32(0.0)
+        for column in range(len(row)):
+            total += row[column] * row[column]
         out[place] = total

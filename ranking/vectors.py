@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import kth_largest, row_dots
+from ranking.kernels import kth_largest, row_dots, row_squares
 from ranking.sketch import Sketch, exact_sketch, short_sketch
 from ranking.types import CellType, Distance, QueryError, VectorField
 
@@ -28,6 +28,7 @@ __all__ = [
     "VectorIndex",
     "as_floats",
     "cells",
+    "closeness_of_products",
     "closeness_to_distance",
     "query_vector",
     "top",
@@ -143,7 +144,9 @@ class VectorIndex:
             found = 1.0 / (1.0 + np.sqrt(np.einsum("nd,nd->n", difference, difference)))
         else:
             squares = None if self.squares is None else self.squares[docs]
-            found = _from_products(self._products(query, docs), query, squares, self.field.distance)
+            found = closeness_of_products(
+                self._products(query, docs), query, squares, self.field.distance
+            )
         return found if self.complete else np.where(self.present[docs], found, 0.0)
 
     def _products(self, query: Floats, docs: NDArray[np.int64]) -> Doubles:
@@ -155,16 +158,19 @@ class VectorIndex:
         return products
 
 
-def _from_products(
+def closeness_of_products(
     products: Doubles, query: Floats, squares: Doubles | None, distance: Distance
 ) -> Doubles:
+    """Closeness from dot products with the query; squares: |d|^2, for the angular metric."""
     if distance == "dotproduct":
         return products
-    square = float(np.dot(query.astype(np.float64), query.astype(np.float64)))
     if squares is None:
+        square = float(np.dot(query.astype(np.float64), query.astype(np.float64)))
         cosine = np.clip(products / (square or 1.0), -1.0, 1.0)
         return 1.0 / (2.0 - cosine)
-    lengths = np.sqrt(square * squares)
+    own = np.empty(1)
+    row_squares(query[None], own)
+    lengths = np.sqrt(own * squares)
     cosine = np.clip(products / np.where(lengths > 0, lengths, 1.0), -1.0, 1.0)
     return 1.0 / (1.0 + np.arccos(cosine))
 
@@ -193,7 +199,9 @@ def vector_arrays(
     }
     if field.distance in ("angular", "euclidean"):
         kept = as_floats(arrays[f"vectors.{field.name}"])
-        arrays[f"squares.{field.name}"] = np.einsum("nd,nd->n", kept, kept, dtype=np.float64)
+        squares = np.empty(len(kept))
+        row_squares(kept, squares)
+        arrays[f"squares.{field.name}"] = squares
     count = int(np.count_nonzero(present))
     if field.distance == "euclidean" or count < CODES_FROM:
         return arrays
