@@ -127,21 +127,22 @@ def _token_facts(facts: FieldFacts) -> tuple[object, ...]:
 
 def _hnsw_changes(old: FieldFacts, new: FieldFacts) -> Iterator[Change]:
     both = "index" in old.steps and "index" in new.steps
-    metric = "attribute distance-metric"
+    metric, links = "attribute distance-metric", "index hnsw max-links-per-node"
     keys = {
         metric: "distance metric",
-        "index hnsw max-links-per-node": "number of HNSW links",
+        links: "number of HNSW links",
         "index hnsw neighbors-to-explore-at-insert": "HNSW exploration at insert",
     }
     for key, words in keys.items():
         if old.value(key) == new.value(key) or not (both or key == metric):
             continue
-        rebuilt = ", which builds the graph anew and may take long" if both else ""
+        rebuilt = both and key in (metric, links)
+        anew = ", which builds the graph anew and may take long" if rebuilt else ""
         yield Change(
             f"The {words} of {new.name} changes from {old.value(key)} to {new.value(key)} at a "
-            f"restart of the content nodes{rebuilt}.",
+            f"restart of the content nodes{anew}.",
             "restart",
-            "hnsw-settings-change" if both else None,
+            "hnsw-settings-change" if rebuilt else None,
         )
 
 
@@ -207,6 +208,7 @@ def _removed_clusters(old: ElementTree.Element, new: ElementTree.Element) -> Ite
                 "data loss",
                 "content-cluster-removal",
             )
+            yield Change("Content nodes are restarted, empty, for the new cluster.", "restart")
 
 
 def _node_changes(old: ElementTree.Element, new: ElementTree.Element) -> Iterator[Change]:

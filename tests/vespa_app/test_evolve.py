@@ -63,7 +63,7 @@ PAIRS: dict[str, tuple[Variant, Variant, set[str], set[str]]] = {
         set(),
     ),
     "links": (BASE, vectors(links=32), {"restart"}, {"hnsw-settings-change"}),
-    "exploration": (BASE, vectors(explore_at_insert=400), {"restart"}, {"hnsw-settings-change"}),
+    "exploration": (BASE, vectors(explore_at_insert=400), {"restart"}, set()),
     "graph dropped": (BASE, vectors(hnsw=False), {"restart"}, set()),
     "graph built": (NO_GRAPH, BASE, {"restart"}, set()),
     "paged": (BASE, vectors(paged=True), {"restart"}, set()),
@@ -99,7 +99,7 @@ PAIRS: dict[str, tuple[Variant, Variant, set[str], set[str]]] = {
     "content cluster renamed": (
         BASE,
         edited('<content id="images"', '<content id="pictures"', "services.xml"),
-        {"data loss"},
+        {"data loss", "restart"},
         {"content-cluster-removal"},
     ),
     "more nodes": (NODES, cluster(nodes=8), set(), set()),

@@ -85,23 +85,11 @@ def test_embeds_as_the_encoder(
     np.testing.assert_allclose(found, encoder.encode_texts(texts), atol=1e-5)
 
 
-def test_query_profiles_search_without_a_client(packages: Packages, kit: Kit) -> None:
-    text = 'chest 2.28 cm C2- -C6 caption:x "T2-weighted" +must'
-    lines = [json.dumps({"queryProfile": p, "text": text, "timeout": "30s"}) for p in SERVED]
-    for profile, answer in zip(SERVED, kit("yql", packages.two, lines=lines), strict=True):
-        assert answer["ok"], answer
-        assert answer["profile"] == profile
-        assert answer["language"] == "en"
-        tree = answer["query"]
-        found_by = {"text": "default:chest" in tree, "vector": "NEAREST_NEIGHBOR" in tree}
-        assert {n for n, found in found_by.items() if found} == set(
-            SHIPPED.resolve(profile).retrieve
-        )
-        assert "NOT" not in tree
-        if found_by["vector"]:
-            vector = str(answer["properties"][packages.names.query])
-            norm = float(vector.rpartition("norm ")[2])
-            assert norm == pytest.approx(1, abs=1e-6)
+def by_query_profile() -> Iterator[dict[str, object]]:
+    """A search by each query profile alone, of text full of what could be operators."""
+    for profile in SERVED:
+        text = 'chest 2.28 cm C2- -C6 caption:x "T2-weighted" +must'
+        yield {"queryProfile": profile, "text": text, "timeout": "30s"}
 
 
 def queries(names: EncoderNames, dimension: int) -> Iterator[dict[str, object]]:
@@ -130,12 +118,33 @@ def queries(names: EncoderNames, dimension: int) -> Iterator[dict[str, object]]:
             yield body | vector if profile != "lexical" else body
 
 
-def test_candidate_forms(packages: Packages, kit: Kit, encoder_folders: tuple[Path, Path]) -> None:
+@pytest.fixture(scope="module")
+def answers(packages: Packages, kit: Kit, encoder_folders: tuple[Path, Path]) -> list[dict]:
+    """What reaches the content nodes of all the queries, by one start of Java."""
     dimension = Manifest.load(encoder_folders[0]).dimension
-    lines = [json.dumps(query) for query in queries(packages.names, dimension)]
-    answers = kit("yql", packages.one, lines=lines)
-    assert len(answers) == len(lines)
+    bodies = [*by_query_profile(), *queries(packages.names, dimension)]
+    return kit("yql", packages.two, lines=[json.dumps(body) for body in bodies])
+
+
+def test_every_query_is_understood(answers: list[dict], packages: Packages) -> None:
+    assert len(answers) == len([*by_query_profile(), *queries(packages.names, 1)])
     assert [a for a in answers if not a["ok"]] == []
+    assert {a["language"] for a in answers} == {"en"}
+
+
+def test_query_profiles_search_without_a_client(answers: list[dict], packages: Packages) -> None:
+    for profile, answer in zip(SERVED, answers, strict=False):
+        assert answer["profile"] == profile
+        tree = answer["query"]
+        found_by = {"text": "default:chest" in tree, "vector": "NEAREST_NEIGHBOR" in tree}
+        assert {n for n, found in found_by.items() if found} == set(
+            SHIPPED.resolve(profile).retrieve
+        )
+        assert "NOT" not in tree
+        if found_by["vector"]:
+            vector = str(answer["properties"][packages.names.query])
+            norm = float(vector.rpartition("norm ")[2])
+            assert norm == pytest.approx(1, abs=1e-6)
 
 
 VARIANTS = {
