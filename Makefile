@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 STEMMER = $(shell sed -n 's/.*"\(krovetzstemmer==[^"]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test test-live lint clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.runtime
@@ -23,6 +23,12 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Needs nothing but a server's two addresses, and replaces whatever is deployed there:
+#   make test-live VESPA_URL=http://localhost:8080 VESPA_CONFIG_URL=http://localhost:19071
+test-live: $(VENV)/.test
+	@VESPA_URL=$(VESPA_URL) VESPA_CONFIG_URL=$(VESPA_CONFIG_URL) \
+	  $(BIN)/python -m pytest tests/live tests/engine_contract -k live $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check

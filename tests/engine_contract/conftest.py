@@ -11,6 +11,8 @@ import pytest
 from ranking.embedded import EmbeddedEngine
 from ranking.profiles import ProfileSet
 from ranking.types import Document, Engine, VectorField
+from tests.live.contract import make_live
+from tests.live.server import URL
 
 Make = Callable[[Sequence[Document], Sequence[VectorField], ProfileSet], Engine]
 
@@ -39,6 +41,8 @@ def fed(path: Path) -> Make:
 
 
 ENGINES = {"embedded-memory": in_memory, "embedded-disk": on_disk, "embedded-fed": fed}
+if URL in os.environ:  # make test-live
+    ENGINES["vespa-live"] = make_live
 
 
 @pytest.fixture(params=list(ENGINES))

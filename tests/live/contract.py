@@ -1,0 +1,65 @@
+"""The engine contract on a real server, which is emptied before each test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from encoders.manifest import Manifest
+from ingest.targets import with_fingerprints
+from ranking.profiles import ProfileSet
+from ranking.types import Document, Engine, VectorField
+from tests.live.server import live_server
+from vespa_app.application import read_application
+from vespa_app.engine import VespaEngine
+from vespa_app.options import PackageOptions
+from vespa_app.package import PackagedEncoder, write_application
+
+_deployed: list[tuple[Sequence[VectorField], ProfileSet]] = []
+
+
+class NamedManifest(Manifest):
+    """A manifest of the fingerprint that the contract gives its field."""
+
+    given = ""
+
+    @property
+    def fingerprint(self) -> str:
+        return self.given
+
+
+def manifest_of(field: VectorField) -> Manifest:
+    named = type("Given", (NamedManifest,), {"given": field.fingerprint})
+    sizes = {"dimension": field.dimension, "max_tokens": 77, "image_size": 16}
+    looks = {"image_mode": "L", "image_resize": "pad", "image_mean": (0.5,), "image_std": (0.5,)}
+    rest = {"weights_sha256": "", "tokenizer_sha256": "", "architecture": "{}"}
+    return named(**sizes, **looks, **rest, normalized=True)
+
+
+def make_live(path: Path):
+    """An engine over the server, holding the given documents and nothing else."""
+    server = live_server()
+
+    def make(
+        documents: Sequence[Document], fields: Sequence[VectorField], profiles: ProfileSet
+    ) -> Engine:
+        package = path / "app"
+        current, *others = map(manifest_of, fields)
+        write_application(
+            package,
+            current,
+            profiles,
+            others=[PackagedEncoder(each) for each in others],
+            options=PackageOptions(embedding="client"),
+        )
+        if [(tuple(fields), profiles)] != _deployed:
+            server.fresh(package, path / "scratch")
+            _deployed[:] = [(tuple(fields), profiles)]
+        known = with_fingerprints(read_application(package), [f.fingerprint for f in fields])
+        engine = VespaEngine.connect(server.url, known)
+        engine.remove(list(engine.ids()))
+        report = engine.feed(documents)
+        assert not report.failed, report.failed
+        return engine
+
+    return make
