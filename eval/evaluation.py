@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from eval.curve import WeightCurve
@@ -105,8 +104,8 @@ class Evaluation:
         table = Table(
             title=f"{HEADLINE}, 95 % interval below it; {len(self.pool):,} documents searched",
             caption="* leaky: the query, or the image, was seen before; see the report",
-            box=SIMPLE_HEAD,
-            show_edge=False,
+            box=None,
+            header_style="bold underline",
             pad_edge=False,
             padding=(0, 1, 0, 0),
         )

@@ -16,6 +16,7 @@ from encoders.progress import Progress, silent
 from ingest.corpus import Corpus, write_corpus
 from ingest.documents import documents
 from ingest.manifest import MANIFEST as CORPUS_FILE
+from ingest.records import CorpusError
 from ingest.sources.open import open_source
 from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
@@ -57,6 +58,10 @@ def build_corpus(
 ) -> Corpus:
     """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used."""
     _check_replaceable(out, CORPUS_FILE, "a corpus")
+    if not str(source).strip():
+        raise CorpusError("SOURCE is empty: name a data set's folder or file, or phantoms.")
+    if Path(source).resolve() in out.resolve().parents:
+        raise CorpusError(f"{out} lies inside {source}: name a folder outside what is read.")
     return write_corpus(open_source(source, layout), out, progress=progress)
 
 
@@ -80,6 +85,9 @@ def train_encoder(
     _check_replaceable(out, ENCODER_FILE, "an encoder")
     config = named_preset(preset, **changes)
     opened = Corpus.open(corpus)
+    if not opened.manifest.splits.get("train"):
+        splits = ", ".join(opened.manifest.splits)
+        raise CorpusError(f"{corpus} has no training split, only {splits}: nothing to train on.")
     return train(
         _pairs(opened, "train"), _pairs(opened, "validation"), out, config, progress, resume
     )

@@ -75,6 +75,11 @@ def deploy_package(
     cloud: "tenant.application.instance" of Vespa Cloud, in place of the two URLs.
     Raises DeployError in Vespa's own words.
     """
+    if not (package / "services.xml").exists():
+        raise UserError(
+            f"{package} is no application package: it has no services.xml. "
+            "Name a folder written by `rocosearch app`."
+        )
     if cloud:
         target = replace(_cloud_target(cloud), environment=environment)
         return {"url": deploy_to_cloud(package, target, progress=progress)}

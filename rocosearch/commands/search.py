@@ -64,8 +64,7 @@ def command(
         return
     for rank, hit in enumerate(result, 1):
         _show(rank, hit)
-    seconds = result.timing.get("total", sum(result.timing.values()))
-    results.print(f"{len(result)} of {result.total:,} matches, {seconds * 1e3:.1f} ms.")
+    results.print(f"{len(result)} of {result.total:,} matches.")
 
 
 def _as_json(result: Result) -> dict[str, object]:
@@ -105,4 +104,4 @@ def _show(rank: int, hit: Hit) -> None:
         Padding(Text(textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")), INDENT)
     )
     parts = "  ".join(f"{name} {value:.3f}" for name, value in hit.features.items())
-    results.print(Padding(Text(parts, style="dim"), INDENT))
+    results.print(Padding(Text(parts, style="dim"), INDENT), soft_wrap=False)
