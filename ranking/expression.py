@@ -12,9 +12,10 @@ agree with Vespa's own evaluator, NaN and infinities included.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +24,6 @@ from ranking.expression_functions import (
     FUNCTIONS,
     OPERATORS,
     Values,
-    choose,
     is_member,
     normalize_linear,
     reciprocal_rank,
@@ -48,8 +48,12 @@ from ranking.expression_tree import (
 
 __all__ = ["Expression", "ExpressionError", "parse", "parse_signature"]
 
-Features = Mapping[str, Values]
+Features = dict[str, Values]
+
 Compiled = Callable[[Features], Values]
+
+# Documents evaluated at a time: so few that intermediate arrays stay in the cache.
+_BLOCK = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,26 @@ class Expression:
         missing = self.features - features.keys()
         if missing:
             raise ExpressionError(f"No value for {', '.join(sorted(missing))} in: {self}")
-        values = {name: _doubles(value) for name, value in features.items()}
+        # A normalizer of a constant still ranks the window, which any array tells the size of.
+        read = features.keys() if self.normalizes else self.features
+        values = {name: _doubles(features[name]) for name in read}
+        rows = max((v.size for v in values.values() if isinstance(v, np.ndarray)), default=0)
         with np.errstate(all="ignore"):
+            if rows > _BLOCK and not self.normalizes:
+                return self._evaluate_by_blocks(values, rows)
             return np.asarray(self._compiled(values), np.float64)
+
+    def _evaluate_by_blocks(self, values: Features, rows: int) -> NDArray[np.float64]:
+        found = np.empty(rows)
+        for start in range(0, rows, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            part = {n: v[block] if isinstance(v, np.ndarray) else v for n, v in values.items()}
+            found[block] = self._compiled(part)
+        return found
 
     @cached_property
     def _compiled(self) -> Compiled:
-        return _compile(self.flat)
+        return _Compiler(self.flat).compile(self.flat)
 
 
 def parse(text: str, functions: Mapping[str, str] | None = None) -> Expression:
@@ -109,7 +126,9 @@ def parse(text: str, functions: Mapping[str, str] | None = None) -> Expression:
 
 
 def _doubles(value: ArrayLike) -> Values:
-    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+    if isinstance(value, np.float64) or (
+        isinstance(value, np.ndarray) and value.dtype == np.float64
+    ):
         return value
     return np.asarray(value, np.float64)[()]
 
@@ -127,44 +146,95 @@ def _read(node: Node) -> Iterator[str]:
         yield from _read(child)
 
 
-def _compile(node: Node) -> Compiled:
-    compiled = _closure(node)
-    constant = not any(_is_feature(n) or _normalizer(n) for n in walk(node))
-    if not constant or isinstance(node, Number | Text):
-        return compiled
-    with np.errstate(all="ignore"):
-        value = compiled({})
-    return lambda _: value
-
-
-def _normalizer(node: Node) -> bool:
+def _is_normalizer(node: Node) -> bool:
     return isinstance(node, Call) and node.name in NORMALIZERS
 
 
-def _closure(node: Node) -> Compiled:  # noqa: PLR0911 - one for each kind of node
-    match node:
-        case Number(value=value):
-            number = np.float64(value)
-            return lambda _: number
-        case Name() | Call() if _is_feature(node):
-            name = write(node)
-            return lambda features: features[name]
-        case Call(name=name, arguments=arguments) if name in NORMALIZERS:
-            return _normalizing(name, arguments)
-        case Call(name=name, arguments=arguments):
-            return _function(FUNCTIONS[name][1], [_compile(a) for a in arguments])
-        case Negative(operand=operand):
-            return _function(np.negative, [_compile(operand)])
-        case Not(operand=operand):
-            return _function(lambda x: OPERATORS["=="](x, np.float64(0)), [_compile(operand)])
-        case Binary():
-            return _operation(node)
-        case In():
-            return _membership(node)
-        case If(condition=condition, then=then, otherwise=otherwise):
-            return _choice(_compile(condition), _compile(then), _compile(otherwise))
-        case _:
-            raise ExpressionError(f"Text can only be compared with ==, != and in: {write(node)}")
+class _Compiler:
+    """Trees to closures over a dict of features.
+
+    What has no feature is computed once; what stands in a tree twice, once for each evaluation.
+    """
+
+    def __init__(self, root: Node) -> None:
+        counts = Counter(node for node in walk(root) if children(node) and not _is_feature(node))
+        self.repeated = {
+            node: f"#{n}" for n, (node, times) in enumerate(counts.items()) if times > 1
+        }
+
+    def compile(self, node: Node) -> Compiled:
+        closure = self.closure(node)
+        if not any(_is_feature(below) or _is_normalizer(below) for below in walk(node)):
+            with np.errstate(all="ignore"):
+                value = closure({})
+            return lambda _: value
+        key = self.repeated.get(node)
+        return closure if key is None else _remembered(key, closure)
+
+    def closure(self, node: Node) -> Compiled:  # noqa: PLR0911 - one for each kind of node
+        match node:
+            case Number(value=value):
+                number = np.float64(value)
+                return lambda _: number
+            case Name() | Call() if _is_feature(node):
+                name = write(node)
+                return lambda features: features[name]
+            case Call(name=name, arguments=arguments) if name in NORMALIZERS:
+                return self.normalizer(name, arguments)
+            case Call(name=name, arguments=arguments):
+                return _function(FUNCTIONS[name][1], [self.compile(a) for a in arguments])
+            case Negative(operand=operand):
+                return _function(np.negative, [self.compile(operand)])
+            case Not(operand=operand):
+                return _function(_is_zero, [self.compile(operand)])
+            case Binary():
+                return self.operation(node)
+            case In():
+                return self.membership(node)
+            case If():
+                return _choice(*(self.compile(part) for part in children(node)))
+            case _:
+                raise ExpressionError(f"Text can only be compared, with ==, != or in: {node}")
+
+    def operation(self, node: Binary) -> Compiled:
+        if not (isinstance(node.left, Text) or isinstance(node.right, Text)):
+            operands = [self.compile(node.left), self.compile(node.right)]
+            return _function(OPERATORS[node.operator], operands)
+        same = node.left == node.right
+        value = np.float64(same if node.operator == "==" else not same)
+        return lambda _: value
+
+    def membership(self, node: In) -> Compiled:
+        if isinstance(node.operand, Text):
+            found = np.float64(node.operand in node.members)
+            return lambda _: found
+        operand = self.compile(node.operand)
+        members = [self.compile(m) for m in node.members if not isinstance(m, Text)]
+        return lambda features: is_member(operand(features), [m(features) for m in members])
+
+    def normalizer(self, name: str, arguments: tuple[Node, ...]) -> Compiled:
+        if name == "normalize_linear":
+            return _over_hits(normalize_linear, self.compile(arguments[0]))
+        if name == "reciprocal_rank":
+            k = arguments[1] if len(arguments) == 2 else None
+            rank = partial(reciprocal_rank, k=k.value) if isinstance(k, Number) else reciprocal_rank
+            return _over_hits(rank, self.compile(arguments[0]))
+        ranks = [_over_hits(reciprocal_rank, self.compile(argument)) for argument in arguments]
+        return lambda features: sum((rank(features) for rank in ranks), start=np.float64(0))
+
+
+def _is_zero(x: Values) -> Values:
+    return OPERATORS["=="](x, np.float64(0))
+
+
+def _remembered(key: str, closure: Compiled) -> Compiled:
+    def value(features: Features) -> Values:
+        found = features.get(key)
+        if found is None:
+            found = features[key] = closure(features)
+        return found
+
+    return value
 
 
 def _function(compute: Callable[..., Values], arguments: list[Compiled]) -> Compiled:
@@ -175,42 +245,18 @@ def _function(compute: Callable[..., Values], arguments: list[Compiled]) -> Comp
     return lambda features: compute(first(features), second(features))
 
 
-def _operation(node: Binary) -> Compiled:
-    if not (isinstance(node.left, Text) or isinstance(node.right, Text)):
-        return _function(OPERATORS[node.operator], [_compile(node.left), _compile(node.right)])
-    same = node.left == node.right
-    value = np.float64(same if node.operator == "==" else not same)
-    return lambda _: value
-
-
-def _membership(node: In) -> Compiled:
-    if isinstance(node.operand, Text):
-        found = np.float64(node.operand in node.members)
-        return lambda _: found
-    operand = _compile(node.operand)
-    members = [_compile(m) for m in node.members if not isinstance(m, Text)]
-    return lambda features: is_member(operand(features), [m(features) for m in members])
-
-
 def _choice(condition: Compiled, then: Compiled, otherwise: Compiled) -> Compiled:
+    """`if`: computes a branch only where some document takes it."""
+
     def value(features: Features) -> Values:
-        chosen = condition(features)
-        if np.ndim(chosen) == 0:
-            return then(features) if chosen != 0 else otherwise(features)
-        return choose(chosen, then(features), otherwise(features))
+        true = condition(features) != 0
+        if true.all():
+            return then(features)
+        if not true.any():
+            return otherwise(features)
+        return np.where(true, then(features), otherwise(features))
 
     return value
-
-
-def _normalizing(name: str, arguments: tuple[Node, ...]) -> Compiled:
-    if name == "normalize_linear":
-        return _over_hits(normalize_linear, _compile(arguments[0]))
-    if name == "reciprocal_rank":
-        k = arguments[1] if len(arguments) == 2 else Number(60.0)
-        constant = k.value if isinstance(k, Number) else 60.0
-        return _over_hits(lambda hits: reciprocal_rank(hits, constant), _compile(arguments[0]))
-    ranks = [_over_hits(reciprocal_rank, _compile(argument)) for argument in arguments]
-    return lambda features: sum((rank(features) for rank in ranks), start=np.float64(0))
 
 
 def _over_hits(

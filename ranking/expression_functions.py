@@ -16,7 +16,6 @@ __all__ = [
     "FUNCTIONS",
     "OPERATORS",
     "Values",
-    "choose",
     "is_member",
     "normalize_linear",
     "reciprocal_rank",
@@ -129,11 +128,6 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Values]]] = {
     "tan": (1, np.tan),
     "tanh": (1, np.tanh),
 }
-
-
-def choose(condition: Values, then: Values, otherwise: Values) -> Values:
-    """`if`: NaN counts as true."""
-    return np.where(condition != 0, then, otherwise)
 
 
 def is_member(value: Values, members: list[Values]) -> Values:
