@@ -53,7 +53,7 @@ Features = dict[str, Values]
 Compiled = Callable[[Features], Values]
 
 # Documents evaluated at a time: so few that intermediate arrays stay in the cache.
-_BLOCK = 1 << 13
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True)
