@@ -28,7 +28,7 @@ test: $(VENV)/.test
 #   make test-live VESPA_URL=http://localhost:8080 VESPA_CONFIG_URL=http://localhost:19071
 test-live: $(VENV)/.test
 	@VESPA_URL=$(VESPA_URL) VESPA_CONFIG_URL=$(VESPA_CONFIG_URL) \
-	  $(BIN)/python -m pytest tests/live tests/engine_contract -k live $(PYTEST_ARGS)
+	  $(BIN)/python -m pytest tests/live tests/engine_contract -k live
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check
