@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -62,12 +62,16 @@ class Corpus:
 
     def records(self, split: str | None = None) -> Iterator[Record]:
         """Records in the order of the source, those of one split where `split` is given."""
+        for row in self.rows(SCHEMA.names):
+            if split is None or row["split"] == split:
+                yield from_arrow(row)
+
+    def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The same as plain values of some columns, in bounded memory; others are not read."""
         for part in self.parts:
             with pq.ParquetFile(part) as file:
-                for batch in file.iter_batches(batch_size=ROW_GROUP):
-                    for row in batch.to_pylist():
-                        if split is None or row["split"] == split:
-                            yield from_arrow(row)
+                for batch in file.iter_batches(batch_size=ROW_GROUP, columns=list(columns)):
+                    yield from batch.to_pylist()
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The records as one Arrow table; every column but the images where none are named."""

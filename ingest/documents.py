@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from ingest.corpus import Corpus
 from ingest.embed import embedding_parts, part_vectors
-from ingest.records import Record
 from ranking.names import encoder_names
 from ranking.types import Document
 
@@ -22,6 +22,19 @@ __all__ = ["VIEWS", "View", "documents", "second_half"]
 
 View = Literal["full", "split-caption"]
 VIEWS: tuple[View, ...] = ("full", "split-caption")
+COLUMNS = (
+    "id",
+    "caption",
+    "concepts",
+    "concept_names",
+    "group_id",
+    "modality",
+    "split",
+    "licence",
+    "source",
+    "hashes",
+    "extra",
+)
 PARTS_IN_MEMORY = 16
 
 
@@ -39,10 +52,11 @@ def documents(
     stores = {
         encoder_names(each).embedding: _Vectors(embedding_parts(corpus, each)) for each in wanted
     }
-    for record in corpus.records():
-        found = {name: store.get(record) for name, store in stores.items()}
+    for row in corpus.rows(COLUMNS):
+        key = row["id"], row["hashes"]["image_sha256"]
+        found = {name: store.get(key) for name, store in stores.items()}
         vectors = {name: vector for name, vector in found.items() if vector is not None}
-        yield _document(record, vectors, view)
+        yield _document(row, vectors, view)
 
 
 def second_half(caption: str) -> str:
@@ -51,26 +65,29 @@ def second_half(caption: str) -> str:
     return " ".join(words[len(words) // 2 :])
 
 
-def _document(record: Record, vectors: dict[str, NDArray[np.float32]], view: View) -> Document:
-    url = record.extra.get("image_url", "")
+def _document(
+    row: Mapping[str, Any], vectors: dict[str, NDArray[np.float32]], view: View
+) -> Document:
+    caption = row["caption"]
+    url = json.loads(row["extra"]).get("image_url")
     return Document(
-        id=record.id,
-        caption=record.caption if view == "full" else second_half(record.caption),
+        id=row["id"],
+        caption=caption if view == "full" else second_half(caption),
         vectors=vectors,
-        concepts=record.concepts,
-        concept_names=record.concept_names,
-        group_id=record.group_id,
-        modality=record.modality,
-        source=record.source,
-        licence=record.licence,
-        split=record.split,
+        concepts=tuple(row["concepts"]),
+        concept_names=tuple(row["concept_names"]),
+        group_id=row["group_id"],
+        modality=row["modality"],
+        source=row["source"],
+        licence=row["licence"],
+        split=row["split"],
         image_url=url if isinstance(url, str) else "",
     )
 
 
 @dataclass
 class _Vectors:
-    """Looks vectors up by record; parts stay in memory while neighbours are asked for."""
+    """Looks vectors up; parts stay in memory while neighbours are asked for."""
 
     parts: list[Path]
     _places: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
@@ -82,9 +99,9 @@ class _Vectors:
             keys = zip(table["id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True)
             self._places.update((key, (number, row)) for row, key in enumerate(keys))
 
-    def get(self, record: Record) -> NDArray[np.float32] | None:
-        """float32 [D], or None where the record has no vector."""
-        place = self._places.get((record.id, record.image_sha256))
+    def get(self, key: tuple[str, str]) -> NDArray[np.float32] | None:
+        """float32 [D] of an id and its image's hash, or None where there is none."""
+        place = self._places.get(key)
         if place is None:
             return None
         number, row = place

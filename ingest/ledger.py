@@ -22,6 +22,7 @@ __all__ = ["SLICE", "Known", "Ledger", "LedgerError"]
 
 FORMAT = 1
 BUSY_SECONDS = 30.0
+CHECKPOINT_PAGES = 10_000  # 40 MB: merging the log into the file waits for the disk
 SLICE = 500  # ids in one look-up; SQLite's limit on variables is 999 in old versions
 
 TABLES = """
@@ -29,14 +30,9 @@ CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 CREATE TABLE IF NOT EXISTS documents (
     id TEXT PRIMARY KEY,
     content TEXT NOT NULL,  -- hash of all fields but the vectors, '' where nothing is stored
+    vectors TEXT NOT NULL,  -- JSON: hash of the vector by the encoder's fingerprint
     status TEXT NOT NULL,   -- 'fed' or 'refused'
     message TEXT NOT NULL   -- the target's reason for a refusal
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS vectors (
-    id TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,  -- the encoder's
-    vector TEXT NOT NULL,       -- hash of the vector
-    PRIMARY KEY (id, fingerprint)
 ) WITHOUT ROWID;
 CREATE TEMP TABLE noted (id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
@@ -66,6 +62,7 @@ class Ledger:
             # without a sync: it survives a kill; a power failure may cost the last moments.
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             self._connection.executescript(TABLES)
             self._claim(target)
 
@@ -85,57 +82,44 @@ class Ledger:
     def known(self, ids: Sequence[str]) -> dict[str, Known]:
         """What is known of these ids (at most 500); those that the target lacks are left out."""
         marks = ",".join("?" * len(ids))
-        documents = self._connection.execute(
-            f"SELECT id, content FROM documents WHERE content <> '' AND id IN ({marks})",  # noqa: S608
-            ids,
-        ).fetchall()
         rows = self._connection.execute(
-            f"SELECT id, fingerprint, vector FROM vectors WHERE id IN ({marks})",  # noqa: S608
+            f"SELECT id, content, vectors FROM documents WHERE content <> '' AND id IN ({marks})",  # noqa: S608  (marks only)
             ids,
         )
-        vectors: dict[str, dict[str, str]] = {}
-        for identifier, fingerprint, vector in rows:
-            vectors.setdefault(identifier, {})[fingerprint] = vector
-        return {
-            identifier: Known(content, vectors.get(identifier, {}))
-            for identifier, content in documents
-        }
+        return {identifier: Known(content, json.loads(v)) for identifier, content, v in rows}
 
     def put(self, identifier: str, content: str, vectors: Mapping[str, str]) -> None:
         """The target holds this document with these vectors and no others."""
-        with self._transaction():
-            self._forget(identifier)
-            self._connection.execute(
-                "INSERT INTO documents VALUES (?, ?, 'fed', '')", (identifier, content)
-            )
-            self._set_vectors(identifier, vectors)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, 'fed', '')",
+            (identifier, content, json.dumps(vectors)),
+        )
 
     def update(self, identifier: str, vectors: Mapping[str, str]) -> None:
-        """The target has set these vectors of the document."""
-        with self._transaction():
-            self._connection.execute(
-                "UPDATE documents SET status = 'fed', message = '' WHERE id = ?", (identifier,)
-            )
-            self._set_vectors(identifier, vectors)
+        """The target has set these vectors of the document, and left its other ones."""
+        self._connection.execute(
+            "UPDATE documents SET vectors = json_patch(vectors, ?), status = 'fed', message = '' "
+            "WHERE id = ?",
+            (json.dumps(vectors), identifier),
+        )
 
     def refuse(self, identifier: str, message: str) -> None:
         """The target has refused the document; it is tried again by the next feed."""
-        with self._transaction():
-            self._forget(identifier)
-            self._connection.execute(
-                "INSERT INTO documents VALUES (?, '', 'refused', ?)", (identifier, message)
-            )
+        self._connection.execute(
+            "INSERT OR REPLACE INTO documents VALUES (?, '', '{}', 'refused', ?)",
+            (identifier, message),
+        )
 
     def forget(self, identifiers: Iterable[str]) -> None:
         """The target does not hold these documents."""
         with self._transaction():
-            for identifier in identifiers:
-                self._forget(identifier)
+            self._connection.executemany(
+                "DELETE FROM documents WHERE id = ?", ((identifier,) for identifier in identifiers)
+            )
 
     def fingerprints(self) -> list[str]:
         """The encoders whose vectors the target holds."""
-        rows = self._connection.execute("SELECT DISTINCT fingerprint FROM vectors ORDER BY 1")
-        return [fingerprint for (fingerprint,) in rows]
+        return self._ids("SELECT DISTINCT key FROM documents, json_each(vectors) ORDER BY key")
 
     def count(self) -> int:
         """Documents that the target holds."""
@@ -193,16 +177,6 @@ class Ledger:
                 f"{self.path} is the ledger of {found.get('target')} (format "
                 f"{found.get('format')}), not of {target}: name another one with --ledger."
             )
-
-    def _forget(self, identifier: str) -> None:
-        self._connection.execute("DELETE FROM documents WHERE id = ?", (identifier,))
-        self._connection.execute("DELETE FROM vectors WHERE id = ?", (identifier,))
-
-    def _set_vectors(self, identifier: str, vectors: Mapping[str, str]) -> None:
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)",
-            [(identifier, fingerprint, vector) for fingerprint, vector in vectors.items()],
-        )
 
     def _ids(self, query: str) -> list[str]:
         return [identifier for (identifier,) in self._connection.execute(query)]

@@ -13,10 +13,8 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -41,6 +39,7 @@ from vespa_app.operations import (
     unusable_id,
 )
 from vespa_app.schema import SCHEMA_NAME
+from vespa_app.workers import Workers
 
 __all__ = [
     "DocumentClient",
@@ -120,38 +119,22 @@ class DocumentClient:
         Give each id once: operations on one id could overtake each other. Raises the VespaError
         that stops feeding, after the answers of all that was under way.
         """
-        ended: SimpleQueue[tuple[Operation, Answer | BaseException]] = SimpleQueue()
-        under_way = 0
-        stop = threading.Event()
-
-        def work(operation: Operation) -> None:
-            try:
-                ended.put((operation, self.send(operation, stop)))
-            except BaseException as error:  # noqa: BLE001  (raised where it is read)
-                ended.put((operation, error))
-
-        failure: BaseException | None = None
         waiting = iter(operations)
-        with ThreadPoolExecutor(self.settings.streams, thread_name_prefix="feed") as pool:
-            try:
-                while True:
-                    room = 2 * self.settings.streams - under_way if failure is None else 0
-                    for operation in islice(waiting, room):
-                        pool.submit(work, operation)
-                        under_way += 1
-                    if not under_way:
-                        break
-                    operation, answer = ended.get()
-                    under_way -= 1
-                    if isinstance(answer, Answer):
-                        yield operation, answer
-                        continue
-                    # What has been sent may still end well, and is told before the error.
-                    failure = failure or answer
-                    stop.set()
-            finally:
-                if under_way:
-                    stop.set()
+        failure: BaseException | None = None
+        with Workers(self.send, self.settings.streams) as workers:
+            while True:
+                room = 2 * self.settings.streams - workers.busy if failure is None else 0
+                for operation in islice(waiting, room):
+                    workers.begin(operation)
+                if not workers.busy:
+                    break
+                operation, answer = workers.next_ended()
+                if isinstance(answer, Answer):
+                    yield operation, answer
+                    continue
+                # What has been sent may still end well, and is told before the error.
+                failure = failure or answer
+                workers.stop.set()
         if failure is not None:
             raise failure
 

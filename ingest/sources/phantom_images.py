@@ -216,7 +216,7 @@ def _rician(image: Array, x: Array, y: Array, rng: np.random.Generator) -> Array
 
 
 def _speckled_fan(image: Array, x: Array, y: Array, rng: np.random.Generator) -> Array:
-    speckle = rng.gamma(14.0, 1 / 14.0, image.shape).astype(np.float32)
+    speckle = rng.gamma(20.0, 1 / 20.0, image.shape).astype(np.float32)
     apex = y + 1.5
     fan = (np.abs(x) < 0.62 * apex) & (np.hypot(x, apex) < 2.5) & (np.hypot(x, apex) > 0.45)
     return np.where(fan, image * speckle, 0).astype(np.float32)
@@ -261,8 +261,9 @@ def _cyst(x: Array, y: Array, r: float, rng: np.random.Generator) -> Painted:
 def _calcifications(x: Array, y: Array, r: float, rng: np.random.Generator) -> Painted:
     angles = rng.uniform(0, 2 * np.pi) + np.arange(6) * 2.399963  # golden angle: evenly spread
     radii = r * 1.1 * np.sqrt((np.arange(6) + 0.4) / 6)
+    dot = 0.02 + 0.22 * r
     dots = [
-        _disc(x, y, float(d * np.cos(a)), float(d * np.sin(a)), 0.042, 0.042)
+        _disc(x, y, float(d * np.cos(a)), float(d * np.sin(a)), dot, dot)
         for a, d in zip(angles, radii, strict=True)
     ]
     return _union(*dots), 1.0
@@ -292,7 +293,7 @@ def _ring_lesion(x: Array, y: Array, r: float, rng: np.random.Generator) -> Pain
 def _foreign_body(x: Array, y: Array, r: float, rng: np.random.Generator) -> Painted:
     angle = rng.uniform(-0.4, 0.4)
     dx, dy = 1.3 * r * float(np.cos(angle)), 1.3 * r * float(np.sin(angle))
-    return _line(x, y, (-dx, -dy), (dx, dy), 0.035), 1.0
+    return _line(x, y, (-dx, -dy), (dx, dy), 0.01 + 0.16 * r), 1.0
 
 
 _FINDINGS: dict[str, Callable[[Array, Array, float, np.random.Generator], Painted]] = {
