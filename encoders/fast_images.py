@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import onnx
 import onnxruntime  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
@@ -186,7 +187,9 @@ def _quantized(module: ClipModule, path: Path, to_fit: Pixels) -> Path:
     """
     out = path.with_name("image.int8.onnx")
     if isinstance(module.config.image, ViTConfig):
-        quantization.quantize_dynamic(path, out, per_channel=True)
+        tower = onnx.load(path)
+        tower.graph.ClearField("value_info")  # the quantizer turns weights, and infers anew
+        quantization.quantize_dynamic(tower, out, per_channel=True)
         return out
     quantization.quantize_static(
         path,
