@@ -57,7 +57,7 @@ def _round(x: Values) -> Values:
 def _int(x: Values) -> NDArray[np.int64]:
     """Java's cast to int: towards zero, saturating, NaN to 0."""
     finite = np.clip(np.where(np.isnan(x), 0.0, x), -_INT_MAX - 1, _INT_MAX)
-    return np.trunc(finite).astype(np.int64)
+    return np.asarray(np.trunc(finite), np.int64)
 
 
 def _bit(x: Values, position: Values) -> Values:

@@ -20,10 +20,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from encoders.storage import whole_file
-from ranking.profile import Phase, Profile, ProfileError
+from ranking.profile import Phase, Profile, ProfileError, Retriever
 from ranking.profile_checks import check_features
 from ranking.profile_set import ProfileSet
 
@@ -98,7 +98,7 @@ def _profile(name: str, table: object) -> Profile:
     return Profile(
         name=name,
         first_phase=table.get("first_phase", ""),
-        retrieve=tuple(_strings(where, table, "retrieve")),  # type: ignore[arg-type] - checked later
+        retrieve=tuple(_retriever(where, name) for name in _strings(where, table, "retrieve")),
         inherits=table.get("inherits", ""),
         inputs=_numbers(where, table.get("inputs", {})),
         functions=_functions(where, table.get("functions", {})),
@@ -123,6 +123,13 @@ def _strings(where: str, table: Mapping[str, Any], key: str) -> list[str]:
     if not all(isinstance(value, str) for value in values):
         raise ProfileError(f"{where}: {key} must be a list of strings.")
     return values
+
+
+def _retriever(where: str, name: str) -> Retriever:
+    for known in get_args(Retriever):
+        if name == known:
+            return cast(Retriever, known)
+    raise ProfileError(f"{where}: retrieve has {name}; there are text and vector.")
 
 
 def _numbers(where: str, table: Mapping[str, Any]) -> dict[str, float]:

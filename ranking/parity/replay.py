@@ -312,7 +312,12 @@ def _vector(
     name, parameter = parts.nearest.arguments
     if name not in {f.name for f in collection.schema.vector_fields}:
         raise Skipped(f"field {name}")
-    return collection.vector_of(request[f"input.query({parameter})"])
+    wanted = request.get(f"input.query({parameter})")
+    if isinstance(wanted, list):
+        return np.asarray(wanted, np.float32)
+    if not isinstance(wanted, dict):
+        raise Skipped("a query vector that is not given by its recipe")
+    return collection.vector_of(wanted)
 
 
 def _is_exact(item: Item) -> bool:

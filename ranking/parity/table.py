@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from encoders.errors import UserError
 from ranking.parity.compare import Comparison, compare
 from ranking.parity.records import Collection, read_records
 from ranking.parity.replay import Skipped, make_replay
-from ranking.types import QueryError
 
 __all__ = ["Row", "measure", "to_text"]
 
@@ -83,7 +83,7 @@ def _count(row: Row, record: dict[str, Any], collection: Collection) -> None:
     try:
         replay = make_replay(record, collection)
         found = compare(record, replay, collection)
-    except (Skipped, QueryError) as reason:
+    except (Skipped, UserError) as reason:
         row.skipped[str(reason)] += 1
         return
     row.exact += replay.exact
