@@ -140,7 +140,8 @@ class Run:
                 "pool. Build the index from the corpus that is evaluated."
             ) from None
         values = np.full(shape, -np.inf)
-        values[filled] = np.fromiter(chain.from_iterable(scores), np.float64, int(sizes.sum()))
+        if sizes.any():
+            values[filled] = np.concatenate([np.asarray(row, np.float64) for row in scores])
         return cls(queries, documents, ranked, values)
 
     @classmethod
