@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from encoders.errors import UserError
@@ -69,6 +70,7 @@ def pointed(message: str, source: str, at: int) -> ExpressionError:
     return ExpressionError(f"{message}\n    {line}\n    {' ' * (at - start)}^")
 
 
+@lru_cache(maxsize=4096)
 def parse_tree(source: str) -> Node:
     """Parse one expression; raises ExpressionError with a pointer."""
     parser = _Parser(source)
