@@ -16,7 +16,16 @@ from ranking.types import Query
 from ranking.vectors import closeness_to_distance, top
 from ranking.view import View
 
-__all__ = ["Found", "Wanted", "best_candidates"]
+__all__ = [
+    "HEADSTART",
+    "LEAST",
+    "STEPS",
+    "Found",
+    "Wanted",
+    "best_candidates",
+    "bound_values",
+    "values_of",
+]
 
 # A first look at this many times the hits wanted, by BM25 alone, and not fewer than LEAST.
 HEADSTART = 3
@@ -78,8 +87,8 @@ def best_candidates(
         if limit > 0.0:
             candidates, scores = _scored(view, plan, ask, found, _union(texts, found.near))
             least = kth_largest(scores, depth)
-            # Without a vector, no document left reaches more than the lowest one taken.
-            if not plan.reads_closeness and least > scores.min():
+            # By words alone, no document left reaches more than the lowest one taken.
+            if not plan.reads_vectors and least > scores.min():
                 return candidates, scores
             needed = _bm25_needed(plan, ask, found, limit, least)
             if needed >= limit:
@@ -114,10 +123,15 @@ def _bm25_needed(plan: Plan, ask: Wanted, found: Found, limit: float, least: flo
     closer than the farthest of the nearest.
     """
     left = float(found.closeness.min()) if found.cut and len(found.closeness) else 0.0
-    bm25 = STEPS * limit
-    values = _values(plan, ask, bm25, HAS_VECTOR * left, HAS_CAPTION, HAS_VECTOR)
-    reach = sortable(evaluate(plan.first, Candidates(NUMBERS, values))).reshape(2, -1).max(axis=0)
-    return float(bm25[: len(reach)].max(initial=0.0, where=reach < least))
+    values = values_of(plan, ask.inputs, *bound_values(limit, left))
+    scores = sortable(evaluate(plan.first, Candidates(NUMBERS, values)))
+    reach = scores.reshape(2, -1).max(axis=0)
+    return float((STEPS[: len(reach)] * limit).max(initial=0.0, where=reach < least))
+
+
+def bound_values(limit: float, left: float) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+    """What documents left out may be at most: bm25, closeness, has_caption, has_vector."""
+    return STEPS * limit, HAS_VECTOR * left, HAS_CAPTION, HAS_VECTOR
 
 
 def _scored(
@@ -135,21 +149,21 @@ def _scored(
     vectors = closeness
     if plan.reads_has_vector and field is not None:
         vectors = view.has_vector(field.name)[docs].astype(np.float64)
-    values = _values(plan, ask, found.bm25[docs], closeness, captions, vectors)
+    values = values_of(plan, ask.inputs, found.bm25[docs], closeness, captions, vectors)
     candidates = Candidates(docs, values)
     return candidates, sortable(evaluate(plan.first, candidates))
 
 
-def _values(
+def values_of(
     plan: Plan,
-    ask: Wanted,
+    inputs: Mapping[str, float],
     bm25: Doubles,
     closeness: Doubles,
     has_caption: Doubles,
     has_vector: Doubles,
 ) -> Mapping[str, Doubles | float]:
     """Every feature that the plan reads, by its canonical name."""
-    values: dict[str, Doubles | float] = dict(ask.inputs)
+    values: dict[str, Doubles | float] = dict(inputs)
     for name in plan.features:
         if name == "bm25(caption)":
             values[name] = bm25

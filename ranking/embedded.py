@@ -14,12 +14,11 @@ from pathlib import Path
 from encoders.manifest import Manifest
 from encoders.progress import Progress, silent
 from ranking import snapshot
-from ranking.batch import answer_many
+from ranking.batch import answer_many, answer_one
 from ranking.changes import Part, merged, without
 from ranking.intake import collect, fault, with_vectors
 from ranking.plan import Plan, make_plan
 from ranking.profiles import SHIPPED, ProfileSet, save_profiles
-from ranking.retrieval import answer, wanted
 from ranking.segment import Segment, segment_arrays
 from ranking.types import (
     Document,
@@ -177,8 +176,7 @@ class EmbeddedEngine:
         Raises QueryError where the query is at fault.
         """
         self.refresh()
-        plan = self._plan(query.profile)
-        return answer(self._view, plan, query, wanted(plan, query))
+        return answer_one(self._view, self._plan(query.profile), query)
 
     def search_many(self, queries: Sequence[Query]) -> list[Result]:
         """Answer many queries, results in their order, several times faster than one by one."""

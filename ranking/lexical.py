@@ -78,8 +78,8 @@ class LexicalIndex:
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._terms = StringTable(arrays, "terms")
         self._starts: memoryview = memoryview(arrays["postings.starts"])  # type: ignore[arg-type]
-        self._docs = arrays["postings.docs"]
-        self._tfs = arrays["postings.tfs"]
+        self.docs = arrays["postings.docs"]
+        self.tfs = arrays["postings.tfs"]
         self.lengths = arrays["lengths"]
         self.captioned = arrays["captioned"]
 
@@ -92,14 +92,14 @@ class LexicalIndex:
         """Count the documents of a term's postings that were not removed."""
         if alive is None:
             return span[1] - span[0]
-        return int(np.count_nonzero(alive[self._docs[slice(*span)]]))
+        return int(np.count_nonzero(alive[self.docs[slice(*span)]]))
 
     def having_all(self, terms: Sequence[str]) -> NDArray[np.bool_]:
         """Mark the documents with every one of the terms: bool [documents]."""
         mask = np.ones(len(self.lengths), np.bool_)
         for term in set(terms):
             found = np.zeros(len(self.lengths), np.bool_)
-            found[self._docs[slice(*self.postings(term))]] = True
+            found[self.docs[slice(*self.postings(term))]] = True
             mask &= found
         return mask
 
@@ -119,4 +119,4 @@ class LexicalIndex:
             return
         bounds = np.asarray(spans, np.int64)
         weights = np.asarray(idfs) * (K1 + 1)
-        add_bm25(self._docs, self._tfs, bounds[:, 0], bounds[:, 1], weights, norms, out)
+        add_bm25(self.docs, self.tfs, bounds[:, 0], bounds[:, 1], weights, norms, out)

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from ranking.bounds import rises
 from ranking.expression import Expression, parse
 from ranking.profiles import Profile, Retriever
@@ -66,6 +68,11 @@ class Plan:
     def reads_closeness(self) -> bool:
         """Whether any phase reads a closeness or a distance."""
         return any(_CLOSENESS.fullmatch(name) for name in self.features)
+
+    @cached_property
+    def reads_vectors(self) -> bool:
+        """Whether a document's vector, or that it has one, makes any difference."""
+        return self.reads_closeness or self.reads_has_vector
 
     @cached_property
     def reads_has_caption(self) -> bool:
@@ -157,4 +164,4 @@ def query_inputs(plan: Plan, query: Query) -> dict[str, float]:
     for name, value in values.items():
         if not abs(value) < float("inf"):
             raise QueryError(f"Input {name} is {value}: give a finite number.")
-    return {f"query({name})": float(value) for name, value in values.items()}
+    return {f"query({name})": np.float64(value) for name, value in values.items()}

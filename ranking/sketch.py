@@ -70,28 +70,32 @@ class Sketch:
         """Whether the nearest are always among the candidates."""
         return len(self.bounds) > 0
 
+    def code(self, query: Floats) -> tuple[NDArray[np.int8], float]:
+        """Return a query's code, and how far a near document may score below the last wanted."""
+        code, scale = _quantized(self.basis @ query if len(self.basis) else query)
+        if not self.certain:
+            return code, 0.0
+        code_scale, error, longest = map(float, self.bounds)
+        off = float(np.linalg.norm(query - code / scale))
+        differs = float(np.linalg.norm(query)) * error + off * longest
+        return code, 2.0 * scale * code_scale * differs
+
+    def wanted(self, count: int) -> int:
+        """How many documents of best code to compare in order to find the `count` nearest."""
+        return max(count, 1) if self.certain else 2 * count + 50
+
     def candidates(self, query: Floats, count: int, allowed: Mask | None) -> NDArray[np.int64]:
         """Numbers of the documents to compare in order to find the `count` nearest, ascending."""
-        code, scale = _quantized(self.basis @ query if len(self.basis) else query)
+        code, margin = self.code(query)
         scores = np.empty(len(self.codes), np.int32)
         scan_codes(self.codes, code, scores)
         rows = None if allowed is None else np.flatnonzero(allowed)
         among = scores if rows is None else scores[rows]
-        wanted = count if self.certain else 2 * count + 50
+        wanted = self.wanted(count)
         if len(among) <= wanted:
             return np.arange(len(among)) if rows is None else rows
-        edge = kth_largest(among, max(wanted, 1)) - self._margin(query, code, scale)
-        best = np.flatnonzero(among >= edge)
+        best = np.flatnonzero(among >= kth_largest(among, wanted) - margin)
         return best if rows is None else rows[best]
-
-    def _margin(self, query: Floats, code: NDArray[np.int8], scale: float) -> float:
-        """How far a document among the nearest may score below the last of the best codes."""
-        if not self.certain:
-            return 0.0
-        code_scale, error, longest = map(float, self.bounds)
-        off = float(np.linalg.norm(query - code / scale))
-        differs = float(np.linalg.norm(query)) * error + off * longest
-        return 2.0 * scale * float(code_scale) * differs
 
 
 def _quantized(components: Floats) -> tuple[NDArray[np.int8], float]:

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.lexical import Statistics, idf
+from ranking.lexical import K1, Statistics, idf
 from ranking.operators import Asked
 from ranking.segment import Segment
 from ranking.types import Document, Filter, FilterField, VectorField
@@ -99,6 +99,10 @@ class View:
         return np.concatenate(
             [segment.vectors[field].present for segment, _ in self.parts] or [np.empty(0, np.bool_)]
         )
+
+    def complete(self, field: str) -> bool:
+        """Whether every document has a vector in this field."""
+        return all(segment.vectors[field].complete for segment, _ in self.parts)
 
     def slices(self) -> Iterator[tuple[int, Segment, slice]]:
         """Yield each segment with its place and the slice of document numbers it holds."""
@@ -212,6 +216,15 @@ class View:
         for place, segment, where in self.slices():
             spans = [spans[place] for spans, _ in found]
             segment.lexical.score(spans, idfs, self.norms[place], out[where])
+
+    def weighted(
+        self, terms: Sequence[str]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Where terms' postings start and end in the only segment, and their weights."""
+        found = [self._term(term) for term in terms]
+        bounds = np.array([spans[0] for spans, _ in found], np.int64).reshape(-1, 2)
+        weights = np.array([weight for _, weight in found]) * (K1 + 1)
+        return np.ascontiguousarray(bounds[:, 0]), np.ascontiguousarray(bounds[:, 1]), weights
 
     def _term(self, term: str) -> tuple[tuple[tuple[int, int], ...], float]:
         """Return where the term's postings stand in each segment, and its idf."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ranking import candidates
+from ranking import batch, candidates
 from ranking.bounds import rises
 from ranking.embedded import EmbeddedEngine
 from ranking.expression import parse
@@ -54,11 +54,15 @@ def test_the_hits_are_those_of_looking_at_everything(profile, words, seed, k, ta
     query = Query(" ".join(words), vector, profile, k=k, target_hits=target_hits)
     pruned = ENGINE.search(query)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "fits", lambda *_: False)
+        general = ENGINE.search(query)
         patch.setattr(candidates, "_prunable", lambda *_: False)
         full = ENGINE.search(query)
-    assert pruned.ids == full.ids
-    np.testing.assert_array_equal(pruned.scores, full.scores)
-    assert pruned.total == full.total
+    for found in (pruned, general):
+        assert found.ids == full.ids
+        np.testing.assert_array_equal(found.scores, full.scores)
+        assert found.total == full.total
+        assert found.features.keys() == full.features.keys()
 
 
 @pytest.mark.parametrize(

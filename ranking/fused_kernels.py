@@ -1,0 +1,182 @@
+"""A query's whole retrieval in one compiled call: what `retrieval` does, without its overhead.
+
+numpy's share of a small query is mostly the cost of calling it; here are no such calls.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.kernels import add_bm25, compiled, kth_largest, row_dots, scan_codes
+
+__all__ = ["find", "find_more"]
+
+Docs = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+
+@compiled
+def find(  # noqa: PLR0917 - arrays; a compiled function takes no keywords
+    docs: NDArray[np.uint32],
+    tfs: NDArray[np.uint16],
+    terms: tuple[Docs, Docs, Doubles],
+    norms: Doubles,
+    bm25: Doubles,
+    silent: Docs,
+    barred: Docs,
+    count: int,
+    unite: bool,
+    codes: tuple[NDArray[np.int8], NDArray[np.int8], float],
+    vectors: tuple[Floats, Floats],
+    present: NDArray[np.bool_],
+    target: int,
+    keep: int,
+) -> tuple[Docs, Doubles, Docs, Doubles, float, int, bool]:
+    """Find candidates for one query.
+
+    terms: starts and ends of postings, and weights. bm25: float64 [n], zeros; is filled.
+    silent: documents whose BM25 reads as 0; barred: those that cannot be found. count: how many
+    of best BM25 to take; unite: whether text finds documents at all. codes: int8 [n, d] (or none)
+    with the query's code and margin. vectors: float32 [n, dimension] and the query's.
+    target: nearest wanted, 0 for none; keep: how many of best code to compare.
+
+    Returns the candidates' numbers (ascending) and dot products; the nearest and theirs; the
+    BM25 that no document left out exceeds; the number found; whether any has a word at all.
+    """
+    starts, ends, weights = terms
+    add_bm25(docs, tfs, starts, ends, weights, norms, bm25)
+    known = False
+    if len(starts):
+        for score in bm25:
+            if score > 0:
+                known = True
+                break
+    for doc in silent:
+        bm25[doc] = 0.0
+    for doc in barred:
+        bm25[doc] = 0.0
+    texts, limit, total = np.empty(0, np.int64), 0.0, 0
+    if unite and known:
+        texts, limit, total = _best_texts(bm25, count)
+    near, products = np.empty(0, np.int64), np.empty(0, np.float64)
+    if target > 0:
+        near, products = _nearest(codes, vectors, present, barred, target, keep)
+    for doc in near:
+        total += 0 if unite and bm25[doc] > 0 else 1
+    found, dots = _united(texts, near, products, vectors)
+    return found, dots, near, products, limit, total, known
+
+
+@compiled
+def find_more(
+    bm25: Doubles, more_than: float, near: Docs, products: Doubles, vectors: tuple[Floats, Floats]
+) -> tuple[Docs, Doubles]:
+    """Unite all documents of higher BM25 with the nearest: numbers and dot products."""
+    return _united(np.flatnonzero(bm25 > more_than), near, products, vectors)
+
+
+@compiled
+def _best_texts(bm25: Doubles, count: int) -> tuple[Docs, float, int]:
+    """The `count` documents of best BM25, of equal ones the first; the last one's; all found."""
+    total = 0
+    for score in bm25:
+        if score > 0:
+            total += 1
+    if total <= count:
+        return np.flatnonzero(bm25), 0.0, total
+    limit = kth_largest(bm25, count)
+    return _first_best(bm25, limit, count), limit, total
+
+
+@compiled
+def _first_best(values: Doubles, edge: float, count: int) -> Docs:
+    """Places of values above `edge`, and of the first that equal it, `count` in all."""
+    above = 0
+    for value in values:
+        if value > edge:
+            above += 1
+    equal = count - above
+    places = np.empty(count, np.int64)
+    filled = 0
+    for place in range(len(values)):
+        if values[place] > edge:
+            places[filled] = place
+            filled += 1
+        elif values[place] == edge and equal > 0:
+            places[filled] = place
+            filled += 1
+            equal -= 1
+    return places[:filled]
+
+
+@compiled
+def _nearest(
+    codes: tuple[NDArray[np.int8], NDArray[np.int8], float],
+    vectors: tuple[Floats, Floats],
+    present: NDArray[np.bool_],
+    barred: Docs,
+    target: int,
+    keep: int,
+) -> tuple[Docs, Doubles]:
+    """The `target` documents of largest dot product, numbers ascending, and their products."""
+    coded, code, margin = codes
+    rows, query = vectors
+    if len(coded):
+        scores = np.empty(len(coded), np.int32)
+        scan_codes(coded, code, scores)
+        lowest = np.int32(-(2**31))
+        for doc in range(len(scores)):
+            if not present[doc]:
+                scores[doc] = lowest
+        for doc in barred:
+            scores[doc] = lowest
+        edge = float(lowest + 1)
+        if keep < len(scores):
+            edge = max(kth_largest(scores, keep) - margin, edge)
+        among = np.flatnonzero(scores >= edge)
+    else:
+        allowed = present.copy()
+        for doc in barred:
+            allowed[doc] = False
+        among = np.flatnonzero(allowed)
+    products = np.empty(len(among))
+    row_dots(rows, among, query, products)
+    if len(among) <= target:
+        return among, products
+    best = _first_best(products, kth_largest(products, target), target)
+    return among[best], products[best]
+
+
+@compiled
+def _united(
+    texts: Docs, near: Docs, products: Doubles, vectors: tuple[Floats, Floats]
+) -> tuple[Docs, Doubles]:
+    """Numbers in either list (both ascending), and the dot product of each."""
+    rows, query = vectors
+    found = np.empty(len(texts) + len(near), np.int64)
+    dots = np.zeros(len(found))
+    others = np.empty(len(texts), np.int64)
+    places = np.empty(len(texts), np.int64)
+    t, n, filled, left = 0, 0, 0, 0
+    while t < len(texts) or n < len(near):
+        if n < len(near) and (t == len(texts) or near[n] <= texts[t]):
+            if t < len(texts) and texts[t] == near[n]:
+                t += 1
+            found[filled] = near[n]
+            dots[filled] = products[n]
+            n += 1
+        else:
+            found[filled] = texts[t]
+            others[left] = texts[t]
+            places[left] = filled
+            left += 1
+            t += 1
+        filled += 1
+    if len(rows):
+        more = np.empty(left)
+        row_dots(rows, others[:left], query, more)
+        for each in range(left):
+            dots[places[each]] = more[each]
+    return found[:filled], dots[:filled]
