@@ -84,7 +84,7 @@ class Run:
     def _loop(self, source: Prefetch) -> None:
         counters = self.counters
         clock = Clock(counters.seconds, counters.cpu_seconds)
-        saved = time.monotonic()
+        saved, cost = time.monotonic(), 0.0
         while not counters.stopped:
             counters.recent.append(self._step(source.at(counters.step)))
             counters.step += 1
@@ -94,10 +94,13 @@ class Run:
                 self._end_epoch(epoch)
             elif within % max(1, self.batches.steps_per_epoch // ROWS_PER_EPOCH) == 0:
                 self._add_row()
-            due = time.monotonic() - saved > self.config.checkpoint_seconds
+            started = time.monotonic()
+            # Large models take seconds to write: at most a twentieth of the time goes there.
+            due = started - saved > max(self.config.checkpoint_seconds, 20 * cost)
             if due or counters.stopped:
                 save_state(self.work, self.trainee, self.optimizer, self.best, counters)
                 saved = time.monotonic()
+                cost = saved - started
 
     def _step(self, batch: Batch) -> tuple[float, float]:
         """Move the weights once; return loss and accuracy of the batch."""

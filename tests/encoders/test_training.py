@@ -28,6 +28,8 @@ def test_it_learns(drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path:
     assert trained.mrr10 > 3 * chance_mrr(18)
     assert trained.stopped == "all epochs done"
     assert trained.steps == 100
+    assert "text to image, 18 images" in trained.sentence()
+    assert trained.summary()["chance_mrr10"] == chance_mrr(18)
     encoder = Encoder.load(tmp_path / "encoder", device="cpu")
     assert encoder.manifest.fingerprint == trained.fingerprint
     assert not list(tmp_path.glob(".*"))
@@ -131,6 +133,13 @@ def test_it_stops_early_and_when_time_is_up(
     )
     brief = replace(small_training, epochs=500, max_seconds=0.2)
     assert train(drawn_pairs, drawn_pairs[:9], tmp_path / "b", brief).stopped == "time was up"
+
+
+def test_bfloat16_and_gradient_caching_train_too(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    config = replace(small_training, epochs=15, precision="bfloat16", micro_batch=7)
+    assert train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "a", config).mrr10 > 0.4
 
 
 def test_sub_sampled_epochs_are_shorter(
