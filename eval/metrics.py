@@ -57,10 +57,12 @@ def _recall(grades: Grades, qrels: Qrels, cutoff: int) -> Values:
 
 
 def _average_precision(grades: Grades, qrels: Qrels, cutoff: int) -> Values:
-    relevant = grades[:, :cutoff] > 0
-    ranks = np.arange(1, relevant.shape[1] + 1)
-    precision = relevant.cumsum(axis=1) / ranks
-    return _share((precision * relevant).sum(axis=1), qrels.relevant)
+    # Only the places of relevant hits count: the i-th of a query adds i / rank.
+    rows, columns = np.nonzero(grades[:, :cutoff] > 0)
+    counts = np.bincount(rows, minlength=len(grades))
+    nth = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    summed = np.bincount(rows, weights=nth / (columns + 1), minlength=len(grades))
+    return _share(summed, qrels.relevant)
 
 
 def _ndcg(grades: Grades, qrels: Qrels, cutoff: int) -> Values:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,21 +128,21 @@ class Run:
         Raises EvaluationError where an id is not among `documents`.
         """
         place = {name: number for number, name in enumerate(documents)}
-        sizes = np.fromiter(map(len, ids), np.int64, len(ids))
-        shape = (len(queries), int(sizes.max(initial=0)))
-        filled = np.arange(shape[1]) < sizes[:, None]
+        shape = (len(queries), max(map(len, ids), default=0))
         ranked = np.full(shape, NOTHING, np.int32)
-        try:
-            numbers = map(place.__getitem__, chain.from_iterable(ids))
-            ranked[filled] = np.fromiter(numbers, np.int32, int(sizes.sum()))
-        except KeyError as error:
-            raise EvaluationError(
-                f"The engine returned document {error.args[0]!r}, which is not in the searched "
-                "pool. Build the index from the corpus that is evaluated."
-            ) from None
         values = np.full(shape, -np.inf)
-        if sizes.any():
-            values[filled] = np.concatenate([np.asarray(row, np.float64) for row in scores])
+        for row, (names, numbers) in enumerate(zip(ids, scores, strict=True)):
+            if not names:
+                continue
+            try:
+                # Half the time of mapping `place.__getitem__`.
+                ranked[row, : len(names)] = itemgetter(*names)(place)
+            except KeyError as error:
+                raise EvaluationError(
+                    f"The engine returned document {error.args[0]!r}, which is not in the "
+                    "searched pool. Build the index from the corpus that is evaluated."
+                ) from None
+            values[row, : len(names)] = numbers
         return cls(queries, documents, ranked, values)
 
     @classmethod
