@@ -42,8 +42,9 @@ def commands(text: str) -> Iterator[list[str]]:
 def mentioned_commands(text: str) -> Iterator[str]:
     """The subcommand of every `rocosearch X ...` in running text."""
     for code in INLINE.findall(FENCE.sub("", text)):
-        if code.startswith("rocosearch ") and not code.split()[1].startswith("-"):
-            yield code.split()[1]
+        name = re.match(r"rocosearch ([a-z]+)", code)
+        if name:
+            yield name[1]
 
 
 GROUP = typer.main.get_command(app)
