@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = """\
 rocosearch train build/corpus build/encoder
 rocosearch train build/corpus build/encoder --resume
+rocosearch train build/corpus build/tuned --start clip-vit-base-patch32 --learning-rate 1e-5
 """
 
 
@@ -25,7 +27,8 @@ def command(
         str,
         typer.Option(
             metavar="NAME",
-            help="Towers and recipe: tiny, small, vit-small or clip-vit-b-32 (docs/encoders.md).",
+            help="Towers and recipe: tiny, small, vit-small, clip-vit-b-32 or clip-rn50 "
+            "(docs/encoders.md).",
         ),
     ] = "tiny",
     epochs: Annotated[
@@ -33,6 +36,39 @@ def command(
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Stop after this long; no limit if none.")
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ENCODER",
+            help="Fine-tune this encoder: a folder of `rocosearch train`, or a downloaded CLIP "
+            "(Hugging Face CLIPModel, sentence-transformers clip-ViT-B-32).",
+        ),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help="Keep a part as it is: image (the whole tower), text.tokens, ...; repeatable.",
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Its peak; 1e-5 is usual for fine-tuning a large CLIP."),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Pairs that are each other's negatives.")
+    ] = None,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many the towers see at a time, where memory is short."),
+    ] = None,
+    concept_epochs: Annotated[
+        int | None,
+        typer.Option(min=0, help="Epochs before, in which the image tower learns the concepts."),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=2, help="Train each epoch on so many pairs, drawn anew.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     device: Annotated[
@@ -50,11 +86,20 @@ def command(
     """
     from rocosearch.pipeline import train_encoder
 
-    changes: dict[str, object] = {"seed": seed, "device": device}
-    if epochs:
-        changes["epochs"] = epochs
-    if minutes:
-        changes["max_seconds"] = minutes * 60
+    wanted = {
+        "epochs": epochs,
+        "max_seconds": minutes and minutes * 60,
+        "start": start and str(start),
+        "freeze": tuple(freeze or ()),
+        "learning_rate": learning_rate,
+        "batch": batch,
+        "micro_batch": micro_batch,
+        "concept_epochs": concept_epochs,
+        "samples_per_epoch": samples,
+        "seed": seed,
+        "device": device,
+    }
+    changes = {name: value for name, value in wanted.items() if value is not None}
     with progress_bars() as progress:
         trained = train_encoder(
             corpus, out, preset=preset, resume=resume, progress=progress, **changes
