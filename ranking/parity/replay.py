@@ -85,6 +85,8 @@ def make_replay(record: Record, collection: Collection) -> Replay:
     vector = _vector(parts, request, collection)
     if parts.nearest is not None and not _is_exact(parts.nearest):
         approximations.append("HNSW")
+    if not parts.retrieve:
+        approximations.append("nothing to rank by")
     offset = int(request.get("offset", 0))
     query = Query(
         text=text,
@@ -158,11 +160,10 @@ def _reduce(item: Item, collection: Collection) -> _Parts:
             rest.append(part)
         else:
             parts.filters.append(found)
-    if not rest and parts.filters:
-        raise Skipped("a filter alone")
-    if len(rest) != 1:
+    if len(rest) > 1:
         raise Skipped("AND of several parts")
-    _retrievers(rest[0], parts)
+    if rest:
+        _retrievers(rest[0], parts)
     return parts
 
 
@@ -199,7 +200,7 @@ def _stored(collection: Collection, column: str, value: str) -> tuple[str, ...]:
 
 def _retrievers(item: Item, parts: _Parts) -> None:
     if item.kind == "true":
-        raise Skipped("every document, without a retriever")
+        return
     if item.kind in ("or", "rank"):
         members = [_leaf(member, parts) for member in item.inner]
         parts.retrieve = tuple(members) if item.kind == "or" else (members[0],)

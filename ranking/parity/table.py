@@ -21,6 +21,7 @@ class Row:
 
     exact: records whose hits must be the same; the others are approximate in Vespa (weakAnd,
     HNSW). tied: exact ones whose order Vespa itself leaves open. faults: record id -> sentences.
+    values, apart: as `Comparison` has them, summed.
     """
 
     file: str
@@ -33,6 +34,8 @@ class Row:
     differences: dict[str, float] = field(default_factory=dict)
     overlaps: dict[int, list[float]] = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=dict)
+    values: int = 0
+    apart: int = 0
 
     def add(self, identifier: str, found: Comparison) -> None:
         """Count one comparison in."""
@@ -42,6 +45,8 @@ class Row:
         for cut, value in found.overlap.items():
             self.overlaps.setdefault(cut, []).append(value)
         self.tied += found.ties
+        self.values += found.values
+        self.apart += found.apart
         if found.faults:
             self.faults[identifier] = found.faults
 
@@ -58,6 +63,8 @@ class Row:
             "compared": self.compared,
             "exact": self.exact,
             "tied": self.tied,
+            "values": self.values,
+            "ranked_apart": self.apart,
             "approximations": dict(self.approximations),
             "skipped": dict(self.skipped),
             "largest_difference": self.differences,
@@ -105,7 +112,8 @@ def to_text(rows: Iterable[Row]) -> str:
     skipped = Counter[str]()
     for row in listed:
         skipped.update(row.skipped)
-    lines += ["", f"Compared {sum(row.compared for row in listed)} records.", ""]
+    records, values = (sum(getattr(row, name) for row in listed) for name in ("compared", "values"))
+    lines += ["", f"Compared {values:,} numbers of {records:,} records.", ""]
     lines += ["Skipped:", *(f"- {count} x {reason}" for reason, count in skipped.most_common())]
     faults = [
         f"- {row.file} {record}: {sentences[0]}"
@@ -121,6 +129,7 @@ def _line(row: Row) -> str:
         group = _group(name)
         groups[group] = max(groups.get(group, 0.0), value)
     cells = [f"{groups[g]:.1e}" if g in groups else "" for g in _GROUPS]
+    cells[-1] += f" ({row.apart} hits apart)" if row.apart else ""
     overlaps = [f"{x:.3f}" if (x := row.overlap(cut)) is not None else "" for cut in (10, 100)]
     exact = f"{row.exact} ({row.tied} tied)" if row.tied else str(row.exact)
     return (
