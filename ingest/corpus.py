@@ -112,7 +112,7 @@ def write_corpus(
     Images are decoded once, to reject what cannot be used; their bytes are stored as they
     were. Embeddings of a corpus that stood at `out` are kept: they belong to image bytes, and
     those that no longer fit are not read. `splits` is explained in ingest/splits.py.
-    Memory: one part, and about 300 bytes a record.
+    Memory: one part, and about 500 bytes a record.
     Raises CorpusError where no row of the source can be used.
     """
     with whole_folder(out) as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,18 +91,18 @@ class _Vectors:
     """Looks vectors up; parts stay in memory while neighbours are asked for."""
 
     parts: list[Path]
-    _places: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    _places: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     _loaded: OrderedDict[int, NDArray[np.float32]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         for number, part in enumerate(self.parts):
             table = pq.read_table(part, columns=["id", "image_sha256"])
             keys = zip(table["id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True)
-            self._places.update((key, (number, row)) for row, key in enumerate(keys))
+            self._places.update((_digest(key), (number, row)) for row, key in enumerate(keys))
 
     def get(self, key: tuple[str, str]) -> NDArray[np.float32] | None:
         """float32 [D] of an id and its image's hash, or None where there is none."""
-        place = self._places.get(key)
+        place = self._places.get(_digest(key))
         if place is None:
             return None
         number, row = place
@@ -112,3 +113,8 @@ class _Vectors:
         self._loaded.move_to_end(number)
         vector: NDArray[np.float32] = self._loaded[number][row]
         return vector
+
+
+def _digest(key: tuple[str, str]) -> bytes:
+    """A short stand-in: ids and hashes themselves would take twice the memory."""
+    return hashlib.blake2b("\n".join(key).encode(), digest_size=12).digest()

@@ -279,7 +279,7 @@ def _client(
         client_pem_data=pem,
         ca_cert_file=str(credentials.authority) if credentials.authority else None,
         # Vespa gives up before this client does, and says why.
-        timeout=settings.seconds + 5.0,
+        timeout=settings.seconds * 1.2 + 1.0,
         follow_redirects=False,
         cookie_store=False,
         referer=False,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,14 +38,15 @@ class Request:
 class Fault:
     """What to do in place of an answer.
 
-    status 0: break the connection off. applied: after the document was stored, so that only the
-    answer is lost. body: in place of Vespa's JSON.
+    status 0: break the connection off, after `seconds` of silence. applied: after the document
+    was stored, so that only the answer is lost. body: in place of Vespa's JSON.
     """
 
     status: int = 0
     message: str = "made to fail"
     applied: bool = False
     body: str = ""
+    seconds: float = 0.0
 
 
 Faults = Callable[[Request], Fault | None]
@@ -180,6 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.status:
             self._reply(fault.status, {"message": fault.message}, fault.body)
             return
+        time.sleep(fault.seconds)
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
 

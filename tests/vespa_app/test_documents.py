@@ -125,6 +125,15 @@ def test_what_does_not_pass_stops_feeding_with_a_sentence(kind):
     assert time.monotonic() - started < 5
 
 
+def test_silence_counts_as_a_lost_answer():
+    brief = FeedSettings(streams=8, seconds=0.1, patience=5, first=0.001, longest=0.02)
+    silent = Fault(0, applied=True, seconds=3)
+    with FakeVespa(once(silent)) as server, client(server, brief) as http:
+        answers = [answer for _, answer in http.send_all(puts(8))]
+    assert {answer.verdict for answer in answers} == {Verdict.DONE}
+    assert len(server.documents) == 8
+
+
 def test_no_server_at_all():
     http = DocumentClient("http://127.0.0.1:9", NONE, HASTY)
     with http, pytest.raises(VespaUnreachableError, match="feed again"):
