@@ -196,6 +196,7 @@ def _quantized(module: ClipModule, path: Path, to_fit: Pixels) -> Path:
         out,
         _Calibration(to_fit),
         quant_format=quantization.QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "Gemm"],
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
@@ -213,7 +214,12 @@ class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
 
 
 def _onnx_run(path: Path) -> Run:
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # Idle threads of the tower would otherwise spin, while those that decode wait for a core.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(
+        path.read_bytes(), options, providers=["CPUExecutionProvider"]
+    )
 
     def run(pixels: Pixels) -> NDArray[np.float32]:
         return _unit(session.run([OUTPUT], {INPUT: pixels})[0])

@@ -45,8 +45,11 @@ def drawn(count: int) -> list[bytes]:
     return images
 
 
-@pytest.mark.parametrize("precision", ["int8", "bfloat16", "float32"])
-@pytest.mark.parametrize("tower", [RESNET, VIT], ids=["resnet", "vit"])
+@pytest.mark.parametrize(
+    ("tower", "precision"),
+    [(RESNET, "int8"), (RESNET, "bfloat16"), (VIT, "int8"), (VIT, "float32")],
+    ids=["resnet-int8", "resnet-bfloat16", "vit-int8", "vit-float32"],
+)
 def test_the_encoders_vectors(
     tower: ResNetConfig | ViTConfig, precision: str, caplog: pytest.LogCaptureFixture
 ) -> None:
