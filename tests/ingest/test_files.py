@@ -1,0 +1,122 @@
+"""Laws of reading tables and archives, whatever they hold."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from ingest.images import ImageRejectedError
+from ingest.records import CorpusError, Rejection
+from ingest.sources.archive import ImageFiles
+from ingest.sources.files import normal_name, read_tabbed, read_table, split_of
+
+from .conftest import png_bytes
+
+NEEDED = {"id": ("id",), "caption": ("caption",)}
+QUICK = settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+ANY = st.text(st.characters(codec="utf-8"), max_size=40)
+LINE = st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r"), max_size=40)
+
+
+@QUICK
+@given(st.lists(st.tuples(ANY.filter(bool), ANY), max_size=5))
+def test_comma_separated_tables_come_back(tmp_path, rows):
+    path = tmp_path / "t.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["ID", "Caption"])
+        writer.writerows(rows)
+    read = [(row.values["id"], row.values["caption"]) for row in read_table(path, NEEDED)]
+    assert read == rows
+
+
+@QUICK
+@given(st.lists(st.tuples(LINE.filter(lambda t: bool(t.strip())), LINE), max_size=5), st.booleans())
+def test_tab_separated_tables_come_back(tmp_path, rows, quoted):
+    def field(text: str) -> str:
+        return '"' + text.replace('"', '""') + '"' if quoted else text
+
+    if not quoted:  # a field that is quoted as a whole cannot be told from one that is not
+        rows = [row for row in rows if not any(t.startswith('"') for t in row)]
+    path = tmp_path / "t.tsv"
+    lines = ["id\tcaption", *("\t".join(map(field, row)) for row in rows)]
+    path.write_bytes("\n".join(lines).encode())
+    read = [(row.values["id"], row.values["caption"]) for row in read_table(path, NEEDED)]
+    assert read == rows
+    if not quoted:
+        tabbed = [tuple(fields) for _, fields in read_tabbed(path, 2)]
+        assert tabbed[1:] == rows
+
+
+def archive() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        for n in range(3):
+            file.writestr(f"images/{n}.png", png_bytes(n, side=32))
+    return out.getvalue()
+
+
+ARCHIVE = archive()
+
+
+@QUICK
+@given(st.lists(st.tuples(st.integers(0, len(ARCHIVE) - 1), st.integers(0, 255)), max_size=6))
+def test_a_damaged_archive_never_raises_anything_unexpected(tmp_path, changes):
+    data = bytearray(ARCHIVE)
+    for place, value in changes:
+        data[place] = value
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    try:
+        with ImageFiles([path], []) as images:
+            for stem in ("0", "1", "2"):
+                try:
+                    name, image = images.read(stem)
+                except ImageRejectedError:
+                    continue
+                assert name.endswith(".png")
+                assert len(image) < 1 << 20
+    except CorpusError:
+        pass
+
+
+@QUICK
+@given(st.binary(max_size=200))
+def test_any_bytes_are_rows_rejections_or_one_error(tmp_path, data):
+    path = tmp_path / "t.csv"
+    for content in (data, b"id,caption\n" + data, b"id\tcaption\n" + data):
+        path.write_bytes(content)
+        try:
+            rows = list(read_table(path, NEEDED))
+        except CorpusError:
+            continue
+        assert all(
+            isinstance(row, Rejection) or row.values.keys() == {"id", "caption"} for row in rows
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("Train", "train"),
+        ("caption_prediction_valid", "validation"),
+        ("dev", "validation"),
+        ("test-00000-of-00002", "test"),
+        ("resized_training", "train"),
+        ("contest", ""),
+        ("validate", ""),
+    ],
+)
+def test_splits_told_by_names(name, split):
+    assert split_of(name) == split
+
+
+def test_normal_names():
+    assert normal_name(" Canonical name") == "canonical_name"
+    assert normal_name("Concepts-Name ") == "concepts_name"
