@@ -11,6 +11,7 @@ Source: https://docs.vespa.ai/en/ranking/bm25.html, and measured on a server (do
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,24 +50,25 @@ def lexical_arrays(captions: Sequence[Sequence[str] | None]) -> dict[str, NDArra
     `postings.docs` uint32, `postings.tfs` uint16 [postings]; `lengths` uint32 [documents].
     """
     numbers: dict[str, int] = {}
-    terms, docs, tfs = [], [], []
+    # Flat from the start: a million captions have some fifteen million postings.
+    terms, docs, tfs = array("I"), array("I"), array("H")
     for doc, tokens in enumerate(captions):
-        for term, tf in Counter(tokens or ()).items():
-            terms.append(numbers.setdefault(term, len(numbers)))
-            docs.append(doc)
-            tfs.append(min(tf, MAX_FREQUENCY))
+        counted = Counter(tokens or ())
+        terms.extend([numbers.setdefault(term, len(numbers)) for term in counted])
+        docs.extend([doc] * len(counted))
+        tfs.extend([min(tf, MAX_FREQUENCY) for tf in counted.values()])
     vocabulary = sorted(numbers)
     place = np.empty(len(numbers), np.int64)
     place[[numbers[term] for term in vocabulary]] = np.arange(len(numbers))
-    by_place = place[np.asarray(terms, np.int64)]
+    by_place = place[np.frombuffer(terms, np.uint32)]
     order = np.argsort(by_place, kind="stable")
     starts = np.zeros(len(numbers) + 1, np.int64)
     np.cumsum(np.bincount(by_place, minlength=len(numbers)), out=starts[1:])
     return {
         **string_arrays("terms", [term.encode("utf-8", "surrogatepass") for term in vocabulary]),
         "postings.starts": starts,
-        "postings.docs": np.asarray(docs, np.uint32)[order],
-        "postings.tfs": np.asarray(tfs, np.uint16)[order],
+        "postings.docs": np.frombuffer(docs, np.uint32)[order],
+        "postings.tfs": np.frombuffer(tfs, np.uint16)[order],
         "lengths": np.asarray([len(tokens or ()) for tokens in captions], np.uint32),
         "captioned": np.asarray([tokens is not None for tokens in captions], np.bool_),
     }

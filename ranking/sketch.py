@@ -125,9 +125,8 @@ def short_sketch(vectors: Floats, present: Mask) -> Sketch:
     basis = _principal_axes(sample)
     queries = _beside(sample[:: max(len(sample) // QUERIES, 1)][:QUERIES], random)
     nearest = _nearest(vectors, queries)
-    codes = _codes(vectors, basis)
     for length in (*(p for p in PREFIXES if p < vectors.shape[1]), vectors.shape[1]):
-        sketch = Sketch(basis[:length], np.ascontiguousarray(codes[:, :length]), np.empty(0))
+        sketch = Sketch(basis[:length], _codes(vectors, basis[:length]), np.empty(0))
         found = [sketch.candidates(query, DEPTH, None) for query in queries]
         recall = np.mean([np.isin(a, b).mean() for a, b in zip(nearest, found, strict=True)])
         if recall >= RECALL:
@@ -157,8 +156,8 @@ def _nearest(vectors: Floats, queries: Floats) -> NDArray[np.int64]:
 
 
 def _codes(vectors: Floats, basis: Floats) -> NDArray[np.int8]:
-    """All components as int8, one scale for all: int8 [documents, dimension]."""
-    codes = np.empty(vectors.shape, np.int8)
+    """Components along the rows of `basis` as int8, one scale for all: int8 [documents, d]."""
+    codes = np.empty((len(vectors), len(basis)), np.int8)
     scale = 127.0 / _largest_component(vectors, basis)
     for start in range(0, len(vectors), BLOCK):
         components = vectors[start : start + BLOCK] @ basis.T

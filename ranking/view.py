@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ranking.lexical import K1, Statistics, idf
 from ranking.operators import Asked
+from ranking.phases import top_rows
 from ranking.segment import Segment
 from ranking.types import Document, Filter, FilterField, VectorField
-from ranking.vectors import top
 
 __all__ = ["View"]
 
@@ -262,7 +262,8 @@ class View:
         starts = self._starts[: len(found)]
         docs = np.concatenate([n + s for (n, _), s in zip(found, starts, strict=True)] or [NONE])
         closeness = np.concatenate([each for _, each in found] or [np.empty(0)])
-        best = top(closeness, None, count)
+        best = top_rows(closeness, docs, count, self.id_order)
+        best.sort()
         return docs[best], closeness[best]
 
     def closeness(

@@ -41,7 +41,7 @@ def corpus(count: int, seed: int) -> list[Document]:
 ENGINE = EmbeddedEngine.in_memory(corpus(1500, 3), [FIELD])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(SHIPPED.names()),
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=6),
@@ -130,7 +130,7 @@ def test_codes_honour_a_filter():
     assert allowed[found].all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 30), st.sampled_from([0.01, 1.0, 300.0]))
 def test_codes_of_all_components_never_lose_a_neighbour(seed, count, length):
     random = np.random.default_rng(seed)
