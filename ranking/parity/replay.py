@@ -30,6 +30,7 @@ _FIELDS: Mapping[str, FilterField] = {
     "id": "id",
 }
 _INPUT = re.compile(r"input\.query\((\w+)\)")
+_OF_VECTORS = ("closeness(", "distance(")
 _FLAT = ("linguistics", "tokenize")
 _OPERATORS = re.compile(
     r'["+:;*?<>=()\[\]{}!~^|&$#@\\%]|(?:^|\s)-|\d[.,]\d|(?:^|\s)(?:OR|AND|NOT)(?:\s|$)'
@@ -82,7 +83,7 @@ def make_replay(record: Record, collection: Collection) -> Replay:
     profile = _profile(request, parts, collection)
     text, groups = _text(parts, request)
     approximations = _matching(parts, groups, collection)
-    vector = _vector(parts, request, collection)
+    vector = _vector(parts, request, collection, profile)
     if parts.nearest is not None and not _is_exact(parts.nearest):
         approximations.append("HNSW")
     if not parts.retrieve:
@@ -306,13 +307,16 @@ def caption_words(collection: Collection) -> list[frozenset[str]]:
 
 
 def _vector(
-    parts: _Parts, request: Mapping[str, Any], collection: Collection
+    parts: _Parts, request: Mapping[str, Any], collection: Collection, profile: Profile
 ) -> NDArray[np.float32] | None:
     if parts.nearest is None:
         return None
     name, parameter = parts.nearest.arguments
     if name not in {f.name for f in collection.schema.vector_fields}:
         raise Skipped(f"field {name}")
+    read = {f for e in profile.expressions() for f in e.features if f.startswith(_OF_VECTORS)}
+    if any(name not in re.split(r"\W", feature) for feature in read):
+        raise Skipped(f"neighbours in {name}, a profile that reads {', '.join(sorted(read))}")
     wanted = request.get(f"input.query({parameter})")
     if isinstance(wanted, list):
         return np.asarray(wanted, np.float32)
