@@ -34,7 +34,7 @@ lint: $(VENV)/.lint
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports
 
 clean:
 	rm -rf $(VENV) build dist

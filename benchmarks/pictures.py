@@ -1,6 +1,6 @@
 """Draw docs/images/search.png: one query on the demo's phantoms, the best images by profile.
 
-    make demo && .venv/bin/python benchmarks/pictures.py
+make demo && .venv/bin/python benchmarks/pictures.py
 """
 
 from __future__ import annotations

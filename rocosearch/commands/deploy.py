@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Deploy, wait until it serves, and say in Vespa's own words what failed.
 
-    Credentials come from the environment, never from options: see docs/vespa.md.
+    Credentials come from the environment, never from options: see docs/operations.md.
     """
     from rocosearch.serving import deploy_package
 

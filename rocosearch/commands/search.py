@@ -100,8 +100,7 @@ def _hit_as_json(hit: Hit) -> dict[str, object]:
 def _show(rank: int, hit: Hit) -> None:
     results.print(f"{rank:>3}  {hit.score:.4f}  {hit.id}", style="bold", markup=False)
     caption = (hit.document.caption if hit.document else "") or "(no caption)"
-    results.print(
-        Padding(Text(textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")), INDENT)
-    )
+    short = textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")
+    results.print(Padding(Text(short), INDENT), soft_wrap=False)
     parts = "  ".join(f"{name} {value:.3f}" for name, value in hit.features.items())
     results.print(Padding(Text(parts, style="dim"), INDENT), soft_wrap=False)

@@ -6,8 +6,7 @@ import math
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from vespa_app.options import PackageError
 from vespa_app.plan import Load, Machine, plan, plan_files
