@@ -55,7 +55,7 @@ class TrainingConfig:
     epochs: int = 20
     max_seconds: float = 0.0
     samples_per_epoch: int = 0
-    patience: int = 5
+    patience: int = 10
     batch: int = 64
     micro_batch: int = 0
     near_captions: int = 0
