@@ -1,7 +1,7 @@
 # make setup | demo | test | lint: each makes .venv and installs only what it needs, once.
 PYTHON ?= python3
-# Where pip takes torch from; empty: pip's own configuration. CPU builds, for example:
-#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Where pip takes torch from; empty: pip's own configuration. The addresses of CPU and CUDA
+# builds stand on https://pytorch.org/get-started/locally/: make setup TORCH_INDEX=ADDRESS
 TORCH_INDEX ?=
 # One process for each core; a file's tests stay together, since they share what is slow to make.
 PYTEST_ARGS ?= --numprocesses auto --dist loadfile
