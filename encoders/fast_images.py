@@ -9,13 +9,15 @@ rest: one that turns a vector by more than the gate allows is not taken, and `no
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -67,13 +69,20 @@ class FastImages:
     ) -> NDArray[np.float32]:
         """Unit vectors float32 [N, D]. Raises ImageError for an image that cannot be decoded.
 
-        Images are decoded by as many threads as there are cores, one batch ahead of the tower.
+        As many batches are worked on at a time as there are cores, each by one thread from the
+        file to the vector: threads that share a batch spend more on waiting than they save.
         """
         out = np.empty((len(images), self.manifest.dimension), dtype=np.float32)
-        start = 0
-        for pixels in _batches(self._encoder, images, batch_size):
-            out[start : start + len(pixels)] = self._run(pixels)
-            start += len(pixels)
+        make = self._encoder.module.config.preprocessing.pixels
+
+        def encode(start: int) -> None:
+            batch = images[start : start + batch_size]
+            pixels = np.stack([make(open_image(image)) for image in batch])
+            out[start : start + len(batch)] = self._run(pixels)
+
+        with ThreadPoolExecutor(_cores()) as pool:
+            for _ in pool.map(encode, range(0, len(images), batch_size)):
+                pass
         return out
 
 
@@ -95,7 +104,8 @@ def fast_images(
             f"{len(calibration)} images are too few to judge a faster image tower by: give at "
             f"least {FEWEST}, or use the encoder as it is."
         )
-    pixels = np.concatenate(list(_batches(encoder, calibration, CHUNK)))
+    make = encoder.module.config.preprocessing.pixels
+    pixels = np.stack([make(open_image(image)) for image in calibration])
     to_fit, to_judge = pixels[::2], pixels[1::2]
     expected = _torch_run(encoder.module, bfloat16=False)(to_judge)
     tried = [
@@ -133,24 +143,14 @@ def _try(
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        run(to_judge)
+        with ThreadPoolExecutor(_cores()) as pool:
+            list(pool.map(run, np.array_split(to_judge, _cores())))
         seconds.append(time.perf_counter() - start)
     return _Trial(precision, run, cosine, min(seconds))
 
 
-def _batches(encoder: Encoder, images: Sequence[ImageInput], batch_size: int) -> Iterator[Pixels]:
-    """Preprocessed batches uint8 [B, C, S, S], each made while the one before is used."""
-    make = encoder.module.config.preprocessing.pixels
-    with ThreadPoolExecutor() as pool:
-        ahead = None
-        for start in range(0, len(images), batch_size):
-            group = images[start : start + batch_size]
-            coming = [pool.submit(lambda image: make(open_image(image)), one) for one in group]
-            if ahead:
-                yield np.stack([pixels.result() for pixels in ahead])
-            ahead = coming
-        if ahead:
-            yield np.stack([pixels.result() for pixels in ahead])
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _ImageGraph(nn.Module):
@@ -215,8 +215,7 @@ class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
 
 def _onnx_run(path: Path) -> Run:
     options = onnxruntime.SessionOptions()
-    # Idle threads of the tower would otherwise spin, while those that decode wait for a core.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = 1  # the batches are what runs in parallel
     session = onnxruntime.InferenceSession(
         path.read_bytes(), options, providers=["CPUExecutionProvider"]
     )
@@ -229,11 +228,12 @@ def _onnx_run(path: Path) -> Run:
 
 def _torch_run(module: ClipModule, *, bfloat16: bool) -> Run:
     device = next(module.parameters()).device
+    one_at_a_time = Lock()  # torch has threads of its own
 
     @torch.inference_mode()
     def run(pixels: Pixels) -> NDArray[np.float32]:
         cast = torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
-        with cast:
+        with one_at_a_time, cast:
             vectors = module.embed_pixels(torch.from_numpy(pixels).to(device))
         return _unit(vectors.float().cpu().numpy())
 
