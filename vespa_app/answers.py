@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranking.types import Coverage, Document, Result
 from vespa_app.connection import Reply
@@ -248,7 +249,7 @@ def _warnings(answer: Answer, coverage: Coverage) -> tuple[str, ...]:
 def document_of(fields: Mapping[str, Any]) -> Document:
     """The document of a summary or of /document/v1/; vectors where the fields hold any."""
     vectors = {
-        name: np.array(value["values"], dtype=np.float32)
+        name: _vector(value["values"])
         for name, value in fields.items()
         if name.startswith("embedding_") and isinstance(value, dict) and "values" in value
     }
@@ -272,3 +273,10 @@ def document_of(fields: Mapping[str, Any]) -> Document:
         split=text("split"),
         image_url=text("image_url"),
     )
+
+
+def _vector(values: str | Sequence[float]) -> NDArray[np.float32]:
+    """Numbers, or hex of big-endian float32: Vespa writes either, as it is asked."""
+    if isinstance(values, str):
+        return np.frombuffer(bytes.fromhex(values), ">f4").astype(np.float32)
+    return np.array(values, dtype=np.float32)

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from ranking.names import encoder_names
 from ranking.profiles import Retriever
 from ranking.types import CellType, Distance, EngineError, QueryError, VectorField
+from vespa_app.query_profiles import fingerprint_key
 from vespa_app.schema import SCHEMA_NAME
 from vespa_app.schema_file import FieldFacts, SchemaFacts, read_schema
 
@@ -51,7 +52,7 @@ class ServedEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint as far as it is known: the schema has its first eight digits."""
+        """The whole fingerprint, or its first eight digits where the package has no more."""
         return self.field.fingerprint or self.short
 
 
@@ -103,9 +104,9 @@ def read_application(package: Path) -> Application:
         name: settings[0].partition(" inherits ")[2].strip()
         for name, settings in facts.rank_profiles.items()
     }
-    encoders = _current_first(_encoders(facts, package / "services.xml"), parents)
     queries = dict(_query_profiles(package / QUERY_PROFILES))
     default = queries.get("default", {})
+    encoders = _current_first(_encoders(facts, package / "services.xml", default), parents)
     schema = (package / PACKAGE_FILES[0]).read_text(encoding="utf-8")
     id_summary = _ID_SUMMARY.search(schema)
     return Application(
@@ -117,7 +118,9 @@ def read_application(package: Path) -> Application:
     )
 
 
-def _encoders(facts: SchemaFacts, services: Path) -> dict[str, ServedEncoder]:
+def _encoders(
+    facts: SchemaFacts, services: Path, defaults: Mapping[str, str]
+) -> dict[str, ServedEncoder]:
     components = services.read_text(encoding="utf-8") if services.is_file() else ""
     found = {}
     for name, column in facts.fields.items():
@@ -126,13 +129,13 @@ def _encoders(facts: SchemaFacts, services: Path) -> dict[str, ServedEncoder]:
             embedder = encoder_names(match[1]).embedder
             found[match[1]] = ServedEncoder(
                 match[1],
-                _vector_field(column),
+                _vector_field(column, defaults.get(fingerprint_key(match[1]), "")),
                 embedder if f'id="{embedder}"' in components else "",
             )
     return found
 
 
-def _vector_field(column: FieldFacts) -> VectorField:
+def _vector_field(column: FieldFacts, fingerprint: str) -> VectorField:
     tensor = _TENSOR.fullmatch(column.type)
     distance = column.value("attribute distance-metric") or "prenormalized-angular"
     if not tensor or tensor[1] not in get_args(CellType) or distance not in get_args(Distance):
@@ -143,6 +146,7 @@ def _vector_field(column: FieldFacts) -> VectorField:
     return VectorField(
         column.name,
         int(tensor[2]),
+        fingerprint,
         cell_type=cast(CellType, tensor[1]),
         distance=cast(Distance, distance),
     )

@@ -228,12 +228,21 @@ class VespaEngine:
         }
 
     def _stored(self, vector_field: VectorField) -> tuple[VectorField, int]:
-        """The field with the fingerprint that its documents carry, and how many carry one."""
+        """The field with the fingerprint that its documents carry, and how many carry one.
+
+        Raises EngineError where they carry another than the application's.
+        """
         name = vector_field.name.replace("embedding_", "fingerprint_")
         body = self._plain(f"true | all(group({name}) each(output(count())))")
         found = dict(_groups(self._ask(body, COUNT_SECONDS)))
         prints = sorted(set(found) - {""})
-        whole = prints[0] if len(prints) == 1 else vector_field.fingerprint
+        known = {vector_field.fingerprint} - {""}
+        if len(known.union(prints)) > 1:
+            raise EngineError(
+                f"Documents have vectors of {', '.join(p[:16] for p in prints)} in "
+                f"{vector_field.name}, which is for {vector_field.fingerprint[:16]}: feed anew."
+            )
+        whole = next(iter(known.union(prints)), "")
         return replace(vector_field, fingerprint=whole), sum(found[p] for p in prints)
 
     def _client(self) -> DocumentClient:

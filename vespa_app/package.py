@@ -72,9 +72,7 @@ def application_package(
             )
         ],
         services_config=services_configuration(encoders, options),
-        query_profile_config=query_profiles(
-            usable, default, encoders[0] if encoders else None, options
-        ),
+        query_profile_config=query_profiles(usable, default, encoders, options),
     )
 
 

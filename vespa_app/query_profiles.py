@@ -7,7 +7,7 @@ searches without any client code: text is embedded in the container and matched 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from vespa.configuration.query_profiles import field, query_profile
 from vespa.configuration.vt import VT
@@ -18,7 +18,7 @@ from ranking.profiles import Profile
 from vespa_app.options import PackageOptions
 from vespa_app.schema import SCHEMA_NAME
 
-__all__ = ["query_profiles"]
+__all__ = ["fingerprint_key", "query_profiles"]
 
 # Every document with a word of the query, exact and repeatable; Vespa's own default reads
 # "2.28 cm" or "C2- -C6" as operators, and its weakAnd misses true top hits of frequent words.
@@ -27,10 +27,15 @@ VECTOR = "({targetHits: 100}nearestNeighbor(%s, %s))"
 
 
 def query_profiles(
-    profiles: Iterable[Profile], default: str, current: Manifest | None, options: PackageOptions
+    profiles: Iterable[Profile],
+    default: str,
+    encoders: Sequence[Manifest],
+    options: PackageOptions,
 ) -> list[VT]:
     """The default query profile, then one for each of `profiles`.
 
+    encoders: the current one first. The default carries their whole fingerprints, of which names
+    have the beginning only: who reads the application knows whose vectors it takes.
     Without embedding inside Vespa a query profile for vectors has no query vector: the client
     sends `input.query(q_...)`.
     """
@@ -43,11 +48,18 @@ def query_profiles(
         "timeout": f"{options.timeout:g}s",
         "model.restrict": SCHEMA_NAME,
         "presentation.timing": "true",
+        **{fingerprint_key(encoder_names(e.fingerprint).short): e.fingerprint for e in encoders},
     }
+    current = encoders[0] if encoders else None
     return [
         query_profile(*_fields(defaults), id="default"),
         *(_for_profile(profile, current, options) for profile in profiles),
     ]
+
+
+def fingerprint_key(short: str) -> str:
+    """The name under which the default query profile holds an encoder's whole fingerprint."""
+    return f"rocosearch.fingerprint_{short}"
 
 
 def _for_profile(profile: Profile, current: Manifest | None, options: PackageOptions) -> VT:

@@ -21,7 +21,7 @@ from vespa_app.errors import error_for
 from vespa_app.operations import unusable_id
 from vespa_app.retries import Retries, retrying
 
-__all__ = ["Store", "put_fields", "vector_fields"]
+__all__ = ["Store", "judged_document", "put_fields", "vector_fields"]
 
 LENGTH_TOLERANCE = 1e-3
 
@@ -55,13 +55,19 @@ class Store:
         def once(seconds: float) -> Reply:
             # Vespa gives up before this client does, and says why.
             timed = {"timeout": f"{seconds * 0.9:.3f}s", **parameters}
-            return _judged(self._connection.send("GET", path, parameters=timed, seconds=seconds))
+            return judged_document(
+                self._connection.send("GET", path, parameters=timed, seconds=seconds)
+            )
 
         return retrying(once, self._retries, self._seconds)
 
 
-def _judged(reply: Reply) -> Reply:
-    """The reply, where it tells of a document or of its absence."""
+def judged_document(reply: Reply) -> Reply:
+    """The reply, where it tells of a document or of its absence.
+
+    Raises the VespaError that it means otherwise. A 404 with a message is no absence: so answers
+    a server whose content nodes are down.
+    """
     ours = isinstance(reply.content, dict) and "pathId" in reply.content
     said = str(reply.content.get("message", "")) if isinstance(reply.content, dict) else ""
     if ours and (reply.status == 200 or (reply.status == 404 and not said)):

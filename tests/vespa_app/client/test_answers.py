@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ranking.types import QueryError
+from ranking.types import Query, QueryError
 from vespa_app import errors
-from vespa_app.answers import Row, judge, read_answer, to_result
+from vespa_app.answers import Row, document_of, judge, read_answer, to_result
 from vespa_app.connection import Reply
+from vespa_app.store import judged_document
+from vespa_app.windows import Window, choose
 
 
 def records(path: Path) -> Iterator[dict]:
@@ -202,3 +204,67 @@ def test_kit_answers(kit_golden):
             assert coverage.full
             assert sum(1 for _ in leaves(record["response"]["root"])) == len(answer.rows)
     assert seen > 20
+
+
+@pytest.mark.parametrize("name", ["lexical", "vector", "hybrid"])
+def test_recorded_hits_keep_their_scores_and_gain_an_order(vespa_golden, name):
+    """Nothing is lost or moved but for ties, which come by ascending id."""
+    for record in records(vespa_golden / f"{name}.jsonl.gz"):
+        if record["status"] != 200:
+            continue
+        names = record.get("features", [])
+        children = [
+            {
+                "id": f"id:image:image::{hit[0]}",
+                "relevance": hit[1],
+                "fields": {"id": hit[0], "matchfeatures": dict(zip(names, hit[2:], strict=False))},
+            }
+            for hit in record["hits"]
+        ]
+        root = {
+            "fields": {"totalCount": record["total"]},
+            "coverage": record["coverage"],
+            "children": children,
+        }
+        answer = read_answer(Reply(200, {"root": root}))
+        query = Query("x", k=len(children), with_documents=False)
+        chosen = choose(query, Window(len(children), len(children)), answer)
+        result = to_result(answer, judge(answer), chosen.rows, with_documents=False)
+        assert list(result.scores) == [hit[1] for hit in record["hits"]], record["id"]
+        pairs = list(zip(-result.scores, result.ids, strict=True))
+        assert pairs == sorted(pairs), record["id"]
+        assert set(result.ids) == {hit[0] for hit in record["hits"]}
+        values = {hit[0]: dict(zip(names, hit[2:], strict=False)) for hit in record["hits"]}
+        for hit in result:
+            assert dict(hit.features) == values[hit.id], record["id"]
+
+
+def test_recorded_documents_are_read(vespa_golden):
+    """Every /document/v1/ answer is a document, an absence, or an error in Vespa's words."""
+    for record in records(vespa_golden / "document_v1.jsonl.gz"):
+        response = record.get("response")
+        if record.get("method") != "GET" or not isinstance(response, dict) or "_raw" in response:
+            continue
+        if "_shortened" in response or "documents" in response:
+            continue
+        reply = Reply(record["status"], response)
+        if record["status"] == 200:
+            fields = judged_document(reply).content["fields"]
+            found = document_of(fields)
+            assert found.caption == fields.get("caption")
+            assert found.concepts == tuple(fields.get("concepts", ()))
+        elif record["status"] == 404:
+            assert judged_document(reply) == reply
+        else:
+            with pytest.raises((errors.VespaError, errors.VespaQueryError)):
+                judged_document(reply)
+
+
+def test_a_missing_document_is_not_taken_for_a_dead_node(vespa_golden):
+    down = next(
+        record
+        for record in records(vespa_golden / "faults.jsonl.gz")
+        if record["kind"] == "content-node-down get"
+    )
+    with pytest.raises(errors.VespaTimeoutError, match="cluster is in state Down"):
+        judged_document(Reply(down["status"], down["response"]))

@@ -142,6 +142,7 @@ def test_info(engine):
     assert info.documents == engine.count() == 6
     assert info.default_profile == "hybrid"
     assert [field.dimension for field in info.vector_fields] == [24, 16]
+    assert all(len(field.fingerprint) == 64 for field in info.vector_fields)
 
 
 class _Scripted(BaseHTTPRequestHandler):
