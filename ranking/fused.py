@@ -32,6 +32,8 @@ NO_ROWS = np.empty((0, 0), np.float32)
 NO_CODES = (np.empty((0, 0), np.int8), np.empty(0, np.int8), 0.0)
 NO_VECTOR = np.empty(0, np.float32)
 NO_DOCS = np.empty(0, np.int64)
+ALL_PRESENT = np.empty(0, np.bool_)
+NO_REACH = np.empty(0)
 
 
 @dataclass
@@ -110,11 +112,12 @@ def _find(view: View, plan: Plan, query: Query, ask: Wanted) -> Found:
     unite = "text" in plan.retrieve
     count = max(HEADSTART * max(query.k, plan.window), LEAST)
     target, keep, codes = 0, 0, NO_CODES
-    present = lexical.captioned
+    present = ALL_PRESENT
     field = plan.vector_field
     if field is not None and ask.vector is not None:
         index = segment.vectors[field.name]
-        target, present = query.target_hits, index.present
+        target = query.target_hits
+        present = ALL_PRESENT if index.complete else index.present
         keep, codes = _codes(index, ask.vector, target, exact=view.exact)
     found = find(
         lexical.docs,
@@ -217,9 +220,6 @@ def _score(
         own = NO_REACH if reach is None else reach[row]
         scored.append(Scored(Candidates(each.docs, features), scores[where], own))
     return scored
-
-
-NO_REACH = np.empty(0)
 
 
 def _closeness(plan: Plan, ask: Wanted, dots: Doubles) -> Doubles:

@@ -40,26 +40,27 @@ def find(  # noqa: PLR0917 - arrays; a compiled function takes no keywords
     silent: documents whose BM25 reads as 0; barred: those that cannot be found. count: how many
     of best BM25 to take; unite: whether text finds documents at all. codes: int8 [n, d] (or none)
     with the query's code and margin. vectors: float32 [n, dimension] and the query's.
+    present: bool [n], which documents have a vector; [0] where all have.
     target: nearest wanted, 0 for none; keep: how many of best code to compare.
 
     Returns the candidates' numbers (ascending) and dot products; the nearest and theirs; the
     BM25 that no document left out exceeds; the number found; whether any has a word at all.
     """
     starts, ends, weights = terms
-    add_bm25(docs, tfs, starts, ends, weights, norms, bm25)
-    known = False
-    if len(starts):
-        for score in bm25:
-            if score > 0:
-                known = True
-                break
+    total = add_bm25(docs, tfs, starts, ends, weights, norms, bm25)
+    known = total > 0
     for doc in silent:
-        bm25[doc] = 0.0
+        total -= _silence(bm25, doc)
     for doc in barred:
-        bm25[doc] = 0.0
-    texts, limit, total = np.empty(0, np.int64), 0.0, 0
-    if unite and known:
-        texts, limit, total = _best_texts(bm25, count)
+        total -= _silence(bm25, doc)
+    texts, limit = np.empty(0, np.int64), 0.0
+    if not unite:
+        total = 0
+    elif total <= count:
+        texts = np.flatnonzero(bm25)
+    else:
+        limit = kth_largest(bm25, count)
+        texts = _first_best(bm25, limit, count)
     near, products = np.empty(0, np.int64), np.empty(0, np.float64)
     if target > 0:
         near, products = _nearest(codes, vectors, present, barred, target, keep)
@@ -78,37 +79,32 @@ def find_more(
 
 
 @compiled
-def _best_texts(bm25: Doubles, count: int) -> tuple[Docs, float, int]:
-    """The `count` documents of best BM25, of equal ones the first; the last one's; all found."""
-    total = 0
-    for score in bm25:
-        if score > 0:
-            total += 1
-    if total <= count:
-        return np.flatnonzero(bm25), 0.0, total
-    limit = kth_largest(bm25, count)
-    return _first_best(bm25, limit, count), limit, total
+def _silence(bm25: Doubles, doc: int) -> int:
+    """Set a document's BM25 to 0; return 1 where it was not."""
+    if bm25[doc] == 0.0:
+        return 0
+    bm25[doc] = 0.0
+    return 1
 
 
 @compiled
 def _first_best(values: Doubles, edge: float, count: int) -> Docs:
-    """Places of values above `edge`, and of the first that equal it, `count` in all."""
-    above = 0
-    for value in values:
-        if value > edge:
-            above += 1
-    equal = count - above
-    places = np.empty(count, np.int64)
-    filled = 0
+    """Places of values above `edge`, and of the first that equal it, `count` in all; ascending.
+
+    edge: the `count`-th largest value.
+    """
+    above, equal = np.empty(count, np.int64), np.empty(count, np.int64)
+    more, same = 0, 0
     for place in range(len(values)):
         if values[place] > edge:
-            places[filled] = place
-            filled += 1
-        elif values[place] == edge and equal > 0:
-            places[filled] = place
-            filled += 1
-            equal -= 1
-    return places[:filled]
+            above[more] = place
+            more += 1
+        elif values[place] == edge and same < count:
+            equal[same] = place
+            same += 1
+    places = np.concatenate((above[:more], equal[: count - more]))
+    places.sort()
+    return places
 
 
 @compiled
@@ -127,7 +123,7 @@ def _nearest(
         scores = np.empty(len(coded), np.int32)
         scan_codes(coded, code, scores)
         lowest = np.int32(-(2**31))
-        for doc in range(len(scores)):
+        for doc in range(len(present)):
             if not present[doc]:
                 scores[doc] = lowest
         for doc in barred:
@@ -137,7 +133,7 @@ def _nearest(
             edge = max(kth_largest(scores, keep) - margin, edge)
         among = np.flatnonzero(scores >= edge)
     else:
-        allowed = present.copy()
+        allowed = present.copy() if len(present) else np.ones(len(rows), np.bool_)
         for doc in barred:
             allowed[doc] = False
         among = np.flatnonzero(allowed)

@@ -36,14 +36,21 @@ def add_bm25(
     weights: NDArray[np.float64],
     norms: NDArray[np.float64],
     out: NDArray[np.float64],
-) -> None:
-    """Add weight * tf / (tf + norm) to `out` for each posting of each term, term by term."""
+) -> int:
+    """Add weight * tf / (tf + norm) to `out` for each posting of each term, term by term.
+
+    Returns how many numbers of `out` were 0 before and are not now.
+    """
+    fresh = 0
     for term in range(len(starts)):
         weight = weights[term]
         for posting in range(starts[term], ends[term]):
             doc = docs[posting]
             tf = np.float64(tfs[posting])
+            if out[doc] == 0.0:
+                fresh += 1
             out[doc] += weight * tf / (tf + norms[doc])
+    return fresh
 
 
 @compiled
