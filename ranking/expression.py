@@ -24,13 +24,14 @@ from ranking.expression_functions import (
     FUNCTIONS,
     OPERATORS,
     Values,
-    is_member,
     normalize_linear,
     reciprocal_rank,
+    truth,
 )
 from ranking.expression_inline import FEATURES, NORMALIZERS, inline, parse_signature, rename
 from ranking.expression_parser import ExpressionError, parse_tree
 from ranking.expression_tree import (
+    LEVEL,
     Binary,
     Call,
     If,
@@ -210,7 +211,16 @@ class _Compiler:
             return lambda _: found
         operand = self.compile(node.operand)
         members = [self.compile(m) for m in node.members if not isinstance(m, Text)]
-        return lambda features: is_member(operand(features), [m(features) for m in members])
+        if _is_feature(node.operand) and node.operand in node.members:
+            return lambda features: np.ones_like(operand(features))
+        # Vespa's container compares a truth value by truth: (1 < 2) in [5] is true.
+        logical = _is_logical(node.operand)
+
+        def value(features: Features) -> Values:
+            sought = operand(features)
+            return truth(_any_equal(sought, [m(features) for m in members], logical=logical))
+
+        return value
 
     def normalizer(self, name: str, arguments: tuple[Node, ...]) -> Compiled:
         if name == "normalize_linear":
@@ -221,6 +231,26 @@ class _Compiler:
             return _over_hits(rank, self.compile(arguments[0]))
         ranks = [_over_hits(reciprocal_rank, self.compile(argument)) for argument in arguments]
         return lambda features: sum((rank(features) for rank in ranks), start=np.float64(0))
+
+
+def _is_logical(node: Node) -> bool:
+    match node:
+        case Not() | In():
+            return True
+        case Binary(operator=operator):
+            return LEVEL[operator] < LEVEL["+"]
+        case If(then=then, otherwise=otherwise):
+            return _is_logical(then) and _is_logical(otherwise)
+        case _:
+            return False
+
+
+def _any_equal(sought: Values, members: list[Values], *, logical: bool) -> NDArray[np.bool_]:
+    found = np.zeros(np.shape(sought), np.bool_)
+    for member in members:
+        equal = (sought != 0) == (member != 0) if logical else sought == member
+        found = found | equal
+    return found
 
 
 def _is_zero(x: Values) -> Values:

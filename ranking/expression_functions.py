@@ -16,9 +16,9 @@ __all__ = [
     "FUNCTIONS",
     "OPERATORS",
     "Values",
-    "is_member",
     "normalize_linear",
     "reciprocal_rank",
+    "truth",
 ]
 
 Values = np.float64 | NDArray[np.float64]
@@ -29,7 +29,8 @@ _FLOAT_MAX = float(np.finfo(np.float32).max)
 _RANK_CONSTANT = 60.0
 
 
-def _truth(values: NDArray[np.bool_] | np.bool_) -> Values:
+def truth(values: NDArray[np.bool_] | np.bool_) -> Values:
+    """1 where true, 0 where false."""
     return values.astype(np.float64)
 
 
@@ -45,7 +46,7 @@ def _approximately(left: Values, right: Values) -> Values:
     large = np.abs(right) > 1
     a = np.where(large, left / right, left)
     b = np.where(large, 1.0, right)
-    return _truth(np.nextafter(a, b) == b)
+    return truth(np.nextafter(a, b) == b)
 
 
 def _round(x: Values) -> Values:
@@ -81,15 +82,15 @@ def _elu(x: Values) -> Values:
 
 
 OPERATORS: dict[str, Callable[[Values, Values], Values]] = {
-    "||": lambda a, b: _truth((a != 0) | (b != 0)),
-    "&&": lambda a, b: _truth((a != 0) & (b != 0)),
-    ">=": lambda a, b: _truth(a >= b),
-    ">": lambda a, b: _truth(a > b),
-    "<=": lambda a, b: _truth(a <= b),
-    "<": lambda a, b: _truth(a < b),
+    "||": lambda a, b: truth((a != 0) | (b != 0)),
+    "&&": lambda a, b: truth((a != 0) & (b != 0)),
+    ">=": lambda a, b: truth(a >= b),
+    ">": lambda a, b: truth(a > b),
+    "<=": lambda a, b: truth(a <= b),
+    "<": lambda a, b: truth(a < b),
     "~=": _approximately,
-    "!=": lambda a, b: _truth(a != b),
-    "==": lambda a, b: _truth(a == b),
+    "!=": lambda a, b: truth(a != b),
+    "==": lambda a, b: truth(a == b),
     "+": np.add,
     "-": np.subtract,
     "*": np.multiply,
@@ -115,8 +116,8 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Values]]] = {
     "floor": (1, np.floor),
     "fmod": (2, np.fmod),
     "hamming": (2, _hamming),
-    "isNan": (1, lambda x: _truth(np.isnan(x))),
-    "ldexp": (2, lambda x, power: np.ldexp(x, _int(power))),
+    "isNan": (1, lambda x: truth(np.isnan(x))),
+    "ldexp": (2, lambda x, power: x * np.exp2(_int(power))),
     "log": (1, np.log),
     "log10": (1, np.log10),
     "max": (2, np.maximum),
@@ -133,14 +134,6 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Values]]] = {
     "tan": (1, np.tan),
     "tanh": (1, np.tanh),
 }
-
-
-def is_member(value: Values, members: list[Values]) -> Values:
-    """`in`: unlike `==`, NaN is a member where NaN stands in the list."""
-    found = np.zeros(np.shape(value), np.bool_)
-    for member in members:
-        found = found | (value == member) | (np.isnan(value) & np.isnan(member))
-    return _truth(found)
 
 
 def normalize_linear(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 __all__ = [
+    "LEVEL",
+    "POWER",
+    "PRECEDENCE",
     "Binary",
     "Call",
     "If",
