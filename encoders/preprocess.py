@@ -192,17 +192,14 @@ def _check_size(image: Image.Image) -> None:
 
 def _plain(image: Image.Image) -> Image.Image:
     """8-bit "L" or "RGB" of any mode."""
-    if image.mode in ("L", "RGB"):
-        return image
     if image.mode == "1":
         return image.convert("L")
     if image.mode.startswith("I") or image.mode == "F":
         return _windowed(image)
-    if image.mode in ("LA", "La") or (image.mode == "L" and "transparency" in image.info):
-        return _on_black(image.convert("LA"), "L")
-    if image.mode in ("RGBA", "RGBa", "PA") or "transparency" in image.info:
-        return _on_black(image.convert("RGBA"), "RGB")
-    return image.convert("RGB")  # CMYK, YCbCr, LAB, HSV, P
+    grey = image.mode in ("L", "LA", "La")
+    if "transparency" in image.info or image.mode in ("LA", "La", "RGBA", "RGBa", "PA"):
+        return _on_black(image.convert("LA" if grey else "RGBA"), "L" if grey else "RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
 def _on_black(image: Image.Image, mode: str) -> Image.Image:

@@ -36,6 +36,14 @@ def test_left_stays_left() -> None:
     assert (out[..., :16].sum(dim=(1, 2, 3)) > 3 * out[..., 16:].sum(dim=(1, 2, 3))).all()
 
 
+def test_only_the_asked_share_of_the_images_is_moved() -> None:
+    many = images().repeat(60, 1, 1, 1)
+    only_moving = Augmentation(brightness=0, contrast=0, noise=0, share=0.3)
+    out = augment_images(many, only_moving, step_generator(0, 4))
+    moved = (out - many.float() / 255).abs().amax(dim=(1, 2, 3)) > 1e-3
+    assert 0.2 < float(moved.float().mean()) < 0.4
+
+
 def test_cutout_hides_a_square_of_the_asked_share() -> None:
     only_cutout = Augmentation(0, 0, 0, 0, 0, 0, cutout=0.5)
     plain = images().float() / 255

@@ -85,6 +85,15 @@ def test_palette_and_transparency_are_resolved_on_black() -> None:
     assert decode_image(encoded(image.convert("RGB").convert("P"))).mode == "RGB"
 
 
+@pytest.mark.parametrize(("mode", "white"), [("L", 255), ("RGB", (255, 255, 255))])
+def test_a_colour_named_transparent_becomes_black(mode: str, white: object) -> None:
+    image = Image.new(mode, (2, 1), white)  # type: ignore[arg-type]
+    image.putpixel((0, 0), 90 if mode == "L" else (90, 90, 90))
+    decoded = decode_image(encoded(image, transparency=white))
+    assert decoded.mode == mode
+    assert np.asarray(decoded)[0, :, ...].reshape(2, -1)[:, 0].tolist() == [90, 0]
+
+
 def test_exif_rotation_is_applied() -> None:
     image = Image.new("L", (8, 4))
     ImageDraw.Draw(image).rectangle((0, 0, 3, 3), fill=255)
