@@ -12,46 +12,20 @@ agree with Vespa's own evaluator, NaN and infinities included.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ranking.expression_functions import (
-    FUNCTIONS,
-    OPERATORS,
-    Values,
-    normalize_linear,
-    reciprocal_rank,
-    truth,
-)
-from ranking.expression_inline import FEATURES, NORMALIZERS, inline, parse_signature, rename
+from ranking.expression_compiler import Compiled, Compiler, Features
+from ranking.expression_functions import Values
+from ranking.expression_inline import NORMALIZERS, inline, is_feature, parse_signature, rename
 from ranking.expression_parser import ExpressionError, parse_tree
-from ranking.expression_tree import (
-    LEVEL,
-    Binary,
-    Call,
-    If,
-    In,
-    Name,
-    Negative,
-    Node,
-    Not,
-    Number,
-    Text,
-    children,
-    walk,
-    write,
-)
+from ranking.expression_tree import Call, Node, children, walk, write
 
 __all__ = ["Expression", "ExpressionError", "parse", "parse_signature"]
-
-Features = dict[str, Values]
-
-Compiled = Callable[[Features], Values]
 
 # Documents evaluated at a time: so few that intermediate arrays stay in the cache.
 _BLOCK = 1 << 14
@@ -111,7 +85,7 @@ class Expression:
 
     @cached_property
     def _compiled(self) -> Compiled:
-        return _Compiler(self.flat).compile(self.flat)
+        return Compiler(self.flat).compile(self.flat)
 
 
 def parse(text: str, functions: Mapping[str, str] | None = None) -> Expression:
@@ -134,169 +108,10 @@ def _doubles(value: ArrayLike) -> Values:
     return np.asarray(value, np.float64)[()]
 
 
-def _is_feature(node: Node) -> bool:
-    return isinstance(node, Name) or (isinstance(node, Call) and node.name in FEATURES)
-
-
 def _read(node: Node) -> Iterator[str]:
     """Names of the features below `node`, without looking into a feature's own arguments."""
-    if _is_feature(node):
+    if is_feature(node):
         yield write(node)
         return
     for child in children(node):
         yield from _read(child)
-
-
-def _is_normalizer(node: Node) -> bool:
-    return isinstance(node, Call) and node.name in NORMALIZERS
-
-
-class _Compiler:
-    """Trees to closures over a dict of features.
-
-    What has no feature is computed once; what stands in a tree twice, once for each evaluation.
-    """
-
-    def __init__(self, root: Node) -> None:
-        counts = Counter(node for node in walk(root) if children(node) and not _is_feature(node))
-        self.repeated = {
-            node: f"#{n}" for n, (node, times) in enumerate(counts.items()) if times > 1
-        }
-
-    def compile(self, node: Node) -> Compiled:
-        closure = self.closure(node)
-        if not any(_is_feature(below) or _is_normalizer(below) for below in walk(node)):
-            with np.errstate(all="ignore"):
-                value = closure({})
-            return lambda _: value
-        key = self.repeated.get(node)
-        return closure if key is None else _remembered(key, closure)
-
-    def closure(self, node: Node) -> Compiled:  # noqa: PLR0911 - one for each kind of node
-        match node:
-            case Number(value=value):
-                number = np.float64(value)
-                return lambda _: number
-            case Name() | Call() if _is_feature(node):
-                name = write(node)
-                return lambda features: features[name]
-            case Call(name=name, arguments=arguments) if name in NORMALIZERS:
-                return self.normalizer(name, arguments)
-            case Call(name=name, arguments=arguments):
-                return _function(FUNCTIONS[name][1], [self.compile(a) for a in arguments])
-            case Negative(operand=operand):
-                return _function(np.negative, [self.compile(operand)])
-            case Not(operand=operand):
-                return _function(_is_zero, [self.compile(operand)])
-            case Binary():
-                return self.operation(node)
-            case In():
-                return self.membership(node)
-            case If():
-                return _choice(*(self.compile(part) for part in children(node)))
-            case _:
-                raise ExpressionError(f"Text can only be compared, with ==, != or in: {node}")
-
-    def operation(self, node: Binary) -> Compiled:
-        if not (isinstance(node.left, Text) or isinstance(node.right, Text)):
-            operands = [self.compile(node.left), self.compile(node.right)]
-            return _function(OPERATORS[node.operator], operands)
-        same = node.left == node.right
-        value = np.float64(same if node.operator == "==" else not same)
-        return lambda _: value
-
-    def membership(self, node: In) -> Compiled:
-        if isinstance(node.operand, Text):
-            found = np.float64(node.operand in node.members)
-            return lambda _: found
-        operand = self.compile(node.operand)
-        members = [self.compile(m) for m in node.members if not isinstance(m, Text)]
-        if _is_feature(node.operand) and node.operand in node.members:
-            return lambda features: np.ones_like(operand(features))
-        # Vespa's container compares a truth value by truth: (1 < 2) in [5] is true.
-        logical = _is_logical(node.operand)
-
-        def value(features: Features) -> Values:
-            sought = operand(features)
-            return truth(_any_equal(sought, [m(features) for m in members], logical=logical))
-
-        return value
-
-    def normalizer(self, name: str, arguments: tuple[Node, ...]) -> Compiled:
-        if name == "normalize_linear":
-            return _over_hits(normalize_linear, self.compile(arguments[0]))
-        if name == "reciprocal_rank":
-            k = arguments[1] if len(arguments) == 2 else None
-            rank = partial(reciprocal_rank, k=k.value) if isinstance(k, Number) else reciprocal_rank
-            return _over_hits(rank, self.compile(arguments[0]))
-        ranks = [_over_hits(reciprocal_rank, self.compile(argument)) for argument in arguments]
-        return lambda features: sum((rank(features) for rank in ranks), start=np.float64(0))
-
-
-def _is_logical(node: Node) -> bool:
-    match node:
-        case Not() | In():
-            return True
-        case Binary(operator=operator):
-            return LEVEL[operator] < LEVEL["+"]
-        case If(then=then, otherwise=otherwise):
-            return _is_logical(then) and _is_logical(otherwise)
-        case _:
-            return False
-
-
-def _any_equal(sought: Values, members: list[Values], *, logical: bool) -> NDArray[np.bool_]:
-    found = np.zeros(np.shape(sought), np.bool_)
-    for member in members:
-        equal = (sought != 0) == (member != 0) if logical else sought == member
-        found = found | equal
-    return found
-
-
-def _is_zero(x: Values) -> Values:
-    return OPERATORS["=="](x, np.float64(0))
-
-
-def _remembered(key: str, closure: Compiled) -> Compiled:
-    def value(features: Features) -> Values:
-        found = features.get(key)
-        if found is None:
-            found = features[key] = closure(features)
-        return found
-
-    return value
-
-
-def _function(compute: Callable[..., Values], arguments: list[Compiled]) -> Compiled:
-    if len(arguments) == 1:
-        (only,) = arguments
-        return lambda features: compute(only(features))
-    first, second = arguments
-    return lambda features: compute(first(features), second(features))
-
-
-def _choice(condition: Compiled, then: Compiled, otherwise: Compiled) -> Compiled:
-    """`if`: computes a branch only where some document takes it."""
-
-    def value(features: Features) -> Values:
-        true = condition(features) != 0
-        if true.all():
-            return then(features)
-        if not true.any():
-            return otherwise(features)
-        return np.where(true, then(features), otherwise(features))
-
-    return value
-
-
-def _over_hits(
-    normalize: Callable[[NDArray[np.float64]], NDArray[np.float64]], operand: Compiled
-) -> Compiled:
-    def value(features: Features) -> Values:
-        hits = operand(features)
-        if np.ndim(hits) == 0:
-            sizes = {len(v) for v in features.values() if isinstance(v, np.ndarray) and v.ndim}
-            hits = np.full(max(sizes, default=1), hits)
-        return normalize(np.asarray(hits))
-
-    return value

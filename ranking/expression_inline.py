@@ -22,7 +22,7 @@ from ranking.expression_tree import (
     write,
 )
 
-__all__ = ["FEATURES", "NORMALIZERS", "inline", "parse_signature", "rename"]
+__all__ = ["FEATURES", "NORMALIZERS", "inline", "is_feature", "parse_signature", "rename"]
 
 # Rank features: name -> how many arguments. https://docs.vespa.ai/en/reference/rank-features.html
 FEATURES: Mapping[str, tuple[int, ...]] = {
@@ -36,6 +36,11 @@ NORMALIZERS = frozenset({"normalize_linear", "reciprocal_rank", "reciprocal_rank
 
 _RESERVED = frozenset(FUNCTIONS) | frozenset(FEATURES) | NORMALIZERS
 _MOST_NODES = 20_000
+
+
+def is_feature(node: Node) -> bool:
+    """Whether the node is a rank feature, or a name that stands for a number."""
+    return isinstance(node, Name) or (isinstance(node, Call) and node.name in FEATURES)
 
 
 @dataclass(frozen=True)
