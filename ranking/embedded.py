@@ -22,6 +22,7 @@ from ranking.profiles import SHIPPED, ProfileSet, save_profiles
 from ranking.segment import Segment, segment_arrays
 from ranking.types import (
     Document,
+    EngineError,
     EngineInfo,
     FeedReport,
     Query,
@@ -109,14 +110,25 @@ class EmbeddedEngine:
         return engine
 
     def refresh(self) -> bool:
-        """Follow a generation that another process has put in use; return whether there was."""
-        if self.path is None or snapshot.stamp(self.path) == self._stamp:
+        """Follow a generation that another process has put in use; return whether there was.
+
+        An index that is not in its place (while a swap exchanges two) is gone on with. Raises
+        EngineError where the new one has another encoder's vectors: who asks has the old encoder.
+        """
+        if self.path is None or snapshot.stamp(self.path) in {self._stamp, snapshot.NOWHERE}:
             return False
         self._load(self.path)
         return True
 
     def _load(self, path: Path) -> None:
         opened = snapshot.open_snapshot(path, {each.name: each for each, _ in self._view.parts})
+        if self.path is not None and _encoders(opened.generation.fields) != _encoders(
+            self._view.fields.values()
+        ):
+            raise EngineError(
+                f"{path} has got the vectors of another encoder meanwhile: open it again, and "
+                "search with that encoder."
+            )
         self.path = path
         self.profiles = opened.profiles
         self.encoder_folder = opened.encoder
@@ -268,3 +280,7 @@ class EmbeddedEngine:
         with snapshot.writing(self.path):
             self.refresh()
             yield
+
+
+def _encoders(fields: Iterable[VectorField]) -> set[tuple[str, str]]:
+    return {(field.name, field.fingerprint) for field in fields}

@@ -35,6 +35,7 @@ from ranking.segment import Arrays, Segment
 from ranking.types import EngineError, VectorField
 
 __all__ = [
+    "NOWHERE",
     "Change",
     "Generation",
     "Opened",
@@ -52,6 +53,8 @@ CURRENT = "CURRENT"
 GENERATION = "generation.json"
 PROFILES = "profiles.toml"
 FORMAT = 1
+NOWHERE = (0, 0)
+"""What `stamp` gives where there is no index."""
 
 Alive = NDArray[np.bool_]
 
@@ -90,11 +93,11 @@ class Opened:
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """What changes when another generation is put in use; (0, 0) where there is none."""
+    """What changes when another generation is put in use; NOWHERE where there is none."""
     try:
         found = (path / CURRENT).stat()
     except OSError:
-        return (0, 0)
+        return NOWHERE
     return (found.st_ino, found.st_mtime_ns)
 
 

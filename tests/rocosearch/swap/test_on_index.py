@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ranking.embedded import EmbeddedEngine
-from ranking.types import Query
+from ranking.types import EngineError, Query
 from rocosearch.pipeline import open_searcher
 from rocosearch.swap import SwapError, open_swap, start_on_index
 from rocosearch.swap.state import locked
@@ -65,6 +65,21 @@ def test_the_index_answers_as_before_until_the_switch(setting):
     swap.rollback()
     assert answers() == before
     assert not swap.folder.exists()
+
+
+def test_who_has_the_index_open_is_told_to_open_it_again(setting):
+    """Vectors of the old encoder must not be compared with those of the new one."""
+    reader = EmbeddedEngine.open(setting.index)
+    query = Query("lesion", profile="lexical")
+    swap = begin(setting)
+    swap.backfill()
+    before = reader.search(query).ids
+    setting.index.rename(swap.folder / "old")
+    assert reader.search(query).ids == before  # between the two renames
+    open_swap(swap.folder).switch(force=True)
+    with pytest.raises(EngineError, match="another encoder meanwhile"):
+        reader.search(query)
+    assert EmbeddedEngine.open(setting.index).search(query).ids == before
 
 
 def test_steps_out_of_order_are_refused(setting):
