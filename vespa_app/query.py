@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from ranking.profile import inputs_of_half_a_query
 from ranking.types import FilterField, Query, QueryError, VectorField
 from vespa_app.application import Application, ServedEncoder, ServedProfile
+from vespa_app.cells import LENGTH_TOLERANCE, in_cells
 
 __all__ = ["MAX_VALUES", "SearchRequest", "clean", "search_request"]
 
 MAX_VALUES = 1000
 MAX_TEXT = 20_000
-LENGTH_TOLERANCE = 1e-3
 
 TERM_CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "So"})
 
@@ -244,7 +244,7 @@ def _hex(vector: NDArray[np.floating], stored: VectorField) -> str:
 
     https://docs.vespa.ai/en/reference/ranking/tensor.html#tensor-literal-form
     """
-    found = np.asarray(vector, dtype=np.float32)
+    found = in_cells(np.asarray(vector, dtype=np.float32), stored)
     if found.shape != (stored.dimension,):
         raise QueryError(
             f"The query vector has shape {list(found.shape)}, but {stored.name} holds vectors of "

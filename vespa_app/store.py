@@ -16,14 +16,13 @@ from ranking.names import encoder_names
 from ranking.types import Document, EngineError, VectorField
 from vespa_app.answers import document_of
 from vespa_app.application import Application, ServedEncoder
+from vespa_app.cells import LENGTH_TOLERANCE, in_cells
 from vespa_app.connection import Connection, Reply
 from vespa_app.errors import error_for
 from vespa_app.operations import unusable_id
 from vespa_app.retries import Retries, retrying
 
 __all__ = ["Store", "judged_document", "put_fields", "vector_fields"]
-
-LENGTH_TOLERANCE = 1e-3
 
 
 class Store:
@@ -135,7 +134,7 @@ def _checked(
     identifier: str, vector: NDArray[np.float32], stored: VectorField
 ) -> NDArray[np.float32]:
     """The vector, after what Vespa does not check: it pads short ones and takes any length."""
-    found = np.asarray(vector, np.float32)
+    found = in_cells(np.asarray(vector, np.float32), stored)
     if found.shape != (stored.dimension,):
         raise EngineError(
             f"{identifier}: the vector has shape {list(found.shape)}, {stored.name} holds "
