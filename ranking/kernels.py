@@ -18,13 +18,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+    """Compile on first call; what was compiled is kept on disk where that can be written."""
+    return _jit(function, {})
 
 
 def compiled_in_any_order(function: F) -> F:
-    """Sums may be taken in any order, which is what lets them run in vector registers."""
-    options = {"reassoc", "contract", "nsz"}
-    return cast(F, numba.njit(cache=True, nogil=True, fastmath=options)(function))
+    """Compile so that sums may be taken in any order, as vector registers need it."""
+    return _jit(function, {"fastmath": {"reassoc", "contract", "nsz"}})
+
+
+def _jit(function: F, options: dict[str, Any]) -> F:
+    try:
+        return cast(F, numba.njit(cache=True, nogil=True, **options)(function))
+    except RuntimeError:  # numba found no folder to keep it in
+        return cast(F, numba.njit(nogil=True, **options)(function))
 
 
 @compiled
