@@ -60,7 +60,8 @@ class Compiler:
         }
 
     def compile(self, node: Node) -> Compiled:
-        closure = self.closure(node)
+        """Return what computes `node` from a dict of features, which it may add to."""
+        closure = self._closure(node)
         if not any(is_feature(below) or _is_normalizer(below) for below in walk(node)):
             with np.errstate(all="ignore"):
                 value = closure({})
@@ -68,7 +69,7 @@ class Compiler:
         key = self.repeated.get(node)
         return closure if key is None else _remembered(key, closure)
 
-    def closure(self, node: Node) -> Compiled:  # noqa: PLR0911 - one for each kind of node
+    def _closure(self, node: Node) -> Compiled:  # noqa: PLR0911 - one for each kind of node
         match node:
             case Number(value=value):
                 number = np.float64(value)
@@ -77,7 +78,7 @@ class Compiler:
                 name = write(node)
                 return lambda features: features[name]
             case Call(name=name, arguments=arguments) if name in NORMALIZERS:
-                return self.normalizer(name, arguments)
+                return self._normalizer(name, arguments)
             case Call(name=name, arguments=arguments):
                 return _function(FUNCTIONS[name][1], [self.compile(a) for a in arguments])
             case Negative(operand=operand):
@@ -85,15 +86,15 @@ class Compiler:
             case Not(operand=operand):
                 return _function(_is_zero, [self.compile(operand)])
             case Binary():
-                return self.operation(node)
+                return self._operation(node)
             case In():
-                return self.membership(node)
+                return self._membership(node)
             case If():
                 return _choice(*(self.compile(part) for part in children(node)))
             case _:
                 raise ExpressionError(f"Text can only be compared, with ==, != or in: {node}")
 
-    def operation(self, node: Binary) -> Compiled:
+    def _operation(self, node: Binary) -> Compiled:
         if not (isinstance(node.left, Text) or isinstance(node.right, Text)):
             operands = [self.compile(node.left), self.compile(node.right)]
             return _function(OPERATORS[node.operator], operands)
@@ -101,7 +102,7 @@ class Compiler:
         value = np.float64(same if node.operator == "==" else not same)
         return lambda _: value
 
-    def membership(self, node: In) -> Compiled:
+    def _membership(self, node: In) -> Compiled:
         if isinstance(node.operand, Text):
             found = np.float64(node.operand in node.members)
             return lambda _: found
@@ -118,7 +119,7 @@ class Compiler:
 
         return value
 
-    def normalizer(self, name: str, arguments: tuple[Node, ...]) -> Compiled:
+    def _normalizer(self, name: str, arguments: tuple[Node, ...]) -> Compiled:
         if name == "normalize_linear":
             return _over_hits(normalize_linear, self.compile(arguments[0]))
         if name == "reciprocal_rank":

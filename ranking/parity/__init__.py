@@ -2,7 +2,9 @@
 
     yql.py       the query forms that are understood
     records.py   folders of documents, schemas and recorded answers
+    parts.py     a query's tree sorted into words, neighbours and filters
     replay.py    one record -> a query of this engine, or the reason why there is none
+    features.py  our features of every document
     compare.py   a record's hits against ours
     table.py     figures by file and kind
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ranking.embedded import EmbeddedEngine
 from ranking.expression import parse
+from ranking.parity.features import FIRST_PHASE, Table, all_features, no_features
 from ranking.parity.records import Collection, Record
-from ranking.parity.replay import Replay, caption_words
+from ranking.parity.replay import Replay
 from ranking.profile import Phase, Profile
 from ranking.types import Document, Filter, Query, Result
 
@@ -24,7 +25,6 @@ BM25_TOLERANCE = 1e-9
 TOLERANCE = 1e-6
 """Absolute below 1, relative above, for closeness, distance and whatever is made of them."""
 
-Table = Mapping[str, Mapping[str, float]]
 Doubles = NDArray[np.float64]
 
 
@@ -72,11 +72,11 @@ def compare(record: Record, replay: Replay, collection: Collection) -> Compariso
     found = Comparison()
     hits = record["hits"]
     if "nothing to rank by" in replay.approximations:
-        table = _no_features(collection, replay.profile)
+        table = no_features(collection, replay.profile)
         _compare_features(record, table, replay.profile, found)
         _compare_window(hits, replay, table, found)
         return found
-    table = _all_features(collection, replay, [hit[0] for hit in hits])
+    table = all_features(collection, replay, [hit[0] for hit in hits])
     _compare_features(record, table, replay.profile, found)
     ours = _answer(collection, replay, table)
     _compare_order(hits, ours, found)
@@ -152,75 +152,6 @@ def _passes(document: Document, wanted: Filter) -> bool:
     return values.isdisjoint(wanted.values) == wanted.exclude
 
 
-def _all_features(collection: Collection, replay: Replay, ids: Sequence[str]) -> Table:
-    """Features of every document that any retriever can find, whatever the request let through.
-
-    Beside the match-features, the scores of the first phase as "first phase". For the hits,
-    words that count only together do.
-    """
-    table = _features_of(collection, replay, replay.query.text)
-    apart = [group for group in replay.groups if len(group) > 1]
-    words = dict(zip((d.id for d in collection.documents), caption_words(collection), strict=True))
-    by_text: dict[str, list[str]] = {}
-    for identifier in ids:
-        if (
-            apart
-            and identifier in words
-            and not all(words[identifier].issuperset(g) for g in apart)
-        ):
-            whole = [g for g in replay.groups if words[identifier].issuperset(g)]
-            by_text.setdefault(" ".join(w for g in whole for w in g), []).append(identifier)
-    for text, hits in by_text.items():
-        counted = _features_of(collection, replay, text)
-        table |= {i: counted[i] for i in hits if i in counted}
-    return table
-
-
-def _no_features(collection: Collection, profile: Profile) -> Table:
-    """What every document has where a query has neither words nor a vector: zeros."""
-    names = [n for n in _features(profile, "") if not n.startswith("distance(")]
-    numbers = {f"query({name})": value for name, value in profile.inputs.items()}
-    row = {}
-    for name, text in [*((n, n) for n in names), ("first phase", profile.first_phase)]:
-        expression = parse(text, profile.functions)
-        zeros = dict.fromkeys(expression.features, 0.0)
-        row[name] = float(expression.evaluate({**zeros, **numbers}))
-    return {document.id: row for document in collection.documents}
-
-
-def _features_of(collection: Collection, replay: Replay, text: str) -> dict[str, dict[str, float]]:
-    engine = collection.engine
-    profile = replace(
-        replay.profile,
-        name=f"{replay.profile.name}_features",
-        retrieve=("text", "vector"),
-        second_phase=None,
-        global_phase=None,
-        match_features=_features(replay.profile, replay.near),
-    )
-    if profile.name not in engine.profiles.names():
-        engine.profiles = engine.profiles.replaced([profile])
-    everything = engine.count()
-    query = replace(
-        replay.query,
-        text=text,
-        profile=profile.name,
-        k=everything,
-        target_hits=everything,
-        matching="or",
-        filters=(),
-    )
-    return {hit.id: {**hit.features, "first phase": hit.score} for hit in engine.search(query)}
-
-
-def _features(profile: Profile, near: str) -> tuple[str, ...]:
-    """The match-features, every feature that the phases read, and what the nearest are near by."""
-    read = {name for e in profile.expressions() for name in e.features}
-    plain = {name for name in read if not name.startswith("query(")}
-    nearness = [f"closeness(field,{near})"] if near else []
-    return tuple(dict.fromkeys([*profile.match_features, *sorted(plain), *nearness]))
-
-
 def _compare_features(record: Record, table: Table, profile: Profile, found: Comparison) -> None:
     names: Sequence[str] = record.get("features") or ()
     plain_bm25 = profile.first_phase == "bm25(caption)" and not profile.global_phase
@@ -289,7 +220,7 @@ def _passers_by(replay: Replay, table: Table) -> set[str]:
 def _window_is_tied(profile: Profile, table: Table) -> bool:
     """Whether equal first-phase scores leave open which hits are reranked, or how they rank."""
     phases = [phase for phase in (profile.second_phase, profile.global_phase) if phase]
-    scores = np.sort([-row["first phase"] for row in table.values()])
+    scores = np.sort([-row[FIRST_PHASE] for row in table.values()])
     for phase in phases:
         count = phase.rerank_count
         if 0 < count < len(scores) and _equal(scores[count - 1], scores[count]):
@@ -312,7 +243,7 @@ def _compare_window(
     ids = [str(hit[0]) for hit in hits]
     if replay.offset or not set(ids) <= table.keys():
         return
-    first = np.array([table[identifier]["first phase"] for identifier in ids])
+    first = np.array([table[identifier][FIRST_PHASE] for identifier in ids])
     vespas = np.array([float(hit[1]) for hit in hits])
     # weakAnd ranks some hits without all of their words, which their match-features do show.
     skips_words = "weakAnd" in replay.approximations

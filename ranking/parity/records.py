@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from encoders.errors import UserError
 from ranking.embedded import EmbeddedEngine
 from ranking.schema_file import Schema, read_schema
+from ranking.text import tokenize
 from ranking.types import Document
 
 __all__ = ["Collection", "RecordsError", "find_collections", "read_records"]
@@ -58,6 +59,11 @@ class Collection:
         return EmbeddedEngine.in_memory(
             self.documents, self.schema.vector_fields, self.schema.profiles
         )
+
+    @cached_property
+    def caption_words(self) -> list[frozenset[str]]:
+        """The set of tokens of each document's caption."""
+        return [frozenset(tokenize(document.caption or "")) for document in self.documents]
 
 
 def read_records(path: Path) -> Iterator[Record]:

@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.parity.parts import Parts, Skipped, reduce_query
 from ranking.parity.records import Collection, Record
 from ranking.parity.yql import Item, YqlError, parse_where
-from ranking.profile import Phase, Profile, Retriever
+from ranking.profile import Phase, Profile
 from ranking.text import tokenize
-from ranking.types import Filter, FilterField, Query
+from ranking.types import Filter, Query
 
-__all__ = ["Replay", "Skipped", "caption_words", "make_replay"]
+__all__ = ["Replay", "Skipped", "make_replay"]
 
 _UNDERSTOOD = {
     "yql", "text", "hits", "offset", "ranking", "language", "timeout", "presentation.summary",
     "model.restrict", "ranking.globalPhase.rerankCount", "query", "type",
 }  # fmt: skip
-_FIELDS: Mapping[str, FilterField] = {
-    "article_id": "group_id",
-    "modality": "modality",
-    "cuis": "concepts",
-    "concepts": "concepts",
-    "id": "id",
-}
 _INPUT = re.compile(r"input\.query\((\w+)\)")
 _OF_VECTORS = ("closeness(", "distance(")
 _FLAT = ("linguistics", "tokenize")
 _OPERATORS = re.compile(
     r'["+:;*?<>=()\[\]{}!~^|&$#@\\%]|(?:^|\s)-|\d[.,]\d|(?:^|\s)(?:OR|AND|NOT)(?:\s|$)'
 )
-
-
-class Skipped(Exception):  # noqa: N818 - an outcome, not an error
-    """The record is not compared; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +52,12 @@ class Replay:
     near: str = ""
 
 
-@dataclass
-class _Parts:
-    """What a query tree was reduced to."""
-
-    text: Item | None = None
-    nearest: Item | None = None
-    retrieve: tuple[Retriever, ...] = ()
-    filters: list[Filter] = field(default_factory=list)
-
-
 def make_replay(record: Record, collection: Collection) -> Replay:
     """Translate a record's request; raises Skipped with the reason."""
     request = record["request"]
     _check_request(record, request)
     try:
-        parts = _reduce(_without_user_query(parse_where(request["yql"]), request), collection)
+        parts = reduce_query(parse_where(request["yql"]), request, collection)
     except YqlError as error:
         raise Skipped(f"YQL: {error}") from None
     profile = _profile(request, parts, collection)
@@ -120,7 +100,7 @@ def _check_request(record: Record, request: Mapping[str, Any]) -> None:
         raise Skipped(f"parameter {', '.join(unknown)}")
 
 
-def _profile(request: Mapping[str, Any], parts: _Parts, collection: Collection) -> Profile:
+def _profile(request: Mapping[str, Any], parts: Parts, collection: Collection) -> Profile:
     name = request.get("ranking", "default")
     schema = collection.schema
     if request.get("model.restrict", schema.name) != schema.name:
@@ -152,82 +132,7 @@ def _inputs(request: Mapping[str, Any], profile: Profile) -> dict[str, float]:
     return found
 
 
-def _reduce(item: Item, collection: Collection) -> _Parts:
-    parts = _Parts()
-    rest = []
-    for part in item.inner if item.kind == "and" else (item,):
-        found = _filter(part, collection)
-        if found is None:
-            rest.append(part)
-        else:
-            parts.filters.append(found)
-    if len(rest) > 1:
-        raise Skipped("AND of several parts")
-    if rest:
-        _retrievers(rest[0], parts)
-    return parts
-
-
-def _without_user_query(item: Item, request: Mapping[str, Any]) -> Item:
-    """Put what `query` and `type` of the request say in place of userQuery()."""
-    if item.kind == "userQuery":
-        grammar = {"grammar": request.get("type", "weakAnd")}
-        return Item("userInput", (), (str(request["query"]),), grammar)
-    inner = tuple(_without_user_query(each, request) for each in item.inner)
-    return replace(item, inner=inner)
-
-
-def _filter(item: Item, collection: Collection) -> Filter | None:
-    exclude = item.kind == "not"
-    word = item.inner[0] if exclude else item
-    if word.kind != "word" or word.arguments[0] not in _FIELDS:
-        return None
-    name, value = word.arguments
-    if word.annotations:
-        raise Skipped(f"{', '.join(word.annotations)} on {name}")
-    column = _FIELDS[name]
-    return Filter(column, _stored(collection, column, value), exclude)
-
-
-def _stored(collection: Collection, column: str, value: str) -> tuple[str, ...]:
-    """Values as they are stored: an attribute of Vespa's ignores case unless told otherwise."""
-    there: set[str] = set()
-    for document in collection.documents:
-        held = getattr(document, column)
-        there.update((held,) if isinstance(held, str) else held)
-    found = tuple(sorted(v for v in there if v.lower() == value.lower()))
-    return found or (value,)
-
-
-def _retrievers(item: Item, parts: _Parts) -> None:
-    if item.kind == "true":
-        return
-    if item.kind in ("or", "rank"):
-        members = [_leaf(member, parts) for member in item.inner]
-        parts.retrieve = tuple(members) if item.kind == "or" else (members[0],)
-        return
-    parts.retrieve = (_leaf(item, parts),)
-
-
-def _leaf(item: Item, parts: _Parts) -> Retriever:
-    if item.kind == "nearestNeighbor":
-        if parts.nearest is not None:
-            raise Skipped("two nearestNeighbor")
-        parts.nearest = item
-        return "vector"
-    if item.kind not in ("userInput", "text") and not _is_caption_word(item):
-        raise Skipped(f"{item.kind}()" if item.kind != "word" else f"{item.arguments[0]} contains")
-    if parts.text is not None:
-        raise Skipped("two text items")
-    parts.text = item
-    return "text"
-
-
-def _is_caption_word(item: Item) -> bool:
-    return item.kind == "word" and item.arguments[0] == "caption" and not item.annotations
-
-
-def _text(parts: _Parts, request: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, ...], ...]]:
+def _text(parts: Parts, request: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, ...], ...]]:
     """The words that were typed, and those that count only together."""
     item = parts.text
     if item is None:
@@ -259,9 +164,7 @@ def _typed(item: Item, request: Mapping[str, Any]) -> str:
     return str(request[argument[1:]]) if named else argument
 
 
-def _matching(
-    parts: _Parts, groups: Sequence[tuple[str, ...]], collection: Collection
-) -> list[str]:
+def _matching(parts: Parts, groups: Sequence[tuple[str, ...]], collection: Collection) -> list[str]:
     """Name what makes the words' candidates approximate; let through what `all` does."""
     item = parts.text
     if item is None:
@@ -282,32 +185,21 @@ def _matching(
 
 
 def _let_through_all(
-    groups: Sequence[tuple[str, ...]], parts: _Parts, collection: Collection
+    groups: Sequence[tuple[str, ...]], parts: Parts, collection: Collection
 ) -> None:
     if parts.retrieve != ("text",):
         raise Skipped("grammar all beside vectors")
     needed = {word for group in groups for word in group}
     found = [
         document.id
-        for document, words in zip(collection.documents, caption_words(collection), strict=True)
+        for document, words in zip(collection.documents, collection.caption_words, strict=True)
         if words >= needed
     ]
     parts.filters.append(Filter("id", tuple(found)))
 
 
-_words_of: dict[int, list[frozenset[str]]] = {}
-
-
-def caption_words(collection: Collection) -> list[frozenset[str]]:
-    """The set of tokens of each document's caption."""
-    key = id(collection.documents)
-    if key not in _words_of:
-        _words_of[key] = [frozenset(tokenize(d.caption or "")) for d in collection.documents]
-    return _words_of[key]
-
-
 def _vector(
-    parts: _Parts, request: Mapping[str, Any], collection: Collection, profile: Profile
+    parts: Parts, request: Mapping[str, Any], collection: Collection, profile: Profile
 ) -> NDArray[np.float32] | None:
     if parts.nearest is None:
         return None
@@ -329,7 +221,7 @@ def _is_exact(item: Item) -> bool:
     return item.annotations.get("approximate") is False
 
 
-def _target_hits(parts: _Parts) -> int:
+def _target_hits(parts: Parts) -> int:
     for item in (parts.nearest, parts.text):
         if item is None:
             continue
@@ -339,7 +231,7 @@ def _target_hits(parts: _Parts) -> int:
     return Query.target_hits
 
 
-def _threshold(parts: _Parts) -> float | None:
+def _threshold(parts: Parts) -> float | None:
     if parts.nearest is None or "distanceThreshold" not in parts.nearest.annotations:
         return None
     if parts.retrieve != ("vector",):

@@ -1,0 +1,88 @@
+"""Our features of every document, for one recorded query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ranking.expression import parse
+from ranking.parity.records import Collection
+from ranking.parity.replay import Replay
+from ranking.profile import Profile
+
+__all__ = ["FIRST_PHASE", "Table", "all_features", "no_features"]
+
+Table = Mapping[str, Mapping[str, float]]
+"""Document id -> feature -> value."""
+
+FIRST_PHASE = "first phase"
+"""The name under which a table holds the first phase's score."""
+
+
+def all_features(collection: Collection, replay: Replay, ids: Sequence[str]) -> Table:
+    """Features of every document that any retriever can find, whatever the request let through.
+
+    Beside the match-features, the scores of the first phase as FIRST_PHASE. For the hits,
+    words that count only together do.
+    """
+    table = _features_of(collection, replay, replay.query.text)
+    apart = [group for group in replay.groups if len(group) > 1]
+    words = dict(zip((d.id for d in collection.documents), collection.caption_words, strict=True))
+    by_text: dict[str, list[str]] = {}
+    for identifier in ids:
+        if (
+            apart
+            and identifier in words
+            and not all(words[identifier].issuperset(g) for g in apart)
+        ):
+            whole = [g for g in replay.groups if words[identifier].issuperset(g)]
+            by_text.setdefault(" ".join(w for g in whole for w in g), []).append(identifier)
+    for text, hits in by_text.items():
+        counted = _features_of(collection, replay, text)
+        table |= {i: counted[i] for i in hits if i in counted}
+    return table
+
+
+def no_features(collection: Collection, profile: Profile) -> Table:
+    """What every document has where a query has neither words nor a vector: zeros."""
+    names = [n for n in _features(profile, "") if not n.startswith("distance(")]
+    numbers = {f"query({name})": value for name, value in profile.inputs.items()}
+    row = {}
+    for name, text in [*((n, n) for n in names), (FIRST_PHASE, profile.first_phase)]:
+        expression = parse(text, profile.functions)
+        zeros = dict.fromkeys(expression.features, 0.0)
+        row[name] = float(expression.evaluate({**zeros, **numbers}))
+    return {document.id: row for document in collection.documents}
+
+
+def _features_of(collection: Collection, replay: Replay, text: str) -> dict[str, dict[str, float]]:
+    engine = collection.engine
+    profile = replace(
+        replay.profile,
+        name=f"{replay.profile.name}_features",
+        retrieve=("text", "vector"),
+        second_phase=None,
+        global_phase=None,
+        match_features=_features(replay.profile, replay.near),
+    )
+    if profile.name not in engine.profiles.names():
+        engine.profiles = engine.profiles.replaced([profile])
+    everything = engine.count()
+    query = replace(
+        replay.query,
+        text=text,
+        profile=profile.name,
+        k=everything,
+        target_hits=everything,
+        matching="or",
+        filters=(),
+    )
+    return {hit.id: {**hit.features, FIRST_PHASE: hit.score} for hit in engine.search(query)}
+
+
+def _features(profile: Profile, near: str) -> tuple[str, ...]:
+    """The match-features, every feature that the phases read, and what the nearest are near by."""
+    read = {name for e in profile.expressions() for name in e.features}
+    plain = {name for name in read if not name.startswith("query(")}
+    nearness = [f"closeness(field,{near})"] if near else []
+    return tuple(dict.fromkeys([*profile.match_features, *sorted(plain), *nearness]))
