@@ -55,7 +55,7 @@ class TrainingConfig:
     epochs: int = 20
     max_seconds: float = 0.0
     samples_per_epoch: int = 0
-    patience: int = 10
+    patience: int = 5
     batch: int = 64
     micro_batch: int = 0
     near_captions: int = 0
@@ -87,6 +87,7 @@ def _grey(size: int) -> Preprocessing:
 TINY = TrainingConfig(
     ClipConfig(ResNetConfig(blocks=(0, 1, 1, 1)), TextConfig(2048, width=64), 128, _grey(64)),
     epochs=30,
+    patience=10,
     patience=8,
 )
 SMALL = TrainingConfig(
