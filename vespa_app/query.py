@@ -18,10 +18,12 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.operators import read
 from ranking.profile import inputs_of_half_a_query
-from ranking.types import FilterField, Query, QueryError, VectorField
+from ranking.types import Filter, FilterField, Query, QueryError, VectorField
 from vespa_app.application import Application, ServedEncoder, ServedProfile
 from vespa_app.cells import LENGTH_TOLERANCE, in_cells
+from vespa_app.query_operators import operators_clause
 
 __all__ = ["MAX_VALUES", "SearchRequest", "clean", "search_request"]
 
@@ -87,10 +89,10 @@ def search_request(
     _check(query, profile)
     text = _Text.of(query)
     vector = _vector(query, profile, application, text, embed=embed)
-    clauses = _clauses(query, profile, text, vector)
+    parameters = _Parameters()
+    clauses = _clauses(profile, _words_clause(query, text, parameters), vector)
     if not clauses:
         return SearchRequest(None, (NO_TERM,))
-    parameters = _Parameters()
     where = _where(query, clauses, parameters)
     body: dict[str, object] = {
         "yql": f"select {_fields(query)} from {application.schema} where {where}",  # noqa: S608
@@ -106,7 +108,7 @@ def search_request(
     }
     if not query.with_documents and query.group_by is None and application.id_summary:
         body["presentation.summary"] = application.id_summary
-    if text.words:
+    if text.words and not query.operators:
         body["text"] = text.words
     if vector is not None:
         body |= vector.parameters
@@ -267,14 +269,12 @@ def _hex(vector: NDArray[np.floating], stored: VectorField) -> str:
     return found.astype(">f4").tobytes().hex()
 
 
-def _clauses(
-    query: Query, profile: ServedProfile, text: _Text, vector: _Vector | None
-) -> list[str]:
+def _clauses(profile: ServedProfile, words: str, vector: _Vector | None) -> list[str]:
     """What finds documents: the union of the profile's retrievers.
 
     A part that the profile only scores by stands in rank(): it is computed, but finds nothing.
     """
-    parts = {"vector": vector.clause if vector else "", "text": _words_clause(query, text)}
+    parts = {"vector": vector.clause if vector else "", "text": words}
     found = [part for name, part in parts.items() if part and name in profile.retrieve]
     scored = [part for name, part in parts.items() if part and name not in profile.retrieve]
     if not found or not scored or not profile.reads - set(profile.retrieve):
@@ -283,18 +283,22 @@ def _clauses(
     return [f"rank({', '.join([union, *scored])})"]
 
 
-def _words_clause(query: Query, text: _Text) -> str:
-    """Flat words, equal to the index's tokens, unless operators are asked for.
-
-    With operators the grammar is "any": weakAnd would make a "+must" optional.
-    """
+def _words_clause(query: Query, text: _Text, parameters: _Parameters) -> str:
+    """Flat words, equal to the index's tokens, unless operators are asked for."""
     if not text.words:
         return ""
     if query.operators:
-        return '({grammar: "any"}userInput(@text))'
+        asked = read(text.words)
+        conditions = [_condition(each, parameters) for each in asked.filters]
+        return operators_clause(asked, conditions, parameters.add)
     if query.matching == "weakAnd":
         return f'({{grammar: "linguistics", targetHits: {int(query.target_hits)}}}userInput(@text))'
     return '({grammar: "linguistics", grammar.composite: "or"}userInput(@text))'
+
+
+def _condition(each: Filter, parameters: _Parameters) -> str:
+    found = _any_of(each.field, each.values, parameters)
+    return f"!{found}" if each.exclude else found
 
 
 def _where(query: Query, clauses: Sequence[str], parameters: _Parameters) -> str:

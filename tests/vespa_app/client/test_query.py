@@ -72,7 +72,10 @@ def test_operators_and_weakand_only_when_asked(application):
     plain = Query("a -b", profile="lexical")
     operators = Query("a -b", profile="lexical", operators=True)
     weak = Query("a -b", profile="lexical", matching="weakAnd", target_hits=9)
-    assert 'grammar: "any"}' in body(operators, application)["yql"]
+    found = body(operators, application)
+    assert "userInput" not in found["yql"]
+    assert re.search(r"@v0\)\) and !\(caption contains \(.*@v1\)\)\)$", found["yql"])
+    assert (found["v0"], found["v1"]) == ("a", "b")
     assert '"linguistics", targetHits: 9}' in body(weak, application)["yql"]
     assert "grammar.composite" in body(plain, application)["yql"]
 
