@@ -88,7 +88,6 @@ TINY = TrainingConfig(
     ClipConfig(ResNetConfig(blocks=(0, 1, 1, 1)), TextConfig(2048, width=64), 128, _grey(64)),
     epochs=30,
     patience=10,
-    patience=8,
 )
 SMALL = TrainingConfig(
     ClipConfig(
