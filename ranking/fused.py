@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.candidates import HEADSTART, LEAST, STEPS, Wanted, bound_values, values_of
-from ranking.fused_kernels import find, find_more
+from ranking.fused_kernels import find, unite
 from ranking.hits import cut_hits
 from ranking.kernels import kth_largest
 from ranking.phases import Candidates, evaluate, rank, sortable
 from ranking.plan import Plan
 from ranking.retrieval import NO_WORD
+from ranking.sketch import Code
 from ranking.types import Coverage, Query, Result
-from ranking.vectors import VectorIndex, closeness_of_products
+from ranking.vectors import closeness_of_products
 from ranking.view import View
 
 __all__ = ["Alike", "answer_alike", "fits"]
@@ -38,16 +39,18 @@ NO_REACH = np.empty(0)
 
 @dataclass
 class Found:
-    """One query's candidates; `more` says from which BM25 on they may not be all."""
+    """One query's candidates (`find` says what each part is), all BM25, and the query's code."""
 
     docs: Docs
     dots: Doubles
     near: Docs
     products: Doubles
+    codes: NDArray[np.int32]
     limit: float
     total: int
     known: bool
     bm25: Doubles
+    code: Code | None
 
 
 def fits(view: View, plan: Plan, query: Query, ask: Wanted) -> bool:
@@ -70,30 +73,52 @@ def answer_alike(view: View, plan: Plan, asked: Sequence[Alike]) -> list[Result]
     """Answer queries of one profile that all fit and share their inputs."""
     found = [_find(view, plan, query, ask) for query, ask in asked]
     scored = _score(view, plan, asked, found, with_bounds=True)
-    again = []
-    for row, ((query, _), each) in enumerate(zip(asked, found, strict=True)):
-        if each.limit == 0.0:
-            continue
-        depth = max(query.k, plan.window)
-        needed = _needed(scored[row].reach, each.limit, kth_largest(scored[row].scores, depth))
-        if needed < each.limit:
-            vectors = _vectors(view, plan, asked[row][1])
-            each.docs, each.dots = find_more(each.bm25, needed, each.near, each.products, vectors)
-            again.append(row)
+    again = [
+        row
+        for row, ((query, ask), each) in enumerate(zip(asked, found, strict=True))
+        if each.limit > 0.0 and _take_more(view, plan, query, ask, each, scored[row])
+    ]
     if again:
-        anew = _score(
-            view,
-            plan,
-            [asked[row] for row in again],
-            [found[row] for row in again],
-            with_bounds=False,
-        )
-        for row, each_scored in zip(again, anew, strict=True):
-            scored[row] = each_scored
+        rows = [asked[row] for row in again], [found[row] for row in again]
+        for row, anew in zip(again, _score(view, plan, *rows, with_bounds=False), strict=True):
+            scored[row] = anew
     return [
         _result(view, plan, query, *each)
         for (query, _), each in zip(asked, zip(found, scored, strict=True), strict=True)
     ]
+
+
+def _take_more(
+    view: View, plan: Plan, query: Query, ask: Wanted, found: Found, scored: Scored
+) -> bool:
+    """Add the documents that were left out and may be among the hits; return whether any may."""
+    least = kth_largest(scored.scores, max(query.k, plan.window))
+    needed = _needed(scored.reach, found.limit, least)
+    if needed >= found.limit:
+        return False
+    docs = np.flatnonzero(found.bm25 > needed)
+    if found.code is not None and found.code.unit > 0.0:
+        # The codes tell how close each of them can be at most.
+        dots = found.codes[docs].astype(np.float64) * found.code.unit + found.code.differs
+        values = values_of(plan, ask.inputs, *_parts(view, plan, ask, docs, found.bm25[docs], dots))
+        reach = sortable(evaluate(plan.first, Candidates(docs, values)))
+        docs = docs[reach >= least]
+    vectors = _vectors(view, plan, ask)
+    found.docs, found.dots = unite(docs, found.near, found.products, vectors)
+    return True
+
+
+def _parts(
+    view: View, plan: Plan, ask: Wanted, docs: Docs, bm25: Doubles, dots: Doubles
+) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+    """bm25, closeness, has_caption and has_vector of documents."""
+    closeness = _closeness(plan, ask, dots)
+    captions = view.has_caption[docs] if plan.reads_has_caption else bm25
+    field = plan.vector_field
+    if field is None or (view.complete(field.name) and not plan.reads_has_vector):
+        return bm25, closeness, captions, closeness
+    present = view.has_vector(field.name)[docs]
+    return bm25, np.where(present, closeness, 0.0), captions, present.astype(np.float64)
 
 
 @dataclass
@@ -109,16 +134,18 @@ def _find(view: View, plan: Plan, query: Query, ask: Wanted) -> Found:
     segment = view.parts[0][0]
     lexical = segment.lexical
     bm25 = np.zeros(view.size)
-    unite = "text" in plan.retrieve
     count = max(HEADSTART * max(query.k, plan.window), LEAST)
-    target, keep, codes = 0, 0, NO_CODES
+    target, keep, codes, code = 0, 0, NO_CODES, None
     present = ALL_PRESENT
     field = plan.vector_field
     if field is not None and ask.vector is not None:
         index = segment.vectors[field.name]
         target = query.target_hits
         present = ALL_PRESENT if index.complete else index.present
-        keep, codes = _codes(index, ask.vector, target, exact=view.exact)
+        sketch = index.sketch
+        if sketch is not None and (sketch.certain or not view.exact):
+            keep, code = sketch.wanted(target), sketch.code(ask.vector)
+            codes = (sketch.codes, code.cells, code.margin)
     found = find(
         lexical.docs,
         lexical.tfs,
@@ -128,14 +155,14 @@ def _find(view: View, plan: Plan, query: Query, ask: Wanted) -> Found:
         _numbers(view, query.hidden_captions),
         _numbers(view, query.exclude_ids),
         count,
-        unite,
+        "text" in plan.retrieve,
         codes,
         _vectors(view, plan, ask),
         present,
         target,
         keep,
     )
-    return Found(*found, bm25)
+    return Found(*found, bm25, code)
 
 
 def _numbers(view: View, identifiers: frozenset[str]) -> Docs:
@@ -152,16 +179,6 @@ def _vectors(
     if field is None or ask.vector is None:
         return NO_ROWS, NO_VECTOR
     return view.parts[0][0].vectors[field.name].stored, ask.vector
-
-
-def _codes(
-    index: VectorIndex, query: NDArray[np.float32], target: int, *, exact: bool
-) -> tuple[int, tuple[NDArray[np.int8], NDArray[np.int8], float]]:
-    sketch = index.sketch
-    if sketch is None or (exact and not sketch.certain):
-        return 0, NO_CODES
-    code, margin = sketch.code(query)
-    return sketch.wanted(target), (sketch.codes, code, margin)
 
 
 def _needed(reach: Doubles, limit: float, least: float) -> float:
@@ -182,20 +199,12 @@ def _score(
 
     with_bounds: also for what documents that were left out might be.
     """
-    docs = np.concatenate([each.docs for each in found])
-    bm25 = np.concatenate([each.bm25[each.docs] for each in found])
-    closeness = np.concatenate(
-        [_closeness(plan, ask, each.dots) for (_, ask), each in zip(asked, found, strict=True)]
-    )
-    captions = view.has_caption[docs] if plan.reads_has_caption else bm25
-    vectors = closeness
-    field = plan.vector_field
-    if field is not None and (plan.reads_has_vector or not view.complete(field.name)):
-        present = view.has_vector(field.name)[docs]
-        vectors = present.astype(np.float64)
-        closeness = np.where(present, closeness, 0.0)
-    parts = [bm25, closeness, captions, vectors]
-    size = len(docs)
+    each_parts = [
+        _parts(view, plan, ask, each.docs, each.bm25[each.docs], each.dots)
+        for (_, ask), each in zip(asked, found, strict=True)
+    ]
+    parts = [np.concatenate(part) for part in zip(*each_parts, strict=True)]
+    size = len(parts[0])
     if with_bounds:
         bounds = [
             bound_values(each.limit, _left(plan, query, ask, each))

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from ranking.kernels import add_bm25, compiled, kth_largest, row_dots, scan_codes
 
-__all__ = ["find", "find_more"]
+__all__ = ["find", "unite"]
 
 Docs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
+Scores = NDArray[np.int32]
 
 
 @compiled
@@ -27,24 +28,25 @@ def find(  # noqa: PLR0917 - arrays; a compiled function takes no keywords
     silent: Docs,
     barred: Docs,
     count: int,
-    unite: bool,
+    by_text: bool,
     codes: tuple[NDArray[np.int8], NDArray[np.int8], float],
     vectors: tuple[Floats, Floats],
     present: NDArray[np.bool_],
     target: int,
     keep: int,
-) -> tuple[Docs, Doubles, Docs, Doubles, float, int, bool]:
+) -> tuple[Docs, Doubles, Docs, Doubles, Scores, float, int, bool]:
     """Find candidates for one query.
 
     terms: starts and ends of postings, and weights. bm25: float64 [n], zeros; is filled.
     silent: documents whose BM25 reads as 0; barred: those that cannot be found. count: how many
-    of best BM25 to take; unite: whether text finds documents at all. codes: int8 [n, d] (or none)
+    of best BM25 to take; by_text: whether text finds documents at all. codes: int8 [n, d] (or none)
     with the query's code and margin. vectors: float32 [n, dimension] and the query's.
     present: bool [n], which documents have a vector; [0] where all have.
     target: nearest wanted, 0 for none; keep: how many of best code to compare.
 
     Returns the candidates' numbers (ascending) and dot products; the nearest and theirs; the
-    BM25 that no document left out exceeds; the number found; whether any has a word at all.
+    codes' scores int32 [n], [0] without codes; the BM25 that no document left out exceeds; the
+    number found; whether any has a word at all.
     """
     starts, ends, weights = terms
     total = add_bm25(docs, tfs, starts, ends, weights, norms, bm25)
@@ -54,7 +56,7 @@ def find(  # noqa: PLR0917 - arrays; a compiled function takes no keywords
     for doc in barred:
         total -= _silence(bm25, doc)
     texts, limit = np.empty(0, np.int64), 0.0
-    if not unite:
+    if not by_text:
         total = 0
     elif total <= count:
         texts = np.flatnonzero(bm25)
@@ -62,20 +64,13 @@ def find(  # noqa: PLR0917 - arrays; a compiled function takes no keywords
         limit = kth_largest(bm25, count)
         texts = _first_best(bm25, limit, count)
     near, products = np.empty(0, np.int64), np.empty(0, np.float64)
+    scores = np.empty(len(codes[0]) if target > 0 else 0, np.int32)
     if target > 0:
-        near, products = _nearest(codes, vectors, present, barred, target, keep)
+        near, products = _nearest(codes, vectors, present, barred, target, keep, scores)
     for doc in near:
-        total += 0 if unite and bm25[doc] > 0 else 1
-    found, dots = _united(texts, near, products, vectors)
-    return found, dots, near, products, limit, total, known
-
-
-@compiled
-def find_more(
-    bm25: Doubles, more_than: float, near: Docs, products: Doubles, vectors: tuple[Floats, Floats]
-) -> tuple[Docs, Doubles]:
-    """Unite all documents of higher BM25 with the nearest: numbers and dot products."""
-    return _united(np.flatnonzero(bm25 > more_than), near, products, vectors)
+        total += 0 if by_text and bm25[doc] > 0 else 1
+    found, dots = unite(texts, near, products, vectors)
+    return found, dots, near, products, scores, limit, total, known
 
 
 @compiled
@@ -115,12 +110,15 @@ def _nearest(
     barred: Docs,
     target: int,
     keep: int,
+    scores: Scores,
 ) -> tuple[Docs, Doubles]:
-    """The `target` documents of largest dot product, numbers ascending, and their products."""
+    """The `target` documents of largest dot product, numbers ascending, and their products.
+
+    scores: int32 [n], is filled with the codes' products, the lowest where there is no vector.
+    """
     coded, code, margin = codes
     rows, query = vectors
     if len(coded):
-        scores = np.empty(len(coded), np.int32)
         scan_codes(coded, code, scores)
         lowest = np.int32(-(2**31))
         for doc in range(len(present)):
@@ -146,10 +144,13 @@ def _nearest(
 
 
 @compiled
-def _united(
+def unite(
     texts: Docs, near: Docs, products: Doubles, vectors: tuple[Floats, Floats]
 ) -> tuple[Docs, Doubles]:
-    """Numbers in either list (both ascending), and the dot product of each."""
+    """Return the numbers in either list (both ascending), and the dot product of each.
+
+    products: of `near`. vectors: float32 [n, dimension] and the query's.
+    """
     rows, query = vectors
     found = np.empty(len(texts) + len(near), np.int64)
     dots = np.zeros(len(found))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ranking.kernels import kth_largest, scan_codes
 
-__all__ = ["Sketch", "exact_sketch", "short_sketch"]
+__all__ = ["Code", "Sketch", "exact_sketch", "short_sketch"]
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -35,6 +35,24 @@ PREFIXES = (32, 64, 96, 128, 192, 256, 384)
 SAMPLE = 20_000
 QUERIES = 48
 BLOCK = 16_384
+
+
+@dataclass(frozen=True)
+class Code:
+    """A query's code, int8 [d].
+
+    unit, differs: the dot product with a document is its score times `unit`, give or take
+    `differs`; both 0 for short codes, which bound nothing.
+    """
+
+    cells: NDArray[np.int8]
+    unit: float
+    differs: float
+
+    @property
+    def margin(self) -> float:
+        """How far a document among the nearest may score below the last of the best codes."""
+        return 2.0 * self.differs / self.unit if self.unit else 0.0
 
 
 @dataclass(frozen=True)
@@ -70,15 +88,15 @@ class Sketch:
         """Whether the nearest are always among the candidates."""
         return len(self.bounds) > 0
 
-    def code(self, query: Floats) -> tuple[NDArray[np.int8], float]:
-        """Return a query's code, and how far a near document may score below the last wanted."""
+    def code(self, query: Floats) -> Code:
+        """Return a query's code."""
         code, scale = _quantized(self.basis @ query if len(self.basis) else query)
         if not self.certain:
-            return code, 0.0
+            return Code(code, 0.0, 0.0)
         code_scale, error, longest = map(float, self.bounds)
         off = float(np.linalg.norm(query - code / scale))
-        differs = float(np.linalg.norm(query)) * error + off * longest
-        return code, 2.0 * scale * code_scale * differs
+        unit = 1.0 / (scale * code_scale)
+        return Code(code, unit, float(np.linalg.norm(query)) * error + off * longest)
 
     def wanted(self, count: int) -> int:
         """How many documents of best code to compare in order to find the `count` nearest."""
@@ -86,15 +104,15 @@ class Sketch:
 
     def candidates(self, query: Floats, count: int, allowed: Mask | None) -> NDArray[np.int64]:
         """Numbers of the documents to compare in order to find the `count` nearest, ascending."""
-        code, margin = self.code(query)
+        code = self.code(query)
         scores = np.empty(len(self.codes), np.int32)
-        scan_codes(self.codes, code, scores)
+        scan_codes(self.codes, code.cells, scores)
         rows = None if allowed is None else np.flatnonzero(allowed)
         among = scores if rows is None else scores[rows]
         wanted = self.wanted(count)
         if len(among) <= wanted:
             return np.arange(len(among)) if rows is None else rows
-        best = np.flatnonzero(among >= kth_largest(among, wanted) - margin)
+        best = np.flatnonzero(among >= kth_largest(among, wanted) - code.margin)
         return best if rows is None else rows[best]
 
 
