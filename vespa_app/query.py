@@ -10,27 +10,22 @@ https://docs.vespa.ai/en/reference/querying/yql.html
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ranking.operators import read
 from ranking.profile import inputs_of_half_a_query
-from ranking.types import Filter, FilterField, Query, QueryError, VectorField
-from vespa_app.application import Application, ServedEncoder, ServedProfile
-from vespa_app.cells import LENGTH_TOLERANCE, in_cells
+from ranking.types import Filter, FilterField, Query, QueryError
+from vespa_app.application import Application, ServedProfile
 from vespa_app.query_operators import operators_clause
+from vespa_app.query_text import QueryText, clean
+from vespa_app.query_vector import VectorPart, vector_part
 
-__all__ = ["MAX_VALUES", "SearchRequest", "clean", "search_request"]
+__all__ = ["MAX_VALUES", "SearchRequest", "search_request"]
 
 MAX_VALUES = 1000
 MAX_TEXT = 20_000
-
-TERM_CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "So"})
 
 NO_TERM = "The text has no letter or digit to search for."
 NO_VECTOR = "The query has no vector, so this profile finds by text alone."
@@ -87,8 +82,8 @@ def search_request(
     """
     profile = application.profile(query.profile)
     _check(query, profile)
-    text = _Text.of(query)
-    vector = _vector(query, profile, application, text, embed=embed)
+    text = QueryText.of(query.text)
+    vector = vector_part(query, profile, text.typed, embed=embed)
     parameters = _Parameters()
     clauses = _clauses(profile, _words_clause(query, text, parameters), vector)
     if not clauses:
@@ -114,50 +109,6 @@ def search_request(
         body |= vector.parameters
     short = vector is None and "vector" in profile.retrieve
     return SearchRequest(body, (NO_VECTOR,) if short else ())
-
-
-@dataclass(frozen=True)
-class _Text:
-    """What was typed, fit to send (`typed`), and as plain words ("" where it holds none)."""
-
-    typed: str
-    words: str
-
-    @classmethod
-    def of(cls, query: Query) -> _Text:
-        typed = clean(query.text)
-        words = "".join(map(_searchable, unicodedata.normalize("NFKD", typed)))
-        words = unicodedata.normalize("NFC", words)
-        return cls(typed, words if any(map(_is_known, words)) else "")
-
-
-def _searchable(character: str) -> str:
-    """The character as Vespa can look it up, "" for accents, which it drops from every word.
-
-    A word of accents alone would be empty, and a number that is no digit is taken for an
-    integer: both are a 400. NFKD has turned fractions into digits; what is left is as rare as
-    U+0F33.
-    """
-    if "\u0300" <= character <= "\u036f":
-        return ""
-    return " " if unicodedata.category(character) in {"No", "Nl"} else character
-
-
-def _is_known(character: str) -> bool:
-    """Whether Vespa makes a term of it; a query without any term is a 400, or finds all.
-
-    Java may know fewer characters than Python: those of Unicode 3.2 are known to both.
-    """
-    return unicodedata.ucd_3_2_0.category(character) in TERM_CATEGORIES
-
-
-def clean(text: str) -> str:
-    r"""The text without control characters and lone surrogates, which no JSON reader likes.
-
-    >>> clean("chest\x00ct")
-    'chest ct'
-    """
-    return "".join(" " if unicodedata.category(c) in {"Cc", "Cs"} else c for c in text)
 
 
 def _check(query: Query, profile: ServedProfile) -> None:
@@ -202,74 +153,7 @@ def _field(name: str) -> str:
     return name
 
 
-@dataclass(frozen=True)
-class _Vector:
-    """The nearest-neighbour clause, and the parameters that go with it."""
-
-    clause: str
-    parameters: dict[str, object]
-
-
-def _vector(
-    query: Query, profile: ServedProfile, application: Application, text: _Text, *, embed: bool
-) -> _Vector | None:
-    encoder = profile.encoder
-    if encoder is None:
-        return None
-    parameter = f"input.query({encoder.query})"
-    if query.vector is not None:
-        sent: dict[str, object] = {parameter: _hex(query.vector, encoder.field)}
-    elif embed and encoder.embedder and text.typed.strip():
-        sent = {parameter: f"embed({encoder.embedder}, @typed)", "typed": text.typed}
-    elif profile.retrieve == ("vector",):
-        raise QueryError(_why_no_vector(profile, encoder, text))
-    else:
-        return None
-    clause = (
-        f"({{targetHits: {int(query.target_hits)}}}"
-        f"nearestNeighbor({encoder.field.name}, {encoder.query}))"
-    )
-    return _Vector(clause, sent)
-
-
-def _why_no_vector(profile: ServedProfile, encoder: ServedEncoder, text: _Text) -> str:
-    if not text.typed.strip():
-        return f"Profile {profile.name} searches vectors, and the query has none."
-    return (
-        f"Profile {profile.name} searches vectors, and this application does not embed texts by "
-        f"itself: encode the query with the encoder {encoder.fingerprint[:8]}."
-    )
-
-
-def _hex(vector: NDArray[np.floating], stored: VectorField) -> str:
-    """The vector as hex of big-endian float32: exact, and the one form whose length Vespa checks.
-
-    https://docs.vespa.ai/en/reference/ranking/tensor.html#tensor-literal-form
-    """
-    found = in_cells(np.asarray(vector, dtype=np.float32), stored)
-    if found.shape != (stored.dimension,):
-        raise QueryError(
-            f"The query vector has shape {list(found.shape)}, but {stored.name} holds vectors of "
-            f"{stored.dimension}: encode the query with the index's own encoder."
-        )
-    if not np.isfinite(found).all():
-        raise QueryError("The query vector holds NaN or infinity: check the encoder's input.")
-    length = float(np.linalg.norm(found.astype(np.float64)))
-    if length == 0.0 or (stored.cell_type == "int8" and not np.trunc(found).any()):
-        raise QueryError(
-            "The query vector is zero in the field's cells, and all documents would look alike: "
-            "scale it as the documents were (int8: times 127, rounded)."
-        )
-    unit = stored.distance == "prenormalized-angular" and stored.cell_type != "int8"
-    if unit and abs(length - 1.0) > LENGTH_TOLERANCE:
-        raise QueryError(
-            f"The query vector has length {length:.4g}, and {stored.name} compares unit vectors: "
-            "divide it by its length."
-        )
-    return found.astype(">f4").tobytes().hex()
-
-
-def _clauses(profile: ServedProfile, words: str, vector: _Vector | None) -> list[str]:
+def _clauses(profile: ServedProfile, words: str, vector: VectorPart | None) -> list[str]:
     """What finds documents: the union of the profile's retrievers.
 
     A part that the profile only scores by stands in rank(): it is computed, but finds nothing.
@@ -283,7 +167,7 @@ def _clauses(profile: ServedProfile, words: str, vector: _Vector | None) -> list
     return [f"rank({', '.join([union, *scored])})"]
 
 
-def _words_clause(query: Query, text: _Text, parameters: _Parameters) -> str:
+def _words_clause(query: Query, text: QueryText, parameters: _Parameters) -> str:
     """Flat words, equal to the index's tokens, unless operators are asked for."""
     if not text.words:
         return ""

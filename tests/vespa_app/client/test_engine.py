@@ -71,7 +71,6 @@ def test_filters_pass(engine):
 
 
 def test_vespas_own_refusal_is_a_query_error(engine, monkeypatch):
-    monkeypatch.setattr("vespa_app.query.LENGTH_TOLERANCE", np.inf)
     broken = engine.application.profiles | {
         "nope": engine.application.profile("lexical").__class__("nope", ("text",))
     }

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ranking.types import Filter, Query, QueryError
-from vespa_app.query import MAX_VALUES, clean, search_request
+from vespa_app.query import MAX_VALUES, search_request
+from vespa_app.query_text import clean
 
 UNIT = np.eye(24, dtype=np.float32)[0]
 
