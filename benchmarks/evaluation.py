@@ -106,7 +106,8 @@ def _vectors(count: int, rng: np.random.Generator) -> np.ndarray:
     basis = rng.standard_normal((RANK, DIMENSION))
     drawn = rng.standard_normal((count, RANK)) @ basis / np.sqrt(RANK)
     drawn += 0.25 * rng.standard_normal((count, DIMENSION))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    unit = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return np.asarray(unit, dtype=np.float32)
 
 
 def _pool(ids: tuple[str, ...], captions: list[str]) -> Pool:

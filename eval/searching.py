@@ -19,6 +19,9 @@ __all__ = ["PoolSearcher", "refuse_partial", "to_run", "vector_field"]
 
 Vectors = NDArray[np.float32]
 
+# Seconds a query may take on a busy server: a late answer counts as much as a quick one here.
+TIMEOUT = 60.0
+
 
 def vector_field(engine: Engine, encoder: Encoder | None) -> VectorField | None:
     """The field that holds this encoder's vectors; None without an encoder.
@@ -86,6 +89,7 @@ class PoolSearcher:
                 filters=filters,
                 exclude_ids=frozenset(ids[other] for other in topic.excluded),
                 hidden_captions=frozenset(ids[other] for other in topic.hidden),
+                timeout=TIMEOUT,
                 with_documents=False,
             )
             for row, topic in enumerate(task.topics)

@@ -44,7 +44,9 @@ def connected(url, application, *, strict=True):
 
 
 def test_a_server_gives_the_figures_of_the_index(engine, encoder, phantoms, application):
-    options = Options(protocols=("same-case", "caption"), scope="all")
+    options = Options(
+        protocols=("same-case",), profiles=("lexical", "hybrid"), split="validation", scope="all"
+    )
     expected = evaluate(engine, encoder, phantoms, options)
     with serving(engine) as url:
         client = connected(url, application)
@@ -56,7 +58,11 @@ def test_a_server_gives_the_figures_of_the_index(engine, encoder, phantoms, appl
 def test_what_a_server_cannot_answer_is_refused_in_a_sentence(
     engine, encoder, phantoms, application
 ):
-    options = Options(protocols=("caption", "split-caption", "hidden-caption", "image-to-caption"))
+    options = Options(
+        protocols=("caption", "split-caption", "hidden-caption", "image-to-caption"),
+        profiles=("vector",),
+        split="validation",
+    )
     with serving(engine) as url:
         client = connected(url, application)
         skipped = evaluate(client, encoder, phantoms, options).metrics()["skipped"]
@@ -73,7 +79,12 @@ def test_a_server_of_halves_answers_split_caption_and_nothing_else(
     whole = [engine.get(name) for name in engine.ids()]
     halves = [replace(d, caption=second_half(d.caption or "")) for d in whole]
     served = EmbeddedEngine.in_memory(halves, engine.info().vector_fields, engine.profiles)
-    options = Options(protocols=("split-caption", "caption"), scope="all")
+    options = Options(
+        protocols=("split-caption", "caption"),
+        profiles=("lexical", "vector"),
+        split="validation",
+        scope="all",
+    )
     expected = figures(evaluate(engine, encoder, phantoms, options))
     with serving(served) as url:
         client = connected(url, application)
@@ -89,5 +100,7 @@ def test_partial_coverage_is_refused(engine, encoder, phantoms, application, str
     with serving(engine, partial=True) as url:
         client = connected(url, application, strict=strict)
         with pytest.raises(UserError, match="part"):
-            evaluate(client, encoder, phantoms, Options(protocols=("caption",)))
+            evaluate(
+                client, encoder, phantoms, Options(protocols=("caption",), profiles=("lexical",))
+            )
         client.close()
