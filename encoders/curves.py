@@ -12,6 +12,7 @@ VALIDATION = "validation_mrr10"
 COLUMNS = (
     "step",
     "epoch",
+    "pairs",
     "seconds",
     "cpu_seconds",
     "loss",

@@ -188,6 +188,7 @@ class Run:
         row: dict[str, float | int] = {
             "step": counters.step,
             "epoch": math.ceil(counters.step / self.batches.steps_per_epoch),
+            "pairs": len(self.pairs),
             "seconds": round(counters.seconds, 2),
             "cpu_seconds": round(counters.cpu_seconds, 2),
             "loss": round(float(loss), 5),

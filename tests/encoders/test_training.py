@@ -45,6 +45,7 @@ def test_curves_have_every_column_and_validation_at_each_epochs_end(
     ends = [row for row in rows if row[VALIDATION]]
     assert [int(row["epoch"]) for row in ends] == [1, 2, 3]
     assert {row["validation_pool"] for row in ends} == {"18"}
+    assert {row["pairs"] for row in rows} == {"72"}
 
 
 def test_the_same_seed_gives_the_same_encoder(
