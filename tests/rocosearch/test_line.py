@@ -288,6 +288,15 @@ def test_rejected_rows_are_counted_and_kept(tmp_path):
     assert "missing image (1)" in result.stderr
 
 
+@pytest.fixture
+def interruptible():
+    """Started in the background of a shell, tests would pass on that interrupts are ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_command_says_how_to_go_on(line, tmp_path):
     """A real process and a real signal, in the middle of training; then --resume finishes."""
     command = [sys.executable, "-m", "rocosearch", "train", line.corpus, tmp_path / "e"]
