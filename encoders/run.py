@@ -59,6 +59,11 @@ class Run:
         self.work, self.config, self.progress = work, config, progress
         self.names = _concept_names(pairs, config)
         self.device = pick_device(config.device)
+        if config.precision == "bfloat16" and self.device.type == "cpu":
+            # torch 2.13 aborts in the backward pass of bfloat16 on a CPU with several threads.
+            raise TrainingError(
+                "Training in bfloat16 needs a GPU: leave precision at auto or float32."
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.trainee = Trainee(module, len(self.names)).to(self.device)
@@ -129,8 +134,7 @@ class Run:
         return loss, accuracy
 
     def _precision(self) -> torch.autocast:
-        wanted = self.config.precision
-        half = wanted == "bfloat16" or (wanted == "auto" and self.device.type == "cuda")
+        half = self.config.precision != "float32" and self.device.type == "cuda"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
 
     def _rate(self) -> float:

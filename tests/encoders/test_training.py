@@ -136,11 +136,19 @@ def test_it_stops_early_and_when_time_is_up(
     assert train(drawn_pairs, drawn_pairs[:9], tmp_path / "b", brief).stopped == "time was up"
 
 
-def test_bfloat16_and_gradient_caching_train_too(
+def test_gradient_caching_trains_too(
     drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
 ) -> None:
-    config = replace(small_training, epochs=15, precision="bfloat16", micro_batch=7)
+    config = replace(small_training, epochs=15, micro_batch=7)
     assert train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "a", config).mrr10 > 0.4
+
+
+def test_bfloat16_on_a_cpu_is_refused(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    config = replace(small_training, precision="bfloat16", device="cpu")
+    with pytest.raises(TrainingError, match="GPU"):
+        train(drawn_pairs, [], tmp_path / "a", config)
 
 
 def test_sub_sampled_epochs_are_shorter(
