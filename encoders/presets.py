@@ -44,7 +44,8 @@ class TrainingConfig:
     concept_epochs: epochs before the others in which the image tower learns to name concepts.
     concept_minimum: how many pairs a concept must have to be learned.
     balance_cap: at most about so many pairs a concept in an epoch, as MetaCLIP (0: no limit).
-    precision: "auto" computes in bfloat16 on a GPU, float32 on a CPU. device: "auto" is a GPU where there is one.
+    precision: "auto" computes in bfloat16 on a GPU, float32 on a CPU.
+    device: "auto" is a GPU where there is one.
     checkpoint_seconds: how much work a kill may cost.
     """
 

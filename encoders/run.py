@@ -29,6 +29,10 @@ __all__ = ["Run", "Trainee", "TrainingError"]
 
 ROWS_PER_EPOCH = 5  # of training.csv
 
+# torch 2.13 crashes in the backward pass of channels-last convolutions over a handful of images,
+# on a CPU with several threads; batches of 18 and more were never seen to.
+SAFE_BATCH = 32
+
 
 class TrainingError(UserError):
     """There is nothing to train on, or the loss is no longer a number."""
@@ -60,7 +64,6 @@ class Run:
         self.names = _concept_names(pairs, config)
         self.device = pick_device(config.device)
         if config.precision == "bfloat16" and self.device.type == "cpu":
-            # torch 2.13 aborts in the backward pass of bfloat16 on a CPU with several threads.
             raise TrainingError(
                 "Training in bfloat16 needs a GPU: leave precision at auto or float32."
             )
@@ -68,6 +71,11 @@ class Run:
             torch.manual_seed(config.seed)
             self.trainee = Trainee(module, len(self.names)).to(self.device)
         freeze(module, config.freeze)
+        if (
+            self.device.type == "cpu"
+            and min(config.batch, config.micro_batch or config.batch, len(pairs)) < SAFE_BATCH
+        ):
+            module.image.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.module = module
         self.optimizer = make_optimizer(self.trainee, config.weight_decay, config.layer_decay)
         self.batches = Batches(pairs, module.tokenizer, config)
