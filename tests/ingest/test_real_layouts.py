@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from encoders.storage import sha256_bytes
 from ingest.corpus import write_corpus
 from ingest.sources import open_source
 
@@ -13,7 +14,7 @@ EXPECTED = {
         "images": 0,
         "groups": 7404,
         "splits": {"test": 8179},
-        "ids": ("ROCO_00001", "ROCO_40884", "ROCO_81798"),
+        "ids": "a0fb7d4d732c4ac2",
         "format": "roco",
     },
     "imageclef": {
@@ -21,7 +22,7 @@ EXPECTED = {
         "images": 2202,
         "groups": 2202,
         "splits": {"test": 159, "train": 1823, "validation": 220},
-        "ids": ("radiology_train_000000", "radiology_train_001101", "radiology_train_002201"),
+        "ids": "7d63f75076d028e3",
         "format": "imageclef",
     },
     "medpix": {
@@ -29,7 +30,7 @@ EXPECTED = {
         "images": 1844,
         "groups": 599,
         "splits": {"train": 1648, "validation": 196},
-        "ids": ("MPX1012_synpic22949", "MPX1957_synpic41671", "MPX2607_synpic52590"),
+        "ids": "d08ac508ca71b583",
         "format": "imagefolder",
     },
 }
@@ -48,4 +49,5 @@ def test_real(name, shared_data, tmp_path):
     assert manifest.rejected == {}
     assert manifest.groups_across_splits == 0
     ids = corpus.table(["id"])["id"].to_pylist()
-    assert (ids[0], ids[len(ids) // 2], ids[-1]) == expected["ids"]
+    chosen = " ".join((ids[0], ids[len(ids) // 2], ids[-1]))
+    assert sha256_bytes(chosen.encode())[:16] == expected["ids"]
