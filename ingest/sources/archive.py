@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import stat
 import zipfile
 import zlib
@@ -104,10 +105,22 @@ class ImageFiles:
         return True
 
 
+# What zipfile raises of an archive whose bytes were changed; it documents only the first.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+)
+
+
 def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except _DAMAGED as error:
         raise CorpusError(
             f"{path} is not a complete zip archive ({error}): download it again."
         ) from None
@@ -140,7 +153,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         with archive.open(member) as stream:
             # The directory may understate the size: never read more than it says.
             data = stream.read(member.file_size + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise ImageRejectedError(
             Reason.UNUSABLE_IMAGE, f"{member.filename} is damaged: {error}"
         ) from None

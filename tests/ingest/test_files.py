@@ -120,3 +120,15 @@ def test_splits_told_by_names(name, split):
 def test_normal_names():
     assert normal_name(" Canonical name") == "canonical_name"
     assert normal_name("Concepts-Name ") == "concepts_name"
+
+
+def test_an_archive_of_a_version_to_come_is_one_sentence(tmp_path):
+    data = bytearray(archive())
+    data[data.index(b"PK\x01\x02") + 6] = 99  # version needed to extract, in tenths
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    with (
+        pytest.raises(CorpusError, match="not a complete zip archive"),
+        ImageFiles([path], []),
+    ):
+        pass
