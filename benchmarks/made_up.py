@@ -8,11 +8,12 @@ mean of about 21 words. Vectors have 24 strong directions among 512 and noise, a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DIMENSION", "Asked", "Corpus", "make_corpus", "make_queries"]
+__all__ = ["DIMENSION", "Asked", "Corpus", "kept_corpus", "make_corpus", "make_queries"]
 
 DIMENSION = 512
 LATENT = 24
@@ -50,6 +51,17 @@ def make_corpus(count: int, seed: int = 0) -> Corpus:
         for length, end in zip(lengths, ends, strict=True)
     ]
     return Corpus(captions, _vectors(count, random))
+
+
+def kept_corpus(count: int, folder: Path) -> Corpus:
+    """The corpus of `make_corpus`, from `folder` where it was kept; vectors are mapped."""
+    captions, vectors = folder / "captions.txt", folder / "vectors.npy"
+    if not captions.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        made = make_corpus(count)
+        np.save(vectors, made.vectors)
+        captions.write_text("\n".join(made.captions), encoding="utf-8")
+    return Corpus(captions.read_text(encoding="utf-8").split("\n"), np.load(vectors, "r"))
 
 
 def make_queries(corpus: Corpus, count: int, seed: int = 1) -> list[Asked]:

@@ -9,153 +9,156 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import pi
 
-from ranking.expression_tree import Binary, Call, If, Name, Negative, Node, Number, write
+from ranking.expression_functions import FUNCTIONS
+from ranking.expression_tree import Binary, Call, If, Negative, Node, Not, Number, write
+from ranking.ranges import UNKNOWN, Range, applied, combined, constant, either, negative
 from ranking.types import Distance
+from ranking.vectors import MAX_DISTANCE
 
 __all__ = ["rises"]
 
-RISING = frozenset({"atan", "exp", "log", "log10", "sigmoid", "sqrt", "tanh", "min", "max"})
+# More than the BM25 of any text, and than any dot product of vectors that one would make.
+MOST_BM25 = 1e9
+MOST_PRODUCT = 1e80
+FARTHEST: Mapping[Distance, float] = {
+    "angular": pi,
+    "prenormalized-angular": 2.0,
+    "euclidean": MOST_PRODUCT,
+}
+
+
+def rises(
+    node: Node,
+    inputs: Mapping[str, float],
+    distance: Distance | None,
+    *,
+    by_vector: bool = True,
+) -> bool:
+    """Return whether the value never falls as bm25 or closeness grow.
+
+    Looked at are documents that have a caption, those with a vector and those without. inputs:
+    values of `query(NAME)`. by_vector: whether the query has a vector; without one, every
+    closeness is 0. False where it cannot be told.
+    """
+    near = _nearness(distance) if by_vector else constant(0.0)
+    cases = (
+        _Documents(1.0, near, inputs, distance),
+        _Documents(0.0, constant(0.0), inputs, distance),
+    )
+    return all(case.range_of(node).rises for case in cases)
+
+
+def _nearness(distance: Distance | None) -> Range:
+    """Closeness of documents that have a vector."""
+    if distance is None:
+        return constant(0.0)
+    if distance == "dotproduct":
+        return Range(-MOST_PRODUCT, MOST_PRODUCT, rises=True, falls=False)
+    return Range(1.0 / (1.0 + FARTHEST[distance]), 1.0, rises=True, falls=False)
 
 
 @dataclass(frozen=True)
-class _Range:
-    """Values from `low` to `high`; whether they never fall, or never rise, with the features."""
+class _Documents:
+    """Documents alike: all with a vector (`has_vector` 1), or all without (0)."""
 
-    low: float
-    high: float
-    rises: bool
-    falls: bool
+    has_vector: float
+    closeness: Range
+    inputs: Mapping[str, float]
+    distance: Distance | None
 
-    @property
-    def fixed(self) -> bool:
-        return self.rises and self.falls
+    def range_of(self, node: Node) -> Range:  # noqa: PLR0911 - one for each kind of node
+        """The values that an expression can have."""
+        match node:
+            case Number(value=value):
+                return constant(value)
+            case Negative(operand=operand):
+                return negative(self.range_of(operand))
+            case Not(operand=operand):
+                return combined("==", self.range_of(operand), constant(0.0))
+            case Binary(operator="/") if self._saturates(node):
+                return self._saturated(node)
+            case Binary(operator=operator, left=left, right=right):
+                return combined(operator, self.range_of(left), self.range_of(right))
+            case If():
+                return self._choice(node)
+            case Call(name=name, arguments=arguments) if name in FUNCTIONS:
+                return applied(name, [self.range_of(argument) for argument in arguments])
+            case Call():
+                return self._feature(node)
+            case _:
+                return UNKNOWN
 
+    def _feature(self, node: Call) -> Range:
+        match node.name:
+            case "query" if write(node) in self.inputs:
+                return constant(self.inputs[write(node)])
+            case "attribute":
+                has_caption = write(node) == "attribute(has_caption)"
+                return constant(1.0 if has_caption else self.has_vector)
+            case "bm25":
+                return Range(0.0, MOST_BM25, rises=True, falls=False)
+            case "closeness":
+                return self.closeness
+            case "distance":
+                return self._distance()
+            case _:
+                return UNKNOWN
 
-_UNKNOWN = _Range(-inf, inf, rises=False, falls=False)
+    def _distance(self) -> Range:
+        if self.distance == "dotproduct":
+            return negative(self.closeness)
+        if self.closeness.high == 0.0:
+            return constant(MAX_DISTANCE)
+        return combined("-", combined("/", constant(1.0), self.closeness), constant(1.0))
 
+    def _choice(self, node: If) -> Range:
+        condition = self.range_of(node.condition)
+        if condition.fixed:
+            return self.range_of(node.otherwise if condition.low == 0.0 else node.then)
+        then, otherwise = self.range_of(node.then), self.range_of(node.otherwise)
+        found = either(then, otherwise)
+        steps_up = condition.rises and then.low >= otherwise.high
+        steps_down = condition.falls and then.high <= otherwise.low
+        truth = condition.low >= 0.0
+        return Range(
+            found.low,
+            found.high,
+            rises=truth and found.rises and (steps_up or steps_down),
+            falls=False,
+        )
 
-def rises(node: Node, inputs: Mapping[str, float], distance: Distance | None) -> bool:
-    """Return whether the value never falls as bm25 or closeness grow, attributes held fixed.
-
-    inputs: values of `query(NAME)`. False where it cannot be told.
-    """
-    return _range(node, inputs, distance).rises
-
-
-def _range(  # noqa: C901, PLR0911 - one case for each kind of node
-    node: Node, inputs: Mapping[str, float], distance: Distance | None
-) -> _Range:
-    match node:
-        case Number(value=value):
-            return _Range(value, value, rises=True, falls=True)
-        case Call(name="query"):
-            value = inputs.get(write(node), inf)
-            return _Range(value, value, rises=True, falls=True) if isfinite(value) else _UNKNOWN
-        case Call(name="attribute"):
-            return _Range(0.0, 1.0, rises=True, falls=True)
-        case Call(name="bm25"):
-            return _Range(0.0, inf, rises=True, falls=False)
-        case Call(name="closeness"):
-            unbounded = distance == "dotproduct"
-            low, high = (-inf, inf) if unbounded else (0.0, 1.0)
-            return _Range(low, high, rises=True, falls=False)
-        case Negative(operand=operand):
-            return _negative(_range(operand, inputs, distance))
-        case Binary(operator=operator, left=left, right=right):
-            found = _range(left, inputs, distance), _range(right, inputs, distance)
-            if operator == "/" and _saturates(left, right, inputs, distance):
-                return _Range(0.0, 1.0, rises=found[0].rises, falls=found[0].falls)
-            return _operation(operator, *found)
-        case If(condition=condition, then=then, otherwise=otherwise):
-            found = _range(then, inputs, distance), _range(otherwise, inputs, distance)
-            return _either(*found) if _fixed_truth(condition) else _UNKNOWN
-        case Call(name=name, arguments=arguments) if name in RISING:
-            return _rising(name, [_range(each, inputs, distance) for each in arguments])
-        case _:
-            return _UNKNOWN
-
-
-def _negative(a: _Range) -> _Range:
-    return _Range(-a.high, -a.low, rises=a.falls, falls=a.rises)
-
-
-def _either(a: _Range, b: _Range) -> _Range:
-    low, high = min(a.low, b.low), max(a.high, b.high)
-    return _Range(low, high, rises=a.rises and b.rises, falls=a.falls and b.falls)
-
-
-def _operation(operator: str, a: _Range, b: _Range) -> _Range:
-    if operator == "-":
-        operator, b = "+", _negative(b)
-    if operator == "+":
-        low, high = a.low + b.low, a.high + b.high
-        return _Range(low, high, rises=a.rises and b.rises, falls=a.falls and b.falls)
-    if operator == "*":
-        return _product(a, b)
-    if operator == "/" and b.fixed and b.low == b.high and b.low != 0:
-        inverse = 1.0 / b.low
-        return _product(a, _Range(inverse, inverse, rises=True, falls=True))
-    return _UNKNOWN
-
-
-def _product(a: _Range, b: _Range) -> _Range:
-    if a.fixed and a.high < 0:
-        return _negative(_product(_negative(a), b))
-    if b.fixed and b.high < 0:
-        return _negative(_product(a, _negative(b)))
-    fixed = a.fixed or b.fixed
-    if a.low < 0 and not (b.fixed and b.low >= 0):
-        return _UNKNOWN
-    if b.low < 0 and not (a.fixed and a.low >= 0):
-        return _UNKNOWN
-    corners = [_times(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
-    return _Range(
-        min(corners),
-        max(corners),
-        rises=a.rises and b.rises,
-        falls=fixed and a.falls and b.falls,
-    )
-
-
-def _times(x: float, y: float) -> float:
-    return 0.0 if 0.0 in (x, y) else x * y
-
-
-def _saturates(
-    left: Node, right: Node, inputs: Mapping[str, float], distance: Distance | None
-) -> bool:
-    """Return whether this is x / (x + c) with x >= 0 and a fixed c > 0, which rises with x."""
-    if not (isinstance(right, Binary) and right.operator == "+" and right.left == left):
-        return False
-    added = _range(right.right, inputs, distance)
-    return added.fixed and added.low > 0 and _range(left, inputs, distance).low >= 0
-
-
-def _fixed_truth(node: Node) -> bool:
-    """Whether a condition reads nothing but attributes, inputs and constants."""
-    match node:
-        case Number():
-            return True
-        case Call(name="attribute" | "query"):
-            return True
-        case Binary(left=left, right=right):
-            return _fixed_truth(left) and _fixed_truth(right)
-        case Negative(operand=operand):
-            return _fixed_truth(operand)
-        case Name() | _:
+    def _saturates(self, node: Binary) -> bool:
+        """Whether this is m x / (n x + c) with x >= 0 and fixed m >= 0, n > 0, c > 0."""
+        above, m = self._scaled(node.left)
+        if not (isinstance(node.right, Binary) and node.right.operator == "+"):
             return False
+        for term, rest in (
+            (node.right.left, node.right.right),
+            (node.right.right, node.right.left),
+        ):
+            below, n = self._scaled(term)
+            added = self.range_of(rest)
+            if below == above and added.fixed and added.low > 0.0 and m >= 0.0 and n > 0.0:
+                return self.range_of(below).low >= 0.0
+        return False
+
+    def _saturated(self, node: Binary) -> Range:
+        left, right = self.range_of(node.left), self.range_of(node.right)
+        ends = [combined("/", constant(a), constant(b)).low for a, b in _ends(left, right)]
+        return Range(min(ends), max(ends), rises=left.rises, falls=left.falls)
+
+    def _scaled(self, node: Node) -> tuple[Node, float]:
+        """Return what is left of a product without its fixed factors, and their product."""
+        if isinstance(node, Binary) and node.operator == "*":
+            for factor, rest in ((node.left, node.right), (node.right, node.left)):
+                value = self.range_of(factor)
+                if value.fixed:
+                    inner, scale = self._scaled(rest)
+                    return inner, scale * value.low
+        return node, 1.0
 
 
-def _rising(name: str, arguments: list[_Range]) -> _Range:
-    if name in ("log", "log10", "sqrt") and arguments[0].low < 0:
-        return _UNKNOWN  # NaN below 0
-    low, high = (0.0, 1.0) if name == "sigmoid" else (-inf, inf)
-    if name in ("exp", "sqrt") or (name == "atan" and arguments[0].low >= 0):
-        low = 0.0
-    if name in ("min", "max"):
-        low, high = min(a.low for a in arguments), max(a.high for a in arguments)
-    return _Range(
-        low, high, rises=all(a.rises for a in arguments), falls=all(a.falls for a in arguments)
-    )
+def _ends(left: Range, right: Range) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (left.low, right.low), (left.high, right.high)

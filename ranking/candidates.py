@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import copysign
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ __all__ = [
     "Wanted",
     "best_candidates",
     "bound_values",
+    "needed",
+    "tolerant",
     "values_of",
 ]
 
@@ -90,10 +93,10 @@ def best_candidates(
             # By words alone, no document left reaches more than the lowest one taken.
             if not plan.reads_vectors and least > scores.min():
                 return candidates, scores
-            needed = _bm25_needed(plan, ask, found, limit, least)
-            if needed >= limit:
+            lowest = _bm25_needed(plan, ask, found, limit, least)
+            if lowest >= limit:
                 return candidates, scores
-            texts = np.flatnonzero(found.bm25 > needed)
+            texts = np.flatnonzero(found.bm25 > lowest)
             return _scored(view, plan, ask, found, _union(texts, found.near))
     return _scored(view, plan, ask, found, _union(np.flatnonzero(found.bm25), found.near))
 
@@ -113,7 +116,7 @@ def _prunable(plan: Plan, query: Query, ask: Wanted) -> bool:
     by_text_only = ask.vector is not None and "vector" not in plan.retrieve
     if query.group_by is not None or query.k <= 0 or (by_text_only and field is not None):
         return False
-    return plan.rises(ask.inputs)
+    return plan.rises(ask.inputs, by_vector=ask.vector is not None)
 
 
 def _bm25_needed(plan: Plan, ask: Wanted, found: Found, limit: float, least: float) -> float:
@@ -125,8 +128,21 @@ def _bm25_needed(plan: Plan, ask: Wanted, found: Found, limit: float, least: flo
     left = float(found.closeness.min()) if found.cut and len(found.closeness) else 0.0
     values = values_of(plan, ask.inputs, *bound_values(limit, left))
     scores = sortable(evaluate(plan.first, Candidates(NUMBERS, values)))
-    reach = scores.reshape(2, -1).max(axis=0)
-    return float((STEPS[: len(reach)] * limit).max(initial=0.0, where=reach < least))
+    return needed(scores.reshape(2, -1).max(axis=0), limit, least)
+
+
+def needed(reach: Doubles, limit: float, least: float) -> float:
+    """The BM25 up to which no document left out can score `least`; at most `limit`.
+
+    reach: what documents score at most that have each of the first half of `STEPS` of `limit`.
+    """
+    below = reach < tolerant(least)
+    return float((STEPS[: len(reach)] * limit).max(initial=0.0, where=below))
+
+
+def tolerant(least: float) -> float:
+    """A little below a score: a function that rises may still fall by a rounding error."""
+    return float(least) * (1.0 - copysign(1e-12, least))
 
 
 def bound_values(limit: float, left: float) -> tuple[Doubles, Doubles, Doubles, Doubles]:

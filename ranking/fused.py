@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.candidates import HEADSTART, LEAST, STEPS, Wanted, bound_values, values_of
+from ranking.candidates import (
+    HEADSTART,
+    LEAST,
+    STEPS,
+    Wanted,
+    bound_values,
+    needed,
+    tolerant,
+    values_of,
+)
 from ranking.fused_kernels import find, unite
 from ranking.hits import cut_hits
 from ranking.kernels import kth_largest
@@ -66,7 +75,7 @@ def fits(view: View, plan: Plan, query: Query, ask: Wanted) -> bool:
         return False
     if ask.vector is not None and "vector" not in plan.retrieve:
         return False
-    return "text" not in plan.retrieve or plan.rises(ask.inputs)
+    return "text" not in plan.retrieve or plan.rises(ask.inputs, by_vector=ask.vector is not None)
 
 
 def answer_alike(view: View, plan: Plan, asked: Sequence[Alike]) -> list[Result]:
@@ -93,16 +102,16 @@ def _take_more(
 ) -> bool:
     """Add the documents that were left out and may be among the hits; return whether any may."""
     least = kth_largest(scored.scores, max(query.k, plan.window))
-    needed = _needed(scored.reach, found.limit, least)
-    if needed >= found.limit:
+    lowest = needed(scored.reach, found.limit, least)
+    if lowest >= found.limit:
         return False
-    docs = np.flatnonzero(found.bm25 > needed)
+    docs = np.flatnonzero(found.bm25 > lowest)
     if found.code is not None and found.code.unit > 0.0:
         # The codes tell how close each of them can be at most.
         dots = found.codes[docs].astype(np.float64) * found.code.unit + found.code.differs
         values = values_of(plan, ask.inputs, *_parts(view, plan, ask, docs, found.bm25[docs], dots))
         reach = sortable(evaluate(plan.first, Candidates(docs, values)))
-        docs = docs[reach >= least]
+        docs = docs[reach >= tolerant(least)]
     vectors = _vectors(view, plan, ask)
     found.docs, found.dots = unite(docs, found.near, found.products, vectors)
     return True
@@ -179,12 +188,6 @@ def _vectors(
     if field is None or ask.vector is None:
         return NO_ROWS, NO_VECTOR
     return view.parts[0][0].vectors[field.name].stored, ask.vector
-
-
-def _needed(reach: Doubles, limit: float, least: float) -> float:
-    """The BM25 up to which no document left out can score `least`; at most `limit`."""
-    steps = STEPS[: len(reach)] * limit
-    return float(steps.max(initial=0.0, where=reach < least))
 
 
 def _score(

@@ -53,15 +53,19 @@ class Plan:
         return max((phase.count for phase in (self.second, self.last) if phase), default=0)
 
     @cached_property
-    def _known_to_rise(self) -> dict[tuple[tuple[str, float], ...], bool]:
+    def _known_to_rise(self) -> dict[tuple[bool, tuple[tuple[str, float], ...]], bool]:
         return {}
 
-    def rises(self, inputs: Mapping[str, float]) -> bool:
-        """Whether the first phase can only rise with BM25 and with closeness."""
-        key = tuple(inputs.items())
+    def rises(self, inputs: Mapping[str, float], *, by_vector: bool) -> bool:
+        """Whether the first phase can only rise with BM25 and with closeness.
+
+        by_vector: whether the query has a vector.
+        """
+        key = by_vector, tuple(inputs.items())
         if key not in self._known_to_rise:
             metric = None if self.vector_field is None else self.vector_field.distance
-            self._known_to_rise[key] = rises(self.first.flat, inputs, metric)
+            found = rises(self.first.flat, inputs, metric, by_vector=by_vector)
+            self._known_to_rise[key] = found
         return self._known_to_rise[key]
 
     @cached_property
