@@ -26,7 +26,7 @@ class ManifestError(UserError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What decides an encoder's vectors, and nothing else.
+    """What decides an encoder's vectors, and what their cosines are worth.
 
     dimension: length of the vectors. normalized: whether they have length 1.
     max_tokens: texts are cut to this many tokens, the special ones included.
@@ -35,6 +35,8 @@ class Manifest:
     number per channel, on intensities scaled to 0..1.
     weights_sha256, tokenizer_sha256: of the files as saved.
     architecture: the towers' configuration as canonical JSON.
+    logit_scale: what the encoder learned to multiply cosines by (CLIP, figure 3), 0 if unknown;
+    it follows from the weights and changes no vector, so it is not part of the fingerprint.
     """
 
     dimension: int
@@ -49,10 +51,11 @@ class Manifest:
     tokenizer_sha256: str
     architecture: str
     format: int = FORMAT
+    logit_scale: float = 0.0
 
     @property
     def fingerprint(self) -> str:
-        """Hex sha256 over every field, in canonical JSON."""
+        """Hex sha256 over every field that decides a vector, in canonical JSON."""
         return sha256_bytes(_canonical(self).encode())
 
     def save(self, folder: Path) -> None:
@@ -82,7 +85,9 @@ class Manifest:
 
 
 def _canonical(manifest: Manifest) -> str:
-    return json.dumps(asdict(manifest), sort_keys=True, separators=(",", ":"))
+    fields = asdict(manifest)
+    del fields["logit_scale"]
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 def _from_json(content: object, path: Path) -> Manifest:

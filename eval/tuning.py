@@ -43,7 +43,7 @@ BLEND = "hybrid"
 LEARNED = "learned"
 SINGLE = {"lexical": {"alpha": 0.0}, "vector": {"alpha": 1.0}}
 WEIGHTS = ("weight_lexical", "weight_vector", "weight_no_caption", "weight_no_vector")
-KS = (1.0, 2.0, 4.0, 7.0, 10.0, 15.0, 25.0, 40.0)
+KS = (10.0, 20.0, 40.0, 70.0, 100.0, 150.0, 250.0, 400.0)
 
 
 def tune(
@@ -85,7 +85,7 @@ def tune(
     progress("tune", 2, 3, "learned weights")
     if LEARNED in profiles.names():
         learned = profiles.resolve(LEARNED)
-        fitted, held_out = _learn(found, learned, folds, best["k"])
+        fitted, held_out = _learn(found, learned, folds, learned.inputs["k"])
         values[f"tuned {LEARNED}"] = held_out
         chosen[LEARNED] = fitted
     progress("tune", 3, 3)

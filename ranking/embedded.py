@@ -20,6 +20,7 @@ from ranking.intake import collect, fault, with_vectors
 from ranking.plan import Plan, make_plan
 from ranking.profiles import SHIPPED, ProfileSet, save_profiles
 from ranking.segment import Segment, segment_arrays
+from ranking.similarity import in_metric
 from ranking.types import (
     Document,
     EngineError,
@@ -202,7 +203,9 @@ class EmbeddedEngine:
                 raise QueryError(
                     f"There is no profile {name}; there are {', '.join(self.profiles.names())}."
                 )
-            plan = make_plan(self.profiles.resolve(name), tuple(self._view.fields.values()))
+            fields = tuple(self._view.fields.values())
+            profile = self.profiles.resolve(name)
+            plan = make_plan(in_metric(profile, fields[0].distance) if fields else profile, fields)
             self._plans[name] = plan
         return plan
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ranking.profile import Phase, Profile, ProfileError, Retriever
 from ranking.profile_file import load_profiles, save_profiles
 from ranking.profile_set import ProfileSet
+from ranking.similarity import COSINE, SCALE, START_SCALE
 
 __all__ = [
     "SHIPPED",
@@ -34,17 +35,24 @@ _PARTS = Profile(
     name="parts",
     description="What the hybrid profiles are made of.",
     retrieve=("text", "vector"),
-    inputs={"alpha": 0.5, "k": 10.0, "missing": 0.5},
+    inputs={"alpha": 0.5, "k": 100.0, "missing": 0.5, SCALE: START_SCALE},
     functions={
         "lexical_score": "bm25(caption)",
         "vector_score": _VECTOR,
-        "saturate(x)": "x / (x + query(k))",
-        # A document that lacks one part is given a share of the part that it has.
+        "cosine": COSINE,
+        # As x while x is small against k, never above k: the words of a long query repeat
+        # each other, and say less together than one by one.
+        "saturate(x)": "query(k) * x / (x + query(k))",
+        "lexical_evidence": "saturate(lexical_score)",
+        "vector_evidence": "query(scale) * cosine",
+        # A document that lacks one part is given a share of the part that it has, and never
+        # more than a picture can have.
         "lexical_part": (
-            "if (attribute(has_caption), saturate(lexical_score), query(missing) * vector_score)"
+            "if (attribute(has_caption), lexical_evidence, query(missing) * vector_evidence)"
         ),
         "vector_part": (
-            "if (attribute(has_vector), vector_score, query(missing) * saturate(lexical_score))"
+            "if (attribute(has_vector), vector_evidence, "
+            "query(missing) * min(lexical_evidence, query(scale)))"
         ),
         "blend": "query(alpha) * vector_part + (1 - query(alpha)) * lexical_part",
     },
@@ -76,7 +84,7 @@ SHIPPED = ProfileSet(
         ),
         Profile(
             name="hybrid",
-            description="Weighted mean of closeness and saturated BM25, bm25 / (bm25 + k).",
+            description="Weighted mean of what words and picture say, in nats; BM25 saturates.",
             inherits="parts",
             first_phase="blend",
         ),
@@ -84,7 +92,7 @@ SHIPPED = ProfileSet(
             name="hybrid_atan",
             description="As hybrid, with BM25 saturated by an arc tangent.",
             inherits="parts",
-            functions={"saturate(x)": "2 / 3.141592653589793 * atan(x / query(k))"},
+            functions={"saturate(x)": "query(k) * atan(x / query(k))"},
             first_phase="blend",
         ),
         Profile(
@@ -118,12 +126,14 @@ SHIPPED = ProfileSet(
             description="Logistic regression over the parts; its weights are inputs.",
             inherits="parts",
             inputs={
+                "k": 10.0,
                 "bias": -4.0,
                 "weight_lexical": 4.0,
                 "weight_vector": 4.0,
                 "weight_no_caption": 0.5,
                 "weight_no_vector": 1.0,
             },
+            functions={"saturate(x)": "x / (x + query(k))"},
             first_phase=(
                 "sigmoid(query(bias) + query(weight_lexical) * saturate(lexical_score) + "
                 "query(weight_vector) * vector_score + "
@@ -136,7 +146,8 @@ SHIPPED = ProfileSet(
             description="For an image query: closeness; words beside it refine the order.",
             inherits="parts",
             retrieve=("vector",),
-            inputs={"words": 0.1},
+            inputs={"k": 10.0, "words": 0.1},
+            functions={"saturate(x)": "x / (x + query(k))"},
             first_phase="vector_score + query(words) * saturate(lexical_score)",
         ),
     ),

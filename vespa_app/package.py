@@ -67,7 +67,9 @@ def application_package(
             image_schema(
                 encoders,
                 options.vectors,
-                vespa_rank_profiles(profiles, encoders, average_field_length, options.ann),
+                vespa_rank_profiles(
+                    profiles, encoders, average_field_length, options.ann, options.vectors.distance
+                ),
                 options.summaries,
             )
         ],

@@ -25,9 +25,11 @@ from ranking.expression import parse
 from ranking.expression_tree import write
 from ranking.names import encoder_names
 from ranking.profiles import Phase, Profile, ProfileSet
+from ranking.similarity import in_metric, scaled
+from ranking.types import Distance
 from vespa_app.options import AnnThresholds, PackageError
 
-__all__ = ["vespa_rank_profiles"]
+__all__ = ["BASE", "THRESHOLDS", "vespa_rank_profiles"]
 
 BASE = "base"
 Ranking = TypeVar("Ranking", SecondPhaseRanking, GlobalPhaseRanking)
@@ -35,7 +37,7 @@ Ranking = TypeVar("Ranking", SecondPhaseRanking, GlobalPhaseRanking)
 # How Vespa's config server spells the thresholds of a rank profile in rank-profiles.cfg; pyvespa
 # has no words for the statements, but properties pass as they are.
 # config-model, com.yahoo.schema.derived.RawRankProfile
-_THRESHOLDS = {
+THRESHOLDS = {
     "approximate": "vespa.matching.global_filter.lower_limit",
     "post_filter": "vespa.matching.global_filter.upper_limit",
     "filter_first": "vespa.matching.nns.filter_first_upper_limit",
@@ -49,11 +51,12 @@ def vespa_rank_profiles(
     encoders: Sequence[Manifest],
     average_field_length: float | None,
     ann: AnnThresholds,
+    distance: Distance = "prenormalized-angular",
 ) -> list[RankProfile]:
     """Rank profiles for the schema; the first encoder is the current one.
 
     average_field_length: mean caption length in tokens for bm25; None leaves it to each content
-    node. Without encoders, only profiles that need no vector.
+    node. Without encoders, only profiles that need no vector. distance: how vectors are compared.
 
     Raises PackageError for a profile that Vespa would take but get wrong.
     """
@@ -70,12 +73,17 @@ def vespa_rank_profiles(
         )
         for own, manifest in zip(names, encoders, strict=True)
     ]
-    for profile in profiles.side_by_side(names).profiles:
+    resolved = tuple(in_metric(profiles.resolve(name), distance) for name in profiles.names())
+    scales = {
+        own.short: manifest.logit_scale for own, manifest in zip(names, encoders, strict=True)
+    }
+    for profile in ProfileSet(resolved, profiles.default).side_by_side(names).profiles:
         if profile.inherits:
             written.append(RankProfile(name=profile.name, inherits=profile.inherits))
         else:
-            base = bases.get(profile.name.rpartition("_")[2], BASE)
-            written.append(_rank_profile(_plain_functions(profile), base))
+            short = profile.name.rpartition("_")[2]
+            own = scaled(profile, scales.get(short, 0.0), instead_of=scales.values())
+            written.append(_rank_profile(_plain_functions(own), bases.get(short, BASE)))
     return written
 
 
@@ -161,9 +169,9 @@ def _bm25_properties(average_field_length: float | None) -> list[tuple[str, str]
 
 
 def _ann_properties(ann: AnnThresholds) -> list[tuple[str, str]]:
-    values = {name: getattr(ann, name) for name in _THRESHOLDS}
+    values = {name: getattr(ann, name) for name in THRESHOLDS}
     return [
-        (_THRESHOLDS[name], format(Decimal(repr(float(value))), "f"))
+        (THRESHOLDS[name], format(Decimal(repr(float(value))), "f"))
         for name, value in values.items()
         if value is not None
     ]

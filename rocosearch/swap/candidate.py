@@ -18,7 +18,8 @@ from ingest.documents import documents
 from ingest.embed import embed_corpus
 from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
-from ranking.types import Document, EngineError, VectorField
+from ranking.similarity import with_scale
+from ranking.types import Document, EngineError
 from rocosearch.pipeline import evaluate
 from rocosearch.swap.job import Backfilled
 from rocosearch.swap.state import SwapError
@@ -52,17 +53,26 @@ def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = 
     if _is_candidate(out, manifest.fingerprint):
         return
     current = EmbeddedEngine.open(index)
-    field = VectorField(
-        encoder_names(manifest.fingerprint).embedding, manifest.dimension, manifest.fingerprint
+    field = replace(
+        current.info().vector_fields[0],  # cells and metric stay
+        name=encoder_names(manifest.fingerprint).embedding,
+        dimension=manifest.dimension,
+        fingerprint=manifest.fingerprint,
     )
     EmbeddedEngine.build(
         out,
         _without_vectors(current),
         [field],
-        current.profiles,
+        with_scale(current.profiles, manifest.logit_scale, instead_of=_scales(current)),
         encoder=encoder,
         progress=progress,
     )
+
+
+def _scales(engine: EmbeddedEngine) -> list[float]:
+    """What the present encoder's cosines are worth: not what the new one's are."""
+    folder = engine.encoder_folder
+    return [Manifest.load(folder).logit_scale] if folder else []
 
 
 def _is_candidate(path: Path, fingerprint: str) -> bool:

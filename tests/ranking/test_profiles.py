@@ -19,6 +19,7 @@ from ranking.profiles import (
     load_profiles,
     save_profiles,
 )
+from ranking.similarity import START_SCALE
 
 FIRST = encoder_names("1a2b3c4d" * 8)
 SECOND = encoder_names("ffffffff" * 8)
@@ -63,6 +64,7 @@ def test_inheritance_is_written_out():
     child = SHIPPED.resolve("hybrid_atan")
     assert child.inherits == ""
     assert child.inputs == SHIPPED.resolve("hybrid").inputs
+    assert child.inputs["scale"] == START_SCALE
     assert "atan" in child.functions["saturate(x)"]
     assert [s for s in child.functions if s.startswith("saturate")] == ["saturate(x)"]
 
@@ -98,8 +100,30 @@ def test_uses_vector(name):
     assert "closeness(field,embedding)" in SHIPPED.resolve(name).match_features
 
 
-def test_the_saturating_blend():
-    assert score("hybrid", bm25=10.0, closeness=0.5) == pytest.approx(0.5 * 0.5 + 0.5 * 10 / 20)
+def closeness_of(cosine):
+    return 1 / (2 - cosine)
+
+
+def test_the_blend_adds_what_words_and_picture_say():
+    words, picture = 100 * 25 / 125, START_SCALE * 0.4
+    found = score("hybrid", bm25=25.0, closeness=closeness_of(0.4))
+    assert found == pytest.approx(0.5 * words + 0.5 * picture)
+
+
+def test_words_never_say_more_than_k():
+    assert score("hybrid", bm25=1e12, closeness=closeness_of(0.0)) == pytest.approx(0.5 * 100)
+
+
+def test_without_a_query_vector_pictures_say_nothing():
+    """Closeness is then 0 for every document, and 1 / 0 infinite."""
+    assert score("hybrid", bm25=25.0, closeness=0.0) == pytest.approx(0.5 * 100 * 25 / 125)
+
+
+def test_lacking_a_picture_is_no_advantage():
+    """Beside an equal caption and a picture that fits well, and beside one that fits at all."""
+    bare = score("hybrid", bm25=60.0, closeness=0.0, has_vector=0.0)
+    assert score("hybrid", bm25=60.0, closeness=closeness_of(0.6)) > bare
+    assert score("hybrid", bm25=60.0, closeness=closeness_of(0.1)) < bare
 
 
 @pytest.mark.parametrize("name", ["hybrid", "hybrid_atan", "learned"])
