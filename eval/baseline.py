@@ -86,7 +86,8 @@ def _best(scores: NDArray[np.float64], depth: int) -> NDArray[np.int32]:
     """Columns of the best scores of each row, ties by ascending column, [rows, depth]."""
     if depth == scores.shape[1]:
         return np.argsort(-scores, axis=1, kind="stable").astype(np.int32)
-    bar = -np.partition(-scores, depth - 1, axis=1)[:, depth - 1]
+    last = scores.shape[1] - depth
+    bar = np.partition(scores, last, axis=1)[:, last]
     best = np.empty((len(scores), depth), np.int32)
     for row, values in enumerate(scores):
         candidates = np.flatnonzero(values >= max(bar[row], np.finfo(float).tiny))

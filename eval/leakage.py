@@ -8,22 +8,21 @@ encoder has seen the answer.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-from eval.runs import Qrels
-from eval.tasks import Task
+from eval.indexed_texts import Numbered, Shingles
+from eval.tasks import Task, Topic
 from eval.training_overlap import Overlap
 from ingest.clean import normal_caption
 
-__all__ = ["KINDS", "LEAKY_FROM", "Kind", "Leakage", "contained", "find_leakage"]
+__all__ = ["KINDS", "LEAKY_FROM", "Kind", "Leakage", "find_leakage"]
 
 Kind = Literal["", "exact", "normalised", "near-duplicate", "in-training", "like-training"]
 KINDS: tuple[Kind, ...] = (
@@ -38,9 +37,9 @@ KINDS: tuple[Kind, ...] = (
 # one of training is no proof (drawn or cropped images share perceptual hashes): such queries
 # are counted and left out of the figure without leaked ones, but earn no label.
 LEAKY_FROM = 0.01
-# Broder (1997): containment of w-shingles. A query of fewer words has no shingle.
-SHINGLE = 3
-CONTAINED_FROM = 0.8
+
+Numbers = NDArray[np.int64]
+Marks = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -83,101 +82,103 @@ def find_leakage(task: Task, captions: Sequence[str], overlap: Overlap | None = 
     hidden documents are not looked at, and neither are captions that are indexed by their
     vectors only.
     """
-    matrix = task.qrels.grades.tocsr()
-    # Judged documents that are not indexed are numbered behind the pool's.
-    count = len(captions)
-    relevant = [
-        {
-            d
-            for d in matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].tolist()
-            if d < count
-        }
-        for row in range(len(task.topics))
-    ]
-    texts = tuple(captions) if task.texts is None else task.texts
-    near: list[set[int]] = []
-    if task.asks == "text":
-        near = contained([topic.text for topic in task.topics], texts)
-    kinds: list[Kind] = []
+    relevant = _relevant(task, len(captions))
+    found: dict[Kind, Marks] = {}
     elsewhere = 0
-    for row, topic in enumerate(task.topics):
-        out_of_sight = {*topic.excluded, *topic.hidden}
-        kind: Kind = ""
-        if task.asks == "text":
-            exact, alike = (found - out_of_sight for found in _indexed(texts).equal(topic.text))
-            elsewhere += bool(alike - relevant[row])
-            kind = _closest(exact, alike, near[row] - out_of_sight, relevant[row])
-        kinds.append(kind or _trained(list(relevant[row]), overlap))
+    if task.asks == "text":
+        texts = tuple(captions) if task.texts is None else task.texts
+        found, elsewhere = _compare_texts(task.topics, texts, relevant)
+    if overlap is not None:
+        found["in-training"] = relevant.touching(overlap.same_image)
+        found["like-training"] = relevant.touching(overlap.near_image)
+    kinds: list[Kind] = [""] * len(task.topics)
+    for kind in reversed(KINDS):  # the closest is written last, and stays
+        for row in np.flatnonzero(found.get(kind, False)).tolist():
+            kinds[row] = kind
     return Leakage(tuple(kinds), elsewhere)
 
 
-def contained(queries: Sequence[str], texts: Sequence[str]) -> list[set[int]]:
-    """For each query the rows of the texts that contain it, but for a few words.
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of a topic and a document of the pool, int [pairs] each; shape: how many of each."""
 
-    That is, at least .8 of the query's distinct runs of three words.
-    """
-    index = _indexed(tuple(texts))
-    asked = [_shingles(normal_caption(text)) for text in queries]
-    known = [[index.place[name] for name in row if name in index.place] for row in asked]
-    left = Qrels.from_columns(tuple(queries), tuple(index.place), known).grades
-    shared = csr_array(left @ index.shingles.T).tocoo()
-    sizes = np.array([len(row) for row in asked])
-    kept = shared.data >= CONTAINED_FROM * sizes[shared.row]
-    found: list[set[int]] = [set() for _ in queries]
-    for row, column in zip(shared.row[kept].tolist(), shared.col[kept].tolist(), strict=True):
-        found[row].add(column)
-    return found
+    topics: Numbers
+    documents: Numbers
+    shape: tuple[int, int]
 
+    @property
+    def _keys(self) -> Numbers:
+        """One number a pair."""
+        return self.topics * self.shape[1] + self.documents
 
-def _closest(exact: set[int], alike: set[int], near: set[int], relevant: set[int]) -> Kind:
-    if exact & relevant:
-        return "exact"
-    if alike & relevant:
-        return "normalised"
-    return "near-duplicate" if near & relevant else ""
+    def take(self, marked: Marks) -> _Pairs:
+        """Only the marked pairs."""
+        return _Pairs(self.topics[marked], self.documents[marked], self.shape)
 
+    def among(self, others: _Pairs) -> Marks:
+        """Which pairs the others have too."""
+        return np.isin(self._keys, others._keys)
 
-def _trained(relevant: list[int], overlap: Overlap | None) -> Kind:
-    if overlap is None:
-        return ""
-    if overlap.same_image[relevant].any():
-        return "in-training"
-    return "like-training" if overlap.near_image[relevant].any() else ""
+    def counts(self) -> Numbers:
+        """How many each topic has, int [topics]."""
+        return np.bincount(self.topics, minlength=self.shape[0])
+
+    def touching(self, marked: Marks) -> Marks:
+        """Which topics have a pair with a marked document, bool [topics]."""
+        return self.take(marked[self.documents]).counts() > 0
 
 
-class _Texts:
-    """Indexed texts, to look queries up in: whole, normalised, and by shingles."""
+@dataclass(frozen=True)
+class _Index:
+    """Indexed texts as they are, normalised, and by shingles."""
 
-    def __init__(self, texts: tuple[str, ...]) -> None:
-        normalised = [normal_caption(text) for text in texts]
-        self._exact = _rows_by(text.strip() for text in texts)
-        self._normalised = _rows_by(normalised)
-        shingles = [_shingles(text) for text in normalised]
-        self.place = {name: number for number, name in enumerate(set().union(*shingles))}
-        columns = [[self.place[name] for name in row] for row in shingles]
-        self.shingles = Qrels.from_columns(texts, tuple(self.place), columns).grades
-
-    def equal(self, text: str) -> tuple[set[int], set[int]]:
-        """Rows whose text is the same, and those whose normalised text is."""
-        return (
-            self._exact.get(text.strip(), set()),
-            self._normalised.get(normal_caption(text), set()),
-        )
+    exact: Numbered
+    normalised: Numbered
+    shingles: Shingles
 
 
 @lru_cache(maxsize=2)
-def _indexed(texts: tuple[str, ...]) -> _Texts:
-    return _Texts(texts)
+def _indexed(texts: tuple[str, ...]) -> _Index:
+    normalised = [normal_caption(text) for text in texts]
+    exact = Numbered([text.strip() for text in texts])
+    return _Index(exact, Numbered(normalised), Shingles(normalised))
 
 
-def _shingles(normalised: str) -> set[str]:
-    words = normalised.split()
-    return {" ".join(words[i : i + SHINGLE]) for i in range(len(words) - SHINGLE + 1)}
+def _relevant(task: Task, count: int) -> _Pairs:
+    judged = task.qrels.grades.tocoo()
+    # Judged documents that are not indexed are numbered behind the pool's.
+    kept = (judged.data > 0) & (judged.col < count)
+    topics, documents = (part[kept].astype(np.int64) for part in (judged.row, judged.col))
+    return _Pairs(topics, documents, (len(task.topics), count))
 
 
-def _rows_by(texts: Iterable[str]) -> dict[str, set[int]]:
-    rows: defaultdict[str, set[int]] = defaultdict(set)
-    for row, text in enumerate(texts):
-        rows[text].add(row)
-    rows.pop("", None)
-    return rows
+def _out_of_sight(topics: Sequence[Topic], shape: tuple[int, int]) -> _Pairs:
+    gone = [sorted({*topic.excluded, *topic.hidden}) for topic in topics]
+    owners = np.repeat(np.arange(len(topics)), [len(each) for each in gone])
+    return _Pairs(owners, np.array([d for each in gone for d in each], np.int64), shape)
+
+
+def _compare_texts(
+    topics: Sequence[Topic], texts: tuple[str, ...], relevant: _Pairs
+) -> tuple[dict[Kind, Marks], int]:
+    """Which topics' text stands in a relevant document, by kind; how many in another one."""
+    gone = _out_of_sight(topics, relevant.shape)
+    relevant = relevant.take(~relevant.among(gone))
+    index = _indexed(texts)
+    normal = [normal_caption(topic.text) for topic in topics]
+    exact = index.exact.asked([topic.text.strip() for topic in topics])
+    alike = index.normalised.asked(normal)
+
+    def equal(pairs: _Pairs, numbered: Numbered, asked: Numbers) -> _Pairs:
+        return pairs.take(numbered.documents[pairs.documents] == asked[pairs.topics])
+
+    right: dict[Kind, _Pairs] = {
+        "exact": equal(relevant, index.exact, exact),
+        "normalised": equal(relevant, index.normalised, alike),
+        "near-duplicate": relevant.take(
+            relevant.among(_Pairs(*index.shingles.containing(normal), relevant.shape))
+        ),
+    }
+    known = right["normalised"].counts() + equal(gone, index.normalised, alike).counts()
+    wrong = index.normalised.holders(alike) > known
+    return {kind: pairs.counts() > 0 for kind, pairs in right.items()}, int(wrong.sum())

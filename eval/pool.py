@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -61,6 +62,7 @@ class Pool:
         """Rows of the documents that queries are made of."""
         return np.flatnonzero(self.asking).tolist()
 
+    @cached_property
     def normalised(self) -> list[str]:
         """Every caption as `normal_caption` leaves it: equal ones count as the same."""
         return [normal_caption(caption) for caption in self.captions]

@@ -13,7 +13,6 @@ from eval.leakage import Leakage
 from eval.metrics import HEADLINE, Metric, measure
 from eval.runs import Run
 from eval.significance import (
-    RESAMPLES,
     Comparison,
     bootstrap_means,
     cluster_numbers,
@@ -76,19 +75,25 @@ def judge(
     """
     values = {profile: measure(run, task.qrels, metrics) for profile, run in runs.items()}
     clusters = topic_clusters(task, groups)
-    headline = {p: found[HEADLINE] for p, found in values.items() if HEADLINE in found}
+    names, table = _columns(values)
+    means = bootstrap_means(table, clusters=clusters, seed=seed) if names else table
+    compared = [column for column, (_, metric) in enumerate(names) if metric == HEADLINE]
     partly_leaked = 0 < leakage.leaked < len(task.topics)
     return TaskResult(
         task=task,
         runs=runs,
         values=values,
-        estimates=estimate(values, clusters, seed),
+        estimates=_estimates(names, table, means),
         chance=chance(task.qrels, task.searched, metrics),
-        comparisons=compare_profiles(headline, HEADLINE, clusters=clusters, seed=seed),
+        comparisons=compare_profiles(
+            {names[column][0]: table[:, column] for column in compared},
+            HEADLINE,
+            clusters=clusters,
+            seed=seed,
+            means=means[:, compared],
+        ),
         leakage=leakage,
-        without_leaked=estimate(values, clusters, seed, leakage.clean, resamples=FEWER)
-        if partly_leaked
-        else {},
+        without_leaked=estimate(values, clusters, seed, leakage.clean) if partly_leaked else {},
         inapplicable=inapplicable,
     )
 
@@ -104,22 +109,31 @@ def estimate(
     values: Mapping[str, Mapping[str, Values]],
     clusters: NDArray[np.int64],
     seed: int,
-    rows: NDArray[np.intp] | None = None,
-    resamples: int = RESAMPLES,
+    rows: NDArray[np.intp],
 ) -> dict[str, dict[str, Estimate]]:
-    """Means and intervals, over the queries at `rows` where given."""
-    names = [(profile, metric) for profile, found in values.items() for metric in found]
-    if not names:
+    """Means and intervals over the queries at `rows`: a side figure, resampled fewer times."""
+    if not values:
         return {}
-    table = np.column_stack([values[profile][metric] for profile, metric in names])
-    if rows is not None:
-        table = table[rows]
-        clusters = np.unique(clusters[rows], return_inverse=True)[1]
-    low, high = interval(bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed))
-    means = table.mean(axis=0)
-    found: dict[str, dict[str, Estimate]] = {profile: {} for profile in values}
+    names, table = _columns(values)
+    table, clusters = table[rows], np.unique(clusters[rows], return_inverse=True)[1]
+    means = bootstrap_means(table, clusters=clusters, resamples=FEWER, seed=seed)
+    return _estimates(names, table, means)
+
+
+def _columns(values: Mapping[str, Mapping[str, Values]]) -> tuple[list[tuple[str, str]], Values]:
+    """Profile and metric of each column, and the columns, float64 [queries, columns]."""
+    names = [(profile, metric) for profile, found in values.items() for metric in found]
+    columns = [values[profile][metric] for profile, metric in names]
+    return names, np.column_stack(columns) if columns else np.empty((0, 0))
+
+
+def _estimates(
+    names: Sequence[tuple[str, str]], table: Values, means: Values
+) -> dict[str, dict[str, Estimate]]:
+    found: dict[str, dict[str, Estimate]] = {profile: {} for profile, _ in names}
+    low, high = interval(means) if names else (table, table)
     for column, (profile, metric) in enumerate(names):
         found[profile][metric] = Estimate(
-            float(means[column]), float(low[column]), float(high[column]), len(table)
+            float(table[:, column].mean()), float(low[column]), float(high[column]), len(table)
         )
     return found

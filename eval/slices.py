@@ -11,7 +11,7 @@ import numpy as np
 
 from eval.metrics import HEADLINE
 from eval.pool import Pool
-from eval.results import FEWER, Estimate, TaskResult, estimate, topic_clusters
+from eval.results import Estimate, TaskResult, estimate, topic_clusters
 
 __all__ = ["SMALLEST", "Slice", "slices"]
 
@@ -54,7 +54,7 @@ def slices(result: TaskResult, pool: Pool, seed: int = 0) -> Iterator[Slice]:
         for name, rows in sorted(members.items(), key=lambda item: -len(item[1])):
             if len(rows) < SMALLEST:
                 continue
-            found = estimate(values, clusters, seed, np.array(rows), resamples=FEWER)
+            found = estimate(values, clusters, seed, np.array(rows))
             figures = {profile: metrics[HEADLINE] for profile, metrics in found.items()}
             yield Slice(result.task.protocol, by, name, figures)
 

@@ -19,7 +19,7 @@ def same_group(pool: Pool, kind: str) -> list[Task | Skipped]:
     """The caption of one image finds the others of its case or article."""
     name = f"same-{kind}"
     siblings = _siblings(pool, kind)
-    normalised = pool.normalised()
+    normalised = pool.normalised
     rows = [row for row in pool.query_rows if siblings[row] and normalised[row]]
     if not rows:
         return [Skipped(name, f"no {kind} has two images in the searched pool")]

@@ -104,7 +104,7 @@ def image_to_caption(pool: Pool) -> list[Task | Skipped]:
 def _equal_captions(pool: Pool) -> list[list[int]]:
     """For each document the rows with an equal caption, itself among them; [] without words."""
     rows_of: defaultdict[str, list[int]] = defaultdict(list)
-    normalised = pool.normalised()
+    normalised = pool.normalised
     for row, text in enumerate(normalised):
         rows_of[text].append(row)
     return [rows_of[text] if text else [] for text in normalised]

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from eval.leakage import contained, find_leakage
+from eval.indexed_texts import contained
+from eval.leakage import find_leakage
 from eval.pool import load_pool
 from eval.protocols import PROTOCOLS
 from eval.training_overlap import Overlap, find_overlap
