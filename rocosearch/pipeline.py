@@ -38,6 +38,7 @@ __all__ = [
     "OutputError",
     "build_corpus",
     "build_index",
+    "check_replaceable",
     "embed_images",
     "evaluate",
     "load_encoder",
@@ -57,7 +58,7 @@ def build_corpus(
     source: str | Path, out: Path, *, layout: str = "auto", progress: Progress = silent
 ) -> Corpus:
     """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used."""
-    _check_replaceable(out, CORPUS_FILE, "a corpus")
+    check_replaceable(out, CORPUS_FILE, "a corpus")
     if not str(source).strip():
         raise CorpusError("SOURCE is empty: name a data set's folder or file, or phantoms.")
     if Path(source).resolve() in out.resolve().parents:
@@ -82,7 +83,7 @@ def train_encoder(
     from encoders.presets import preset as named_preset
     from encoders.training import train
 
-    _check_replaceable(out, ENCODER_FILE, "an encoder")
+    check_replaceable(out, ENCODER_FILE, "an encoder")
     config = named_preset(preset, **changes)
     opened = Corpus.open(corpus)
     if not opened.manifest.splits.get("train"):
@@ -115,7 +116,7 @@ def build_index(
 
     Without an encoder ranking is lexical only.
     """
-    _check_replaceable(out, "CURRENT", "an index")
+    check_replaceable(out, "CURRENT", "an index")
     opened = Corpus.open(corpus)
     chosen = load_profiles(profiles) if profiles else SHIPPED
     if encoder is None:
@@ -182,7 +183,7 @@ def evaluate(
     from eval.report import write_report
     from eval.run import evaluate as run_evaluation
 
-    _check_replaceable(out, "metrics.json", "a report")
+    check_replaceable(out, "metrics.json", "a report")
     engine = open_engine(index, profiles)
     encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
     evaluation = run_evaluation(engine, encoder, Corpus.open(corpus), options, progress)
@@ -225,7 +226,7 @@ def write_app(
     from vespa_app.options import PackageOptions
     from vespa_app.package import PackagedEncoder, write_application
 
-    _check_replaceable(out, "services.xml", "an application package")
+    check_replaceable(out, "services.xml", "an application package")
     chosen = load_profiles(profiles) if profiles else None
     average: float | None = None
     folder: Path | None = source
@@ -247,7 +248,7 @@ def write_app(
     return tuple(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()))
 
 
-def _check_replaceable(out: Path, written_last: str, what: str) -> None:
+def check_replaceable(out: Path, written_last: str, what: str) -> None:
     """Refuse to write over what no command wrote; said before the work begins, not after."""
     if not out.exists() or (out / written_last).exists():
         return

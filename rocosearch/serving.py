@@ -188,14 +188,20 @@ def start_swap(
     to: str | None = None,
     config_url: str | None = None,
     folder: Path | None = None,
+    force: bool = False,
     progress: Progress = silent,
 ) -> Swap:
-    """Begin to swap the encoder of an index, or with `to` of the server written from it."""
+    """Begin to swap the encoder of an index, or with `to` of the server written from it.
+
+    force: also where the server's application has what this index would not give it.
+    """
     if to is None:
         return start_on_index(index, corpus, encoder, folder=folder, progress=progress)
     server = VespaServer(to, config_url or _config_url(to))
     place = folder or index.with_name(f"{index.name}.swap")
-    return start_on_vespa(server, index, corpus, encoder, folder=place, progress=progress)
+    return start_on_vespa(
+        server, index, corpus, encoder, folder=place, force=force, progress=progress
+    )
 
 
 def _source(

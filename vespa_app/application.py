@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
-from xml.etree import ElementTree
 
 from ranking.names import encoder_names
 from ranking.profiles import Retriever
@@ -20,12 +19,21 @@ from ranking.types import CellType, Distance, EngineError, QueryError, VectorFie
 from vespa_app.query_profiles import fingerprint_key
 from vespa_app.schema import SCHEMA_NAME
 from vespa_app.schema_file import FieldFacts, SchemaFacts, read_schema
+from vespa_app.xml_file import read_xml
 
-__all__ = ["PACKAGE_FILES", "Application", "ServedEncoder", "ServedProfile", "read_application"]
+__all__ = [
+    "PACKAGE_FILES",
+    "QUERY_PROFILES",
+    "Application",
+    "ServedEncoder",
+    "ServedProfile",
+    "query_profile_fields",
+    "read_application",
+]
 
 BASE = "base"
 QUERY_PROFILES = "search/query-profiles"
-PACKAGE_FILES = (f"schemas/{SCHEMA_NAME}.sd", "services.xml", f"{QUERY_PROFILES}/")
+PACKAGE_FILES = (f"schemas/{SCHEMA_NAME}.sd", "services.xml", "hosts.xml", f"{QUERY_PROFILES}/")
 """What `read_application` reads of a package; a name that ends in a slash is a folder."""
 
 MAX_HITS = 400  # Vespa's, where no query profile sets maxHits
@@ -104,7 +112,10 @@ def read_application(package: Path) -> Application:
         name: settings[0].partition(" inherits ")[2].strip()
         for name, settings in facts.rank_profiles.items()
     }
-    queries = dict(_query_profiles(package / QUERY_PROFILES))
+    queries = {
+        path.stem: query_profile_fields(path)
+        for path in sorted((package / QUERY_PROFILES).glob("*.xml"))
+    }
     default = queries.get("default", {})
     encoders = _current_first(_encoders(facts, package / "services.xml", default), parents)
     schema = (package / PACKAGE_FILES[0]).read_text(encoding="utf-8")
@@ -163,13 +174,10 @@ def _current_first(
     return dict(encoders)
 
 
-def _query_profiles(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    for path in sorted(folder.glob("*.xml")):
-        root = ElementTree.parse(path).getroot()  # noqa: S314 - the user's own package
-        yield (
-            root.get("id", ""),
-            {item.get("name", ""): (item.text or "").strip() for item in root.iter("field")},
-        )
+def query_profile_fields(path: Path) -> dict[str, str]:
+    """The fields of a query profile's file. Raises PackageError where it is none."""
+    root = read_xml(path)
+    return {item.get("name", ""): (item.text or "").strip() for item in root.iter("field")}
 
 
 def _served(

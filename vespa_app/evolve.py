@@ -17,8 +17,8 @@ from xml.etree import ElementTree
 from vespa.package import ApplicationPackage, Validation
 
 from encoders.storage import whole_file
-from vespa_app.options import PackageError
 from vespa_app.schema_file import FieldFacts, SchemaFacts, read_schema
+from vespa_app.xml_file import read_xml
 
 __all__ = ["Change", "Need", "compare", "write_overrides"]
 
@@ -45,27 +45,31 @@ def compare(previous: Path, package: Path) -> list[Change]:
     changes = [
         *_field_changes(before, after),
         *_profile_changes(before, after),
-        *_service_changes(_services(previous), _services(package)),
+        *_service_changes(read_xml(previous / "services.xml"), read_xml(package / "services.xml")),
     ]
     order: list[Need] = ["data loss", "refeed", "reindex", "restart", "feed", "nothing"]
     return sorted(changes, key=lambda change: (order.index(change.need), change.text))
 
 
-def write_overrides(package: Path, changes: list[Change], today: dt.date | None = None) -> None:
+def write_overrides(
+    package: Path, changes: list[Change], today: dt.date | None = None
+) -> tuple[str, ...]:
     """Write validation-overrides.xml into the package, so that a deploy accepts the changes.
 
-    It allows what they need and nothing else, for 29 days. Without any such need the package
-    stays as it is.
+    It allows what they need and nothing else, for 29 days; returns what that is. Without any
+    such need the package stays as it is.
+    https://docs.vespa.ai/en/reference/applications/validation-overrides.html
     """
-    allowed = sorted({change.override for change in changes if change.override})
+    allowed = tuple(sorted({change.override for change in changes if change.override}))
     if not allowed:
-        return
+        return allowed
     until = ((today or dt.datetime.now(tz=dt.UTC).date()) + LONGEST).isoformat()
     text = ApplicationPackage(
         name="overrides", validations=[Validation(name, until) for name in allowed]
     ).validations_to_text
     with whole_file(package / "validation-overrides.xml") as path:
         path.write_text(text + "\n", encoding="utf-8")
+    return allowed
 
 
 def _field_changes(before: SchemaFacts, after: SchemaFacts) -> Iterator[Change]:
@@ -171,19 +175,6 @@ def _profile_changes(before: SchemaFacts, after: SchemaFacts) -> Iterator[Change
     for name in sorted(old.keys() & new.keys()):
         if old[name] != new[name]:
             yield Change(f"Rank profile {name} ranks differently from the deploy on.")
-
-
-def _services(package: Path) -> ElementTree.Element:
-    path = package / "services.xml"
-    if not path.is_file():
-        raise PackageError(f"{package} is no application package: it has no services.xml.")
-    text = path.read_text(encoding="utf-8")
-    if "<!" in text.replace("<!--", ""):
-        raise PackageError(f"{path} declares entities or a document type, which is not read.")
-    try:
-        return ElementTree.fromstring(text)  # noqa: S314 (no entities, see above)
-    except ElementTree.ParseError as error:
-        raise PackageError(f"{path} is damaged: {error}.") from None
 
 
 def _service_changes(old: ElementTree.Element, new: ElementTree.Element) -> Iterator[Change]:

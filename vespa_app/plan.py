@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
+from encoders.storage import whole_folder
 from ranking.types import CellType
 from vespa_app.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
 from vespa_app.services import hosts_xml, services_configuration
 
-__all__ = ["Load", "Machine", "Plan", "plan", "plan_files"]
+__all__ = ["Load", "Machine", "Plan", "plan", "plan_files", "write_plan"]
 
 GIB = 2**30
 CELL_BYTES: dict[CellType, int] = {"float": 4, "bfloat16": 2, "int8": 1}
@@ -160,6 +162,13 @@ def plan_files(planned: Plan) -> dict[str, str]:
     files = {"services.xml": f"{services_configuration([], options)}\n"}
     hosts = hosts_xml(planned.cluster)
     return {**files, "hosts.xml": hosts} if hosts else files
+
+
+def write_plan(planned: Plan, out: Path) -> None:
+    """Write `plan_files` into the folder `out`, whole or not at all, replacing an older one."""
+    with whole_folder(out) as beside:
+        for name, content in plan_files(planned).items():
+            (beside / name).write_text(content, encoding="utf-8")
 
 
 def _vector_bytes(load: Load) -> int:

@@ -35,10 +35,14 @@ class FieldFacts:
 
 @dataclass(frozen=True)
 class SchemaFacts:
-    """Fields and rank profiles by name; a rank profile as its settings in order."""
+    """Fields, rank profiles and summary classes by name.
+
+    A rank profile as its settings in order, a summary class as its fields.
+    """
 
     fields: dict[str, FieldFacts]
     rank_profiles: dict[str, tuple[str, ...]]
+    summaries: dict[str, tuple[str, ...]]
 
 
 def read_schema(package: Path) -> SchemaFacts:
@@ -55,9 +59,11 @@ def read_schema(package: Path) -> SchemaFacts:
     blocks = list(_descendants(_parse(path)))
     fields = [_field(block) for block in blocks if block.header.startswith("field ")]
     profiles = [block for block in blocks if block.header.startswith("rank-profile ")]
+    summaries = [block for block in blocks if block.header.startswith("document-summary ")]
     return SchemaFacts(
         fields={f.name: f for f in fields},
         rank_profiles={p.header.split()[1]: (p.header, *_settings(p)) for p in profiles},
+        summaries={s.header.split()[1]: tuple(_summary_fields(s)) for s in summaries},
     )
 
 
@@ -101,6 +107,14 @@ def _settings(block: _Block) -> Iterator[str]:
                 yield f"{item.header} {setting}"
         else:
             yield item
+
+
+def _summary_fields(block: _Block) -> Iterator[str]:
+    """Names in `summary id {}` or `summary id { ... }`."""
+    for item in block.content:
+        words = (item.header if isinstance(item, _Block) else item).split()
+        if words[0] == "summary":
+            yield words[1]
 
 
 def _field(block: _Block) -> FieldFacts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,6 +20,7 @@ EXAMPLE = """\
 rocosearch app build/index build/app
 rocosearch app build/index build/app --nodes 4 --redundancy 2 --cell-type bfloat16
 rocosearch app build/index build/app-new --previous build/app
+rocosearch app build/index build/app-new --previous build/app --links 32 --allow
 """
 
 VECTORS = "Vector fields"
@@ -45,6 +47,13 @@ def command(
         Path | None,
         typer.Option(metavar="APP", help="Tell what a deploy over this older package would need."),
     ] = None,
+    allow: Annotated[
+        bool,
+        typer.Option(
+            "--allow",
+            help="With --previous: let Vespa accept what the changes need, for 29 days.",
+        ),
+    ] = False,
     embedding: Annotated[
         Literal["vespa", "client"], typer.Option(help="Where query texts are embedded.")
     ] = "vespa",
@@ -107,8 +116,10 @@ def command(
     OUT gets services.xml, the schema with every rank profile, the exported text tower as an
     embedder, and query profile defaults; hosts.xml too where there are several machines.
     """
+    if allow and not previous:
+        raise typer.BadParameter("--allow needs --previous APP: what is there decides the needs.")
     from rocosearch.pipeline import write_app
-    from vespa_app.evolve import compare
+    from vespa_app.evolve import compare, write_overrides
     from vespa_app.options import (
         DEFAULT_SUMMARIES,
         AnnThresholds,
@@ -134,15 +145,17 @@ def command(
             progress=progress,
         )
     changes = compare(previous, out) if previous else []
+    allowed = write_overrides(out, changes) if allow else ()
     if as_json:
         needs = [{"change": c.text, "needs": c.need, "override": c.override} for c in changes]
-        show_json({"app": str(out), "files": files, "changes": needs})
+        show_json({"app": str(out), "files": files, "changes": needs, "allowed": allowed})
         return
     results.print(f"{out}: {len(files)} files.", markup=False)
     for name in files:
         results.print(f"  {name}", markup=False)
     if previous:
         _show_changes(previous, changes)
+        _show_overrides({c.override for c in changes if c.override}, allowed)
 
 
 def _summary(value: str) -> tuple[str, tuple[str, ...]]:
@@ -160,3 +173,10 @@ def _show_changes(previous: Path, changes: list[Change]) -> None:
     for change in changes:
         override = f" (validation override: {change.override})" if change.override else ""
         results.print(f"  {change.text} Needs: {change.need}.{override}", markup=False)
+
+
+def _show_overrides(needed: set[str], allowed: Sequence[str]) -> None:
+    if allowed:
+        results.print(f"Allowed in validation-overrides.xml: {', '.join(allowed)}.")
+    elif needed:
+        results.print(f"Vespa refuses this without {', '.join(sorted(needed))}: see --allow.")

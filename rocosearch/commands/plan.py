@@ -46,7 +46,11 @@ def command(
     The formulas and their sources are in docs/scale.md. They are estimates to start from: feed
     one percent into one node and compare before you buy.
     """
-    from vespa_app.plan import Load, Machine, plan, plan_files
+    from rocosearch.pipeline import check_replaceable
+    from vespa_app.plan import Load, Machine, plan, plan_files, write_plan
+
+    if out:
+        check_replaceable(out, "services.xml", "a plan's folder")
 
     load = Load(
         documents=int(documents),
@@ -60,11 +64,8 @@ def command(
         paged=paged,
     )
     planned = plan(load, Machine(memory, disk, cores))
-    files = plan_files(planned)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (out / name).write_text(content, encoding="utf-8")
+        write_plan(planned, out)
     if as_json:
         totals = {"memory_gib": planned.memory_gib, "disk_gib": planned.disk_gib}
         show_json({**asdict(planned), **totals})
@@ -80,4 +81,4 @@ def command(
         f"{planned.documents_per_node:,} copies on a node."
     )
     if out:
-        results.print(f"Written to {out}: {', '.join(files)}.")
+        results.print(f"Written to {out}: {', '.join(plan_files(planned))}.")

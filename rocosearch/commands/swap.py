@@ -48,13 +48,26 @@ def start(
     folder: Annotated[
         Path | None, typer.Option(metavar="SWAP", help="The swap's folder; INDEX.swap if none.")
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Also where the server has changes by hand, which the swap drops."
+        ),
+    ] = False,
 ) -> None:
     """Put the new encoder's field and profiles beside the old ones; nothing else changes."""
     from rocosearch.serving import start_swap
 
     with progress_bars() as progress:
         swap = start_swap(
-            index, corpus, encoder, to=to, config_url=config_url, folder=folder, progress=progress
+            index,
+            corpus,
+            encoder,
+            to=to,
+            config_url=config_url,
+            folder=folder,
+            force=force,
+            progress=progress,
         )
     results.print(
         f"Started: {swap.state.old[:8]} to {swap.state.new[:8]}. "

@@ -2,6 +2,7 @@
 
 All packages are written when the swap begins; the steps deploy one after the other:
 
+    packages/running    what runs, as far as the config server tells it: never deployed
     packages/before     the old encoder alone
     packages/beside     both, the plain profile names pointing to the old one
     packages/switched   both, the plain names pointing to the new one
@@ -12,12 +13,12 @@ A field that is added needs no restart and no new feed; queries go on meanwhile.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.clip import Encoder
 from encoders.progress import Progress, silent
+from encoders.storage import whole_folder
 from ingest.corpus import Corpus
 from ingest.embed import embed_corpus, read_embeddings
 from ingest.feed import FeedSource, feed
@@ -40,8 +41,11 @@ from vespa_app.documents import DocumentClient
 from vespa_app.evolve import compare
 from vespa_app.options import PackageOptions
 from vespa_app.package import PackagedEncoder, write_application
+from vespa_app.read_options import Written, differences, read_written
 
 __all__ = ["VespaMover", "VespaServer", "start_on_vespa", "write_packages"]
+
+AS_SHIPPED = Written(PackageOptions(), None)
 
 
 @dataclass(frozen=True)
@@ -60,22 +64,25 @@ def start_on_vespa(
     encoder: Path,
     *,
     folder: Path,
-    options: PackageOptions | None = None,
+    force: bool = False,
     progress: Progress = silent,
 ) -> Swap:
     """Begin to swap the encoder of a running application for the one in the folder `encoder`.
 
-    index: the one that the running application was written from; its profiles, mean caption
-    length and encoder go into the packages. options: those the running application has.
-    Begun already, it goes on. Raises SwapError where the new packages would change more of
-    the running application than adding a field and profiles.
+    index: the one that the running application was written from; its profiles and encoder go
+    into the packages. Options and mean caption length are those of the running application.
+    Begun already, it goes on. Raises SwapError where the running application has something that
+    the packages would change beside adding a field and profiles; force: change it all the same.
     """
     if (folder / FILE_NAME).exists():
         state = SwapState.load(folder)
     else:
         encoders = check_encoders(index, encoder)
-        write_packages(folder / "packages", index, encoder, options or PackageOptions(), progress)
-        _check_only_adds(ConfigServer(server.config_url), folder / "packages" / "beside")
+        running = folder / "packages" / "running"
+        _download(ConfigServer(server.config_url), running)
+        write_packages(folder / "packages", index, encoder, read_written(running), progress)
+        if not force:
+            _check_same(running, folder / "packages" / "before")
         where = {"url": server.url, "config_url": server.config_url}
         state = new_state(encoders, index, corpus, encoder, where)
         state.save(folder)
@@ -93,10 +100,14 @@ def write_packages(
     out: Path,
     index: Path,
     encoder: Path,
-    options: PackageOptions,
+    written: Written = AS_SHIPPED,
     progress: Progress = silent,
 ) -> None:
-    """Write the packages of all stages into `out`; see the top of this file."""
+    """Write the packages of all stages into `out`; see the top of this file.
+
+    written: how the running application was written; without a mean caption length of its own
+    it gets the index's.
+    """
     opened = EmbeddedEngine.open(index)
     if opened.encoder_folder is None:
         raise SwapError(f"{index} does not carry its encoder: index the corpus anew.")
@@ -108,22 +119,27 @@ def write_packages(
             current.manifest,
             opened.profiles,
             current.folder,
-            opened.average_field_length,
+            written.average_field_length or opened.average_field_length,
             others=others,
-            options=options,
+            options=written.options,
             progress=progress,
         )
 
 
-def _check_only_adds(server: ConfigServer, package: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="rocosearch-") as running:
-        server.download(Path(running))
-        changes = compare(Path(running), package)
-    more = [change.text for change in changes if change.need not in {"feed", "nothing"}]
-    if more:
+def _download(server: ConfigServer, folder: Path) -> None:
+    with whole_folder(folder) as beside:
+        server.download(beside)
+
+
+def _check_same(running: Path, before: Path) -> None:
+    """Refuse to lose what somebody gave the running application by hand, or by another index."""
+    found = [change.text for change in compare(running, before)] + differences(running, before)
+    if found:
         raise SwapError(
-            "The running application was written with other options, and would change by more "
-            f"than a new encoder: {' '.join(more[:5])}"
+            "The running application is not what would be written from this index with the same "
+            f"options, and the swap would change it ({len(found)} differences): "
+            f"{' '.join(found[:5])} Name the index it was written from, deploy it anew, or let "
+            "the swap change it with --force."
         )
 
 

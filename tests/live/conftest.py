@@ -26,7 +26,6 @@ from tests.vespa_app.conftest import tiny_encoder
 from vespa_app.application import read_application
 from vespa_app.documents import DocumentClient
 from vespa_app.engine import EngineSettings, VespaEngine
-from vespa_app.options import PackageOptions
 
 RECORDS = 400
 
@@ -68,7 +67,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
     tiny_encoder(1, 16).save(made.new)
     build_corpus(f"phantoms:{RECORDS}", made.corpus)
     build_index(made.corpus, made.index, encoder=made.old)
-    write_packages(made.packages, made.index, made.new, PackageOptions())
+    write_packages(made.packages, made.index, made.new)
     server.fresh(made.packages / "before", root / "scratch")
     result = feed_all(made)
     assert (result.put, result.refused) == (RECORDS, 0)

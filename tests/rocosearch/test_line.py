@@ -357,7 +357,24 @@ def test_a_deploy_over_an_older_package_is_told_in_words(line, tmp_path):
     ok("app", line.index, tmp_path / "old", "--embedding", "client")
     same = ("app", line.index, tmp_path / "new", "--previous", tmp_path / "old")
     assert "needs nothing" in ok(*same, "--embedding", "client")
-    assert "Needs:" in ok(*same, "--embedding", "client", "--cell-type", "bfloat16")
+    told = ok(*same, "--embedding", "client", "--cell-type", "bfloat16")
+    assert "Needs:" in told
+    assert "refuses this without field-type-change: see --allow" in told
+    assert not (tmp_path / "new" / "validation-overrides.xml").exists()
+
+
+def test_what_a_deploy_needs_can_be_allowed(line, tmp_path, vespa_check):
+    old, new = tmp_path / "old", tmp_path / "new"
+    ok("app", line.index, old, "--embedding", "client")
+    changed = ("app", line.index, new, "--embedding", "client", "--links", 32, "--previous", old)
+    for allow in (False, True):
+        told = json.loads(ok(*changed, *(["--allow"] if allow else []), "--json"))
+        assert told["allowed"] == (["hnsw-settings-change"] if allow else [])
+        done = subprocess.run(
+            [vespa_check, "validate", "--previous", old, new], capture_output=True, check=False
+        )
+        assert json.loads(done.stdout)["ok"] == allow
+    assert run("app", line.index, new, "--allow").exit_code == 2
 
 
 def test_what_vespa_takes_and_gets_wrong_is_refused(line, tmp_path):
@@ -392,8 +409,12 @@ def test_comparing_a_report_with_itself_finds_nothing(line, tmp_path):
 def test_a_plan_for_a_billion_images(tmp_path):
     told = json.loads(ok("plan", "--documents", "1e9", "--dim", 512, "--json"))
     assert told["nodes"] > 10
-    ok("plan", "--documents", "1e6", "--dim", 128, "--out", tmp_path / "plan")
-    assert (tmp_path / "plan" / "services.xml").exists()
+    out = ("--dim", 128, "--out", tmp_path / "plan")
+    ok("plan", "--documents", "1e9", *out)
+    assert {path.name for path in (tmp_path / "plan").iterdir()} == {"services.xml", "hosts.xml"}
+    ok("plan", "--documents", "1e6", "--redundancy", 1, *out)
+    assert [path.name for path in (tmp_path / "plan").iterdir()] == ["services.xml"]
+    assert "left alone" in refused("plan", "--documents", 10, "--dim", 8, "--out", tmp_path)
 
 
 def test_classification_stands_beside_chance(line):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -16,14 +17,23 @@ from tests.vespa_app.client.fake_config_server import FakeConfigServer, running
 from tests.vespa_app.client.kit_server import kit_server
 from vespa_app.application import read_application
 from vespa_app.documents import DocumentClient
-from vespa_app.options import PackageOptions, VectorOptions
+from vespa_app.options import AnnThresholds, PackageOptions, VectorOptions
+from vespa_app.read_options import Written
+
+CHOSEN = PackageOptions(
+    embedding="client",
+    vectors=VectorOptions("bfloat16", links=24),
+    ann=AnnThresholds(approximate=0.1),
+    summaries={"minimal": ("id",), "short": ("id", "caption")},
+    timeout=2.5,
+)
 
 
 @pytest.fixture(scope="module")
 def packages(made, tmp_path_factory):
     """What `start` writes, written beforehand so that the kit can serve it."""
     folder = tmp_path_factory.mktemp("packages")
-    write_packages(folder, made.index, made.new, PackageOptions(embedding="client"))
+    write_packages(folder, made.index, made.new, Written(CHOSEN, 12.5))
     return folder
 
 
@@ -67,14 +77,7 @@ def test_all_steps(setting, packages, server, tmp_path):
     old, new = setting.fingerprints
     fill(where, setting, packages)
     folder = tmp_path / "swap"
-    swap = start_on_vespa(
-        where,
-        setting.index,
-        setting.corpus,
-        setting.new,
-        folder=folder,
-        options=PackageOptions(embedding="client"),
-    )
+    swap = start_on_vespa(where, setting.index, setting.corpus, setting.new, folder=folder)
     assert config.package == package_files(packages / "beside")
     found = swap.backfill()
     assert found.with_vector == 80
@@ -96,19 +99,30 @@ def test_all_steps(setting, packages, server, tmp_path):
     assert not folder.exists()
 
 
-def test_options_that_differ_from_the_running_ones_are_refused(setting, server, tmp_path):
-    where, config = server
-    before = dict(config.package)
-    options = PackageOptions(
-        embedding="client", vectors=VectorOptions(cell_type="bfloat16", links=24)
+def start(where, setting, folder, **options):
+    return start_on_vespa(
+        where, setting.index, setting.corpus, setting.new, folder=folder, **options
     )
-    with pytest.raises(SwapError, match=r"written with other options.*type"):
-        start_on_vespa(
-            where,
-            setting.index,
-            setting.corpus,
-            setting.new,
-            folder=tmp_path / "swap",
-            options=options,
-        )
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("services.xml", "<nodes>", '<nodes><jvm options="-Xmx2g"/>', "-Xmx2g"),
+        ("search/query-profiles/default.xml", ">10000<", ">500<", "maxHits"),
+        ("schemas/image.sd", "rerank-count: 100", "rerank-count: 50", "ranks differently"),
+    ],
+)
+def test_what_was_changed_by_hand_is_not_lost(
+    setting, packages, server, tmp_path, file, old, new, said
+):
+    where, config = server
+    changed = config.package[file].decode()
+    assert old in changed
+    config.package[file] = changed.replace(old, new, 1).encode()
+    before = dict(config.package)
+    with pytest.raises(SwapError, match=re.escape(said)):
+        start(where, setting, tmp_path / "swap")
     assert config.package == before
+    start(where, setting, tmp_path / "swap", force=True)
+    assert config.package == package_files(packages / "beside")
