@@ -22,7 +22,7 @@ from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles import SHIPPED, load_profiles, save_profiles
 from ranking.searcher import Searcher
-from ranking.types import VectorField
+from ranking.types import Engine, VectorField
 
 if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs none of it
     from encoders.clip import Encoder
@@ -41,6 +41,7 @@ __all__ = [
     "check_replaceable",
     "embed_images",
     "evaluate",
+    "evaluate_engine",
     "load_encoder",
     "open_engine",
     "open_searcher",
@@ -177,16 +178,38 @@ def evaluate(
     options: Options | None = None,
     *,
     profiles: Path | None = None,
+    encoder: Path | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Evaluate an index on its corpus's held-out queries and write the report to `out`."""
+    """Evaluate an index on its corpus's held-out queries and write the report to `out`.
+
+    encoder: whose vectors ask; by default the one that the index carries.
+    """
+    engine = open_engine(index, profiles)
+    return evaluate_engine(
+        engine, corpus, out, options, encoder=encoder or engine.encoder_folder, progress=progress
+    )
+
+
+def evaluate_engine(
+    engine: Engine,
+    corpus: Path,
+    out: Path,
+    options: Options | None = None,
+    *,
+    encoder: Path | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """The same on an engine that is open: an index, or a running Vespa.
+
+    encoder: whose vectors ask; lexical ranking alone is evaluated without one.
+    """
     from eval.report import write_report
     from eval.run import evaluate as run_evaluation
 
     check_replaceable(out, "metrics.json", "a report")
-    engine = open_engine(index, profiles)
-    encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
-    evaluation = run_evaluation(engine, encoder, Corpus.open(corpus), options, progress)
+    loaded = load_encoder(encoder) if encoder else None
+    evaluation = run_evaluation(engine, loaded, Corpus.open(corpus), options, progress)
     write_report(evaluation, out)
     return evaluation
 

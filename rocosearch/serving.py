@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from encoders.clip import Encoder
@@ -20,6 +21,7 @@ from ingest.reconcile import Reconciliation, reconcile
 from ingest.targets import EngineTarget, Target, VespaTarget, with_fingerprints
 from ranking.embedded import EmbeddedEngine
 from rocosearch.parity import Parity, compare_engines
+from rocosearch.pipeline import evaluate_engine
 from rocosearch.swap import Swap, VespaServer, start_on_index, start_on_vespa
 from vespa_app.application import Application, read_application
 from vespa_app.config_server import ConfigServer
@@ -28,10 +30,15 @@ from vespa_app.deploy import CloudTarget, deploy, deploy_to_cloud
 from vespa_app.documents import DocumentClient
 from vespa_app.engine import EngineSettings, VespaEngine
 
+if TYPE_CHECKING:
+    from eval.evaluation import Evaluation
+    from eval.run import Options
+
 __all__ = [
     "Server",
     "compare_with_server",
     "deploy_package",
+    "evaluate_server",
     "feed_corpus",
     "find_application",
     "open_target",
@@ -160,13 +167,7 @@ def compare_with_server(
     """Ask an index and a server that holds the same documents the same, and compare."""
     engine = EmbeddedEngine.open(index)
     encoder = Encoder.load(engine.encoder_folder) if engine.encoder_folder else None
-    live = VespaEngine.connect(
-        server.to,
-        find_application(server),
-        EngineSettings(embed=False, strict=True),
-        Credentials.from_environment(),
-    )
-    try:
+    with _connected(server) as live:
         return compare_engines(
             engine,
             live,
@@ -176,6 +177,41 @@ def compare_with_server(
             seed=seed,
             progress=progress,
         )
+
+
+def evaluate_server(
+    server: Server,
+    corpus: Path,
+    out: Path,
+    options: Options | None = None,
+    *,
+    encoder: Path | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Evaluate a running Vespa that was fed from `corpus`; write the report to `out`.
+
+    encoder: whose vectors ask; lexical ranking alone is evaluated without one.
+    Raises VespaDegradedError where any answer covers only a part of the documents.
+    """
+    with _connected(server) as live:
+        if not live.count():
+            raise UserError(
+                f"{server.to} holds no documents yet: feed it first (`rocosearch feed`)."
+            )
+        return evaluate_engine(live, corpus, out, options, encoder=encoder, progress=progress)
+
+
+@contextmanager
+def _connected(server: Server) -> Iterator[VespaEngine]:
+    """A server for comparisons: queries bring their vectors, partial answers are errors."""
+    live = VespaEngine.connect(
+        server.to,
+        find_application(server),
+        EngineSettings(embed=False, strict=True),
+        Credentials.from_environment(),
+    )
+    try:
+        yield live
     finally:
         live.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -13,7 +14,7 @@ from rocosearch.options import (
     AsJson,
     CorpusFolder,
     Cutoffs,
-    IndexFolder,
+    OptionalEncoder,
     OutFolder,
     ProfilesFile,
     parse_cutoffs,
@@ -24,11 +25,16 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = """\
 rocosearch eval build/index build/corpus build/report
 rocosearch eval build/index build/corpus build/report --protocol same-case -k 1,10
+rocosearch eval build/index build/corpus build/report --topics topics.tsv --qrels judged.qrels
+rocosearch eval http://localhost:8080 build/corpus build/report --app build/app
 """
 
 
 def command(
-    index: IndexFolder,
+    index: Annotated[
+        str,
+        typer.Argument(metavar="INDEX|URL", help="Folder of an index, or a running Vespa's URL."),
+    ],
     corpus: CorpusFolder,
     out: OutFolder,
     *,
@@ -48,8 +54,25 @@ def command(
     pool: Annotated[
         Literal["split", "all"], typer.Option(help="Search the queries' split only, or everything.")
     ] = "split",
+    topics: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Your own queries: TREC topics, or a folder as BEIR's."),
+    ] = None,
+    qrels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Their relevance judgements, in TREC's or BEIR's form."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and the randomisation.")] = 0,
     profiles: ProfilesFile = None,
+    encoder: OptionalEncoder = None,
+    package: Annotated[
+        Path | None,
+        typer.Option("--app", metavar="APP", help="Package deployed there; else it is asked for."),
+    ] = None,
+    config_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Config server to ask; port 19071 of URL's host if none."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare lexical, vector and hybrid ranking on held-out queries.
@@ -57,11 +80,21 @@ def command(
     OUT gets report.md, report.html, metrics.json, per_query.parquet and TREC run files.
     Intervals are bootstrapped, comparisons paired; results whose query text stands in the
     index are labelled leaky, and a protocol that the data cannot support is skipped with its
-    reason.
+    reason. A running Vespa is asked by --encoder's vectors (without it only lexical ranking is
+    evaluated); an answer from a part of its documents is an error.
     """
     ks = parse_cutoffs(cutoffs)
+    if qrels and not topics:
+        raise typer.BadParameter("--qrels judges the queries of --topics: name them as well.")
     from eval.run import Options
     from rocosearch.pipeline import evaluate
+    from rocosearch.serving import Server, evaluate_server
+
+    server = Server(index, package, config_url)
+    if server.is_url and profiles:
+        raise typer.BadParameter("--profiles: a server ranks by the package deployed there.")
+    if not server.is_url and (package or config_url):
+        raise typer.BadParameter("--app and --config-url go with the URL of a running Vespa.")
 
     options = Options(
         protocols=tuple(protocol or ()),
@@ -69,12 +102,27 @@ def command(
         ks=ks,
         split=split,
         scope="all" if pool == "all" else "split",
+        topics=topics,
+        qrels=qrels,
         seed=seed,
         command=shlex.join(["rocosearch", *sys.argv[1:]]),
     )
 
     with progress_bars() as progress:
-        evaluation = evaluate(index, corpus, out, options, profiles=profiles, progress=progress)
+        if server.is_url:
+            evaluation = evaluate_server(
+                server, corpus, out, options, encoder=encoder, progress=progress
+            )
+        else:
+            evaluation = evaluate(
+                Path(index),
+                corpus,
+                out,
+                options,
+                profiles=profiles,
+                encoder=encoder,
+                progress=progress,
+            )
     if as_json:
         show_json(evaluation.metrics())
         return

@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 from encoders.errors import UserError
 from eval.run import Options, evaluate
 from ingest.documents import second_half
 from ranking.embedded import EmbeddedEngine
-from ranking.names import encoder_names
+from ranking.profiles import SHIPPED
+from rocosearch.cli import app
 from tests.eval.served import serving
-from vespa_app.application import Application, ServedEncoder, ServedProfile
+from vespa_app.application import read_application
 from vespa_app.engine import EngineSettings, VespaEngine
+from vespa_app.package import write_application
 
 
-@pytest.fixture
-def application(engine, encoder):
-    (field,) = engine.info().vector_fields
-    served = ServedEncoder(encoder_names(encoder.manifest.fingerprint).short, field)
-    profiles = {
-        name: ServedProfile(
-            name,
-            retrieve := engine.profiles.resolve(name).retrieve,
-            frozenset(retrieve),
-            encoder=served if "vector" in retrieve else None,
-        )
-        for name in ("lexical", "vector", "hybrid_sum", "hybrid")
-    }
-    return Application(profiles, (served,), id_summary="id_only")
+@pytest.fixture(scope="module")
+def encoder_folder(encoder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served") / "encoder"
+    encoder.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def package(encoder, encoder_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("served") / "app"
+    write_application(out, encoder.manifest, SHIPPED, encoder_folder, 10.0)
+    return out
+
+
+@pytest.fixture(scope="module")
+def application(package):
+    return read_application(package)
 
 
 def figures(evaluation):
-    return {
-        (row["protocol"], row["profile"], row["metric"]): row["value"]
-        for row in evaluation.metrics()["rows"]
-    }
+    return figures_of(evaluation.metrics())
+
+
+def figures_of(content):
+    return {(r["protocol"], r["profile"], r["metric"]): r["value"] for r in content["rows"]}
 
 
 def connected(url, application, *, strict=True):
@@ -104,3 +112,33 @@ def test_partial_coverage_is_refused(engine, encoder, phantoms, application, str
                 client, encoder, phantoms, Options(protocols=("caption",), profiles=("lexical",))
             )
         client.close()
+
+
+def test_the_command_takes_a_url(engine, encoder, phantoms, encoder_folder, package, tmp_path):
+    options = Options(protocols=("image-to-image",), profiles=("vector",))
+    expected = figures(evaluate(engine, encoder, phantoms, options))
+    out = tmp_path / "report"
+    with serving(engine) as url:
+        words = ["eval", url, phantoms.path, out, "--app", package, "--encoder", encoder_folder]
+        asked = ["--protocol", "image-to-image", "--profile", "vector", "--json"]
+        done = CliRunner().invoke(app, [str(word) for word in [*words, *asked]])
+    assert done.exit_code == 0, done.output
+    assert figures_of(json.loads(done.stdout)) == pytest.approx(expected)
+    assert (out / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("http://localhost:1", "--profiles", "x.toml"), "ranks by the package deployed there"),
+        (("index", "--app", "x"), "go with the URL"),
+        (("index", "--qrels", "x"), "name them as well"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(arguments, message, tmp_path):
+    where, *rest = arguments
+    done = CliRunner().invoke(
+        app, ["eval", where, str(tmp_path), str(tmp_path), *rest], env={"COLUMNS": "200"}
+    )
+    assert done.exit_code == 2
+    assert message in done.output
