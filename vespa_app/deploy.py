@@ -16,9 +16,11 @@ from pathlib import Path
 from vespa.deployment import VespaCloud
 
 from encoders.progress import Progress, silent
+from vespa_app.answers import judge, read_answer
 from vespa_app.config_server import ConfigServer, Deployed, DeployError
 from vespa_app.connection import Connection, Credentials
-from vespa_app.errors import VespaError
+from vespa_app.errors import VespaError, VespaQueryError
+from vespa_app.schema import SCHEMA_NAME
 
 __all__ = ["CloudTarget", "deploy", "deploy_to_cloud", "wait_until"]
 
@@ -38,7 +40,8 @@ def deploy(
     """Deploy the folder `package`, and return when queries can be answered by it.
 
     Waits first for the config server (a container that was just started needs a while), then
-    for all services to run the new configuration, then for the container at `serve_url`.
+    for all services to run the new configuration, then for the container at `serve_url`, and for
+    content nodes to answer a query through it.
 
     Raises DeployError in Vespa's own words where it refuses the package, and where a step is
     not done after `seconds` in all.
@@ -56,6 +59,8 @@ def deploy(
     wait("services take the new configuration", server.converged)
     container = Connection(serve_url, credentials, pool=1)
     wait("container serves", lambda: _serves(container))
+    if (package / "schemas" / f"{SCHEMA_NAME}.sd").exists():
+        wait("content nodes answer", lambda: _answers(container))
     return deployed
 
 
@@ -93,6 +98,20 @@ def _serves(container: Connection) -> bool:
     reply = container.send("GET", "/state/v1/health", seconds=5.0)
     content = reply.content if isinstance(reply.content, dict) else {}
     return reply.status == 200 and content.get("status", {}).get("code") == "up"
+
+
+def _answers(container: Connection) -> bool:
+    """Whether a query that finds everything is answered wholly; raises VespaError where not."""
+    body = {
+        "yql": f"select id from {SCHEMA_NAME} where true",  # noqa: S608 - a name of our own
+        "hits": 0,
+        "ranking.profile": "unranked",
+        "timeout": "5s",
+    }
+    try:
+        return judge(read_answer(container.send("POST", "/search/", body=body))).full
+    except VespaQueryError:  # the schema is not known there yet
+        return False
 
 
 @dataclass(frozen=True)

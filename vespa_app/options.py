@@ -112,6 +112,8 @@ class ClusterOptions:
     redundancy counts all copies, so each group holds redundancy / groups of them.
     host: the pattern of host names; {role} is content, container or config, {number} from 0.
     threads: search threads for one query on a content node (None: Vespa's default of one).
+    disk_limit, memory_limit: shares of a content node at which feeding is blocked (None: Vespa's,
+    https://docs.vespa.ai/en/writing/feed-block.html).
     https://docs.vespa.ai/en/content/elasticity.html#grouped-distribution
     """
 
@@ -122,6 +124,8 @@ class ClusterOptions:
     config_servers: int = 1
     host: str = "{role}{number}"
     threads: int | None = None
+    disk_limit: float | None = None
+    memory_limit: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse counts that cannot be laid out."""
@@ -129,6 +133,10 @@ class ClusterOptions:
             _within(name.replace("_", " "), getattr(self, name), 1, 10_000)
         if self.threads is not None:
             _within("threads per search", self.threads, 1, 256)
+        for name in ("disk_limit", "memory_limit"):
+            share = getattr(self, name)
+            if share is not None:
+                _within(name.replace("_", " "), share, 0.01, 1.0)
         self._check_groups()
         if self.config_servers % 2 == 0:
             raise PackageError(

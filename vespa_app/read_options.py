@@ -129,6 +129,7 @@ def _cluster_options(package: Path) -> ClusterOptions:
     if content is None:
         raise PackageError(f"{package} has no content cluster for {SCHEMA_NAME}.")
     threads = content.findtext("engine/proton/tuning/searchnode/requestthreads/persearch")
+    limits = {n: content.findtext(f"tuning/resource-limits/{n}") for n in ("disk", "memory")}
     return ClusterOptions(
         nodes=len(list(content.iter("node"))),
         groups=max(1, len(content.findall("group/group"))),
@@ -137,6 +138,8 @@ def _cluster_options(package: Path) -> ClusterOptions:
         config_servers=len(root.findall("admin/configservers/configserver")) or 1,
         host=_host_pattern(package / "hosts.xml"),
         threads=int(threads) if threads else None,
+        disk_limit=float(limits["disk"]) if limits["disk"] else None,
+        memory_limit=float(limits["memory"]) if limits["memory"] else None,
     )
 
 

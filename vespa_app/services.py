@@ -124,10 +124,21 @@ def _content(cluster: ClusterOptions) -> VT:
         else []
     )
     parts.append(xml.engine(xml.proton(searchable, *threads)))
+    tuning = list(_tuning(cluster))
+    if tuning:
+        parts.append(xml.tuning(*tuning))
+    return xml.content(*parts, id="images", version="1.0")
+
+
+def _tuning(cluster: ClusterOptions) -> Iterator[VT]:
     if cluster.groups > 1:
         # A group that lost a node holds part of the corpus: let a whole one answer.
-        parts.append(xml.tuning(xml.min_node_ratio_per_group("1")))
-    return xml.content(*parts, id="images", version="1.0")
+        yield xml.min_node_ratio_per_group("1")
+    disk, memory = cluster.disk_limit, cluster.memory_limit
+    limits = [xml.disk(f"{disk:g}")] if disk is not None else []
+    limits += [xml.memory(f"{memory:g}")] if memory is not None else []
+    if limits:
+        yield xml.resource_limits(*limits)
 
 
 def _content_nodes(cluster: ClusterOptions) -> VT:

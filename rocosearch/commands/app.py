@@ -109,6 +109,17 @@ def command(
     host: Annotated[
         str, typer.Option(rich_help_panel=CLUSTER, metavar="PATTERN", help="Names of the hosts.")
     ] = "{role}{number}",
+    disk_limit: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=CLUSTER,
+            help="Share of a content node's disk at which feeding is blocked; Vespa's if none.",
+        ),
+    ] = None,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option(rich_help_panel=CLUSTER, help="The same of its memory."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the Vespa application package: what was evaluated is what is deployed.
@@ -132,7 +143,16 @@ def command(
         embedding=embedding,
         vectors=VectorOptions(cell_type, distance, hnsw, links, explore, paged),
         ann=AnnThresholds(approximate, post_filter),
-        cluster=ClusterOptions(nodes, groups, redundancy, containers, config_servers, host),
+        cluster=ClusterOptions(
+            nodes,
+            groups,
+            redundancy,
+            containers,
+            config_servers,
+            host,
+            disk_limit=disk_limit,
+            memory_limit=memory_limit,
+        ),
         summaries={**DEFAULT_SUMMARIES, **dict(map(_summary, summary or ()))},
     )
     with progress_bars() as progress:

@@ -21,11 +21,13 @@ from ingest.targets import VespaTarget
 from ranking.embedded import EmbeddedEngine
 from rocosearch.pipeline import build_corpus, build_index
 from rocosearch.swap.vespa import write_packages
-from tests.live.server import LiveServer, live_server
+from tests.live.server import ROOMY, LiveServer, live_server
 from tests.vespa_app.conftest import tiny_encoder
 from vespa_app.application import read_application
 from vespa_app.documents import DocumentClient
 from vespa_app.engine import EngineSettings, VespaEngine
+from vespa_app.options import PackageOptions
+from vespa_app.read_options import Written
 
 RECORDS = 400
 
@@ -67,7 +69,9 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
     tiny_encoder(1, 16).save(made.new)
     build_corpus(f"phantoms:{RECORDS}", made.corpus)
     build_index(made.corpus, made.index, encoder=made.old)
-    write_packages(made.packages, made.index, made.new)
+    write_packages(
+        made.packages, made.index, made.new, Written(PackageOptions(cluster=ROOMY), None)
+    )
     server.fresh(made.packages / "before", root / "scratch")
     result = feed_all(made)
     assert (result.put, result.refused) == (RECORDS, 0)

@@ -9,7 +9,7 @@ from encoders.manifest import Manifest
 from ingest.targets import with_fingerprints
 from ranking.profiles import ProfileSet
 from ranking.types import Document, Engine, VectorField
-from tests.live.server import live_server
+from tests.live.server import ROOMY, live_server
 from vespa_app.application import read_application
 from vespa_app.engine import VespaEngine
 from vespa_app.options import PackageOptions
@@ -50,7 +50,7 @@ def make_live(path: Path):
             current,
             profiles,
             others=[PackagedEncoder(each) for each in others],
-            options=PackageOptions(embedding="client"),
+            options=PackageOptions(embedding="client", cluster=ROOMY),
         )
         if [(tuple(fields), profiles)] != _deployed:
             server.fresh(package, path / "scratch")

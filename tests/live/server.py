@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from vespa_app.deploy import deploy
+from vespa_app.options import ClusterOptions
 
+# A server for tests shares its disk with much else.
+ROOMY = ClusterOptions(disk_limit=0.98, memory_limit=0.97)
 URL, CONFIG_URL = "VESPA_URL", "VESPA_CONFIG_URL"
 SECONDS = 600.0
 

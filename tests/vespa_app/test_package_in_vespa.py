@@ -156,10 +156,19 @@ VARIANTS = {
     "int8 at the client, groups": PackageOptions(
         embedding="client",
         vectors=VectorOptions("int8"),
-        cluster=ClusterOptions(nodes=4, groups=2, redundancy=4, containers=2, config_servers=3),
+        cluster=ClusterOptions(
+            nodes=4,
+            groups=2,
+            redundancy=4,
+            containers=2,
+            config_servers=3,
+            disk_limit=0.96,
+            memory_limit=0.9,
+        ),
     ),
     "angular, exact, paged": PackageOptions(
         vectors=VectorOptions(distance="angular", hnsw=False, paged=True),
+        cluster=ClusterOptions(disk_limit=0.96),
     ),
     "dotproduct, thresholds": PackageOptions(
         vectors=VectorOptions(distance="dotproduct"), ann=AnnThresholds(0.05, 0.9, 0.3, 0.02, 20)

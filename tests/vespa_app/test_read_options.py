@@ -31,6 +31,8 @@ CASES = {
     "thresholds": replace(CLIENT, ann=AnnThresholds(0.1, 0.9, 0.3, 0.02, 5.0)),
     "machines": replace(CLIENT, cluster=WIDE),
     "containers only": replace(CLIENT, cluster=ClusterOptions(containers=2)),
+    "limits": replace(CLIENT, cluster=ClusterOptions(disk_limit=0.9, memory_limit=0.85)),
+    "one limit": replace(CLIENT, cluster=replace(WIDE, disk_limit=0.96)),
     "summaries": replace(CLIENT, summaries={"minimal": ("id",), "short": ("id", "caption")}),
     "time-out": replace(CLIENT, timeout=0.25),
 }

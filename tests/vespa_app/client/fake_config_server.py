@@ -18,6 +18,8 @@ INSTANCE = (
     "/environment/prod/region/default/instance/default"
 )
 UP = {"status": {"code": "up"}}
+FOUND = {"root": {"coverage": {"coverage": 100, "documents": 0, "full": True, "nodes": 1}}}
+NO_NODES = {"root": {"coverage": {"coverage": 100, "documents": 0, "full": True, "nodes": 0}}}
 ACTIVATED = {
     "log": [],
     "session-id": "2",
@@ -29,7 +31,8 @@ ACTIVATED = {
 class FakeConfigServer:
     """Answers of the config server and of the container, each list used up in turn.
 
-    health, converge, container: (status, content) pairs, the last of which is said for ever.
+    health, converge, container, search: (status, content) pairs, the last of which is said for
+    ever.
     deploys: answers to deploys. package: the files of the package deployed last.
     """
 
@@ -37,6 +40,7 @@ class FakeConfigServer:
         self.health = [(200, UP)]
         self.converge = [(200, {"converged": True})]
         self.container = [(200, UP)]
+        self.search = [(200, FOUND)]
         self.deploys: list[tuple[int, dict]] = []
         self.package: dict[str, bytes] = {}
         self.url = ""
@@ -78,6 +82,9 @@ def running(fake: FakeConfigServer) -> Iterator[FakeConfigServer]:
 
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/container/search/":
+                self.say(*next_of(fake.search))
+                return
             assert self.headers["Content-Type"] == "application/zip"
             self.say(*fake.deploy(data))
 

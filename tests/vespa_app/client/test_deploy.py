@@ -9,12 +9,20 @@ import sys
 
 import pytest
 
-from tests.vespa_app.client.fake_config_server import ACTIVATED, UP, FakeConfigServer, running
+from tests.vespa_app.client.fake_config_server import (
+    ACTIVATED,
+    FOUND,
+    NO_NODES,
+    UP,
+    FakeConfigServer,
+    running,
+)
 from vespa_app.application import read_application
 from vespa_app.config_server import ConfigServer, DeployError
 from vespa_app.deploy import CloudTarget, deploy, deploy_to_cloud
 from vespa_app.errors import VespaGarbledError
 
+UNKNOWN = {"root": {"errors": [{"code": 4, "summary": "Invalid query parameter"}]}}
 DOWN = {"status": {"code": "initializing"}}
 
 
@@ -40,6 +48,7 @@ def test_waits_for_each_step_and_tells_of_it(package, fake):
     fake.health = [(503, {}), (200, DOWN), (200, UP)]
     fake.converge = [(404, {}), (200, {"converged": False}), (200, {"converged": True})]
     fake.container = [(503, {}), (200, DOWN), (200, UP)]
+    fake.search = [(503, NO_NODES), (400, UNKNOWN), (200, NO_NODES), (200, FOUND)]
     told = []
     done = put(package, fake, progress=lambda *step: told.append(step[:2]))
     assert done.session == "2"
@@ -48,13 +57,14 @@ def test_waits_for_each_step_and_tells_of_it(package, fake):
         "deploy",
         "services take the new configuration",
         "container serves",
+        "content nodes answer",
     ]
     sent = {str(p.relative_to(package)): p for p in package.rglob("*") if p.is_file()}
     assert set(fake.package) == set(sent)
     assert all(fake.package[name] == path.read_bytes() for name, path in sent.items())
 
 
-@pytest.mark.parametrize("step", ["health", "converge", "container"])
+@pytest.mark.parametrize("step", ["health", "converge", "container", "search"])
 def test_gives_up_in_time(package, fake, step):
     setattr(fake, step, [(503, {})])
     with pytest.raises(DeployError, match="in vain"):
