@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,12 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from ranking.types import EngineError
-from vespa_app.errors import VespaGarbledError, VespaTimeoutError, VespaUnreachableError
+from vespa_app.errors import (
+    VespaGarbledError,
+    VespaTimeoutError,
+    VespaUnreachableError,
+    VespaUntrustedError,
+)
 
 __all__ = ["Connection", "Credentials", "Reply"]
 
@@ -55,6 +61,25 @@ class Credentials:
         )
 
 
+def _check_files(credentials: Credentials) -> None:
+    """Raise EngineError, which names the file and shows nothing of it, where TLS cannot use one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    certificate, key, authority = credentials.certificate, credentials.key, credentials.authority
+    try:
+        if authority:
+            context.load_verify_locations(authority)
+    except (OSError, ssl.SSLError):
+        raise EngineError(f"{authority} holds no certificates of authorities (PEM).") from None
+    try:
+        if certificate:  # a password would be asked for at the terminal
+            context.load_cert_chain(certificate, key, password=lambda: b"")
+    except (OSError, ssl.SSLError):
+        raise EngineError(
+            f"{certificate} and {key or 'no key'} are no certificate with its key (PEM, without "
+            "a password)."
+        ) from None
+
+
 def _file(env: Mapping[str, str], name: str) -> Path | None:
     if not env.get(name):
         return None
@@ -89,12 +114,14 @@ class Connection:
     """Requests to one server, over at most `pool` connections that are kept open.
 
     Raises EngineError where the URL is no http(s) address, holds a password, or would carry a
-    token unencrypted to another machine.
+    token unencrypted to another machine, and where a file of the credentials is not what it
+    should be.
     """
 
     def __init__(self, url: str, credentials: Credentials | None = None, *, pool: int = 16) -> None:
         known = credentials if credentials is not None else Credentials.from_environment()
         self.url = _checked(url, known)
+        _check_files(known)
         self.credentials = known
         self._session = requests.Session()
         self._session.auth = _Token(known.token)
@@ -102,8 +129,8 @@ class Connection:
         if known.certificate:
             pair = (str(known.certificate), str(known.key)) if known.key else None
             self._session.cert = pair or str(known.certificate)
-        if known.authority:
-            self._session.verify = str(known.authority)
+        # Given with each request: REQUESTS_CA_BUNDLE would go before the session's own.
+        self._verify = str(known.authority) if known.authority else True
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool, pool_block=True)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -127,8 +154,8 @@ class Connection:
     ) -> Reply:
         """Send one request and read its answer, whatever its status.
 
-        Raises VespaUnreachableError where there is no connection, VespaTimeoutError where no
-        answer came in `seconds`.
+        Raises VespaUnreachableError where there is no connection, VespaUntrustedError where
+        the two do not trust each other, VespaTimeoutError where no answer came in `seconds`.
         """
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         try:
@@ -139,11 +166,14 @@ class Connection:
                 params=parameters,
                 headers={"Content-Type": content_type} if data is not None else {},
                 timeout=(min(CONNECT_SECONDS, seconds), seconds),
+                verify=self._verify,
                 allow_redirects=False,
             )
         except requests.exceptions.SSLError as error:
-            raise VespaUnreachableError(
-                f"{self.url} cannot be trusted, or does not trust this client: {_reason(error)}"
+            raise VespaUntrustedError(
+                f"{self.url} cannot be trusted, or does not trust this client: {_reason(error)}. "
+                "VESPA_CLI_DATA_PLANE_CA_CERT_FILE names the authorities to trust, "
+                "VESPA_CLI_DATA_PLANE_CERT_FILE and _KEY_FILE this client's certificate."
             ) from None
         except requests.exceptions.ReadTimeout:
             raise VespaTimeoutError(f"{self.url} did not answer within {seconds:g} s.") from None

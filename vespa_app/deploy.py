@@ -19,7 +19,7 @@ from encoders.progress import Progress, silent
 from vespa_app.answers import judge, read_answer
 from vespa_app.config_server import ConfigServer, Deployed, DeployError
 from vespa_app.connection import Connection, Credentials
-from vespa_app.errors import VespaError, VespaQueryError
+from vespa_app.errors import VespaError, VespaQueryError, VespaUntrustedError
 from vespa_app.schema import SCHEMA_NAME
 
 __all__ = ["CloudTarget", "deploy", "deploy_to_cloud", "wait_until"]
@@ -73,7 +73,8 @@ def wait_until(
 ) -> None:
     """Return when `ready()`; errors of the server meanwhile are taken as "not yet".
 
-    end: time.monotonic() at which to give up. Raises DeployError then, with the last reason.
+    end: time.monotonic() at which to give up. Raises DeployError then, with the last reason, and
+    VespaUntrustedError at once.
     """
     started = time.monotonic()
     while True:
@@ -82,6 +83,8 @@ def wait_until(
             if ready():
                 progress(stage, 1, 1, f"after {time.monotonic() - started:.0f} s")
                 return
+        except VespaUntrustedError:  # waiting will not change it
+            raise
         except VespaError as error:
             why = f" Last: {error}"
         waited = time.monotonic() - started

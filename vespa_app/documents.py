@@ -26,6 +26,7 @@ from vespa_app.errors import (
     VespaError,
     VespaGarbledError,
     VespaUnreachableError,
+    VespaUntrustedError,
     error_for,
 )
 from vespa_app.operations import (
@@ -229,17 +230,35 @@ class DocumentClient:
                 method, path, params=dict(parameters), headers=headers, content=content
             )
 
+        failure = None
         try:
             response = by(self._http)
-        except httpr.HTTPError:
+        except httpr.HTTPError as error:
+            failure = error
+        if failure is not None:
             if self._proven:
-                raise
+                raise failure
+            self._check_trust()
             # What stands before Vespa may speak HTTP/1.1 only.
             older = _client(self.url, self._known, self.settings, http2=False)
             response = by(older)
             self._http = older
         self._proven = True
         return response
+
+    def _check_trust(self) -> None:
+        """Raise VespaUntrustedError where TLS fails, of which httpr says no more than "error"."""
+        if not self.url.startswith("https://"):
+            return
+        connection = Connection(self.url, self._known, pool=1)
+        try:
+            connection.send("GET", "/state/v1/health", seconds=5.0)
+        except VespaUntrustedError:
+            raise
+        except VespaError:  # whatever else it is may pass
+            return
+        finally:
+            connection.close()
 
     def _wait(self, attempt: int, end: float, stop: threading.Event) -> bool:
         """Pause before another try; False where there is no time for one."""

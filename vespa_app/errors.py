@@ -6,6 +6,7 @@
     └── EngineError
         └── VespaError                  the rest, with `status` and `code` where Vespa gave one
             ├── VespaUnreachableError   no connection, or one that broke
+            ├── VespaUntrustedError     TLS: a certificate of one side is not trusted by the other
             ├── VespaUnavailableError   503: no content node answers, or no capacity
             ├── VespaOverloadedError    429: too many requests
             ├── VespaTimeoutError       504, code 12, or no answer in time
@@ -34,6 +35,7 @@ __all__ = [
     "VespaTimeoutError",
     "VespaUnavailableError",
     "VespaUnreachableError",
+    "VespaUntrustedError",
     "error_for",
 ]
 
@@ -56,6 +58,10 @@ class VespaError(EngineError):
 
 class VespaUnreachableError(VespaError):
     """No connection, or one that broke."""
+
+
+class VespaUntrustedError(VespaError):
+    """A certificate is not trusted: the server's by this client, or this client's by the server."""
 
 
 class VespaUnavailableError(VespaError):

@@ -1,0 +1,272 @@
+"""A stand-in for a whole Vespa server, so that the live suite itself is tried out offline.
+
+It takes packages as a config server does, keeps documents as /document/v1/ does, and answers the
+queries of this project's client with an embedded engine over the deployed schema. It shows that
+the suite runs and asks for what it can get; what Vespa does is shown by Vespa alone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from ranking.embedded import EmbeddedEngine
+from ranking.schema_file import read_schema
+from ranking.types import Filter, Query, QueryError
+from vespa_app.answers import document_of
+from vespa_app.recorded import RecordedServer
+
+TENANT = "/application/v2/tenant/default"
+INSTANCE = f"{TENANT}/application/default/environment/prod/region/default/instance/default"
+DOCUMENTS = "/document/v1/image/image/docid"
+UP = {"status": {"code": "up"}}
+PAGE = 100  # visits give pages of no certain length
+BLANK = "schemas/blank.sd"
+
+_TEST = re.compile(r"(\w+) contains @(\w+)")
+_VECTOR = re.compile(r"\{targetHits: (\d+)\}nearestNeighbor\((\w+), (\w+)\)")
+_GROUP = re.compile(r"all\(group\((\w+)\) each\(output\(count\(\)\)\)\)")
+_SELECTION = re.compile(r'image\.(\w+) == "(\w+)"')
+
+
+@dataclass
+class StandIn:
+    """The server's state; `answer` is one request."""
+
+    package: Path
+    documents: dict[str, dict] = field(default_factory=dict)
+    session: int = 1
+    _engine: EmbeddedEngine | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
+        parts = urlsplit(target)
+        path, parameters = parts.path, dict(parse_qsl(parts.query))
+        with self._lock:
+            if path.startswith("/document/v1/"):
+                status, content = self._document(method, path, parameters, body)
+            elif path == "/search/":
+                status, content = self._search(json.loads(body))
+            elif path == f"{TENANT}/prepareandactivate":
+                status, content = self._deploy(body)
+            elif path.startswith(f"{INSTANCE}/content/"):
+                return self._content(path.removeprefix(f"{INSTANCE}/content/"), path)
+            elif path == f"{INSTANCE}/serviceconverge":
+                status, content = 200, {"converged": True}
+            else:
+                status, content = 200, UP
+        return status, json.dumps(content).encode()
+
+    def _deploy(self, data: bytes) -> tuple[int, dict]:
+        with tempfile.TemporaryDirectory() as folder:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                archive.extractall(folder)
+            new = Path(folder)
+            models = re.findall(r'path="(models/[^"]+)"', (new / "services.xml").read_text())
+            missing = [name for name in models if not (new / name).exists()]
+            if missing:
+                said = {"error-code": "INVALID_APPLICATION_PACKAGE", "message": str(missing)}
+                return 400, said
+            blank = (new / BLANK).exists()
+            for path in sorted(self.package.rglob("*"), reverse=True):
+                path.rmdir() if path.is_dir() else path.unlink()
+            new_files = [path for path in new.rglob("*") if path.is_file()]
+            for path in new_files:
+                out = self.package / path.relative_to(new)
+                out.parent.mkdir(parents=True, exist_ok=True)
+                out.write_bytes(path.read_bytes())
+        self.session += 1
+        self._engine = None
+        if blank:
+            self.documents.clear()
+        else:
+            known = set(re.findall(r"field (\w+) type", self._schema.read_text()))
+            for name, fields in self.documents.items():
+                self.documents[name] = {n: v for n, v in fields.items() if n in known}
+        return 200, {"session-id": str(self.session), "log": [], "configChangeActions": {}}
+
+    def _content(self, name: str, path: str) -> tuple[int, bytes]:
+        found = self.package / name
+        if name.endswith("/") and found.is_dir():
+            listed = [f"http://localhost{path}{child.name}" for child in sorted(found.iterdir())]
+            return 200, json.dumps(listed).encode()
+        return (200, found.read_bytes()) if found.is_file() else (404, b"{}")
+
+    @property
+    def _schema(self) -> Path:
+        return self.package / "schemas" / "image.sd"
+
+    def _document(self, method: str, path: str, parameters: dict, body: bytes) -> tuple[int, dict]:
+        identifier = unquote(path.removeprefix(DOCUMENTS).removeprefix("/"))
+        if not identifier:
+            return self._visit(path, parameters)
+        answer = {"pathId": path, "id": f"id:image:image::{identifier}"}
+        there = identifier in self.documents
+        if method == "GET":
+            fields = {} if "fieldSet" in parameters else self.documents.get(identifier, {})
+            return (200, {**answer, "fields": fields}) if there else (404, answer)
+        self._engine = None
+        if method == "DELETE":
+            self.documents.pop(identifier, None)
+        elif method == "POST":
+            given = json.loads(body)["fields"]
+            if any("\0" in str(value) for value in given.values()):
+                return 400, {**answer, "message": "illegal code point 0x0"}
+            self.documents[identifier] = {n: _stored(v) for n, v in given.items()}
+        elif there:
+            given = json.loads(body)["fields"]
+            self.documents[identifier] |= {n: _stored(v["assign"]) for n, v in given.items()}
+        elif "condition" in parameters:
+            return 412, {**answer, "message": "TEST_AND_SET_CONDITION_FAILED"}
+        return 200, answer
+
+    def _visit(self, path: str, parameters: dict) -> tuple[int, dict]:
+        ids = sorted(self.documents, key=lambda name: name[::-1])
+        wanted = _SELECTION.fullmatch(parameters.get("selection", ""))
+        if wanted:
+            ids = [i for i in ids if self.documents[i].get(wanted[1]) == wanted[2]]
+        start = int(parameters.get("continuation", 0))
+        page = [{"id": f"id:image:image::{i}", "fields": {}} for i in ids[start : start + PAGE]]
+        more = {"continuation": str(start + PAGE)} if start + PAGE < len(ids) else {}
+        return 200, {"pathId": path, "documents": page, **more}
+
+    @property
+    def engine(self) -> EmbeddedEngine:
+        """An engine with what is deployed and fed."""
+        if self._engine is None:
+            schema = read_schema(self._schema)
+            documents = [
+                replace(document_of(fields), id=identifier)
+                for identifier, fields in self.documents.items()
+            ]
+            self._engine = EmbeddedEngine.in_memory(
+                documents, schema.vector_fields, schema.profiles
+            )
+        return self._engine
+
+    def _search(self, body: dict) -> tuple[int, dict]:
+        if float(body["timeout"].removesuffix("ms").removesuffix("s")) <= 1:
+            return 504, _errors(12, "Timed out")
+        yql = body["yql"]
+        coverage = {"coverage": 100, "documents": len(self.documents), "full": True, "nodes": 1}
+        if " where true" in yql:
+            root = {"fields": {"totalCount": len(self.documents)}, "coverage": coverage}
+            return 200, {"root": root | self._groups(yql)}
+        try:
+            result = self._ask(body, yql)
+        except QueryError as error:
+            return 400, _errors(4, str(error))
+        chosen = re.findall(r"\w+", yql.partition(" from ")[0].removeprefix("select "))
+        hits = []
+        for hit in result:
+            fields = {n: v for n, v in self.documents[hit.id].items() if n in chosen}
+            features = {"matchfeatures": dict(hit.features)}
+            hits.append({"id": f"x/{hit.id}", "relevance": hit.score, "fields": fields | features})
+        # Vespa's order of equal scores is its own.
+        hits.sort(key=lambda hit: (-hit["relevance"], hit["id"][::-1]))
+        root = {"fields": {"totalCount": result.total}, "coverage": coverage, "children": hits}
+        return 200, {"root": root, "timing": {"querytime": 0.001}}
+
+    def _groups(self, yql: str) -> dict:
+        asked = _GROUP.search(yql)
+        if not asked:
+            return {}
+        values = [fields.get(asked[1], "") for fields in self.documents.values()]
+        groups = [
+            {"id": f"group:string:{v}", "value": v, "fields": {"count()": values.count(v)}}
+            for v in sorted(set(values))
+        ]
+        listed = {"id": f"grouplist:{asked[1]}", "children": groups}
+        return {"children": [{"id": "group:root:0", "children": [listed]}]}
+
+    def _ask(self, body: dict, yql: str):
+        engine = self.engine
+        where = yql.partition(" where ")[2]
+        asked = _VECTOR.search(where)
+        filters, barred = _filters(where, body)
+        profile = body["ranking.profile"]
+        scored = re.search(r"rank\((.*)\)", where)
+        if scored:
+            finds = scored[1].partition(", (")[0]
+            retrieve = tuple(
+                n for n, word in (("text", "userInput"), ("vector", "nearest")) if word in finds
+            )
+            changed = replace(engine.profiles.resolve(profile), retrieve=retrieve)
+            engine.profiles = engine.profiles.replaced([changed])
+        return engine.search(
+            Query(
+                text=body["text"] if "userInput" in where else "",
+                vector=self._vector(body, asked[3]) if asked else None,
+                profile=profile,
+                inputs={
+                    name.removeprefix("input.query(")[:-1]: value
+                    for name, value in body.items()
+                    if name.startswith("input.query(") and isinstance(value, float)
+                },
+                k=body["hits"],
+                target_hits=int(asked[1]) if asked else 100,
+                filters=filters,
+                exclude_ids=barred,
+                with_documents=False,
+            )
+        )
+
+    def _vector(self, body: dict, name: str) -> np.ndarray:
+        given = body[f"input.query({name})"]
+        embed = re.fullmatch(r"embed\(clip_(\w+), @(\w+)\)", given)
+        if not embed:
+            return np.frombuffer(bytes.fromhex(given), ">f4").astype(np.float32)
+        folder = self.package / "models" / embed[1]
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        ids = np.array([tokenizer.encode(body[embed[2]]).ids])
+        run = onnxruntime.InferenceSession(folder / "text.onnx").run
+        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        return np.ravel(run(["text_embedding"], inputs)[0])
+
+
+def _filters(where: str, body: dict) -> tuple[tuple[Filter, ...], frozenset[str]]:
+    filters: list[Filter] = []
+    barred: frozenset[str] = frozenset()
+    for no, inside in re.findall(r"(!?)\(((?:\w+ contains @\w+(?: or )?)+|false)\)", where):
+        tests = _TEST.findall(inside)
+        values = tuple(body[name] for _, name in tests)
+        column = tests[0][0] if tests else "id"
+        if no and column == "id":
+            barred |= set(values)
+        else:
+            filters.append(Filter(column, values, exclude=bool(no)))
+    return tuple(filters), barred
+
+
+def _stored(value: object) -> object:
+    """A field as it is given back: tensors with their numbers."""
+    if isinstance(value, dict) and isinstance(value.get("values"), str):
+        numbers = np.frombuffer(bytes.fromhex(value["values"]), ">f4")
+        return {"type": f"tensor<float>(x[{len(numbers)}])", "values": numbers.tolist()}
+    return value
+
+
+def _errors(code: int, message: str) -> dict:
+    return {"root": {"errors": [{"code": code, "summary": "x", "message": message}]}}
+
+
+@contextmanager
+def stand_in() -> Iterator[str]:
+    """Serve one until the end of `with`; its one address is that of both servers."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = StandIn(Path(folder))
+        with RecordedServer(state.answer) as server:
+            yield server.url
