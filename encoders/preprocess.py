@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from encoders.dicom_preamble import is_dicom
 from encoders.errors import UserError
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "Preprocessing",
     "decode_image",
     "open_image",
+    "parsers_silenced",
+    "percentile_window",
 ]
 
 ImageInput = Image.Image | bytes | Path
@@ -115,9 +118,10 @@ def _middle(image: Image.Image, size: int, method: Image.Resampling) -> Image.Im
 
 
 class _Silence:
-    """Pillow's warnings are ignored while any thread is inside.
+    """Warnings of Pillow and pydicom are ignored while any thread is inside.
 
-    A doubtful EXIF block is no reason to refuse an image, and our own limit on pixels holds.
+    A doubtful EXIF block or DICOM value is no reason to refuse an image, and our own limit on
+    pixels holds.
     `warnings.catch_warnings` alone is not safe when several threads decode.
     """
 
@@ -141,14 +145,15 @@ class _Silence:
                 self._filters.__exit__(None, None, None)
 
 
-_pillow_is_silent = _Silence()
+parsers_silenced = _Silence()
 
 
 def decode_image(data: bytes) -> Image.Image:
     """Decode one image to 8 bits, mode "L" or "RGB", upright as its EXIF tag says.
 
     Transparent pixels become black. More than 8 bits a pixel are windowed to 8: percentile
-    0.5 becomes 0 and percentile 99.5 becomes 255. Of several frames the first is taken.
+    0.5 becomes 0 and percentile 99.5 becomes 255. Of several frames the first is taken. How a
+    DICOM file is decoded stands in encoders/dicom.py.
     Raises ImageError: empty, too large (by bytes, or by pixels before anything is decoded),
     truncated, or no image.
     """
@@ -157,7 +162,7 @@ def decode_image(data: bytes) -> Image.Image:
     if len(data) > MAX_BYTES:
         raise ImageError(f"The image has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
     try:
-        with _pillow_is_silent:
+        with parsers_silenced:
             return _decode(data)
     except UnidentifiedImageError:
         raise ImageError("The bytes are no image of a known format.") from None
@@ -171,6 +176,10 @@ def decode_image(data: bytes) -> Image.Image:
 
 
 def _decode(data: bytes) -> Image.Image:
+    if is_dicom(data):
+        from encoders.dicom import decode_dicom  # noqa: PLC0415 - most images need no pydicom
+
+        return decode_dicom(data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(image)
         # A process-wide switch of Pillow's that others may have set: half an image is no image.
@@ -195,7 +204,7 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.mode == "1":
         return image.convert("L")
     if image.mode.startswith("I") or image.mode == "F":
-        return _windowed(image)
+        return percentile_window(np.asarray(image, dtype=np.float32))
     grey = image.mode in ("L", "LA", "La")
     if "transparency" in image.info or image.mode in ("LA", "La", "RGBA", "RGBa", "PA"):
         return _on_black(image.convert("LA" if grey else "RGBA"), "L" if grey else "RGB")
@@ -208,9 +217,16 @@ def _on_black(image: Image.Image, mode: str) -> Image.Image:
     return black
 
 
-def _windowed(image: Image.Image) -> Image.Image:
-    values = np.asarray(image, dtype=np.float32)
-    finite = values[np.isfinite(values)]
+def percentile_window(
+    values: NDArray[np.float32], shown: NDArray[np.bool_] | None = None
+) -> Image.Image:
+    """Mode "L" of float32 [H, W]: percentile 0.5 becomes 0, 99.5 becomes 255.
+
+    shown: bool [H, W], the pixels that count for the percentiles; None: all of them.
+    Raises ImageError where none is finite.
+    """
+    counted = values if shown is None else values[shown]
+    finite = counted[np.isfinite(counted)]
     if not finite.size:
         raise ImageError("The image has no finite intensity.")
     low, high = np.percentile(finite, WINDOW)
