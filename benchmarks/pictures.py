@@ -1,52 +1,53 @@
-"""Draw docs/images/search.png: one query on the demo's phantoms, the best images by profile.
+"""Draw docs/images/page.png: the search page on the demo's phantoms, three rankings of one query.
 
-make demo && .venv/bin/python benchmarks/pictures.py
+make demo && .venv/bin/python benchmarks/pictures.py    (needs Chromium and chromedriver)
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import textwrap
+import shutil
+import threading
 from pathlib import Path
+from urllib.parse import urlencode
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
-from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
 
-from ingest.corpus import Corpus
 from rocosearch.demo import QUERY
-from rocosearch.pipeline import open_searcher
+from rocosearch.page.opening import open_page
 
-PROFILES = ("lexical", "vector", "hybrid")
-SHOWN = 5
-CAPTION_COLUMNS = 30
+WINDOW = "1360,860"
+EVERY_PICTURE_IS_THERE = (
+    "const all = [...document.querySelectorAll('.hit img')];"
+    "return all.length > 0 && all.every((each) => each.complete);"
+)
 
 
 def draw(demo: Path, out: Path) -> None:
-    """One row of images for each profile, captions below."""
-    records = {record.id: record for record in Corpus.open(demo / "corpus").records()}
-    searcher = open_searcher(demo / "index")
-    mpl.use("Agg")
-    figure, axes = plt.subplots(len(PROFILES), SHOWN, figsize=(11, 8.2), layout="constrained")
-    figure.suptitle(f"“{QUERY}”", fontsize=14)
-    for row, profile in zip(axes, PROFILES, strict=True):
-        result = searcher.search(text=QUERY, profile=profile, k=SHOWN)
-        for axis, hit in zip(row, result, strict=True):
-            record = records[hit.id]
-            axis.imshow(Image.open(io.BytesIO(record.image or b"")), cmap="gray")
-            axis.set_xticks([])
-            axis.set_yticks([])
-            caption = textwrap.fill(record.caption, CAPTION_COLUMNS)
-            axis.set_xlabel(f"{hit.score:.2f}  {caption}", fontsize=7)
-        row[0].set_ylabel(profile, fontsize=12)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=110)
+    """Take the picture as a browser shows the page."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    for argument in ("--headless=new", "--no-sandbox", "--hide-scrollbars"):
+        options.add_argument(argument)
+    options.add_argument(f"--window-size={WINDOW}")
+    asked = urlencode({"text": QUERY, "ranking": "compare", "k": 6})
+    with open_page(demo / "index", demo / "corpus", port=0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        browser.get(f"{server.url}#{asked}")
+        WebDriverWait(browser, 30).until(lambda page: page.find_elements(By.CSS_SELECTOR, ".hit"))
+        WebDriverWait(browser, 30).until(lambda page: page.execute_script(EVERY_PICTURE_IS_THERE))
+        browser.save_screenshot(str(out))
+        browser.quit()
+        server.shutdown()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", type=Path, default=Path("build/demo"))
-    parser.add_argument("--out", type=Path, default=Path("docs/images/search.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/images/page.png"))
     options = parser.parse_args()
     draw(options.demo, options.out)

@@ -20,6 +20,7 @@ from rocosearch.commands import (
     parity,
     plan,
     search,
+    serve,
     swap,
     train,
     tune,
@@ -39,8 +40,8 @@ app = typer.Typer(
     help=(
         "Search over captioned radiology images: train a CLIP on your own pairs, rank with "
         "BM25, vectors or both, measure which serves best, and write it all out for Vespa.\n\n"
-        "The usual order: **corpus**, **train**, **index**, then **search**, **eval** and **app**. "
-        "Try **demo** first: it needs no data."
+        "The usual order: **corpus**, **train**, **index**, then **search** or **serve**, **eval** "
+        "and **app**. Try **demo** first: it needs no data."
     ),
     epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage.",
 )
@@ -52,7 +53,7 @@ def _example(text: str) -> str:
 
 
 PANELS = {
-    "From files to a report": (corpus, train, index, search, eval_command),
+    "From files to a report": (corpus, train, index, search, serve, eval_command),
     "Better rankings": (tune, compare),
     "Vespa": (app_command, deploy, feed, parity, plan),
     "More": (classify, embed, demo),

@@ -55,6 +55,9 @@ def _announce(step: Step, skipped: bool) -> None:
 def _what_next(out: Path) -> None:
     results.print("\n[bold]Where to look[/]")
     results.print(f"Report, with tables and pictures: {out / 'report' / 'report.html'}")
+    results.print(
+        f"Search page, in your browser:     rocosearch serve {out / 'index'} {out / 'corpus'}"
+    )
     results.print(f"Vespa application package:        {out / 'app'}")
     results.print("\n[bold]With your own images and captions[/]")
     results.print(

@@ -1,0 +1,62 @@
+"""Pictures of documents, read out of a corpus one by one."""
+
+from __future__ import annotations
+
+import io
+import threading
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from encoders.errors import UserError
+from encoders.preprocess import open_image
+from ingest.corpus import Corpus
+
+__all__ = ["SIDES", "Pictures"]
+
+SIDES = {"small": 320, "large": 1600}
+"""The longest side in pixels."""
+
+KEPT = 1_000
+QUALITY = 85
+
+
+class Pictures:
+    """JPEGs of a corpus's images; the small ones that were asked for last are kept."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        """Read where each image stands, not the images."""
+        self._places: dict[str, tuple[Path, int, int]] = {}
+        for part in corpus.parts:
+            with pq.ParquetFile(part) as file:
+                for group in range(file.num_row_groups):
+                    ids = file.read_row_group(group, columns=["id"])["id"].to_pylist()
+                    self._places |= {name: (part, group, row) for row, name in enumerate(ids)}
+        self._lock = threading.Lock()
+        self._small = lru_cache(KEPT)(self._draw)
+
+    def get(self, identifier: str, size: str = "small") -> bytes | None:
+        """A JPEG; None where the document has no image that can be read.
+
+        size: "small", or "large".
+        """
+        if identifier not in self._places:
+            return None
+        return self._draw(identifier, "large") if size == "large" else self._small(identifier)
+
+    def _draw(self, identifier: str, size: str = "small") -> bytes | None:
+        part, group, row = self._places[identifier]
+        with self._lock, pq.ParquetFile(part) as file:  # one row group in memory at a time
+            column = file.read_row_group(group, columns=["image"])["image"]
+            data = (column[row].as_py() or {}).get("bytes")
+        if not data:
+            return None
+        try:
+            image = open_image(data).convert("RGB")
+        except UserError:
+            return None
+        image.thumbnail((SIDES[size], SIDES[size]))
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=QUALITY)
+        return stream.getvalue()

@@ -1,0 +1,99 @@
+"""The page in a real browser."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
+
+
+@pytest.fixture
+def page(browser, served):
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get(served.url)
+    waited(browser, lambda: browser.find_element(By.ID, "about").text)
+    return browser
+
+
+def waited(page, condition):
+    """Until the condition holds, while the page redraws itself."""
+    meanwhile = [StaleElementReferenceException, IndexError]
+    return WebDriverWait(page, 20, ignored_exceptions=meanwhile).until(lambda _: condition())
+
+
+def found(page, selector):
+    return page.find_elements(By.CSS_SELECTOR, selector)
+
+
+def ask(page, text):
+    box = page.find_element(By.ID, "text")
+    box.clear()
+    box.send_keys(text + Keys.ENTER)
+    waited(page, lambda: found(page, ".hit"))
+
+
+def test_a_search_shows_pictures_and_marks_words(page):
+    ask(page, "lesion in the chest")
+    assert len(found(page, ".hit")) == 12
+    picture = found(page, ".hit img")[0]
+    assert waited(page, lambda: int(picture.get_property("naturalWidth")) > 0)
+    assert found(page, ".hit mark")
+    assert page.get_log("browser") == []
+
+
+def test_rankings_side_by_side_show_where_a_hit_stands(page):
+    ask(page, "large ring lesion")
+    Select(page.find_element(By.ID, "profile")).select_by_value("compare")
+    waited(page, lambda: len(found(page, ".list")) == 3)
+    titles = [title.text.split()[0] for title in found(page, ".list h2")]
+    assert titles == ["lexical", "vector", "hybrid"]
+
+
+def test_a_hit_opens_and_finds_more_like_it(page):
+    ask(page, "lesion")
+    first = found(page, ".hit")[0].get_attribute("data-id")
+    found(page, ".hit")[0].click()
+    assert first in page.find_element(By.ID, "shown-id").text
+    page.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_RIGHT)
+    second = found(page, ".hit")[1].get_attribute("data-id")
+    assert second in page.find_element(By.ID, "shown-id").text
+    page.find_element(By.ID, "like").click()
+    waited(page, lambda: found(page, ".list h2") and "image" in found(page, ".list h2")[0].text)
+    assert second not in [hit.get_attribute("data-id") for hit in found(page, ".hit")]
+    page.back()
+    waited(page, lambda: found(page, ".hit")[0].get_attribute("data-id") == first)
+
+
+def test_an_image_file_asks(page, served, tmp_path):
+    record = next(iter(served.corpus.records()))
+    path = tmp_path / "query.png"
+    path.write_bytes(record.image)
+    page.find_element(By.ID, "file").send_keys(str(path))
+    waited(page, lambda: found(page, ".hit"))
+    assert found(page, ".hit")[0].get_attribute("data-id") == record.id
+    assert page.find_element(By.ID, "asking").is_displayed()
+
+
+def test_a_fault_is_a_sentence(page):
+    box = page.find_element(By.ID, "text")
+    page.execute_script("arguments[0].value = 'x'.repeat(10001)", box)
+    box.send_keys(Keys.ENTER)
+    waited(page, lambda: "at most 10,000" in page.find_element(By.ID, "said").text)
+
+
+def test_nothing_typed_becomes_part_of_the_page(page):
+    ask(page, "<img src=x onerror=alert(1)> lesion")
+    assert found(page, "img[src=x]") == []
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_no_screen_scrolls_sideways(page, width):
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    ask(page, "lesion")
+    assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
