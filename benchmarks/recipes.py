@@ -1,16 +1,21 @@
 """Train several recipes on one corpus, with several seeds, and print what each is worth.
 
-    python benchmarks/recipes.py build/corpus --recipes base,concepts --seeds 3 --epochs 20
+    python benchmarks/recipes.py build/corpus build/recipes --seeds 3 --epochs 20
+    python benchmarks/recipes.py build/corpus build/recipes --recipes "base,96 pixels"
 
-The table is text to image on the validation split (full pool): mean MRR@10 over the seeds with
-the 95% interval of the mean (Student's t), and CPU seconds. docs/experiments.md has the results.
+OUT keeps one line of JSON a run, so that a benchmark that was killed goes on where it stopped;
+the table is written anew after each run. Figures are of the validation split (full pool): MRR@10
+of text to image ("caption") and of a caption to the other images of its case ("same case"), mean
+over the seeds with the 95% interval of the mean (Student's t), and CPU seconds. Every run keeps
+its epoch of best caption MRR@10. docs/experiments.md has the results.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Iterator, Mapping
+import json
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,86 +24,162 @@ from scipy.stats import t as student
 
 from encoders.augment import NO_AUGMENTATION, Augmentation
 from encoders.augment_text import TextAugmentation
-from encoders.pairs import Pair
-from encoders.presets import preset
-from encoders.training import Trained, train
-from encoders.validation import chance_mrr
+from encoders.clip import Encoder
+from encoders.pairs import Pairs, read_pairs
+from encoders.presets import preset, resized
+from encoders.progress import silent
+from encoders.storage import whole_file
+from encoders.training import train
+from encoders.validation import chance_mrr, embed_pairs, text_to_image_mrr
 from ingest.corpus import Corpus
+from rocosearch.pipeline import training_pairs
 
+Row = dict[str, object]
+
+# "base" is the preset as it is; the others change what is named.
 RECIPES: Mapping[str, Mapping[str, object]] = {
     "base": {},
     "no augmentation": {"augmentation": NO_AUGMENTATION},
+    "concept pretraining": {"concept_epochs": 5},
+    "same case positive": {"positives": "group"},
+    "text augmentation": {"text_augmentation": TextAugmentation(sentences=0.3, words=0.1)},
+    "96 pixels": {"image_size": 96},
+    "concept names": {"text_augmentation": TextAugmentation(concepts=0.5)},
     "every image moved": {"augmentation": Augmentation(share=1.0)},
     "cutout": {"augmentation": Augmentation(cutout=0.25)},
     "one positive": {"positives": "none"},
-    "same case positive": {"positives": "group"},
     "near captions": {"near_captions": 8},
-    "concept epochs": {"concept_epochs": 5},
-    "concept names": {"text_augmentation": TextAugmentation(concepts=0.5)},
-    "text augmentation": {"text_augmentation": TextAugmentation(sentences=0.3, words=0.1)},
     "balanced": {"balance_cap": 200},
+    "half an epoch": {"samples_per_epoch": 824},
+    "128 pixels": {"image_size": 128},
+}
+# With --text-tower: a published text tower, locked, or tuned at a hundredth of the rate.
+TEXT_TOWERS: Mapping[str, Mapping[str, object]] = {
+    "text tower frozen": {"freeze": ("text.bert",)},
+    "text tower tuned": {"rates": (("text.bert", 0.01),)},
 }
 
 
 def main() -> None:
-    """Print the table row by row."""
+    """Run what has not been run, seed by seed, and print the table after each."""
     options = arguments()
     torch.set_num_threads(options.threads)
-    names = list(RECIPES) if options.recipes == "all" else options.recipes.split(",")
+    names = list(recipes(options)) if options.recipes == "all" else options.recipes.split(",")
+    options.out.mkdir(parents=True, exist_ok=True)
+    log = options.out / "runs.jsonl"
     corpus = Corpus.open(options.corpus)
-    print("| recipe | validation MRR@10 | CPU s |\n|---|---|---|")
-    for name in names:
-        runs = [run(corpus, options, seed, RECIPES[name]) for seed in range(options.seeds)]
-        print(f"| {name} | {interval([r.mrr10 for r in runs])} | {cpu_seconds(runs):.0f} |")
-    print(
-        f"\n{runs[0].pairs:,} pairs, pool {runs[0].pool:,}, chance {chance_mrr(runs[0].pool):.3f}"
-    )
+    for seed in range(options.seeds):
+        for name in names:
+            rows = read_rows(log)
+            if not any(row["recipe"] == name and row["seed"] == seed for row in rows):
+                rows.append(run(corpus, options, name, seed))
+                with log.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(rows[-1]) + "\n")
+            with whole_file(options.out / "table.md") as path:
+                path.write_text(table(rows), "utf-8")
+    print(table(read_rows(log)))
 
 
 def arguments() -> argparse.Namespace:
     """What to train, and how often."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
+    parser.add_argument("out", type=Path)
     parser.add_argument("--recipes", default="all", help="names, comma-separated, or all")
     parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--text-tower", type=Path, help="folder of a published BERT")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--concept-field", action="append", default=[], help="as of `rocosearch train`"
+    )
     return parser.parse_args()
 
 
-def run(
-    corpus: Corpus, options: argparse.Namespace, seed: int, changes: Mapping[str, object]
-) -> Trained:
-    """Train once; the encoder itself is thrown away."""
-    config = preset(options.preset, epochs=options.epochs, patience=0, seed=seed, **changes)
-    with tempfile.TemporaryDirectory() as folder:
-        return train(
-            pairs(corpus, "train"), pairs(corpus, "validation"), Path(folder) / "encoder", config
-        )
+def recipes(options: argparse.Namespace) -> dict[str, Mapping[str, object]]:
+    """All that can be trained with these options."""
+    given = {"text_tower": str(options.text_tower)}
+    towers = {name: {**given, **changes} for name, changes in TEXT_TOWERS.items()}
+    return {**RECIPES, **(towers if options.text_tower else {})}
 
 
-def pairs(corpus: Corpus, split: str) -> Iterator[Pair]:
-    """The split's pairs of image and caption."""
-    return (
-        Pair(record.image, record.caption, record.group_id, record.concept_names)
-        for record in corpus.records(split)
-        if record.image is not None
+def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Row:
+    """Train once and measure; the encoder itself is thrown away."""
+    changes = {"epochs": options.epochs, "patience": 0, "seed": seed, **recipes(options)[name]}
+    size = int(str(changes.pop("image_size", 0)))
+    config = preset(options.preset, **changes)
+    folder = options.out / "encoder"
+    fields = options.concept_field
+    trained = train(
+        training_pairs(corpus, "train", fields),
+        training_pairs(corpus, "validation", fields),
+        folder,
+        resized(config, size) if size else config,
     )
+    encoder = Encoder.load(folder)
+    held_out = read_pairs(
+        training_pairs(corpus, "validation"),
+        encoder.module.config.preprocessing,
+        options.out,
+        "reading",
+        silent,
+    )
+    shutil.rmtree(folder)
+    return {
+        "recipe": name,
+        "seed": seed,
+        "caption": trained.mrr10,
+        "same case": same_case(encoder, held_out),
+        "best epoch": trained.best_epoch,
+        "cpu_seconds": trained.cpu_seconds,
+        "pairs": trained.pairs,
+        "pool": trained.pool,
+    }
 
 
-def interval(values: list[float]) -> str:
+def same_case(encoder: Encoder, held_out: Pairs) -> float:
+    """MRR@10 of a caption to the other images of its case."""
+    images, texts = embed_pairs(encoder.module, held_out)
+    return text_to_image_mrr(images, texts, held_out.labels[:, 1], own=False)
+
+
+def read_rows(log: Path) -> list[Row]:
+    """The runs so far."""
+    lines = log.read_text("utf-8").splitlines() if log.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown of all runs so far."""
+    lines = [
+        "| recipe | seeds | caption MRR@10 | same case MRR@10 | best epochs | CPU s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(row["recipe"] for row in rows):
+        runs = [row for row in rows if row["recipe"] == name]
+        epochs = ", ".join(str(row["best epoch"]) for row in runs)
+        cells = [interval(column(runs, measure)) for measure in ("caption", "same case")]
+        seconds = np.mean(column(runs, "cpu_seconds"))
+        lines.append(f"| {name} | {len(runs)} | {' | '.join(cells)} | {epochs} | {seconds:.0f} |")
+    if rows:
+        chance = chance_mrr(int(column(rows, "pool")[0]))
+        lines.append(f"\n{rows[0]['pairs']:,} pairs, pool {rows[0]['pool']:,}, chance {chance:.3f}")
+    return "\n".join(lines) + "\n"
+
+
+def column(rows: Sequence[Row], name: str) -> list[float]:
+    """One figure of each run."""
+    return [float(str(row[name])) for row in rows]
+
+
+def interval(values: Sequence[float]) -> str:
     """Mean of MRR@10s and the half-width of its 95% interval."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return f"{mean:.3f}"
     half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
     return f"{mean:.3f} ± {half:.3f}"
-
-
-def cpu_seconds(runs: list[Trained]) -> float:
-    """Mean over runs."""
-    return float(np.mean([run.cpu_seconds for run in runs]))
 
 
 if __name__ == "__main__":

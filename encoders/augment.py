@@ -58,10 +58,16 @@ def augment_images(pixels: Tensor, settings: Augmentation, generator: torch.Gene
 
 
 class _Draws:
-    """Numbers for each image of a batch, drawn on the CPU so that devices agree."""
+    """Numbers for each image of a batch, drawn on the CPU so that devices agree.
+
+    Only noise, a number for each pixel, is drawn where the images are: a GPU would wait for it.
+    """
 
     def __init__(self, batch: int, generator: torch.Generator, device: torch.device) -> None:
         self.batch, self.generator, self.device = batch, generator, device
+        self.noise = generator
+        if device.type != "cpu":
+            self.noise = torch.Generator(device).manual_seed(generator.initial_seed())
 
     def __call__(self, low: float, high: float) -> Tensor:
         drawn = torch.rand(self.batch, generator=self.generator) * (high - low) + low
@@ -71,7 +77,7 @@ class _Draws:
         return self(-spread, spread)
 
     def normal(self, shape: torch.Size) -> Tensor:
-        return torch.randn(shape, generator=self.generator).to(self.device)
+        return torch.randn(shape, generator=self.noise, device=self.device)
 
 
 def _affine(images: Tensor, settings: Augmentation, draw: _Draws) -> Tensor:

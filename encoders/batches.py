@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from encoders.concepts import balanced_weights
 from encoders.neighbours import grouped_order, near_captions
 from encoders.pairs import Pairs
 from encoders.presets import TrainingConfig
+from encoders.team import Team, TeamError
 from encoders.tokenizer import batch_ids
 
 __all__ = ["Batch", "Batches", "Prefetch"]
@@ -27,9 +28,10 @@ LABEL_COLUMNS = {"none": 0, "caption": 1, "group": 2}
 
 @dataclass(frozen=True)
 class Batch:
-    """pixels uint8 [B, C, S, S]; input_ids, attention_mask int64 [B, T]; labels int64 [B, L].
+    """pixels uint8 [b, C, S, S]; input_ids, attention_mask int64 [b, T]; labels int64 [B, L].
 
-    rows: int64 [B], the pairs' numbers.
+    b pairs of this process, of B in all processes. rows: int64 [b], the pairs' numbers.
+    text_features: float [b, W] in place of the token ids, where the text tower is frozen.
     """
 
     pixels: Tensor
@@ -37,23 +39,46 @@ class Batch:
     attention_mask: Tensor
     labels: Tensor
     rows: NDArray[np.int64]
+    text_features: Tensor | None = None
+
+    def pinned(self) -> Batch:
+        """The same in memory that a GPU copies from while it computes."""
+        return self._moved(Tensor.pin_memory)
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
         if device.type == "cpu":
             return self
-        moved = {
-            name: getattr(self, name).pin_memory().to(device, non_blocking=True)
-            for name in ("pixels", "input_ids", "attention_mask", "labels")
-        }
-        return replace(self, **moved)
+        return self._moved(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _moved(self, move: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(
+            move(self.pixels),
+            move(self.input_ids),
+            move(self.attention_mask),
+            move(self.labels),
+            self.rows,
+            None if self.text_features is None else move(self.text_features),
+        )
 
 
 class Batches:
-    """The batches of a run, each to be had by the number of its step."""
+    """The batches of a run, each to be had by the number of its step.
 
-    def __init__(self, pairs: Pairs, words: Tokenizer, config: TrainingConfig) -> None:
+    text_features: float [N, W] of a frozen text tower. team: only this process's part of each
+    batch is made.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        words: Tokenizer,
+        config: TrainingConfig,
+        team: Team,
+        text_features: Tensor | None = None,
+    ) -> None:
         self._pairs, self._words, self._config = pairs, words, config
+        self._team, self._text_features = team, text_features
         self._weights: NDArray[np.float64] | None = None
         samples = len(pairs)
         if config.balance_cap:
@@ -61,6 +86,9 @@ class Batches:
             samples = max(1, int(self._weights.sum()))
         self._samples = min(config.samples_per_epoch or samples, samples)
         self.size = min(config.batch, self._samples)
+        self.size -= self.size % team.size
+        if not self.size:
+            raise TeamError(f"{team.size} processes cannot share batches of {config.batch} pairs.")
         self.steps_per_epoch = self._samples // self.size
         self._near: NDArray[np.int64] | None = None
         if config.near_captions > 1:
@@ -72,21 +100,23 @@ class Batches:
         epoch, within = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self._draw(epoch)
-        rows = self._order[within * self.size : (within + 1) * self.size]
-        rng = np.random.default_rng([self._config.seed, step])
-        texts = [
-            augment_text(
-                self._pairs.texts[r], self._pairs.concepts[r], self._config.text_augmentation, rng
-            )
-            for r in rows
-        ]
-        columns = LABEL_COLUMNS[self._config.positives]
-        return Batch(
+        whole = self._order[within * self.size : (within + 1) * self.size]
+        mine = self._team.share(len(whole))
+        rows, columns = whole[mine], LABEL_COLUMNS[self._config.positives]
+        batch = Batch(
             self._pairs.images(rows),
-            *batch_ids(self._words, texts),
-            labels=torch.from_numpy(self._pairs.labels[rows, :columns]),
+            *batch_ids(self._words, self._texts(step, whole)[mine]),
+            labels=torch.from_numpy(self._pairs.labels[whole, :columns]),
             rows=rows,
+            text_features=None if self._text_features is None else self._text_features[rows],
         )
+        return batch.pinned() if self._team.device.type == "cuda" else batch
+
+    def _texts(self, step: int, rows: NDArray[np.int64]) -> list[str]:
+        rng = np.random.default_rng([self._config.seed, step])
+        texts, concepts = self._pairs.texts, self._pairs.concepts
+        settings = self._config.text_augmentation
+        return [augment_text(texts[r], concepts[r], settings, rng) for r in rows]
 
     def _draw(self, epoch: int) -> NDArray[np.int64]:
         rng = np.random.default_rng([self._config.seed, epoch])

@@ -60,9 +60,10 @@ class Clock:
         return time.monotonic() - self._wall, time.process_time() - self._cpu
 
 
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """A CPU generator for the draws of one step."""
-    mixed = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]
+def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
+    """A CPU generator for the draws of one step in the process of that rank."""
+    entropy = [seed, step, rank] if rank else [seed, step]
+    mixed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(mixed) % 2**63)
 
 

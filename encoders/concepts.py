@@ -21,6 +21,7 @@ __all__ = [
     "balance",
     "balanced_weights",
     "concept_scores",
+    "focal_loss",
     "multi_hot",
     "vocabulary",
 ]
@@ -61,6 +62,11 @@ def asymmetric_loss(
     present = targets * (1 - positive) ** focus_positive * torch.log(positive.clamp(min=1e-8))
     absent = (1 - targets) * negative**focus_negative * torch.log((1 - negative).clamp(min=1e-8))
     return -(present + absent).sum(dim=1).mean()
+
+
+def focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """The focal loss (Lin et al. 2017, equation 4, gamma 2): `asymmetric_loss` made symmetric."""
+    return asymmetric_loss(logits, targets, focus_positive=2.0, focus_negative=2.0, margin=0.0)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 
-__all__ = ["COLUMNS", "VALIDATION", "curves_csv"]
+__all__ = ["COLUMNS", "CONCEPT_F1", "CONCEPT_MAP", "VALIDATION", "curves_csv"]
 
 VALIDATION = "validation_mrr10"
+CONCEPT_MAP = "validation_map"
+CONCEPT_F1 = "validation_f1"
 COLUMNS = (
     "step",
     "epoch",
@@ -21,8 +23,8 @@ COLUMNS = (
     "learning_rate",
     VALIDATION,
     "validation_pool",
-    "validation_map",
-    "validation_f1",
+    CONCEPT_MAP,
+    CONCEPT_F1,
 )
 
 

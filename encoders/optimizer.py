@@ -11,7 +11,15 @@ from torch import nn
 
 from encoders.errors import UserError
 
-__all__ = ["FreezeError", "freeze", "layers_below_top", "make_optimizer", "rate_at", "set_rate"]
+__all__ = [
+    "FreezeError",
+    "check_parts",
+    "freeze",
+    "layers_below_top",
+    "make_optimizer",
+    "rate_at",
+    "set_rate",
+]
 
 BETAS = (0.9, 0.98)  # CLIP, table 19
 EPSILON = 1e-6
@@ -29,33 +37,44 @@ def freeze(module: nn.Module, prefixes: Sequence[str]) -> None:
     ("image",) locks the image tower (Zhai et al. 2022, LiT), ("image.blocks.0.", "text.tokens")
     parts of both. Raises FreezeError for a prefix without parameters, or if nothing is left.
     """
-    names = [name for name, _ in module.named_parameters()]
-    for prefix in prefixes:
-        if not any(name.startswith(prefix) for name in names):
-            parts = sorted({".".join(name.split(".")[:2]) for name in names})
-            raise FreezeError(
-                f"Nothing can be frozen by the name {prefix!r}. Parts are: {', '.join(parts)}."
-            )
+    check_parts(module, prefixes)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(not name.startswith(tuple(prefixes)))
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise FreezeError("Everything is frozen: there is nothing to train.")
 
 
+def check_parts(module: nn.Module, prefixes: Sequence[str]) -> None:
+    """Raise FreezeError for a prefix that no parameter's name has."""
+    names = [name for name, _ in module.named_parameters()]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            parts = sorted({".".join(name.split(".")[:2]) for name in names})
+            raise FreezeError(
+                f"No part of the encoder has the name {prefix!r}. Parts are: {', '.join(parts)}."
+            )
+
+
 def make_optimizer(
-    module: nn.Module, weight_decay: float, layer_decay: float = 1.0
+    module: nn.Module,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    rates: Sequence[tuple[str, float]] = (),
 ) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019) over what is not frozen.
 
     Gains, biases and the temperature do not decay. With `layer_decay` below 1 each layer learns
-    that factor slower than the one above it (Clark et al. 2020, ELECTRA, table 9).
+    that factor slower than the one above it (Clark et al. 2020, ELECTRA, table 9). rates: what
+    the learning rate is multiplied by where a parameter's name begins so.
     """
     below = layers_below_top([name for name, _ in module.named_parameters()])
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             decay = weight_decay if parameter.ndim >= 2 else 0.0
-            groups.setdefault((decay, layer_decay ** below[name]), []).append(parameter)
+            factor = math.prod(rate for prefix, rate in rates if name.startswith(prefix))
+            factor *= layer_decay ** below[name]
+            groups.setdefault((decay, factor), []).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": parameters, "weight_decay": decay, "factor": factor}

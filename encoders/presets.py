@@ -15,7 +15,7 @@ from encoders.preprocess import Preprocessing
 from encoders.resnet import ModifiedResNetConfig, ResNetConfig
 from encoders.towers import TextConfig, ViTConfig
 
-__all__ = ["PRESETS", "TrainingConfig", "preset"]
+__all__ = ["PRESETS", "TrainingConfig", "preset", "resized"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,11 @@ class TrainingConfig:
     model: its `text.vocabulary` is an upper limit; the tokenizer trained on the captions may
     need fewer.
     start: folder of an encoder, ours or a published CLIP, to fine-tune; it replaces `model`.
-    freeze: beginnings of the names of parameters that stay: ("image",) locks the image tower.
+    text_tower: folder of a published BERT that replaces the model's text tower; its projection
+    is new.
+    freeze: beginnings of the names of parameters that stay: ("image",) locks the image tower,
+    ("text.bert",) a published text tower.
+    rates: beginnings of names, and what the learning rate is multiplied by there.
     layer_decay: below 1, lower layers learn slower by this factor a layer.
 
     epochs, max_seconds: whichever ends first; the learning rate falls to zero by then (with
@@ -42,7 +46,8 @@ class TrainingConfig:
     learning_rate: its peak. warmup: share of the run. weight_decay: of matrices only, as in
     CLIP. clip_norm: of gradients.
     concept_epochs: epochs before the others in which the image tower learns to name concepts.
-    concept_minimum: how many pairs a concept must have to be learned.
+    concept_minimum: how many pairs a concept must have to be learned. concept_loss: what is
+    minimised then; both give rare labels more weight than cross-entropy does.
     balance_cap: at most about so many pairs a concept in an epoch, as MetaCLIP (0: no limit).
     precision: "auto" computes in bfloat16 on a GPU, float32 on a CPU.
     device: "auto" is a GPU where there is one.
@@ -51,7 +56,9 @@ class TrainingConfig:
 
     model: ClipConfig
     start: str = ""
+    text_tower: str = ""
     freeze: tuple[str, ...] = ()
+    rates: tuple[tuple[str, float], ...] = ()
     layer_decay: float = 1.0
     epochs: int = 20
     max_seconds: float = 0.0
@@ -69,6 +76,7 @@ class TrainingConfig:
     text_augmentation: TextAugmentation = NO_TEXT_AUGMENTATION
     concept_epochs: int = 0
     concept_minimum: int = 5
+    concept_loss: Literal["asymmetric", "focal"] = "asymmetric"
     balance_cap: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
@@ -162,3 +170,14 @@ def preset(name: str, **changes: object) -> TrainingConfig:
     if name not in PRESETS:
         raise UserError(f"There is no preset {name!r}. The presets are: {', '.join(PRESETS)}.")
     return replace(PRESETS[name], **changes)  # type: ignore[arg-type]
+
+
+def resized(config: TrainingConfig, image_size: int) -> TrainingConfig:
+    """The same recipe for images of another side in pixels.
+
+    Raises UserError where an encoder to start from decides that already.
+    """
+    if config.start:
+        raise UserError(f"{config.start} has an image size of its own: leave out --image-size.")
+    preprocessing = replace(config.model.preprocessing, size=image_size)
+    return replace(config, model=replace(config.model, preprocessing=preprocessing))

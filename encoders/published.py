@@ -8,18 +8,16 @@ first module. Weights must be safetensors; nothing is fetched and no code of the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from encoders.clip import WEIGHTS, ClipConfig, ClipModule, Encoder, EncoderError
+from encoders.foreign import read_json, read_weights
 from encoders.manifest import FILE_NAME as MANIFEST
 from encoders.preprocess import Preprocessing
 from encoders.tokenizer import FILE_NAME as TOKENIZER, load_tokenizer
@@ -48,7 +46,7 @@ def is_published(folder: Path) -> bool:
 def load_published(folder: Path) -> Encoder:
     """Read a published CLIP. Raises EncoderError where it is incomplete or not a CLIP of ViTs."""
     folder = _inner(folder)
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if config.get("model_type") != "clip":
         raise EncoderError(
             f"{folder} holds a {config.get('model_type')!r} model; only CLIP's can be read."
@@ -62,13 +60,8 @@ def load_published(folder: Path) -> Encoder:
     )
     module = ClipModule(model, _tokenizer(folder, model.text.context))
     try:
-        module.load_state_dict(_renamed(load_file(folder / WEIGHTS)))
-    except FileNotFoundError:
-        raise EncoderError(
-            f"{folder} has no {WEIGHTS}; weights in other formats are not read, because "
-            "loading them can run code. Download the safetensors file."
-        ) from None
-    except (KeyError, RuntimeError, SafetensorError) as error:
+        module.load_state_dict(_renamed(read_weights(folder)))
+    except (KeyError, RuntimeError) as error:
         raise EncoderError(f"{folder / WEIGHTS} does not fit its config.json: {error}") from None
     return Encoder(module)
 
@@ -76,16 +69,6 @@ def load_published(folder: Path) -> Encoder:
 def _inner(folder: Path) -> Path:
     part = folder / SENTENCE_TRANSFORMERS_PART
     return part if part.is_dir() else folder
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise EncoderError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise EncoderError(f"{path} is not a JSON object.")
-    return content
 
 
 # What transformers leaves out of config.json: the values of ViT-B/32.
@@ -152,7 +135,7 @@ def _text_config(part: Mapping[str, Any], folder: Path) -> TextConfig:
 
 def _preprocessing(folder: Path, size: int) -> Preprocessing:
     path = folder / "preprocessor_config.json"
-    content = _read_json(path) if path.exists() else {}
+    content = read_json(path) if path.exists() else {}
     return Preprocessing(
         size=size,
         mode="RGB",

@@ -13,16 +13,19 @@ from torch import Tensor, nn
 from encoders.augment import augment_images
 from encoders.batches import Batch, Batches, Prefetch
 from encoders.checkpoint import Clock, Counters, load_state, save_state, step_generator
-from encoders.clip import MAX_LOGIT_SCALE, ClipModule, pick_device
+from encoders.clip import ClipModule
 from encoders.concepts import concept_scores, multi_hot, vocabulary
-from encoders.curves import VALIDATION
+from encoders.curves import CONCEPT_F1, CONCEPT_MAP, VALIDATION
 from encoders.errors import UserError
-from encoders.objectives import concept_backward, contrastive_backward
-from encoders.optimizer import freeze, make_optimizer, rate_at, set_rate
+from encoders.frozen_text import frozen_text_features
+from encoders.module import MAX_LOGIT_SCALE
+from encoders.objectives import concept_backward, contrastive_backward, share_gradients
+from encoders.optimizer import check_parts, freeze, make_optimizer, rate_at, set_rate
 from encoders.pairs import Pairs
 from encoders.presets import TrainingConfig
 from encoders.progress import Progress
 from encoders.storage import sha256_bytes
+from encoders.team import Team
 from encoders.validation import embed_pairs, predict_concepts, text_to_image_mrr
 
 __all__ = ["Run", "Trainee", "TrainingError"]
@@ -57,28 +60,33 @@ class Run:
         held_out: Pairs,
         work: Path,
         config: TrainingConfig,
+        team: Team,
         progress: Progress,
     ) -> None:
         self.pairs, self.held_out = pairs, held_out
-        self.work, self.config, self.progress = work, config, progress
+        self.work, self.config, self.team, self.progress = work, config, team, progress
         self.names = _concept_names(pairs, config)
-        self.device = pick_device(config.device)
-        if config.precision == "bfloat16" and self.device.type == "cpu":
+        if config.precision == "bfloat16" and team.device.type == "cpu":
             raise TrainingError(
                 "Training in bfloat16 needs a GPU: leave precision at auto or float32."
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.trainee = Trainee(module, len(self.names)).to(self.device)
+            self.trainee = Trainee(module, len(self.names)).to(team.device)
         freeze(module, config.freeze)
-        if (
-            self.device.type == "cpu"
-            and min(config.batch, config.micro_batch or config.batch, len(pairs)) < SAFE_BATCH
-        ):
+        check_parts(module, [part for part, _ in config.rates])
+        if _fragile(config, len(pairs), team):
             module.image.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.module = module
-        self.optimizer = make_optimizer(self.trainee, config.weight_decay, config.layer_decay)
-        self.batches = Batches(pairs, module.tokenizer, config)
+        self.optimizer = make_optimizer(
+            self.trainee,
+            config.weight_decay,
+            config.layer_decay,
+            [(f"clip.{part}", rate) for part, rate in config.rates],
+        )
+        known = frozen_text_features(module, pairs.texts, config, progress)
+        self.held_out_texts = frozen_text_features(module, held_out.texts, config)
+        self.batches = Batches(pairs, module.tokenizer, config, team, known)
         self.targets = torch.from_numpy(multi_hot(pairs.concepts, self.names))
         self.best = _copy(module)
         self.counters = Counters(run=self._name())
@@ -88,6 +96,7 @@ class Run:
         state = load_state(self.work, self.counters.run, self.trainee, self.optimizer)
         if state is not None:
             self.counters, self.best = state
+        self.team.wait()  # for all to have read the state, before it is written again
         source = Prefetch(self.batches.at)
         try:
             self._loop(source)
@@ -95,45 +104,34 @@ class Run:
             source.close()
 
     def _loop(self, source: Prefetch) -> None:
-        counters = self.counters
+        counters, steps = self.counters, self.batches.steps_per_epoch
         clock = Clock(counters.seconds, counters.cpu_seconds)
         saved, cost = time.monotonic(), 0.0
         while not counters.stopped:
             counters.recent.append(self._step(source.at(counters.step)))
             counters.step += 1
-            counters.seconds, counters.cpu_seconds = clock.read()
-            epoch, within = divmod(counters.step, self.batches.steps_per_epoch)
+            counters.seconds, counters.cpu_seconds = self.team.agree(clock.read())
+            epoch, within = divmod(counters.step, steps)
             if within == 0:
                 self._end_epoch(epoch)
-            elif within % max(1, self.batches.steps_per_epoch // ROWS_PER_EPOCH) == 0:
+            elif within % max(1, steps // ROWS_PER_EPOCH) == 0:
                 self._add_row()
             started = time.monotonic()
             # Large models take seconds to write: at most a twentieth of the time goes there.
             due = started - saved > max(self.config.checkpoint_seconds, 20 * cost)
-            if due or counters.stopped:
+            if self.team.leads and (due or counters.stopped):
                 save_state(self.work, self.trainee, self.optimizer, self.best, counters)
                 saved = time.monotonic()
                 cost = saved - started
 
     def _step(self, batch: Batch) -> tuple[float, float]:
         """Move the weights once; return loss and accuracy of the batch."""
-        step, config = self.counters.step, self.config
-        batch = batch.to(self.device)
-        pixels = augment_images(
-            batch.pixels, config.augmentation, step_generator(config.seed, step)
-        )
-        self.trainee.train()
-        self.optimizer.zero_grad()
-        with self._precision():
-            if step < config.concept_epochs * self.batches.steps_per_epoch:
-                targets = self.targets[batch.rows].float().to(self.device)
-                loss, accuracy = concept_backward(self.module, self.trainee.head, pixels, targets)
-            else:
-                loss, accuracy = contrastive_backward(
-                    self.module, pixels, batch, config.micro_batch
-                )
+        config = self.config
+        loss, accuracy = self._backward(batch.to(self.team.device))
         if not math.isfinite(loss):
+            step = self.counters.step
             raise TrainingError(f"The loss is {loss} at step {step}. Lower the learning rate.")
+        share_gradients(self.trainee, self.team)
         nn.utils.clip_grad_norm_(self.trainee.parameters(), config.clip_norm)
         set_rate(self.optimizer, self._rate())
         self.optimizer.step()
@@ -141,9 +139,23 @@ class Run:
             self.module.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
         return loss, accuracy
 
+    def _backward(self, batch: Batch) -> tuple[float, float]:
+        step, config, team = self.counters.step, self.config, self.team
+        draws = step_generator(config.seed, step, team.rank)
+        pixels = augment_images(batch.pixels, config.augmentation, draws)
+        self.trainee.train()
+        self.optimizer.zero_grad()
+        with self._precision():
+            if step >= config.concept_epochs * self.batches.steps_per_epoch:
+                return contrastive_backward(self.module, pixels, batch, team, config.micro_batch)
+            targets = self.targets[batch.rows].float().to(team.device)
+            head, kind = self.trainee.head, config.concept_loss
+            return concept_backward(self.module, head, pixels, targets, team, kind)
+
     def _precision(self) -> torch.autocast:
-        half = self.config.precision != "float32" and self.device.type == "cuda"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+        device = self.team.device.type
+        half = self.config.precision != "float32" and device == "cuda"
+        return torch.autocast(device, torch.bfloat16, enabled=half)
 
     def _rate(self) -> float:
         """The learning rate now; concept pretraining and what follows rise and fall apart."""
@@ -160,11 +172,12 @@ class Run:
     def _end_epoch(self, epoch: int) -> None:
         counters, config = self.counters, self.config
         naming = epoch <= config.concept_epochs
-        values = self._validate(naming) if len(self.held_out) else {}
+        values = self._validate(naming) if self.team.leads and len(self.held_out) else {}
         self._add_row(values)
-        score = values.get(VALIDATION)
-        if naming or score is None or score > counters.best:
-            counters.best, counters.best_epoch, self.best = score or 0.0, epoch, _copy(self.module)
+        (score,) = self.team.agree([values.get(VALIDATION, math.nan)])
+        if math.isnan(score) or score > counters.best:
+            counters.best = 0.0 if math.isnan(score) else score
+            counters.best_epoch, self.best = epoch, _copy(self.module)
         total = config.concept_epochs + config.epochs
         if epoch >= total:
             counters.stopped = "all epochs done"
@@ -178,8 +191,9 @@ class Run:
         told = [f"loss {self.counters.rows[-1]['loss']:.2f}"]
         if VALIDATION in values:
             told.append(f"validation MRR@10 {values[VALIDATION]:.3f}")
-        if "validation_map" in values:
-            told.append(f"naming concepts: validation mAP {values['validation_map']:.3f}")
+        if CONCEPT_MAP in values:
+            scores = f"mAP {values[CONCEPT_MAP]:.3f}, F1 {values[CONCEPT_F1]:.3f}"
+            told.append(f"naming concepts: validation {scores}")
         return ", ".join(told)
 
     def _validate(self, naming: bool) -> dict[str, float]:
@@ -188,8 +202,8 @@ class Run:
             if naming:
                 scores = predict_concepts(self.module, self.trainee.head, self.held_out)
                 found = concept_scores(scores, multi_hot(self.held_out.concepts, self.names))
-                return {"validation_map": found.mean_average_precision, "validation_f1": found.f1}
-            images, texts = embed_pairs(self.module, self.held_out)
+                return {CONCEPT_MAP: found.mean_average_precision, CONCEPT_F1: found.f1}
+            images, texts = embed_pairs(self.module, self.held_out, self.held_out_texts)
         mrr = text_to_image_mrr(images, texts, self.held_out.labels[:, 0])
         return {VALIDATION: mrr, "validation_pool": len(self.held_out)}
 
@@ -215,7 +229,13 @@ class Run:
         """What must be the same for a resumed run: settings, data and first weights."""
         start = sha256_bytes(b"".join(v.cpu().numpy().tobytes() for v in self.best.values()))
         data = (self.pairs.fingerprint(), self.held_out.fingerprint())
-        return sha256_bytes(f"{self.config} {data} {start}".encode())
+        return sha256_bytes(f"{self.config} {self.team.size} {data} {start}".encode())
+
+
+def _fragile(config: TrainingConfig, pairs: int, team: Team) -> bool:
+    """Whether the towers may see fewer images at a time than channels-last is safe for."""
+    smallest = min(config.micro_batch or config.batch, config.batch // team.size, pairs)
+    return team.device.type == "cpu" and smallest < SAFE_BATCH
 
 
 def _concept_names(pairs: Pairs, config: TrainingConfig) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ __all__ = [
     "TextTower",
     "ViT",
     "ViTConfig",
+    "attend",
+    "mean_pool",
 ]
 
 Activation = Literal["gelu", "quick_gelu"]
@@ -87,18 +89,25 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """[B, T, W] to [B, T, W]; `mask` is bool, broadcast to [B, heads, T, T], true = seen."""
-        x = x + self._attend(self.norm_1(x), mask)
+        x = x + self.out(attend(self.qkv(self.norm_1(x)), self.heads, mask))
         hidden = _activate(self.up(self.norm_2(x)), self.activation)
         y: Tensor = x + self.down(hidden)
         return y
 
-    def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        batch, tokens, width = x.shape
-        split = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
-        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, T, W / heads]
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        y: Tensor = self.out(attended.transpose(1, 2).reshape(batch, tokens, width))
-        return y
+
+def attend(qkv: Tensor, heads: int, mask: Tensor | None) -> Tensor:
+    """Attention of queries, keys and values side by side [B, T, 3 W] to [B, T, W]."""
+    batch, tokens, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    split = qkv.view(batch, tokens, 3, heads, width // heads)
+    q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, T, W / heads]
+    attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return attended.transpose(1, 2).reshape(batch, tokens, width)
+
+
+def mean_pool(states: Tensor, attention_mask: Tensor) -> Tensor:
+    """States [B, T, W] and a mask [B, T] to the mean over the tokens [B, W]."""
+    weights = attention_mask.to(states.dtype)[..., None]  # [B, T, 1]
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
 def _initialise(blocks: nn.ModuleList, width: int) -> None:
@@ -146,18 +155,18 @@ class TextTower(nn.Module):
         states: Tensor = self.norm(x)
         return states
 
+    def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """int64 [B, T] twice to pooled states [B, W]: all but the projection; T <= context."""
+        states = self.states(input_ids, attention_mask)
+        if self.config.pooling == "mean":
+            return mean_pool(states, attention_mask)
+        first = (input_ids == self.config.eos_id).int().argmax(dim=1)  # [B]
+        return states[torch.arange(states.shape[0], device=states.device), first]
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to float [B, D], not normalised; T <= context."""
-        states = self.states(input_ids, attention_mask)
-        projected: Tensor = self.projection(self._pool(states, input_ids, attention_mask))
+        projected: Tensor = self.projection(self.features(input_ids, attention_mask))
         return projected
-
-    def _pool(self, states: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        if self.config.pooling == "eos":
-            first = (input_ids == self.config.eos_id).int().argmax(dim=1)  # [B]
-            return states[torch.arange(states.shape[0], device=states.device), first]
-        weights = attention_mask.to(states.dtype)[..., None]  # [B, T, 1]
-        return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
 class ViT(nn.Module):

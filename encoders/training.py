@@ -1,4 +1,4 @@
-"""Training a CLIP: one readable loop, on a CPU or a GPU, that survives being killed.
+"""Training a CLIP: one readable loop, on a CPU or on GPUs, that survives being killed.
 
     trained = train(pairs, validation, Path("build/encoder"), preset("tiny"))
     print(trained.sentence())
@@ -12,57 +12,27 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 
 from encoders import tokenizer as tokens
+from encoders.bert import BertTower
 from encoders.clip import ClipModule, Encoder
 from encoders.concepts import balance
-from encoders.curves import curves_csv
+from encoders.curves import CONCEPT_F1, CONCEPT_MAP, curves_csv
+from encoders.finished import Trained, finished, training_json
 from encoders.pairs import Pairs, read_pairs
 from encoders.presets import TrainingConfig
 from encoders.progress import Progress, silent
 from encoders.published import load_any
+from encoders.published_bert import load_bert
 from encoders.run import Run, TrainingError
-from encoders.validation import chance_mrr
+from encoders.team import join_team
 
 __all__ = ["Trained", "TrainingError", "train"]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished run: where the encoder is and how good it was on the validation pairs."""
-
-    folder: Path
-    fingerprint: str
-    pairs: int
-    pool: int
-    mrr10: float
-    best_epoch: int
-    epochs: int
-    steps: int
-    seconds: float
-    cpu_seconds: float
-    stopped: str
-
-    def summary(self) -> dict[str, object]:
-        """Everything as JSON values."""
-        return {**asdict(self), "folder": str(self.folder), "chance_mrr10": chance_mrr(self.pool)}
-
-    def sentence(self) -> str:
-        """One line for a person."""
-        quality = (
-            f"validation MRR@10 {self.mrr10:.3f} (text to image, {self.pool:,} images, "
-            f"chance {chance_mrr(self.pool):.3f}) after epoch {self.best_epoch}"
-            if self.pool
-            else "no validation pairs, so the last epoch was kept"
-        )
-        return (
-            f"Trained on {self.pairs:,} pairs, {self.epochs} epochs, {self.seconds:.0f} s "
-            f"({self.stopped}): {quality}. Encoder {self.fingerprint[:8]} in {self.folder}."
-        )
 
 
 def train(
@@ -76,39 +46,73 @@ def train(
     """Train on `pairs` of (image, text, group, concepts), keep what does best on `validation`.
 
     Images are Pillow images, encoded bytes or paths; group and concepts (a sequence of names)
-    may be left out. With `resume`, a run that was killed goes
-    on from its last checkpoint; the pairs must be the same. Raises TrainingError, ImageError,
-    ResumeError.
+    may be left out. With `resume`, a run that was killed goes on from its last checkpoint, on
+    the same pairs, and a finished one is left as it is. In a process of `accelerate launch` the
+    others take part. Raises TrainingError, ImageError, ResumeError, TeamError.
     """
+    team = join_team(config.device)
+    progress = progress if team.leads else silent
     work = out.parent / f".{out.name}.training"
-    if not resume:
+    if resume and not work.exists() and (done := finished(out, config)):
+        return done
+    if team.leads and not resume:
         shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True, exist_ok=True)
-    start = load_any(Path(config.start)).module if config.start else None
-    if start is not None:
-        config = replace(config, model=start.config)
+    team.wait()
+    own = work / f"process-{team.rank}"
+    own.mkdir(parents=True, exist_ok=True)
+    config, module = _start(config)
     prepare = config.model.preprocessing
-    train_pairs = read_pairs(pairs, prepare, work, "reading training images", progress)
-    held_out = read_pairs(validation, prepare, work, "reading validation images", progress)
+    train_pairs = read_pairs(pairs, prepare, own, "reading training images", progress)
+    held_out = read_pairs(validation, prepare, own, "reading validation images", progress)
     if len(train_pairs) < 2:
         raise TrainingError(
             f"There are {len(train_pairs)} pairs of image and caption to train on; "
             "contrastive training needs at least 2."
         )
     _tell_balance(train_pairs, config, progress)
-    module = start or _fresh_module(train_pairs.texts, config)
-    run = Run(module, train_pairs, held_out, work, config, progress)
+    run = Run(
+        module or _fresh_module(train_pairs.texts, config),
+        train_pairs,
+        held_out,
+        work,
+        config,
+        team,
+        progress,
+    )
     run.fit()
+    return _finish(run, out)
+
+
+def _start(config: TrainingConfig) -> tuple[TrainingConfig, ClipModule | None]:
+    """What training starts from, where that is not decided by the captions' vocabulary."""
+    if config.start and config.text_tower:
+        raise TrainingError(
+            "An encoder to start from has a text tower of its own: leave out one of the two."
+        )
+    if config.start:
+        module = load_any(Path(config.start)).module
+        return replace(config, model=module.config), module
+    if not config.text_tower:
+        return config, None
+    text, words, weights = load_bert(Path(config.text_tower), config.model.text.context)
+    config = replace(config, model=replace(config.model, text=text))
+    module = _seeded(config, words)
+    if isinstance(module.text, BertTower):
+        module.text.bert.load_state_dict(weights)
+    return config, module
+
+
+def _finish(run: Run, out: Path) -> Trained:
+    """Write the encoder of the best epoch; the leader for all."""
+    module, counters = run.module, run.counters
     module.load_state_dict(run.best)
-    counters = run.counters
     encoder = Encoder(module.requires_grad_().cpu(), curves=curves_csv(counters.rows))
-    encoder.save(out)
-    shutil.rmtree(work, ignore_errors=True)
-    return Trained(
+    named = [row for row in counters.rows if CONCEPT_MAP in row]
+    trained = Trained(
         folder=out,
         fingerprint=encoder.manifest.fingerprint,
-        pairs=len(train_pairs),
-        pool=len(held_out),
+        pairs=len(run.pairs),
+        pool=len(run.held_out),
         mrr10=counters.best,
         best_epoch=counters.best_epoch,
         epochs=math.ceil(counters.step / run.batches.steps_per_epoch),
@@ -116,7 +120,16 @@ def train(
         seconds=counters.seconds,
         cpu_seconds=counters.cpu_seconds,
         stopped=counters.stopped,
+        concepts=len(run.names),
+        concept_map=named[-1][CONCEPT_MAP] if named else 0.0,
+        concept_f1=named[-1][CONCEPT_F1] if named else 0.0,
     )
+    if run.team.leads:
+        encoder.training = training_json(run.config, trained)
+        encoder.save(out)
+        shutil.rmtree(run.work, ignore_errors=True)
+    run.team.wait()
+    return trained
 
 
 def _tell_balance(pairs: Pairs, config: TrainingConfig, progress: Progress) -> None:
@@ -134,6 +147,10 @@ def _fresh_module(texts: Sequence[str], config: TrainingConfig) -> ClipModule:
     text = config.model.text
     words = tokens.train_tokenizer(texts, vocabulary=text.vocabulary, max_tokens=text.context)
     text = replace(text, vocabulary=words.get_vocab_size())
+    return _seeded(replace(config, model=replace(config.model, text=text)), words)
+
+
+def _seeded(config: TrainingConfig, words: Tokenizer) -> ClipModule:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return ClipModule(replace(config.model, text=text), words)
+        return ClipModule(config.model, words)

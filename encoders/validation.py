@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from encoders import tokenizer as tokens
 from encoders.clip import ClipModule
+from encoders.frozen_text import text_features
 from encoders.pairs import Pairs
 
 __all__ = ["chance_mrr", "embed_pairs", "predict_concepts", "text_to_image_mrr"]
@@ -23,41 +23,50 @@ def chance_mrr(pool: int, depth: int = DEPTH) -> float:
 
 
 def text_to_image_mrr(
-    images: NDArray[np.float32], texts: NDArray[np.float32], labels: NDArray[np.int64]
+    images: NDArray[np.float32],
+    texts: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    own: bool = True,
 ) -> float:
     """MRR@10 of each text [N, D] over all images [N, D].
 
     Relevant are the text's own image and those with the same label (int64 [N], -1: none): an
-    equal caption cannot be told apart. Of equal scores the irrelevant image goes first.
+    equal caption cannot be told apart. Without `own`, the text's own image is taken out, and
+    texts that share their label with no other ask nothing: the protocol same-case. Of equal
+    scores the irrelevant image goes first. 0 where nothing is asked.
     """
-    total = 0.0
+    total, asked = 0.0, 0
     for start in range(0, len(texts), BATCH):
         rows = np.arange(start, min(start + BATCH, len(texts)))
         scores = texts[rows] @ images.T
         same = (labels[rows, None] == labels[None]) & (labels[rows, None] >= 0)
-        same[np.arange(len(rows)), rows] = True
+        same[np.arange(len(rows)), rows] = own
+        if not own:
+            scores[np.arange(len(rows)), rows] = -np.inf
         best = np.where(same, scores, -np.inf).max(axis=1, keepdims=True)
         ranks = 1 + ((scores >= best) & ~same).sum(axis=1)
-        total += float((1 / ranks[ranks <= DEPTH]).sum())
-    return total / len(texts) if len(texts) else 0.0
+        asks = same.any(axis=1)
+        total += float((1 / ranks[asks & (ranks <= DEPTH)]).sum())
+        asked += int(asks.sum())
+    return total / asked if asked else 0.0
 
 
 @torch.inference_mode()
 def embed_pairs(
-    module: ClipModule, pairs: Pairs
+    module: ClipModule, pairs: Pairs, features: Tensor | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Unit vectors of all images and of all texts, float32 [N, D] each."""
+    """Unit vectors of all images and of all texts, float32 [N, D] each.
+
+    features: the texts' `text_features` [N, W], where they are known already.
+    """
     device = module.logit_scale.device
-    images, texts = [], []
+    features = text_features(module, pairs.texts) if features is None else features
+    images = []
     for start in range(0, len(pairs), BATCH):
         rows = np.arange(start, min(start + BATCH, len(pairs)))
         images.append(module.embed_pixels(pairs.images(rows).to(device)))
-        ids, mask = tokens.batch_ids(module.tokenizer, [pairs.texts[row] for row in rows])
-        texts.append(module.embed_ids(ids.to(device), mask.to(device)))
-    return (
-        torch.cat(images).float().cpu().numpy(),
-        torch.cat(texts).float().cpu().numpy(),
-    )
+    texts = module.project_text(features.to(device))
+    return torch.cat(images).float().cpu().numpy(), texts.float().cpu().numpy()
 
 
 @torch.inference_mode()

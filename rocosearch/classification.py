@@ -25,7 +25,7 @@ from encoders.zero_shot import (
 )
 from ingest.corpus import Corpus
 from ingest.embed import embed_corpus, read_embeddings
-from ingest.records import Record
+from rocosearch.fields import field_of
 
 __all__ = ["Classification", "classify_corpus"]
 
@@ -102,7 +102,7 @@ def classify_corpus(
     left_out: Counter[str] = Counter()
     sides: dict[str, list[tuple[int, str]]] = {"train": [], held_out: []}
     for record in opened.records():
-        label = _label(record, field)
+        label = field_of(record, field)
         if record.split not in sides:
             continue
         if not label or record.id not in rows:
@@ -133,12 +133,6 @@ def classify_corpus(
         few_shot=few,
         left_out=dict(left_out),
     )
-
-
-def _label(record: Record, field: str) -> str:
-    value = getattr(record, field, None) if field in {"modality", "source"} else None
-    found = value if value is not None else record.extra.get(field, "")
-    return found.strip() if isinstance(found, str) else ""
 
 
 def _classes(

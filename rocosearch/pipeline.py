@@ -22,7 +22,9 @@ from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles import SHIPPED, load_profiles, save_profiles
 from ranking.searcher import Searcher
+from ranking.similarity import with_scale
 from ranking.types import Engine, VectorField
+from rocosearch.fields import field_of
 
 if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs none of it
     from encoders.clip import Encoder
@@ -46,6 +48,7 @@ __all__ = [
     "open_engine",
     "open_searcher",
     "train_encoder",
+    "training_pairs",
     "tune_profiles",
     "write_app",
 ]
@@ -72,37 +75,51 @@ def train_encoder(
     out: Path,
     *,
     preset: str = "tiny",
+    image_size: int = 0,
+    concept_fields: Sequence[str] = (),
     resume: bool = False,
     progress: Progress = silent,
     **changes: object,
 ) -> Trained:
     """Train on a corpus's training split, validate on its validation split, write to `out`.
 
+    image_size: side of the tower's images in pixels, in place of the preset's.
+    concept_fields: fields of the records whose values count as concepts too, such as modality.
     changes: fields of encoders.presets.TrainingConfig that replace the preset's.
     Raises TrainingError where there are no pairs of image and caption.
     """
-    from encoders.presets import preset as named_preset
+    from encoders.presets import preset as named_preset, resized
     from encoders.training import train
 
     check_replaceable(out, ENCODER_FILE, "an encoder")
     config = named_preset(preset, **changes)
+    if image_size:
+        config = resized(config, image_size)
     opened = Corpus.open(corpus)
     if not opened.manifest.splits.get("train"):
         splits = ", ".join(opened.manifest.splits)
         raise CorpusError(f"{corpus} has no training split, only {splits}: nothing to train on.")
     return train(
-        _pairs(opened, "train"), _pairs(opened, "validation"), out, config, progress, resume
+        training_pairs(opened, "train", concept_fields),
+        training_pairs(opened, "validation", concept_fields),
+        out,
+        config,
+        progress,
+        resume,
     )
 
 
-def _pairs(corpus: Corpus, split: str) -> Iterator[Pair]:
+def training_pairs(
+    corpus: Corpus, split: str, concept_fields: Sequence[str] = ()
+) -> Iterator[Pair]:
+    """The split's pairs of image and caption, with case or article, and concepts."""
     from encoders.pairs import Pair
 
-    return (
-        Pair(record.image, record.caption, record.group_id, record.concept_names)
-        for record in corpus.records(split)
-        if record.image is not None
-    )
+    for record in corpus.records(split):
+        if record.image is not None:
+            values = (field_of(record, name) for name in concept_fields)
+            concepts = (*record.concept_names, *filter(None, values))
+            yield Pair(record.image, record.caption, record.group_id, concepts)
 
 
 def build_index(
@@ -127,6 +144,7 @@ def build_index(
     loaded = load_encoder(encoder)
     embed_corpus(opened, loaded, progress)
     manifest = loaded.manifest
+    chosen = with_scale(chosen, manifest.logit_scale)
     field = VectorField(
         encoder_names(manifest.fingerprint).embedding, manifest.dimension, manifest.fingerprint
     )
@@ -155,7 +173,9 @@ def open_engine(index: Path, profiles: Path | None = None) -> EmbeddedEngine:
     """Open an index, with the profiles of a file in place of its own where one is named."""
     engine = EmbeddedEngine.open(index)
     if profiles:
-        engine.profiles = load_profiles(profiles)
+        folder = engine.encoder_folder
+        scale = Manifest.load(folder).logit_scale if folder else 0.0
+        engine.profiles = with_scale(load_profiles(profiles), scale)
     return engine
 
 

@@ -16,7 +16,9 @@ from encoders.objectives import contrastive_backward
 from encoders.pairs import Pairs, read_pairs
 from encoders.presets import TrainingConfig
 from encoders.progress import silent
+from encoders.team import Team
 
+SOLO = Team(torch.device("cpu"))
 Drawn = list[tuple[Image.Image, str, str]]
 CAPTION = "Chest x-ray. A small nodule is seen! No effusion."
 
@@ -51,7 +53,7 @@ def test_large_sets_are_kept_in_a_file(
 def test_an_epoch_sees_every_pair_once_and_each_epoch_in_another_order(
     pairs: Pairs, small_encoder: Encoder, small_training: TrainingConfig
 ) -> None:
-    batches = Batches(pairs, small_encoder.module.tokenizer, small_training)
+    batches = Batches(pairs, small_encoder.module.tokenizer, small_training, SOLO)
     assert batches.steps_per_epoch == 5
     first = np.concatenate([batches.at(step).rows for step in range(5)])
     second = np.concatenate([batches.at(step).rows for step in range(5, 10)])
@@ -64,7 +66,7 @@ def test_a_balanced_epoch_draws_fewer_of_a_frequent_concept(
     pairs: Pairs, small_encoder: Encoder, small_training: TrainingConfig
 ) -> None:
     config = replace(small_training, balance_cap=6, batch=6)
-    batches = Batches(pairs, small_encoder.module.tokenizer, config)
+    batches = Batches(pairs, small_encoder.module.tokenizer, config, SOLO)
     assert batches.steps_per_epoch == 11  # of 60 pairs without a concept and 6 of 30 with one
     rows = np.concatenate([batches.at(step).rows for step in range(11)])
     squares = sum("square" in pairs.texts[row] for row in rows)
@@ -76,8 +78,8 @@ def test_prefetching_changes_nothing(
     pairs: Pairs, small_encoder: Encoder, small_training: TrainingConfig
 ) -> None:
     config = replace(small_training, text_augmentation=TextAugmentation(words=0.3))
-    plain = Batches(pairs, small_encoder.module.tokenizer, config)
-    ahead = Prefetch(Batches(pairs, small_encoder.module.tokenizer, config).at)
+    plain = Batches(pairs, small_encoder.module.tokenizer, config, SOLO)
+    ahead = Prefetch(Batches(pairs, small_encoder.module.tokenizer, config, SOLO).at)
     for step in (0, 1, 2, 7, 8):
         assert torch.equal(plain.at(step).input_ids, ahead.at(step).input_ids)
     ahead.close()
@@ -90,7 +92,8 @@ def test_gradient_caching_gives_the_gradients_of_the_whole_batch(
     module = small_encoder.module
     module.requires_grad_()
     module.image.requires_grad_(not locked)
-    batch = Batches(pairs, module.tokenizer, replace(small_training, batch=20)).at(0)
+    module.image.to(memory_format=torch.contiguous_format)  # run.SAFE_BATCH
+    batch = Batches(pairs, module.tokenizer, replace(small_training, batch=20), SOLO).at(0)
     pixels = batch.pixels.float() / 255
     whole, cached = (_gradients(module, pixels, batch, micro) for micro in (0, 7))
     assert whole.keys() == cached.keys()
@@ -101,7 +104,7 @@ def test_gradient_caching_gives_the_gradients_of_the_whole_batch(
 
 def _gradients(module, pixels, batch, micro):
     module.zero_grad()
-    contrastive_backward(module, pixels, batch, micro)
+    contrastive_backward(module, pixels, batch, SOLO, micro)
     return {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None}
 
 

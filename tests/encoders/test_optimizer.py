@@ -36,6 +36,15 @@ def test_lower_layers_learn_slower_and_gains_do_not_decay(small_encoder: Encoder
         assert group["weight_decay"] == (0.1 if group["params"][0].ndim >= 2 else 0)
 
 
+def test_a_part_may_have_a_rate_of_its_own(small_encoder: Encoder) -> None:
+    module = small_encoder.module
+    optimizer = make_optimizer(module, 0.1, rates=[("text", 0.1), ("text.tokens", 0.5)])
+    factors = {id(p): group["factor"] for group in optimizer.param_groups for p in group["params"]}
+    assert factors[id(module.image.projection.weight)] == 1
+    assert factors[id(module.text.projection.weight)] == pytest.approx(0.1)
+    assert factors[id(module.text.tokens.weight)] == pytest.approx(0.05)
+
+
 def test_frozen_parts_are_left_out(small_encoder: Encoder) -> None:
     module = small_encoder.module
     freeze(module, ("image",))

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from encoders.checkpoint import ResumeError
-from encoders.clip import CURVES, Encoder
+from encoders.clip import CURVES, TRAINING, Encoder
 from encoders.curves import COLUMNS, VALIDATION
+from encoders.errors import UserError
 from encoders.preprocess import ImageError
-from encoders.presets import TrainingConfig, preset
+from encoders.presets import TrainingConfig, preset, resized
 from encoders.training import TrainingError, train
 from encoders.validation import chance_mrr, text_to_image_mrr
 
@@ -167,6 +168,19 @@ def test_too_few_pairs_and_unreadable_images_are_told(
         train([*drawn_pairs[:2], (b"", "text", "")], [], tmp_path / "a", small_training)
 
 
+def test_a_finished_run_is_left_as_it_is(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    out, config = tmp_path / "a", replace(small_training, epochs=1)
+    trained = train(drawn_pairs, [], out, config)
+    assert train([], [], out, config, resume=True) == trained
+    with pytest.raises(ResumeError, match=r"other settings than these.*--start"):
+        train([], [], out, replace(config, epochs=2), resume=True)
+    (out / TRAINING).unlink()
+    with pytest.raises(ResumeError, match=r"without training\.json"):
+        train([], [], out, config, resume=True)
+
+
 def test_mrr_counts_equal_captions_as_found_and_ties_against() -> None:
     images = np.eye(4, dtype=np.float32)
     labels = np.array([0, 0, -1, -1])
@@ -177,9 +191,23 @@ def test_mrr_counts_equal_captions_as_found_and_ties_against() -> None:
     assert wrong == pytest.approx((2 + 1 / 4 + 1 / 4) / 4)
 
 
+def test_without_its_own_image_a_text_asks_for_the_others_of_its_case() -> None:
+    images = np.eye(4, dtype=np.float32)
+    cases = np.array([7, 7, 8, -1])
+    texts = np.array([[1, 0.9, 0, 0], [0.1, 1, 0.5, 0.4], [0, 0, 1, 0], [0, 0, 0, 1]], np.float32)
+    assert text_to_image_mrr(images, texts, cases, own=False) == pytest.approx((1 + 1 / 3) / 2)
+    assert text_to_image_mrr(images, texts, np.arange(4), own=False) == 0
+
+
 def test_chance_of_a_random_order() -> None:
     assert chance_mrr(500) == pytest.approx(0.00586, abs=1e-5)
     assert chance_mrr(0) == 0
+
+
+def test_images_may_have_another_size(small_training: TrainingConfig) -> None:
+    assert resized(small_training, 48).model.preprocessing.size == 48
+    with pytest.raises(UserError, match="image size of its own"):
+        resized(replace(small_training, start="encoder"), 48)
 
 
 def test_an_unknown_preset_lists_the_known() -> None:
@@ -194,6 +222,9 @@ def test_concept_pretraining_comes_first_and_is_reported(
     config = replace(small_training, concept_epochs=2, epochs=1)
     trained = train(named[:72], named[72:], tmp_path / "a", config)
     assert trained.epochs == 3
+    assert trained.concepts > 1
+    assert 0 < trained.concept_map <= 1
+    assert f"mAP {trained.concept_map:.3f}, F1 {trained.concept_f1:.3f}" in trained.sentence()
     rows = list(csv.DictReader((tmp_path / "a" / CURVES).read_text().splitlines()))
     ends = [row for row in rows if row["step"] in ("4", "8", "12")]
     assert [bool(row["validation_map"]) for row in ends] == [True, True, False]
