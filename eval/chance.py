@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from eval.metrics import Metric
 from eval.runs import Qrels
 
-__all__ = ["chance"]
+__all__ = ["chance", "small_figure"]
 
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -30,6 +30,11 @@ def chance(qrels: Qrels, pool: Counts, metrics: Sequence[Metric]) -> dict[str, f
         else 0.0
         for metric in metrics
     }
+
+
+def small_figure(value: float) -> str:
+    """Three digits, four where three would round a small figure to nothing."""
+    return f"{value:.3f}" if value == 0 or value >= 0.001 else f"{value:.4f}"
 
 
 def _first_at(relevant: Counts, pool: Counts, cutoff: int) -> Values:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from eval.chance import small_figure
 from eval.curve import WeightCurve
 from eval.metrics import HEADLINE
 from eval.pairs import PairsResult
@@ -121,7 +122,7 @@ class Evaluation:
                 f"{result.task.protocol}{' *' if result.leakage.leaky else ''}",
                 str(len(result.task.topics)),
                 *cells,
-                f"{result.chance[HEADLINE]:.3f}",
+                small_figure(result.chance[HEADLINE]),
             )
         return table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,9 @@ from PIL import Image
 
 from encoders.errors import UserError
 from encoders.preprocess import open_image
+from eval import plots
 from eval.evaluation import Evaluation
+from eval.leakage import Kind
 from eval.metrics import HEADLINE
 from eval.results import TaskResult
 from eval.runs import gains
@@ -27,12 +30,19 @@ Json = dict[str, Any]
 
 SIDE_BY_SIDE = ("lexical", "vector", "hybrid")
 HITS = 5
-SIDE = 112
+SIDE = 128
 QUALITY = 60
 # Queries shown of the headline protocol, and of each other one: a page should stay a few MB.
 SHOWN_HEADLINE = 36
 SHOWN = 12
 LONGEST = 400
+LEAKS: dict[Kind, str] = {
+    "exact": "leaked: it stands in the index word for word",
+    "normalised": "leaked: it stands in the index, but for case and punctuation",
+    "near-duplicate": "leaked: it nearly stands in the index",
+    "in-training": "leaked: the right image stands in training",
+    "like-training": "a training image looks like the right one",
+}
 
 
 def explorer_data(evaluation: Evaluation, seed: int = 0) -> Json:
@@ -48,8 +58,10 @@ def explorer_data(evaluation: Evaluation, seed: int = 0) -> Json:
     pictures = thumbnails(evaluation.corpus, shown)
     return {
         "headline": headline.task.protocol if headline else "",
+        "colours": {name: plots.colour(name) for r in evaluation.tasks for name in r.runs},
+        "leaks": LEAKS,
         "documents": {
-            name: {"caption": _short(captions.get(name, "")), "picture": pictures.get(name, "")}
+            name: _document(captions.get(name, ""), pictures.get(name, ""))
             for name in sorted(shown)
         },
         "topics": topics,
@@ -57,7 +69,7 @@ def explorer_data(evaluation: Evaluation, seed: int = 0) -> Json:
 
 
 def choose_queries(result: TaskResult, count: int, seed: int) -> list[tuple[int, str]]:
-    """Rows of queries worth a look, and why: failures, disagreements, and a random sample."""
+    """Rows of queries worth a look, and why: disagreements, failures, and a random sample."""
     values = np.stack([found[HEADLINE] for found in result.values.values()])
     share = max(count // 3, 1)
     rng = np.random.default_rng(seed)
@@ -71,8 +83,8 @@ def choose_queries(result: TaskResult, count: int, seed: int) -> list[tuple[int,
     chosen: dict[int, str] = {}
     seen: set[str] = set()
     for rows, why in (
-        (failures, "worst failure"),
         (disagreements, "rankings disagree"),
+        (failures, "worst failure"),
         (shuffled, "random"),
     ):
         for row in itertools.islice(_new(rows, result, seen), share):
@@ -147,15 +159,19 @@ def _topic(result: TaskResult, row: int, why: str) -> Json:
 
 
 def _list(result: TaskResult, profile: str, row: int, relevant: set[str]) -> Json:
+    """The best hits [id, score, right, rank], and the first right one where it stands below."""
     names = result.runs[profile].names(row)
-    ranks = [rank for rank, name in enumerate(names, start=1) if name in relevant]
-    scores = result.runs[profile].scores[row, :HITS]
+    first = next((rank for rank, name in enumerate(names, start=1) if name in relevant), None)
+    ranks = [*range(1, min(len(names), HITS) + 1)]
+    if first is not None and first > HITS:
+        ranks.append(first)
+    scores = result.runs[profile].scores[row]
     return {
-        "rank": ranks[0] if ranks else None,
+        "rank": first,
         "depth": len(names),
         "hits": [
-            [name, float(f"{score:.4g}"), name in relevant]
-            for name, score in zip(names[:HITS], scores, strict=False)
+            [names[r - 1], float(f"{scores[r - 1]:.4g}"), names[r - 1] in relevant, r]
+            for r in ranks
         ],
     }
 
@@ -168,6 +184,13 @@ def _shown_documents(topics: Sequence[Json]) -> set[str]:
         for run in topic["runs"].values():
             shown.update(hit[0] for hit in run["hits"])
     return shown
+
+
+def _document(caption: str, picture: str) -> Json:
+    """half: where the second half of the caption begins, all that split-caption indexes."""
+    words = list(re.finditer(r"\S+", caption))
+    half = words[len(words) // 2].start() if words else 0
+    return {"caption": _short(caption), "picture": picture, "half": half}
 
 
 def _short(text: str) -> str:

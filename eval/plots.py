@@ -146,7 +146,7 @@ def heat_map(matrix: Values, rows: str, columns: str) -> str:
         f"<text x='{left - 12}' y='{middle}' {_FONT} text-anchor='middle' "
         f"transform='rotate(-90 {left - 12} {middle})'>{escape(rows)}</text>"
     )
-    foot = f"cosine from {low:.2f} (white) to {high:.2f} (blue)"
+    foot = f"cosine from {low:.2f} (pale) to {high:.2f} (blue)"
     parts.append(_text(left, top + side + 20, foot, "start"))
     parts.append(_text(left, top + side + 36, "the diagonal holds the pairs", "start"))
     return _svg(side + left + 20, top + side + 46, parts, "Similarity matrix of a batch")

@@ -23,11 +23,14 @@ _LENGTHS = (
     (20, "11 to 20 words"),
     (40, "21 to 40 words"),
 )
+_LONGER = "over 40 words"
 _FREQUENCIES = (
     (3, "in up to 3 documents"),
     (10, "in 4 to 10 documents"),
     (50, "in 11 to 50 documents"),
 )
+_MORE_FREQUENT = "in more than 50 documents"
+_ORDER = [*(n for _, n in _LENGTHS), _LONGER, *(n for _, n in _FREQUENCIES), _MORE_FREQUENT]
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def slices(result: TaskResult, pool: Pool, seed: int = 0) -> Iterator[Slice]:
                 members[name].append(row)
         if len(members) < 2:
             continue
-        for name, rows in sorted(members.items(), key=lambda item: -len(item[1])):
+        for name, rows in sorted(members.items(), key=_place):
             if len(rows) < SMALLEST:
                 continue
             found = estimate(values, clusters, seed, np.array(rows))
@@ -67,15 +70,19 @@ def _kinds(pool: Pool) -> dict[str, Callable[[int], str]]:
         if not pool.concepts[row]:
             return ""
         rarity = min(counts[concept] for concept in pool.concepts[row])
-        return _bucket(rarity, _FREQUENCIES, "in more than 50 documents")
+        return _bucket(rarity, _FREQUENCIES, _MORE_FREQUENT)
 
     return {
         "modality": lambda row: pool.modalities[row],
-        "caption length": lambda row: _bucket(
-            len(pool.captions[row].split()), _LENGTHS, "over 40 words"
-        ),
+        "caption length": lambda row: _bucket(len(pool.captions[row].split()), _LENGTHS, _LONGER),
         "rarest concept": rarest,
     }
+
+
+def _place(member: tuple[str, list[int]]) -> tuple[int, int]:
+    """Lengths and frequencies in their own order, modalities by how many queries they have."""
+    name, rows = member
+    return (_ORDER.index(name), 0) if name in _ORDER else (0, -len(rows))
 
 
 def _bucket(value: int, buckets: tuple[tuple[int, str], ...], rest: str) -> str:

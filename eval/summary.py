@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eval.chance import small_figure
 from eval.evaluation import Evaluation
 from eval.metrics import HEADLINE
 from eval.results import TaskResult
@@ -27,18 +28,39 @@ def _verdict(result: TaskResult, pool: int) -> list[str]:
     figures = {profile: found[HEADLINE] for profile, found in result.estimates.items()}
     ranked = sorted(figures, key=lambda profile: -figures[profile].value)
     best = figures[ranked[0]]
+    chance = result.chance[HEADLINE]
     told = (
         f"On {result.task.protocol} ({best.queries:,} queries, {pool:,} documents searched), "
-        f"{ranked[0]} ranking does best: M{HEADLINE} {best.value:.3f} "
-        f"({best.low:.3f} to {best.high:.3f}); a random ranking would score "
-        f"{result.chance[HEADLINE]:.3f}."
+        f"{_standing(result, ranked)}: M{HEADLINE} {best.value:.3f} "
+        f"({best.low:.3f} to {best.high:.3f}); a random ranking would score {small_figure(chance)}"
     )
-    rivals = [name for name in ranked[1:] if name in _RIVALS] or ranked[1:]
-    return [told, *(_against(result, ranked[0], rival) for rival in rivals)]
+    inside = ", and is not shown to be worse" if best.low <= chance else ""
+    return [f"{told}{inside}.", *(_against(result, ranked[0], name) for name in _rivals(ranked))]
+
+
+def _rivals(ranked: list[str]) -> list[str]:
+    return [name for name in ranked[1:] if name in _RIVALS] or ranked[1:]
+
+
+def _standing(result: TaskResult, ranked: list[str]) -> str:
+    """How the best ranking stands: never more than the paired tests bear out."""
+    rivals = _rivals(ranked)
+    if not rivals:
+        return f"{ranked[0]} ranking alone was evaluated"
+    level = [name for name in rivals if _pair(result, ranked[0], name).p_holm >= ALPHA]
+    if not level:
+        return f"{ranked[0]} ranking does best"
+    if level == rivals:
+        return f"no ranking is shown to be better than another; {ranked[0]} ranking leads"
+    return f"{ranked[0]} ranking leads, but is not shown to be better than {', '.join(level)}"
+
+
+def _pair(result: TaskResult, first: str, second: str) -> Comparison:
+    return next(c for c in result.comparisons if {c.first, c.second} == {first, second})
 
 
 def _against(result: TaskResult, best: str, rival: str) -> str:
-    found = next(c for c in result.comparisons if {c.first, c.second} == {best, rival})
+    found = _pair(result, best, rival)
     sign = 1 if found.first == best else -1
     low, high = sorted((sign * found.low, sign * found.high))
     told = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
 from eval.report import write_report
@@ -28,22 +29,61 @@ def test_nothing_is_loaded_and_nothing_fails(page):
     assert page.get_log("browser") == []
 
 
-def test_the_explorer_shows_queries_with_their_lists(page):
-    topics = elements(page, ".topic")
-    assert len(topics) == 6
-    assert len(topics[0].find_elements(By.CSS_SELECTOR, ".list")) == 3
-    pictures = topics[0].find_elements(By.CSS_SELECTOR, ".hit img")
-    assert pictures
+def test_the_explorer_shows_a_query_with_its_lists(page):
+    (topic,) = elements(page, ".topic")
+    assert len(topic.find_elements(By.CSS_SELECTOR, ".list")) == 3
+    pictures = topic.find_elements(By.CSS_SELECTOR, ".hit img")
+    assert len(pictures) >= 10
     assert all(int(p.get_property("naturalWidth")) > 0 for p in pictures)
+    assert len(elements(page, ".entry")) == 36
+
+
+def test_queries_are_stepped_through_by_key_and_by_click(page):
+    def shown():
+        return [place for place, each in enumerate(elements(page, ".entry")) if marked(each)]
+
+    def marked(entry):
+        return entry.get_attribute("aria-current") == "true"
+
+    keys = page.find_element(By.TAG_NAME, "body").send_keys
+    assert shown() == [0]
+    first = page.find_element(By.CSS_SELECTOR, ".query p").text
+    keys(Keys.ARROW_RIGHT, "j")
+    assert shown() == [2]
+    assert page.find_element(By.CSS_SELECTOR, ".query p").text != first
+    keys(Keys.ARROW_LEFT, "k", "k")
+    assert shown() == [0]
+    assert page.find_element(By.CSS_SELECTOR, ".query p").text == first
+    page.find_element(By.ID, "next").click()
+    assert shown() == [1]
+    elements(page, ".entry")[4].click()
+    assert shown() == [4]
+    assert page.find_element(By.ID, "shown").text == "5 of 36"
+
+
+def test_what_is_right_has_a_green_frame_wherever_it_stands(page, evaluation):
+    Select(page.find_element(By.ID, "protocol")).select_by_visible_text("same-case")
+    Select(page.find_element(By.ID, "why")).select_by_visible_text("random")
+    for entry in elements(page, ".entry"):
+        entry.click()
+        for found in elements(page, ".list"):
+            rank = found.find_element(By.CSS_SELECTOR, "h3 span").text.rpartition(" ")[2]
+            right = found.find_elements(By.CSS_SELECTOR, ".hit.right .rank")
+            if right:
+                assert right[0].text == rank
+            else:
+                assert "not among" in found.text
+    Select(page.find_element(By.ID, "why")).select_by_visible_text("all")
 
 
 def test_the_explorer_filters(page):
     Select(page.find_element(By.ID, "protocol")).select_by_visible_text("image-to-image")
-    assert "the image of" in elements(page, ".topic .query p")[0].text
+    assert "the image of" in page.find_element(By.CSS_SELECTOR, ".topic .query p").text
     Select(page.find_element(By.ID, "protocol")).select_by_visible_text("caption")
     box = page.find_element(By.ID, "words")
     box.send_keys("no such words")
     assert elements(page, ".topic") == []
+    assert page.find_element(By.ID, "shown").text == "no such query"
     box.clear()
     box.send_keys(" ")
     assert elements(page, ".topic")
