@@ -32,6 +32,7 @@ __all__ = [
     "DecoderMissingError",
     "NoPixelsError",
     "decode_dicom",
+    "described",
     "frame_count",
     "middle_frame",
     "read_header",
@@ -81,7 +82,7 @@ class NoPixelsError(ImageError):
 
 
 class DecoderMissingError(ImageError):
-    """The pixels are compressed in a way that nothing installed here reads."""
+    """The pixels are compressed in a way that only decoders not installed here read."""
 
 
 def decode_dicom(data: bytes) -> Image.Image:
@@ -108,6 +109,20 @@ def read_header(stream: BinaryIO, also: Sequence[str] = ()) -> tuple[Dataset, Bi
     return header, stream
 
 
+def described(header: Dataset, keywords: Sequence[str]) -> dict[str, str]:
+    """Those of the elements that say something, as texts on one line; raises ImageError."""
+    with _told():
+        texts = {keyword: _text(header.get(keyword)) for keyword in keywords}
+    return {keyword: text for keyword, text in texts.items() if text}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    parts = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+    return " ".join(" ".join(str(part) for part in parts).replace("\0", " ").split())
+
+
 def frame_count(header: Dataset) -> int:
     """Number of frames, 1 where the file does not say."""
     return int(header.get("NumberOfFrames") or 1)
@@ -121,7 +136,8 @@ def middle_frame(header: Dataset) -> int:
 def render_frame(stream: BinaryIO, header: Dataset, frame: int) -> Image.Image:
     """Frame number `frame` (from 0) of the file; mode "L" or "RGB".
 
-    Raises ImageError: damaged, or (DecoderMissingError) compressed in an unknown way.
+    Raises ImageError: damaged, or (DecoderMissingError) compressed in a way that
+    needs another decoder.
     """
     with _told():
         _check_decoder(header)
@@ -175,7 +191,7 @@ def _past_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 def _check_size(header: Dataset) -> None:
     if "Rows" not in header or "Columns" not in header:
-        raise NoPixelsError("The DICOM file holds no image.")
+        raise NoPixelsError("The DICOM file holds no image, or is cut off before it.")
     rows, columns, frames = int(header.Rows), int(header.Columns), frame_count(header)
     if rows < 1 or columns < 1 or frames < 1:
         raise ImageError(f"The image has {columns} x {rows} pixels and {frames} frames.")
@@ -197,7 +213,7 @@ def _check_decoder(header: Dataset) -> None:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise DecoderMissingError(f"Pixels kept as {syntax.name} are not read.") from None
+        raise ImageError(f"Pixels kept as {syntax.name} are not read.") from None
     plugins = set(decoder.available_plugins)
     if syntax == JPEGExtended12Bit and header.get("BitsStored") != 8:
         plugins.discard("pillow")  # its libjpeg reads 8 bits only

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from encoders.dicom_preamble import is_dicom
 from encoders.errors import UserError
 from ingest.records import Reason
 
@@ -24,7 +25,13 @@ class ImageRejectedError(UserError):
 
 
 def check_image(data: bytes) -> Image.Image:
-    """Decode `data` as encoders will; raises ImageRejectedError."""
+    """Decode `data` as encoders will; raises ImageRejectedError.
+
+    A DICOM file is refused: a corpus keeps images as they are, and its tags name the patient.
+    """
+    if is_dicom(data):
+        detail = "a DICOM file, which names its patient: read its folder with --format dicom"
+        raise ImageRejectedError(Reason.UNUSABLE_IMAGE, detail)
     # Not at the top: torch takes seconds to load, and reading a corpus needs none of it.
     from encoders.preprocess import ImageError, decode_image  # noqa: PLC0415
 

@@ -49,11 +49,16 @@ class Reason(StrEnum):
     UNKNOWN_CONCEPT = "unknown concept"
     UNKNOWN_ID = "no caption with this id"
     NOT_TEXT = "not valid text"
+    NOT_DICOM = "not a DICOM file"
+    NO_PIXELS = "DICOM without an image"
+    NO_DECODER = "decoder of the extra dicom not installed"
+    OTHER_FRAMES = "other frames"
+    BURNED_IN = "text burned into the pixels"
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """A row that did not become a record, or a part that a record lost (`row_kept`).
+    """A row that did not become a record, or what must be said of one that did (`row_kept`).
 
     file and line: where it stood in the source (line 0: not a text file, or not known).
     """
@@ -75,6 +80,9 @@ class Record:
     where the source has none. extra: every other field of the source, as JSON values.
     image_dhash: 16 hex digits of the perceptual hash, filled in by `write_corpus`.
     file, line: where the row stood in the source; used in rejections, not stored.
+    caption_needed: whether a record without a caption is rejected. stock_caption: the caption
+    is made of codes that many records share, and is no reason to draw one split for all of
+    them. Neither is stored.
     """
 
     id: str
@@ -93,6 +101,8 @@ class Record:
     image_dhash: str = ""
     file: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)
+    caption_needed: bool = field(default=True, compare=False)
+    stock_caption: bool = field(default=False, compare=False)
 
     @property
     def image_sha256(self) -> str:

@@ -3,10 +3,11 @@
 - `source`: the splits are the source's own. A group that the source puts into several splits
   stays where it was put and is counted in the manifest.
 - `drawn`: train, validation and test by shares of 80, 10 and 10 %. Records stand and fall
-  together that share a group, the bytes of an image, or a caption; a hash of the smallest key
-  of such a cluster decides, so that the same records get the same splits on every machine. A
-  cluster of more than 2 % of the corpus goes to train, lest one stock phrase fill a test split,
-  and the others' shares grow accordingly, to a quarter each at most.
+  together that share a group, the bytes of an image, or a caption (but one put together from
+  codes); a hash of the smallest key of such a cluster decides, so that the same records get the
+  same splits on every machine. A cluster of more than 2 % of the corpus goes to train, lest one
+  stock phrase fill a test split, and the others' shares grow accordingly, to a quarter each at
+  most.
 
 Unless told otherwise (`auto`), a source with any held-out split keeps its own, and one with
 train only, or none, has them drawn.
@@ -100,7 +101,9 @@ class Splits:
 
 
 def _shared_keys(record: Record, group_key: str) -> list[str]:
-    keys = [group_key, f"caption:{record.caption.casefold()}"]
+    keys = [group_key]
+    if record.caption and not record.stock_caption:
+        keys.append(f"caption:{record.caption.casefold()}")
     if record.image is not None:
         keys.append(f"image:{record.image_sha256}")
     return keys

@@ -164,7 +164,7 @@ def _wrong_text(record: Record, seen: set[str]) -> Reason | None:
         return Reason.NO_ID
     if record.id in seen:
         return Reason.DUPLICATE_ID
-    if not record.caption:
+    if record.caption_needed and not record.caption:
         return Reason.NO_CAPTION
     try:
         canonical_json(to_arrow(replace(record, image=None))).encode()

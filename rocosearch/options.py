@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 CellType = Literal["float", "bfloat16", "int8"]
-Layout = Literal["auto", "roco", "imageclef", "imagefolder", "parquet", "phantoms"]
+Layout = Literal["auto", "roco", "dicom", "imageclef", "imagefolder", "parquet", "phantoms"]
 
 CorpusFolder = Annotated[
     Path, typer.Argument(metavar="CORPUS", help="Folder written by `rocosearch corpus`.")

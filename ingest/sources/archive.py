@@ -15,7 +15,7 @@ from ingest.images import MAX_IMAGE_BYTES, ImageRejectedError
 from ingest.records import CorpusError, Reason, Rejection
 from ingest.sources.files import read_image
 
-__all__ = ["ImageFiles"]
+__all__ = ["ImageFiles", "distrusted", "open_archive", "read_member"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
 # Images are compressed already: a JPEG in a zip shrinks to 95 %, a flat 16-bit TIFF to 1 %.
@@ -36,7 +36,7 @@ class ImageFiles:
         self._members: dict[str, tuple[zipfile.ZipFile, zipfile.ZipInfo]] = {}
         self._files: dict[str, tuple[Path, str]] = {}
         self._broken: dict[str, ImageRejectedError] = {}
-        self._archives = [_open(path) for path in archives]
+        self._archives = [open_archive(path) for path in archives]
         for archive in self._archives:
             for member in archive.infolist():
                 self._add_member(archive, member)
@@ -72,7 +72,7 @@ class ImageFiles:
             raise self._broken[stem]
         if stem in self._members:
             archive, member = self._members[stem]
-            return member.filename, _read_member(archive, member)
+            return member.filename, read_member(archive, member)
         if stem in self._files:
             folder, name = self._files[stem]
             return name, read_image(folder, name)
@@ -89,7 +89,7 @@ class ImageFiles:
             return
         if not self._claim(name.stem, f"{Path(archive.filename or '').name}:{member.filename}"):
             return
-        problem = _distrusted(member)
+        problem = distrusted(member)
         if problem is None:
             self._members[name.stem] = archive, member
         else:
@@ -117,7 +117,8 @@ _DAMAGED = (
 )
 
 
-def _open(path: Path) -> zipfile.ZipFile:
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """Open a zip archive; raises CorpusError where it is not a whole one."""
     try:
         return zipfile.ZipFile(path)
     except _DAMAGED as error:
@@ -126,7 +127,7 @@ def _open(path: Path) -> zipfile.ZipFile:
         ) from None
 
 
-def _distrusted(member: zipfile.ZipInfo) -> ImageRejectedError | None:
+def distrusted(member: zipfile.ZipInfo) -> ImageRejectedError | None:
     """Why a member must not be read, judged by the archive's directory alone."""
     name = member.filename
     if (
@@ -148,7 +149,8 @@ def _distrusted(member: zipfile.ZipInfo) -> ImageRejectedError | None:
     return None
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Bytes of a member that is not `distrusted`; raises ImageRejectedError."""
     try:
         with archive.open(member) as stream:
             # The directory may understate the size: never read more than it says.

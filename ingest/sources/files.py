@@ -19,6 +19,7 @@ __all__ = [
     "read_image",
     "read_tabbed",
     "read_table",
+    "safe_file",
     "split_of",
 ]
 
@@ -158,6 +159,11 @@ def read_image(folder: Path, name: str) -> bytes:
 
     A name that leads out of the folder, also through a symbolic link, is refused.
     """
+    return safe_file(folder, name).read_bytes()
+
+
+def safe_file(folder: Path, name: str) -> Path:
+    """The file that `read_image` would read, all checks passed; raises ImageRejectedError."""
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise ImageRejectedError(Reason.UNSAFE_PATH, f"{name} leads out of {folder.name}/")
@@ -168,7 +174,7 @@ def read_image(folder: Path, name: str) -> bytes:
         raise ImageRejectedError(
             Reason.UNUSABLE_IMAGE, f"{size:,} bytes; at most {MAX_IMAGE_BYTES:,}"
         )
-    return path.read_bytes()
+    return path
 
 
 def _safe(text: str) -> str:

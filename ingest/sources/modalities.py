@@ -1,10 +1,10 @@
-"""The modality that UMLS concepts tell of."""
+"""The modality that UMLS concepts, or DICOM's codes, tell of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["MODALITY_CONCEPTS", "modality_of"]
+__all__ = ["MODALITY_CONCEPTS", "modality_of", "modality_of_dicom"]
 
 # Concepts of the UMLS Metathesaurus that name an imaging modality, as ROCO and ImageCLEFmedical
 # use them; more special ones first, since an angiogram is often also labelled "x-ray" or "CT".
@@ -18,6 +18,22 @@ MODALITY_CONCEPTS = {
     "C1306645": "X-ray",
 }
 
+# Defined terms of (0008,0060), DICOM PS3.3, C.7.3.1.1.1, in the words above.
+DICOM_MODALITIES = {
+    "PT": "PET",
+    "MG": "Mammography",
+    "XA": "Angiography",
+    "MR": "MRI",
+    "CT": "CT",
+    "US": "Ultrasound",
+    "IVUS": "Ultrasound",
+    "CR": "X-ray",
+    "DX": "X-ray",
+    "RF": "X-ray",
+    "IO": "X-ray",
+    "PX": "X-ray",
+}
+
 
 def modality_of(concepts: Iterable[str]) -> str:
     """The modality named by the concepts, or "".
@@ -27,3 +43,12 @@ def modality_of(concepts: Iterable[str]) -> str:
     """
     present = set(concepts)
     return next((name for cui, name in MODALITY_CONCEPTS.items() if cui in present), "")
+
+
+def modality_of_dicom(code: str) -> str:
+    """The modality of a DICOM code; the code itself where there is no other word for it.
+
+    >>> modality_of_dicom("DX"), modality_of_dicom("NM")
+    ('X-ray', 'NM')
+    """
+    return DICOM_MODALITIES.get(code, code)

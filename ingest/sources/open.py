@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ingest.records import CorpusError, Source
+from ingest.sources.dicom import Dicom, looks_like_dicom
 from ingest.sources.imageclef import ImageClef, looks_like_imageclef
 from ingest.sources.imagefolder import ImageFolder, looks_like_imagefolder
 from ingest.sources.parquet import ParquetFiles, looks_like_parquet
@@ -44,6 +45,7 @@ def open_source(path: str | Path, format: str = "auto") -> Source:  # noqa: A002
 
 _READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Source]]] = {
     "roco": (looks_like_roco, Roco),
+    "dicom": (looks_like_dicom, Dicom),  # before imageclef, which any captions.csv would suit
     "imageclef": (looks_like_imageclef, ImageClef),
     "imagefolder": (looks_like_imagefolder, ImageFolder),
     "parquet": (looks_like_parquet, ParquetFiles),

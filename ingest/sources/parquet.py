@@ -53,7 +53,7 @@ class ParquetFiles:
         """Yield the rows, file after file."""
         if (self.path / MANIFEST).is_file():
             for number, record in enumerate(Corpus.open(self.path).records(), 1):
-                yield replace(record, file=self.path.name, line=number)
+                yield replace(record, file=self.path.name, line=number, caption_needed=False)
             return
         files = _files(self.path)
         if not files:

@@ -16,6 +16,7 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = """\
 rocosearch corpus phantoms:2700 build/corpus
 rocosearch corpus ~/roco/data/test/radiology build/roco --format roco
+rocosearch corpus ~/export build/hospital --format dicom
 """
 
 
@@ -52,7 +53,7 @@ def command(
         f"(splits {manifest.split_rule})."
     )
     _show_losses("Rejected", manifest.rejected, out)
-    _show_losses("Left out of kept rows", manifest.lost_parts, out)
+    _show_losses("Of kept rows", manifest.lost_parts, out)
     if manifest.duplicates:
         kinds = ", ".join(f"{kind} ({count:,})" for kind, count in manifest.duplicates.items())
         results.print(f"Kept, but repeated: {kinds}. Pairs in {out / 'duplicates.parquet'}.")

@@ -42,7 +42,7 @@ def test_a_missing_source(tmp_path):
         open_source(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("layout", ["roco", "imageclef", "imagefolder", "parquet"])
+@pytest.mark.parametrize("layout", ["roco", "dicom", "imageclef", "imagefolder", "parquet"])
 def test_an_empty_folder(tmp_path, layout):
     with pytest.raises(CorpusError, match=r"is not|is no|holds no"):
         list(open_source(tmp_path, layout))
@@ -51,8 +51,8 @@ def test_an_empty_folder(tmp_path, layout):
 def test_an_unknown_layout(tmp_path):
     with pytest.raises(CorpusError, match="shows none of the known layouts"):
         open_source(tmp_path)
-    with pytest.raises(CorpusError, match="There is no format 'dicom'"):
-        open_source(tmp_path, "dicom")
+    with pytest.raises(CorpusError, match="There is no format 'nifti'"):
+        open_source(tmp_path, "nifti")
 
 
 # --- ROCO ------------------------------------------------------------------------------------

@@ -1,0 +1,79 @@
+"""A folder of DICOM files as a PACS exports it: any depth, any names, zip archives too.
+
+    FOLDER/**/*          files with DICOM's preamble, whatever their names; DICOMDIR is not read
+    FOLDER/**/*.zip      the same inside; nothing is unpacked
+    FOLDER/**/captions.csv   optional: file (relative to it) or SOPInstanceUID, and caption
+
+Each file becomes one record (ingest/sources/dicom_record.py), each other file a rejection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from encoders.dicom_preamble import PREAMBLE_BYTES, is_dicom
+from ingest.images import ImageRejectedError
+from ingest.records import CorpusError, Reason, Rejection, Row
+from ingest.sources.dicom_captions import CAPTIONS, read_captions
+from ingest.sources.dicom_files import Found, found_files
+
+__all__ = ["Dicom", "looks_like_dicom"]
+
+DICOMDIR = "DICOMDIR"
+NAMES_LOOKED_AT = 10_000
+FILES_LOOKED_INTO = 64
+OTHERS = re.compile(
+    r"\.(bmp|csv|gif|html?|jpe?g|jsonl?|md|parquet|pdf|png|tiff?|tsv|txt|webp|xml)$", re.IGNORECASE
+)
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """Whether `path` is a DICOM file, or one of the first unknown files at it is."""
+    names = islice(found_files(path), NAMES_LOOKED_AT)
+    files = (file for file in names if isinstance(file, Found) and not OTHERS.search(file.name))
+    return any(_begins_as_dicom(file) for file in islice(files, FILES_LOOKED_INTO))
+
+
+def _begins_as_dicom(file: Found) -> bool:
+    try:
+        with file.open() as stream:
+            return is_dicom(stream.read(PREAMBLE_BYTES))
+    except (ImageRejectedError, OSError):
+        return False
+
+
+@dataclass(frozen=True)
+class Dicom:
+    """All files at or below `path`, which may also be one file or one archive."""
+
+    path: Path
+    format: str = "dicom"
+
+    @property
+    def location(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows, folder after folder, by name."""
+        # Not at the top: torch takes seconds to load, and most sources need no DICOM.
+        from ingest.sources.dicom_record import rows_of  # noqa: PLC0415
+
+        captions = read_captions(self.path)
+        yield from captions.rejections
+        empty = True
+        for file in found_files(self.path):
+            empty = False
+            if isinstance(file, Rejection):
+                yield file
+            elif PurePosixPath(file.name).name.upper() == DICOMDIR:
+                yield Rejection(Reason.NO_PIXELS, file.name, detail="a list of other files")
+            elif PurePosixPath(file.name).name != CAPTIONS:
+                yield from rows_of(file, captions)
+        if empty:
+            raise CorpusError(f"{self.path} holds no DICOM file: the folder is empty.")
+        yield from captions.unused()
