@@ -116,7 +116,7 @@ def training_pairs(
     from encoders.pairs import Pair
 
     for record in corpus.records(split):
-        if record.image is not None:
+        if record.image is not None and record.caption:
             values = (field_of(record, name) for name in concept_fields)
             concepts = (*record.concept_names, *filter(None, values))
             yield Pair(record.image, record.caption, record.group_id, concepts)
