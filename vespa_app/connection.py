@@ -195,7 +195,8 @@ def _reply(response: requests.Response) -> Reply:
                 status=response.status_code,
             ) from None
         content = None
-    return Reply(response.status_code, content, response.text if content is None else "")
+    text = response.content.decode("utf-8", "replace") if content is None else ""
+    return Reply(response.status_code, content, text)
 
 
 def _address(response: requests.Response) -> str:

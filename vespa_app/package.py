@@ -5,6 +5,7 @@ write_application(Path("app"), Manifest.load(folder), SHIPPED, encoder_folder=fo
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,7 @@ def write_application(
     *,
     others: Sequence[PackagedEncoder] = (),
     options: PackageOptions = DEFAULTS,
+    exported: Path | None = None,
     progress: Progress = silent,
 ) -> None:
     """Write the package into the folder `out`, whole or not at all, replacing an older one.
@@ -94,6 +96,7 @@ def write_application(
     manifest: of the current encoder, to which the plain profile names point; None gives a lexical
     application. others: encoders that stand beside it. encoder_folder: needed to embed inside
     Vespa. average_field_length: mean caption length in tokens, from a snapshot's statistics.
+    exported: a package from which text towers that it has are copied.
 
     Raises PackageError as `application_package` does, and where embedding inside Vespa is asked
     for without the encoder's folder; ExportError where a text tower cannot be exported exactly.
@@ -110,19 +113,25 @@ def write_application(
         if hosts:
             (beside / "hosts.xml").write_text(hosts, encoding="utf-8")
         if options.embedding == "vespa":
-            _write_models(beside, encoders, progress)
+            _write_models(beside, encoders, exported, progress)
 
 
-def _write_models(root: Path, encoders: Sequence[PackagedEncoder], progress: Progress) -> None:
+def _write_models(
+    root: Path, encoders: Sequence[PackagedEncoder], exported: Path | None, progress: Progress
+) -> None:
     for done, encoder in enumerate(encoders):
         progress("export text tower", done, len(encoders))
+        name = model_folder(encoder.manifest)
+        if exported and (exported / name).is_dir():
+            shutil.copytree(exported / name, root / name)
+            continue
         if encoder.folder is None:
             raise PackageError(
                 f"The encoder {encoder.manifest.fingerprint[:8]} is known by its manifest alone: "
                 "name its folder, or embed at the client."
             )
         loaded = Encoder.load(encoder.folder, device="cpu")
-        export_text_tower(loaded, root / model_folder(encoder.manifest))
+        export_text_tower(loaded, root / name)
     progress("export text tower", len(encoders), len(encoders))
 
 

@@ -112,7 +112,7 @@ def write_packages(
     if opened.encoder_folder is None:
         raise SwapError(f"{index} does not carry its encoder: index the corpus anew.")
     old, new = (PackagedEncoder.open(each) for each in (opened.encoder_folder, encoder))
-    layouts = {"before": [old], "beside": [old, new], "switched": [new, old], "after": [new]}
+    layouts = {"beside": [old, new], "before": [old], "switched": [new, old], "after": [new]}
     for name, (current, *others) in layouts.items():
         write_application(
             out / name,
@@ -122,6 +122,7 @@ def write_packages(
             written.average_field_length or opened.average_field_length,
             others=others,
             options=written.options,
+            exported=out / "beside",
             progress=progress,
         )
 

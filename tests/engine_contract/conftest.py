@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from ranking.embedded import EmbeddedEngine
 from ranking.profiles import ProfileSet
 from ranking.types import Document, Engine, VectorField
 from tests.live.contract import make_live
-from tests.live.server import URL
+from tests.live.server import URL, LiveServer, live_server
+from tests.live.stand_in import stand_in
 
 Make = Callable[[Sequence[Document], Sequence[VectorField], ProfileSet], Engine]
 
@@ -40,14 +41,29 @@ def fed(path: Path) -> Make:
     return make
 
 
+@pytest.fixture(scope="session")
+def server_stand_in() -> Iterator[LiveServer]:
+    """What the Vespa client speaks to where no Vespa is."""
+    with stand_in() as url:
+        yield LiveServer(url, url)
+
+
 ENGINES = {"embedded-memory": in_memory, "embedded-disk": on_disk, "embedded-fed": fed}
+SERVERS = {"vespa-client": "server_stand_in"}
 if URL in os.environ:  # make test-live
-    ENGINES["vespa-live"] = make_live
+    SERVERS["vespa-live"] = "live"
 
 
-@pytest.fixture(params=list(ENGINES))
+@pytest.fixture(scope="session")
+def live() -> LiveServer:
+    return live_server()
+
+
+@pytest.fixture(params=[*ENGINES, *SERVERS])
 def make_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    return ENGINES[request.param](tmp_path)
+    if request.param in ENGINES:
+        return ENGINES[request.param](tmp_path)
+    return make_live(tmp_path, request.getfixturevalue(SERVERS[request.param]))
 
 
 @pytest.fixture(autouse=True)

@@ -9,13 +9,13 @@ from encoders.manifest import Manifest
 from ingest.targets import with_fingerprints
 from ranking.profiles import ProfileSet
 from ranking.types import Document, Engine, VectorField
-from tests.live.server import ROOMY, live_server
+from tests.live.server import ROOMY, LiveServer
 from vespa_app.application import read_application
 from vespa_app.engine import VespaEngine
 from vespa_app.options import PackageOptions
 from vespa_app.package import PackagedEncoder, write_application
 
-_deployed: list[tuple[Sequence[VectorField], ProfileSet]] = []
+_deployed: list[tuple[LiveServer, Sequence[VectorField], ProfileSet]] = []
 
 
 class NamedManifest(Manifest):
@@ -36,9 +36,8 @@ def manifest_of(field: VectorField) -> Manifest:
     return named(**sizes, **looks, **rest, normalized=True)
 
 
-def make_live(path: Path):
+def make_live(path: Path, server: LiveServer):
     """An engine over the server, holding the given documents and nothing else."""
-    server = live_server()
 
     def make(
         documents: Sequence[Document], fields: Sequence[VectorField], profiles: ProfileSet
@@ -52,9 +51,9 @@ def make_live(path: Path):
             others=[PackagedEncoder(each) for each in others],
             options=PackageOptions(embedding="client", cluster=ROOMY),
         )
-        if [(tuple(fields), profiles)] != _deployed:
+        if [(server, tuple(fields), profiles)] != _deployed:
             server.fresh(package, path / "scratch")
-            _deployed[:] = [(tuple(fields), profiles)]
+            _deployed[:] = [(server, tuple(fields), profiles)]
         known = with_fingerprints(read_application(package), [f.fingerprint for f in fields])
         engine = VespaEngine.connect(server.url, known)
         engine.remove(list(engine.ids()))

@@ -3,13 +3,18 @@
 It takes packages as a config server does, keeps documents as /document/v1/ does, and answers the
 queries of this project's client with an embedded engine over the deployed schema. It shows that
 the suite runs and asks for what it can get; what Vespa does is shown by Vespa alone.
+
+    python -m tests.live.stand_in
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import tempfile
 import threading
 import zipfile
@@ -26,6 +31,7 @@ from tokenizers import Tokenizer
 from ranking.embedded import EmbeddedEngine
 from ranking.schema_file import read_schema
 from ranking.types import Filter, Query, QueryError
+from tests.live.server import CONFIG_URL, URL
 from vespa_app.answers import document_of
 from vespa_app.recorded import RecordedServer
 
@@ -33,6 +39,7 @@ TENANT = "/application/v2/tenant/default"
 INSTANCE = f"{TENANT}/application/default/environment/prod/region/default/instance/default"
 DOCUMENTS = "/document/v1/image/image/docid"
 UP = {"status": {"code": "up"}}
+SUITE = ("tests/live", "tests/engine_contract", "-k", "live")
 PAGE = 100  # visits give pages of no certain length
 BLANK = "schemas/blank.sd"
 
@@ -270,3 +277,17 @@ def stand_in() -> Iterator[str]:
         state = StandIn(Path(folder))
         with RecordedServer(state.answer) as server:
             yield server.url
+
+
+def main() -> int:
+    """Run the live suite against a stand-in; options go to pytest."""
+    with stand_in() as url:
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", *SUITE, *sys.argv[1:]],
+            env={**os.environ, URL: url, CONFIG_URL: url},
+            check=False,
+        ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
