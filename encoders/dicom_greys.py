@@ -108,8 +108,10 @@ def _through(window: _Window, values: NDArray[np.float32]) -> NDArray[np.float32
     centre, width, function = window
     if function == "SIGMOID":
         shares = 1 / (1 + np.exp(-4 * (values - centre) / width))
+    elif function == "LINEAR" and width == 1:
+        shares = (values > centre - 0.5).astype(np.float32)
     elif function == "LINEAR":
-        shares = (values - (centre - 0.5)) / max(width - 1, 1e-6) + 0.5
+        shares = (values - (centre - 0.5)) / (width - 1) + 0.5
     else:
         shares = (values - centre) / width + 0.5
     clipped: NDArray[np.float32] = np.clip(shares, 0, 1)
