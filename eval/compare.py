@@ -49,7 +49,7 @@ class Change:
     wins: int
     ties: int
     losses: int
-    detectable: float
+    detectable: float | None
     queries: int
     only_first: int
     only_second: int

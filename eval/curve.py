@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.candidates import Candidates, collect_candidates
-from eval.results import FEWER, Estimate, topic_clusters
+from eval.results import FEWER, Estimate, as_estimate, topic_clusters
 from eval.searching import PoolSearcher
 from eval.significance import bootstrap_means, interval
 from eval.tasks import Task
@@ -72,8 +72,7 @@ def column_estimates(
     """One a column of values [queries, columns]."""
     means = bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed)
     low, high = interval(means)
-    rows = zip(table.mean(axis=0), low, high, strict=True)
-    return [Estimate(float(m), float(lo), float(hi), len(table)) for m, lo, hi in rows]
+    return [as_estimate(*column) for column in zip(table.T, low, high, strict=True)]
 
 
 def _over_alpha(found: Candidates, expression: Expression, profile: Profile) -> Values:

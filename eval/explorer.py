@@ -111,6 +111,8 @@ def shown_profiles(result: TaskResult) -> list[str]:
 
 def thumbnails(corpus: Corpus, ids: Collection[str]) -> dict[str, str]:
     """Small pictures of documents as data URIs; documents without a readable image are left out."""
+    if not ids:
+        return {}
     table = ds.dataset(corpus.parts).to_table(
         columns=["id", "image"], filter=ds.field("id").isin(sorted(ids))
     )

@@ -32,7 +32,7 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = lambda value: f"{value:.3f}"
+    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
     environment.filters["small"] = small_figure
     environment.filters["count"] = lambda value: f"{value:,}"
     return environment.get_template(name)

@@ -21,7 +21,7 @@ from eval.significance import (
 )
 from eval.tasks import Task
 
-__all__ = ["FEWER", "Estimate", "TaskResult", "estimate", "judge", "topic_clusters"]
+__all__ = ["FEWER", "Estimate", "TaskResult", "as_estimate", "estimate", "judge", "topic_clusters"]
 
 Values = NDArray[np.float64]
 
@@ -46,6 +46,7 @@ class TaskResult:
     values: profile -> metric -> float64 [queries]. estimates: profile -> metric -> Estimate;
     without_leaked: the same over the queries that are not leaked, {} where none is or all are.
     inapplicable: profile -> why it has no figure. chance: metric -> value of a random ranking.
+    independent: how many groups (cases, articles, images of none) the queries come from.
     """
 
     task: Task
@@ -56,6 +57,7 @@ class TaskResult:
     comparisons: Sequence[Comparison]
     leakage: Leakage
     without_leaked: Mapping[str, Mapping[str, Estimate]]
+    independent: int
     inapplicable: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -94,6 +96,7 @@ def judge(
         ),
         leakage=leakage,
         without_leaked=estimate(values, clusters, seed, leakage.clean) if partly_leaked else {},
+        independent=len(np.unique(clusters)),
         inapplicable=inapplicable,
     )
 
@@ -133,7 +136,11 @@ def _estimates(
     found: dict[str, dict[str, Estimate]] = {profile: {} for profile, _ in names}
     low, high = interval(means) if names else (table, table)
     for column, (profile, metric) in enumerate(names):
-        found[profile][metric] = Estimate(
-            float(table[:, column].mean()), float(low[column]), float(high[column]), len(table)
-        )
+        found[profile][metric] = as_estimate(table[:, column], low[column], high[column])
     return found
+
+
+def as_estimate(values: Values, low: float, high: float) -> Estimate:
+    """The mean of a column; its interval contains it, whatever the last digits say."""
+    mean = float(values.mean())
+    return Estimate(mean, min(float(low), mean), max(float(high), mean), len(values))

@@ -43,7 +43,8 @@ class Comparison:
 
     difference: mean of first minus second, with its interval. p: paired randomisation, two
     sided; p_holm: corrected over all pairs compared together. detectable: the smallest
-    difference found with power .8 at level .05 given this spread and number of queries.
+    difference found with power .8 at level .05 given this spread and number of queries; None
+    where all queries are of one case or article, of which nothing can be told.
     """
 
     first: str
@@ -57,7 +58,7 @@ class Comparison:
     wins: int
     ties: int
     losses: int
-    detectable: float
+    detectable: float | None
 
 
 def bootstrap_means(
@@ -136,16 +137,17 @@ def minimum_detectable_difference(
     clusters: NDArray[np.int64] | None = None,
     alpha: float = 0.05,
     power: float = POWER,
-) -> float:
+) -> float | None:
     """Smallest mean difference a two-sided paired test would find with this power.
 
-    (z[1 - alpha/2] + z[power]) times the standard error of the mean of `differences` [queries].
+    (z[1 - alpha/2] + z[power]) times the standard error of the mean of `differences` [queries];
+    None where there is but one cluster.
     """
     centred = (differences - differences.mean())[:, None]
     sums, _ = _by_cluster(centred, clusters)
     count = len(sums)
     if count < 2:
-        return float("inf")
+        return None
     error = np.sqrt((sums**2).sum() * count / (count - 1)) / len(differences)
     return float((norm.ppf(1 - alpha / 2) + norm.ppf(power)) * error)
 

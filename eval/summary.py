@@ -11,6 +11,8 @@ from eval.significance import Comparison
 __all__ = ["summary"]
 
 ALPHA = 0.05
+# Fewer independent groups than this make a bootstrap interval too narrow to be believed.
+FEW = 10
 # The baseline is another formula on other tokens: it stands in the tables, not in the verdict.
 _RIVALS = ("lexical", "vector", "hybrid")
 
@@ -64,12 +66,19 @@ def _against(result: TaskResult, best: str, rival: str) -> str:
     sign = 1 if found.first == best else -1
     low, high = sorted((sign * found.low, sign * found.high))
     told = (
-        f"Against {rival}: {sign * found.difference:+.3f} ({low:+.3f} to {high:+.3f}), "
+        f"Against {rival}: {_signed(sign * found.difference)} "
+        f"({_signed(low)} to {_signed(high)}), "
         f"{_p_value(found)} after Holm's correction"
     )
     if found.p_holm < ALPHA:
         return f"{told}."
+    if not found.detectable:
+        return f"{told}: no difference shown."
     return f"{told}: no difference shown; these queries could show one of {found.detectable:.3f}."
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # + 0.0: never "-0.000"
 
 
 def _p_value(found: Comparison) -> str:
@@ -77,8 +86,16 @@ def _p_value(found: Comparison) -> str:
 
 
 def _warnings(result: TaskResult) -> list[str]:
-    if not result.leakage.leaky:
-        return []
-    leaked, count = result.leakage.leaked, len(result.leakage.kinds)
-    told = f"This figure is leaky: the text of {leaked:,} of {count:,} queries stands in the index"
-    return [f"{told} with a relevant document."]
+    told = []
+    if result.leakage.leaky:
+        leaked, count = result.leakage.leaked, len(result.leakage.kinds)
+        told.append(
+            f"This figure is leaky: {leaked:,} of {count:,} queries stand in the index with a "
+            "relevant document, or ask for an image that stands in training."
+        )
+    if result.independent < FEW:
+        told.append(
+            f"Its queries come from {result.independent} cases, articles or images of none: too "
+            "few for intervals and tests to mean much."
+        )
+    return told

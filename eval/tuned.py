@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rich.table import Table
+
 from eval.metrics import HEADLINE
 from eval.results import Estimate
 from ingest.corpus import Corpus
@@ -49,7 +51,7 @@ class Tuning:
     low: float
     high: float
     p: float
-    detectable: float
+    detectable: float | None
     protocol: str
     split: str
     queries: int
@@ -61,6 +63,11 @@ class Tuning:
 
     def verdict(self) -> str:
         """The outcome in a sentence or two."""
+        if not self.detectable:
+            return (
+                f"On {self.protocol} ({self.queries:,} queries of the {self.split} split) no blend "
+                f"beats {self.better_single} ranking: tuning arrives at it."
+            )
         told = (
             f"Tuned hybrid against {self.better_single}, the better single ranking, on "
             f"{self.protocol} ({self.queries:,} queries of the {self.split} split, "
@@ -73,6 +80,13 @@ class Tuning:
             f"{told} No blend beats {self.better_single} by more than noise: these queries "
             f"could show a difference of {self.detectable:.3f}."
         )
+
+    def table(self) -> Table:
+        """MRR@10 of every ranking; those that were tuned are cross-validated."""
+        table = Table("ranking", f"M{HEADLINE}", "95 % interval", box=None, pad_edge=False)
+        for name, found in self.estimates.items():
+            table.add_row(name, f"{found.value:.3f}", f"{found.low:.3f} to {found.high:.3f}")
+        return table
 
     def metrics(self) -> dict[str, object]:
         """As JSON values."""

@@ -61,10 +61,12 @@ def tune(
     options = options or TuningOptions()
     searcher, task = _prepare(engine, encoder, corpus, options)
     clusters = topic_clusters(task, searcher.pool.groups)
-    if len(set(clusters.tolist())) < 2 * options.folds:
+    groups = len(set(clusters.tolist()))
+    if groups < 2 * options.folds:
         raise EvaluationError(
-            f"{len(task.topics)} queries of {task.protocol} in split {options.split!r} are too "
-            f"few for {options.folds} folds. Tune on a larger split or another protocol."
+            f"{len(task.topics)} queries of {task.protocol} in split {options.split!r}, of "
+            f"{groups} cases, articles or images without one, are too few for {options.folds} "
+            "folds. Tune on a larger split, on another protocol, or with fewer --folds."
         )
     progress("tune", 0, 3, "searching")
     found = collect_candidates(searcher, task, BLEND, CORNERS)
@@ -73,7 +75,9 @@ def tune(
 
     progress("tune", 1, 3, "alpha and k")
     blend = profiles.resolve(BLEND)
-    grid = [{**blend.inputs, "alpha": a, "k": k} for k, a in product(KS, ALPHAS)]
+    # Of choices that do equally well the first is taken: the one with the k that it has.
+    ks = sorted(KS, key=lambda k: abs(k - blend.inputs["k"]))
+    grid = [{**blend.inputs, "alpha": a, "k": k} for k, a in product(ks, ALPHAS)]
     tried = _try_all(found, blend, grid)
     best = grid[int(tried.mean(axis=1).argmax())]
     values = {f"tuned {BLEND}": _cross_validated(tried, folds)}

@@ -57,6 +57,7 @@ def command(
     if as_json:
         show_json(tuning.metrics())
         return
+    results.print(tuning.table())
     results.print(tuning.verdict(), markup=False)
     for name, inputs in tuning.chosen.items():
         chosen = ", ".join(f"{key} {value:g}" for key, value in inputs.items())
