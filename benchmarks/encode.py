@@ -1,17 +1,21 @@
 """Images and texts encoded in a second, beside sentence-transformers' own `encode`.
 
-    python benchmarks/encode.py [--encoder FOLDER | --preset small] [--images 2000] [--rounds 3]
+    python benchmarks/encode.py [--encoder FOLDER | --preset small] [--corpus FOLDER]
+        [--images 2000] [--rounds 3]
 
-All rows encode the same phantoms with the same weights in one process, in turns; the best round
-of each counts. Rates are for a second of the clock and for a second of one core (what all threads
-spent), which a busy machine changes less. Cosine: the lowest to sentence-transformers' vectors.
+All rows encode the same images, phantoms or a corpus's, with the same weights in one process, in
+turns; the best round of each counts. Rates are for a second of the clock and for a second of one
+core (what all threads spent), which a busy machine changes less. Cosine: the lowest to
+sentence-transformers' vectors.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +27,7 @@ from encoders.errors import UserError
 from encoders.fast_images import Precision, fast_images
 from encoders.presets import preset
 from encoders.tokenizer import train_tokenizer
+from ingest.corpus import Corpus
 from ingest.sources.open import open_source
 
 Encode = Callable[[], NDArray[np.float32]]
@@ -35,6 +40,13 @@ def phantoms(count: int) -> tuple[list[bytes], list[str]]:
     records = [record for record in open_source(f"phantoms:{count}") if hasattr(record, "image")]
     images = [record.image for record in records if record.image is not None]
     return images, [record.caption for record in records]
+
+
+def of_corpus(folder: Path, count: int) -> tuple[list[bytes], list[str]]:
+    """Encoded images of a corpus, and their captions."""
+    pairs = ((r.image, r.caption) for r in Corpus.open(folder).records() if r.image is not None)
+    images, captions = zip(*itertools.islice(pairs, count), strict=True)
+    return list(images), list(captions)
 
 
 def untrained(name: str, captions: list[str]) -> Encoder:
@@ -98,10 +110,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", type=Path, help="an encoder's folder, instead of a preset")
     parser.add_argument("--preset", default="small")
+    parser.add_argument("--corpus", type=Path, help="images of this corpus, instead of phantoms")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    images, captions = phantoms(options.images)
+    source = partial(of_corpus, options.corpus) if options.corpus else phantoms
+    images, captions = source(options.images)
     if options.encoder:
         encoder = Encoder.load(options.encoder, device="cpu")
     else:

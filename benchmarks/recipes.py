@@ -57,6 +57,12 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
 TEXT_TOWERS: Mapping[str, Mapping[str, object]] = {
     "text tower frozen": {"freeze": ("text.bert",)},
     "text tower tuned": {"rates": (("text.bert", 0.01),)},
+    "text tower frozen, concept pretraining": {"freeze": ("text.bert",), "concept_epochs": 5},
+}
+# With --start: an encoder that was trained on other pairs.
+STARTS: Mapping[str, Mapping[str, object]] = {
+    "fine-tuned": {"learning_rate": 1e-3},
+    "fine-tuned, image tower locked": {"learning_rate": 1e-3, "freeze": ("image",)},
 }
 
 
@@ -88,6 +94,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--recipes", default="all", help="names, comma-separated, or all")
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--text-tower", type=Path, help="folder of a published BERT")
+    parser.add_argument("--start", type=Path, help="folder of an encoder to fine-tune")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -99,9 +106,14 @@ def arguments() -> argparse.Namespace:
 
 def recipes(options: argparse.Namespace) -> dict[str, Mapping[str, object]]:
     """All that can be trained with these options."""
-    given = {"text_tower": str(options.text_tower)}
-    towers = {name: {**given, **changes} for name, changes in TEXT_TOWERS.items()}
-    return {**RECIPES, **(towers if options.text_tower else {})}
+    known = dict(RECIPES)
+    if options.text_tower:
+        tower = {"text_tower": str(options.text_tower)}
+        known |= {name: {**tower, **changes} for name, changes in TEXT_TOWERS.items()}
+    if options.start:
+        start = {"start": str(options.start)}
+        known |= {name: {**start, **changes} for name, changes in STARTS.items()}
+    return known
 
 
 def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Row:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-__all__ = ["ModifiedResNet", "ModifiedResNetConfig", "ResNet", "ResNetConfig"]
+__all__ = ["ModifiedResNet", "ModifiedResNetConfig", "ResNet", "ResNetConfig", "Residual"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ModifiedResNetConfig:
     kind: Literal["modified-resnet"] = "modified-resnet"
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """Two 3x3 convolutions beside a short cut (He et al. 2016, figure 2)."""
 
     def __init__(self, width_in: int, width: int, stride: int, groups: int) -> None:
@@ -85,10 +85,14 @@ class ResNet(nn.Module):
         for stage, (width, count) in enumerate(zip(widths, config.blocks, strict=True)):
             for block in range(count):
                 stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(_Residual(before, width, stride, groups))
+                blocks.append(Residual(before, width, stride, groups))
                 before = width
         self.blocks = nn.Sequential(*blocks)
         self.projection = nn.Linear(before * config.grid**2, dimension, bias=False)
+
+    def residuals(self) -> list[Residual]:
+        """The blocks after the stem, in order."""
+        return [block for block in self.blocks if isinstance(block, Residual)]
 
     def cells(self, pixels: Tensor) -> Tensor:
         """[B, C, S, S] to the last feature map [B, W, s, s]."""
@@ -97,7 +101,10 @@ class ResNet(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, D]."""
-        cells = self.cells(pixels)
+        return self.head(self.cells(pixels))
+
+    def head(self, cells: Tensor) -> Tensor:
+        """The last feature map [B, W, s, s] to [B, D]."""
         if cells.shape[-1] != self.config.grid:
             cells = F.adaptive_avg_pool2d(cells, self.config.grid)
         projected: Tensor = self.projection(cells.flatten(1))
