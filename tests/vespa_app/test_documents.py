@@ -6,7 +6,6 @@ import gzip
 import json
 import time
 
-import httpr
 import numpy as np
 import pytest
 
@@ -239,8 +238,3 @@ def test_verdicts_on_what_a_real_server_answered(vespa_golden):
     assert found["feed-blocked-remove"] is Verdict.DONE
     assert found["err-tensor-dim-long"] is Verdict.REFUSED
     assert found["remove-absent"] is Verdict.DONE
-
-
-def test_the_client_library_has_the_exceptions_that_are_caught():
-    assert issubclass(httpr.ConnectError, httpr.HTTPError)
-    assert issubclass(httpr.ReadTimeout, httpr.HTTPError)
