@@ -100,6 +100,7 @@ def test_gradient_caching_gives_the_gradients_of_the_whole_batch(
     for name, gradient in whole.items():
         torch.testing.assert_close(cached[name], gradient, rtol=1e-3, atol=1e-6)
     module.requires_grad_().zero_grad()
+    module.image.to(memory_format=torch.channels_last)
 
 
 def _gradients(module, pixels, batch, micro):
