@@ -67,13 +67,13 @@ def heat_map(
 def overlay(
     image: ImageInput, relevance: NDArray[np.float32], *, resize: Literal["pad", "crop"] = "pad"
 ) -> Image.Image:
-    """RGB picture of the image, reddened where the map [h, w] is high; the map is stretched.
+    """RGB picture of the image, reddened where the map [h, w] is above its median.
 
     resize: how the encoder makes images square (its manifest says), so that the map lies right.
     """
     picture = open_image(image).convert("RGB")
-    low, high = float(relevance.min()), float(relevance.max())
-    heat = (relevance - low) / (high - low) if high > low else np.zeros_like(relevance)
+    low, high = float(np.median(relevance)), float(relevance.max())
+    heat = (relevance - low).clip(0) / (high - low) if high > low else np.zeros_like(relevance)
     levels = Image.fromarray((heat * 160).astype(np.uint8), "L")
     longest, shortest = max(picture.size), min(picture.size)
     side = longest if resize == "pad" else shortest

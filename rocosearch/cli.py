@@ -17,6 +17,7 @@ from rocosearch.commands import (
     eval as eval_command,
     feed,
     index,
+    look,
     parity,
     plan,
     search,
@@ -56,7 +57,7 @@ PANELS = {
     "From files to a report": (corpus, train, index, search, serve, eval_command),
     "Better rankings": (tune, compare),
     "Vespa": (app_command, deploy, feed, parity, plan),
-    "More": (classify, embed, demo),
+    "More": (look, classify, embed, demo),
 }
 
 for _panel, _modules in PANELS.items():

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from encoders.manifest import Manifest
@@ -427,6 +428,21 @@ def test_classification_stands_beside_chance(line):
     assert told["linear_probe"]["balanced_accuracy"] > 0.5
     assert "two" in refused("classify", line.corpus, line.encoder, "--field", "weather")
     assert run("classify", line.corpus, line.encoder, "--prompt", "no place").exit_code == 2
+
+
+def test_pictures_of_an_encoder(line, tmp_path):
+    out = tmp_path / "pictures"
+    told = json.loads(ok("look", line.corpus, line.encoder, out, "--text", "left mass", "--json"))
+    names = ["curves.png", "heatmap.png", "neighbours.png", "similarities.png"]
+    assert [Path(path).name for path in told["pictures"]] == names
+    for name in names:
+        with Image.open(out / name) as picture:
+            assert picture.width > 500
+    assert "no-such-id" in refused("look", line.corpus, line.encoder, out, "--image", "no-such-id")
+    assert "'nowhere'" in refused("look", line.corpus, line.encoder, out, "--split", "nowhere")
+    (out / "mine.txt").write_text("kept")
+    (out / "heatmap.png").unlink()
+    assert "not pictures" in refused("look", line.corpus, line.encoder, out)
 
 
 def test_a_swap_step_by_step(line, tmp_path):

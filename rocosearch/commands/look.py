@@ -1,0 +1,67 @@
+"""`rocosearch look`: pictures of what an encoder learned, finds alike, and looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rocosearch.console import progress_bars, results, show_json
+from rocosearch.options import AsJson, CorpusFolder, OutFolder
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = """\
+rocosearch look build/corpus build/encoder build/pictures
+rocosearch look build/corpus build/encoder build/pictures --text "ring lesion in the left chest"
+rocosearch look build/corpus build/encoder build/pictures --image phantom_000012
+"""
+
+
+def command(
+    corpus: CorpusFolder,
+    encoder: Annotated[
+        Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
+    ],
+    out: OutFolder,
+    *,
+    text: Annotated[
+        str, typer.Option(metavar="TEXT", help="What to look for; else the image's caption.")
+    ] = "",
+    image: Annotated[
+        str,
+        typer.Option(metavar="ID", help="Image to look into; else the nearest to the text."),
+    ] = "",
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the images.")] = "validation",
+    pairs: Annotated[
+        int, typer.Option(min=2, max=40, help="Random pairs in the similarity matrix.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn at random.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Draw four pictures into OUT: what the encoder learned, and what it looks at.
+
+    curves.png: loss, accuracy, temperature and validation. similarities.png: captions against
+    images. neighbours.png: the nearest images of a text and of an image. heatmap.png: where in
+    an image the text is. A map shows what the encoder looks at; it is no diagnosis.
+    """
+    from rocosearch.looking import look
+
+    with progress_bars() as progress:
+        written = look(
+            corpus,
+            encoder,
+            out,
+            text=text,
+            image=image,
+            split=split,
+            pairs=pairs,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        show_json({"pictures": [str(path) for path in written]})
+        return
+    for path in written:
+        results.print(str(path), markup=False, soft_wrap=True)
