@@ -151,6 +151,12 @@ def _hnsw_changes(old: FieldFacts, new: FieldFacts) -> Iterator[Change]:
 
 
 def _attribute_changes(old: FieldFacts, new: FieldFacts) -> Iterator[Change]:
+    if ("match cased" in old.settings) != ("match cased" in new.settings):
+        exactly = "exactly" if "match cased" in new.settings else "whatever its case"
+        yield Change(
+            f"Field {new.name} is matched {exactly} from a restart of the content nodes on.",
+            "restart",
+        )
     for setting in ("attribute fast-search", "rank: filter", "attribute paged"):
         if (setting in old.settings) == (setting in new.settings):
             continue

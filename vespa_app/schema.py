@@ -102,12 +102,15 @@ def _vector(names: EncoderNames, dimension: int, vectors: VectorOptions) -> Fiel
 
 
 def _keyword(name: str, kind: str = "string") -> Field:
-    """A field that filters and groups: kept as it is, in memory, with a dictionary."""
+    """A field that filters and groups: kept as it is, in memory, with a dictionary.
+
+    Without `cased` Vespa would take id "a1" for "A1"; the embedded engine does not.
+    """
     return Field(
         name=name,
         type=kind,
         indexing=["attribute", "summary"],
-        match=["word"],
+        match=["word", "cased"],
         attribute=["fast-search"],
         rank="filter",
     )

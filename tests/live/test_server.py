@@ -106,6 +106,7 @@ def test_filters_groups_and_exclusions_agree(embedded, vespa, asked):
         {"filters": (Filter("modality", (modality,)),)},
         {"filters": (Filter("modality", (modality,), exclude=True),)},
         {"filters": (Filter("id", (first, "nothing such")),)},
+        {"filters": (Filter("modality", (modality.upper(),)),)},
         {"filters": (Filter("modality", ()),)},
         {"exclude_ids": frozenset({first})},
         {"group_by": "group_id"},

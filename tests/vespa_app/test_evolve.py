@@ -76,6 +76,12 @@ PAIRS: dict[str, tuple[Variant, Variant, set[str], set[str]]] = {
     ),
     "language": (BASE, edited('"en" | set', '"de" | set'), {"reindex"}, {"indexing-change"}),
     "rank filter": (BASE, edited("rank: filter", ""), {"restart"}, set()),
+    "case of keywords": (
+        edited("                cased\n", ""),
+        BASE,
+        {"restart"},
+        set(),
+    ),
     "type of a keyword": (
         BASE,
         edited("modality type string", "modality type array<string>"),
