@@ -15,6 +15,7 @@ from ranking.embedded import EmbeddedEngine
 from ranking.profiles import SHIPPED
 from rocosearch.cli import app
 from tests.eval.served import serving
+from tests.vespa_app.client.kit_server import kit_server
 from vespa_app.application import read_application
 from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.package import write_application
@@ -125,6 +126,28 @@ def test_the_command_takes_a_url(engine, encoder, phantoms, encoder_folder, pack
     assert done.exit_code == 0, done.output
     assert figures_of(json.loads(done.stdout)) == pytest.approx(expected)
     assert (out / "report.html").exists()
+
+
+def test_vespas_own_container_is_evaluated(vespa_check, engine, phantoms, package, tmp_path):
+    """Its content nodes are a stand-in: every query finds the same hits, so figures are known."""
+    table = phantoms.table(["id", "split"]).to_pylist()
+    asked = sorted(row["id"] for row in table if row["split"] == "validation")
+    hits = tmp_path / "hits.jsonl"
+    found = [(name, 9.0 - rank) for rank, name in enumerate(asked[:3])]
+    lines = [{"id": name, "relevance": score, "fields": {"id": name}} for name, score in found]
+    hits.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    options = Options(protocols=("caption",), profiles=("lexical",), split="validation")
+    with kit_server(vespa_check, package, hits) as url:
+        client = connected(url, read_application(package))
+        bare = [replace(engine.get(row["id"]), vectors={}) for row in table]
+        assert client.feed(bare).ok == len(table)
+        evaluation = evaluate(client, None, phantoms, options)
+        client.close()
+    relevant = [set(row) for row in evaluation.tasks[0].task.qrels.to_mapping().values()]
+    ranks = [[r for r, name in enumerate(asked[:3], 1) if name in row] for row in relevant]
+    expected = sum(1 / min(row) for row in ranks if row) / len(asked)
+    assert figures(evaluation)["caption", "lexical", "RR@10"] == pytest.approx(expected)
+    assert evaluation.provenance["index"]["url"] == url
 
 
 @pytest.mark.parametrize(
