@@ -18,6 +18,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from rocosearch.demo import QUERY
 from rocosearch.page.opening import open_page
+from rocosearch.pipeline import open_searcher
 
 WINDOW = "1360,860"
 EVERY_PICTURE_IS_THERE = (
@@ -34,7 +35,7 @@ def draw(demo: Path, out: Path) -> None:
         options.add_argument(argument)
     options.add_argument(f"--window-size={WINDOW}")
     asked = urlencode({"text": QUERY, "ranking": "compare", "k": 6})
-    with open_page(demo / "index", demo / "corpus", port=0) as server:
+    with open_page(open_searcher(demo / "index"), demo / "corpus", port=0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         browser.get(f"{server.url}#{asked}")

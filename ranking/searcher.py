@@ -28,13 +28,17 @@ class Searcher:
     >>> Searcher(engine, encoder).search("pleural effusion", k=5)  # doctest: +SKIP
     """
 
-    def __init__(self, engine: Engine, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, engine: Engine, encoder: Encoder | None = None, *, embeds: bool = False
+    ) -> None:
         """Check that the encoder made the index's vectors.
 
+        embeds: whether the engine makes vectors of texts by itself, where there is no encoder.
         Raises EngineError where it did not: vectors of two encoders cannot be compared.
         """
         self.engine = engine
         self.encoder = encoder
+        self.embeds = embeds
         self._info = engine.info()
         if encoder is None:
             return
@@ -83,7 +87,7 @@ class Searcher:
         )
 
     def _default_profile(self, text: str, image: object) -> str:
-        if self.encoder is None:
+        if self.encoder is None and not self.embeds:
             return LEXICAL
         if image is not None and not text.strip() and IMAGE in self._info.profiles:
             return IMAGE

@@ -10,9 +10,12 @@ import typer
 __all__ = [
     "AsJson",
     "CellType",
+    "ConfigUrl",
     "CorpusFolder",
     "Cutoffs",
+    "DeployedPackage",
     "IndexFolder",
+    "IndexOrUrl",
     "Layout",
     "OptionalEncoder",
     "OutFolder",
@@ -28,6 +31,18 @@ CorpusFolder = Annotated[
 ]
 IndexFolder = Annotated[
     Path, typer.Argument(metavar="INDEX", help="Folder written by `rocosearch index`.")
+]
+IndexOrUrl = Annotated[
+    str,
+    typer.Argument(metavar="INDEX|URL", help="Folder of an index, or a running Vespa's URL."),
+]
+DeployedPackage = Annotated[
+    Path | None,
+    typer.Option("--app", metavar="APP", help="Package deployed there; else it is asked for."),
+]
+ConfigUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Config server to ask; port 19071 of URL's host if none."),
 ]
 OutFolder = Annotated[
     Path,

@@ -20,8 +20,9 @@ from ingest.feed_file import write_feed_file
 from ingest.reconcile import Reconciliation, reconcile
 from ingest.targets import EngineTarget, Target, VespaTarget, with_fingerprints
 from ranking.embedded import EmbeddedEngine
+from ranking.searcher import Searcher
 from rocosearch.parity import Parity, compare_engines
-from rocosearch.pipeline import evaluate_engine
+from rocosearch.pipeline import evaluate_engine, load_encoder
 from rocosearch.swap import Swap, VespaServer, start_on_index, start_on_vespa
 from vespa_app.application import Application, read_application
 from vespa_app.config_server import ConfigServer
@@ -41,6 +42,7 @@ __all__ = [
     "evaluate_server",
     "feed_corpus",
     "find_application",
+    "open_server_searcher",
     "open_target",
     "start_swap",
     "write_feed",
@@ -212,6 +214,27 @@ def _connected(server: Server) -> Iterator[VespaEngine]:
     )
     try:
         yield live
+    finally:
+        live.close()
+
+
+@contextmanager
+def open_server_searcher(server: Server, encoder: Path | None = None) -> Iterator[Searcher]:
+    """Search a running Vespa, which embeds texts itself or is sent vectors of `encoder`.
+
+    A part of the corpus that does not answer is a warning. Raises EngineError where the
+    application was not made for the encoder.
+    """
+    application = find_application(server)
+    live = VespaEngine.connect(
+        server.to,
+        application,
+        EngineSettings(embed=encoder is None),
+        Credentials.from_environment(),
+    )
+    try:
+        loaded = load_encoder(encoder) if encoder else None
+        yield Searcher(live, loaded, embeds=application.embeds)
     finally:
         live.close()
 

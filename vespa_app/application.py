@@ -90,6 +90,11 @@ class Application:
     schema: str = SCHEMA_NAME
     max_hits: int = MAX_HITS
 
+    @property
+    def embeds(self) -> bool:
+        """Whether Vespa makes vectors of texts by itself, with the current encoder."""
+        return bool(self.encoders and self.encoders[0].embedder)
+
     def profile(self, name: str) -> ServedProfile:
         """The profile of this name. Raises QueryError naming those there are."""
         try:

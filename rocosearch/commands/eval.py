@@ -12,8 +12,11 @@ import typer
 from rocosearch.console import progress_bars, results, show_json
 from rocosearch.options import (
     AsJson,
+    ConfigUrl,
     CorpusFolder,
     Cutoffs,
+    DeployedPackage,
+    IndexOrUrl,
     OptionalEncoder,
     OutFolder,
     ProfilesFile,
@@ -31,10 +34,7 @@ rocosearch eval http://localhost:8080 build/corpus build/report --app build/app
 
 
 def command(
-    index: Annotated[
-        str,
-        typer.Argument(metavar="INDEX|URL", help="Folder of an index, or a running Vespa's URL."),
-    ],
+    index: IndexOrUrl,
     corpus: CorpusFolder,
     out: OutFolder,
     *,
@@ -65,14 +65,8 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and the randomisation.")] = 0,
     profiles: ProfilesFile = None,
     encoder: OptionalEncoder = None,
-    package: Annotated[
-        Path | None,
-        typer.Option("--app", metavar="APP", help="Package deployed there; else it is asked for."),
-    ] = None,
-    config_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Config server to ask; port 19071 of URL's host if none."),
-    ] = None,
+    package: DeployedPackage = None,
+    config_url: ConfigUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare lexical, vector and hybrid ranking on held-out queries.

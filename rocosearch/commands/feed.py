@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rocosearch.console import progress_bars, results, say, show_json
-from rocosearch.options import AsJson, CorpusFolder
+from rocosearch.options import AsJson, ConfigUrl, CorpusFolder, DeployedPackage
 
 if TYPE_CHECKING:
     from ingest.feed import FeedResult
@@ -43,14 +43,8 @@ def command(
     visit: Annotated[
         bool, typer.Option("--reconcile", help="First ask the target which ids it really holds.")
     ] = False,
-    package: Annotated[
-        Path | None,
-        typer.Option("--app", metavar="APP", help="Package deployed there; else it is asked for."),
-    ] = None,
-    config_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Config server to ask; port 19071 of URL's host if none."),
-    ] = None,
+    package: DeployedPackage = None,
+    config_url: ConfigUrl = None,
     jsonl: Annotated[
         Path | None,
         typer.Option("--jsonl", metavar="FILE", help="Write a file for `vespa feed` instead."),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
-from rocosearch.options import AsJson, IndexFolder
+from rocosearch.options import AsJson, ConfigUrl, DeployedPackage, IndexFolder
 
 if TYPE_CHECKING:
     from rocosearch.parity import Parity
@@ -29,14 +28,8 @@ def command(
         list[str] | None, typer.Option(help="Profile to compare, may be repeated; all if none.")
     ] = None,
     queries: Annotated[int, typer.Option(min=1, help="How many captions to ask.")] = 100,
-    package: Annotated[
-        Path | None,
-        typer.Option("--app", metavar="APP", help="Package deployed there; else it is asked for."),
-    ] = None,
-    config_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Config server to ask; port 19071 of URL's host if none."),
-    ] = None,
+    package: DeployedPackage = None,
+    config_url: ConfigUrl = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice of captions.")] = 0,
     as_json: AsJson = False,
 ) -> None:

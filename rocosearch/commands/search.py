@@ -11,7 +11,14 @@ from rich.padding import Padding
 from rich.text import Text
 
 from rocosearch.console import results, say, show_json
-from rocosearch.options import AsJson, IndexFolder, OptionalEncoder, ProfilesFile
+from rocosearch.options import (
+    AsJson,
+    ConfigUrl,
+    DeployedPackage,
+    IndexOrUrl,
+    OptionalEncoder,
+    ProfilesFile,
+)
 
 if TYPE_CHECKING:
     from ranking.types import Hit, Result
@@ -21,13 +28,14 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = """\
 rocosearch search build/index "ring lesion in the left chest"
 rocosearch search build/index --image query.png --profile vector -k 5
+rocosearch search http://localhost:8080 "ring lesion in the left chest"
 """
 CAPTION_WIDTH = 200
 INDENT = (0, 0, 0, 5)
 
 
 def command(
-    index: IndexFolder,
+    index: IndexOrUrl,
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="What to look for, in plain words.")
     ] = None,
@@ -41,19 +49,24 @@ def command(
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
     encoder: OptionalEncoder = None,
     profiles: ProfilesFile = None,
+    package: DeployedPackage = None,
+    config_url: ConfigUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search an index by text, by image, or by both.
+    """Search an index, or a running Vespa, by text, by image, or by both.
 
     Words are just words: nothing typed here is an operator. The parts that made up a hit's
-    score stand beside it.
+    score stand beside it. Vespa embeds texts by itself where its application can; for images,
+    name the --encoder.
     """
     if text is None and image is None:
         raise typer.BadParameter("Give TEXT, or --image FILE, or both.")
-    from rocosearch.pipeline import open_searcher
+    from rocosearch.searching import searching
 
-    searcher = open_searcher(index, encoder=encoder, profiles=profiles)
-    result = searcher.search(text=text, image=image, profile=profile, k=k)
+    with searching(
+        index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
+    ) as searcher:
+        result = searcher.search(text=text, image=image, profile=profile, k=k)
     for warning in result.warnings:
         say(warning, style="yellow")
     if as_json:

@@ -9,19 +9,26 @@ from typing import Annotated
 import typer
 
 from rocosearch.console import results, say
-from rocosearch.options import IndexFolder, OptionalEncoder, ProfilesFile
+from rocosearch.options import (
+    ConfigUrl,
+    DeployedPackage,
+    IndexOrUrl,
+    OptionalEncoder,
+    ProfilesFile,
+)
 
 __all__ = ["EXAMPLE", "command"]
 
 EXAMPLE = """\
 rocosearch serve build/index build/corpus
 rocosearch serve build/index --port 9000
+rocosearch serve http://localhost:8080 build/corpus
 """
 OWN = ("127.0.0.1", "localhost")
 
 
 def command(
-    index: IndexFolder,
+    index: IndexOrUrl,
     corpus: Annotated[
         Path | None,
         typer.Argument(metavar="CORPUS", help="Where the pictures are; captions alone if none."),
@@ -32,6 +39,8 @@ def command(
     browse: Annotated[bool, typer.Option("--browse", help="Open the page in a browser.")] = False,
     encoder: OptionalEncoder = None,
     profiles: ProfilesFile = None,
+    package: DeployedPackage = None,
+    config_url: ConfigUrl = None,
 ) -> None:
     """Search with pictures: a page in your browser, served from this machine until Ctrl-C.
 
@@ -39,14 +48,19 @@ def command(
     lexical, vector and hybrid side by side.
     """
     from rocosearch.page.opening import open_page
+    from rocosearch.searching import searching
 
-    server = open_page(index, corpus, host=host, port=port, encoder=encoder, profiles=profiles)
-    if host not in OWN:
-        say(f"Whoever can reach {host} can read every caption and picture.", style="yellow")
-    results.print(f"The page is at {server.url} (Ctrl-C ends it).")
-    if browse:
-        webbrowser.open(server.url)
-    with server:
+    with (
+        searching(
+            index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
+        ) as searcher,
+        open_page(searcher, corpus, host=host, port=port) as server,
+    ):
+        if host not in OWN:
+            say(f"Whoever can reach {host} can read every caption and picture.", style="yellow")
+        results.print(f"The page is at {server.url} (Ctrl-C ends it).")
+        if browse:
+            webbrowser.open(server.url)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

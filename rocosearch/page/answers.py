@@ -69,10 +69,11 @@ class Desk:
         """What the page offers: profiles, modalities, counts, the encoder."""
         info = self._searcher.engine.info()
         encoder = self._searcher.encoder
+        vectors = bool(encoder) or self._searcher.embeds
         return {
             "documents": info.documents,
-            "profiles": list(info.profiles),
-            "default": info.default_profile if encoder else "lexical",
+            "profiles": list(info.profiles) if vectors else ["lexical"],
+            "default": info.default_profile if vectors else "lexical",
             "modalities": list(self._modalities),
             "encoder": encoder.manifest.fingerprint[:8] if encoder else "",
         }

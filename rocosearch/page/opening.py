@@ -1,33 +1,26 @@
-"""From folders to a server that is ready to run."""
+"""From a searcher to a server that is ready to run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ingest.corpus import Corpus
+from ranking.searcher import Searcher
 from rocosearch.page.answers import Desk
 from rocosearch.page.pictures import Pictures
 from rocosearch.page.server import PageServer
-from rocosearch.pipeline import open_searcher
 
 __all__ = ["open_page"]
 
 
 def open_page(
-    index: Path,
-    corpus: Path | None = None,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8765,
-    encoder: Path | None = None,
-    profiles: Path | None = None,
+    searcher: Searcher, corpus: Path | None = None, *, host: str = "127.0.0.1", port: int = 8765
 ) -> PageServer:
-    """Open an index, and the corpus that its pictures are in, behind a server.
+    """Put a searcher, and the corpus that its pictures are in, behind a server.
 
-    Raises EngineError, CorpusError or UserError in a sentence.
+    Raises CorpusError or UserError in a sentence.
     """
     opened = Corpus.open(corpus) if corpus else None
-    searcher = open_searcher(index, encoder=encoder, profiles=profiles)
     modalities = set(opened.table(["modality"])["modality"].to_pylist()) if opened else set()
     # The first query of a process loads compiled kernels and the towers: nobody should wait for it.
     searcher.search("warm", k=1)

@@ -243,14 +243,14 @@ document.addEventListener("drop", (event) => {
 
 async function begin() {
   about = await (await fetch("/about")).json();
-  const comparable = COMPARED.filter((name) => about.profiles.includes(name)).length > 1 && about.encoder;
+  const comparable = COMPARED.filter((name) => about.profiles.includes(name)).length > 1;
   profile.append(new Option(`default (${about.default})`, ""));
   if (comparable) profile.append(new Option(COMPARED.join(" | "), "compare"));
-  about.profiles.filter((name) => about.encoder || name === "lexical").forEach((name) => profile.append(new Option(name, name)));
+  about.profiles.forEach((name) => profile.append(new Option(name, name)));
   about.modalities.forEach((name) => modality.append(new Option(name, name)));
   byId("modality-label").hidden = about.modalities.length < 2;
   document.querySelector(".file").hidden = !about.encoder;
-  byId("about").textContent = `${about.documents.toLocaleString("en")} images${about.encoder ? ` · encoder ${about.encoder}` : " · words only"}`;
+  byId("about").textContent = `${about.documents.toLocaleString("en")} images${about.encoder ? ` · encoder ${about.encoder}` : comparable ? "" : " · words only"}`;
   restore();
   text.focus();
 }

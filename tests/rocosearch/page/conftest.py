@@ -12,7 +12,7 @@ import pytest
 from ingest.corpus import Corpus
 from rocosearch.page.opening import open_page
 from rocosearch.page.server import PageServer
-from rocosearch.pipeline import build_corpus, build_index
+from rocosearch.pipeline import build_corpus, build_index, open_searcher
 from tests.vespa_app.conftest import tiny_encoder
 
 
@@ -32,7 +32,7 @@ def served(tmp_path_factory) -> Iterator[Served]:
     tiny_encoder(0, 24).save(root / "encoder")
     build_corpus("phantoms:60", root / "corpus")
     build_index(root / "corpus", root / "index", encoder=root / "encoder")
-    with open_page(root / "index", root / "corpus", port=0) as server:
+    with open_page(open_searcher(root / "index"), root / "corpus", port=0) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield Served(server, Corpus.open(root / "corpus"), root / "index")

@@ -141,4 +141,4 @@ def test_every_answer_carries_the_headers(served):
 
 def test_a_port_that_is_taken(served):
     with pytest.raises(UserError, match="choose another --port"):
-        open_page(served.index, port=urlsplit(served.url).port)
+        open_page(open_searcher(served.index), port=urlsplit(served.url).port)
