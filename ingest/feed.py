@@ -87,6 +87,10 @@ def feed(
     """
     path = ledger or ledger_path(source.corpus, target)
     with Ledger(path, target.name) as opened:
+        if not opened.count():
+            opened.put_all(_held(target))
+            opened.note(source.corpus.table(["id"])["id"].to_pylist())
+            opened.forget(opened.not_noted())  # what others put there is not this corpus's
         work = _Feed(_with_known_encoders(source, target, opened), target, opened, progress)
         dead_letters = path.with_suffix(".dead.jsonl")
         try:
@@ -241,6 +245,18 @@ def _change(wanted: _Wanted, known: Known | None) -> Change | None:
     names = {encoder_names(fingerprint).embedding for fingerprint in new}
     vectors = {name: vector for name, vector in document.vectors.items() if name in names}
     return Change("update", replace(document, vectors=vectors))
+
+
+def _held(target: Target) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """What a target that no feed knows yet holds already, as the ledger has it."""
+    prints = {each.name: each.fingerprint for each in target.vector_fields if each.fingerprint}
+    for document in target.held():
+        vectors = {
+            prints[name]: _short_hash(vector.tobytes())
+            for name, vector in document.vectors.items()
+            if name in prints
+        }
+        yield document.id, _content_hash(document), vectors
 
 
 def _content_hash(document: Document) -> str:

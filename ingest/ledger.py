@@ -95,6 +95,12 @@ class Ledger:
             (identifier, content, json.dumps(vectors)),
         )
 
+    def put_all(self, held: Iterable[tuple[str, str, Mapping[str, str]]]) -> None:
+        """The target holds all these: (id, content, vectors)."""
+        with self._transaction():
+            for each in held:
+                self.put(*each)
+
     def update(self, identifier: str, vectors: Mapping[str, str]) -> None:
         """The target has set these vectors of the document, and left its other ones."""
         self._connection.execute(

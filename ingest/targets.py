@@ -74,6 +74,9 @@ class Target(Protocol):
     def ids(self) -> Iterator[str]:
         """Ids of all documents that it holds."""
 
+    def held(self) -> Iterator[Document]:
+        """Its documents with their vectors, where they are cheap to read; else none."""
+
 
 @dataclass(frozen=True)
 class EngineTarget:
@@ -107,6 +110,13 @@ class EngineTarget:
     def ids(self) -> Iterator[str]:
         """Ids of all documents of the engine."""
         return self.engine.ids()
+
+    def held(self) -> Iterator[Document]:
+        """All documents of the engine."""
+        for identifier in self.engine.ids():
+            document = self.engine.get(identifier)
+            if document is not None:
+                yield document
 
     def _put(self, changes: Sequence[Change]) -> Iterator[Outcome]:
         failed = dict(self.engine.feed(change.document for change in changes).failed)
@@ -172,6 +182,10 @@ class VespaTarget:
     def ids(self) -> Iterator[str]:
         """Ids by visiting."""
         return self.client.ids()
+
+    def held(self) -> Iterator[Document]:
+        """None: sending a document costs no more than reading it back would."""
+        return iter(())
 
 
 def with_fingerprints(application: Application, fingerprints: Iterable[str]) -> Application:

@@ -26,7 +26,7 @@ from ingest.targets import Change, EngineTarget, FeedError, VespaTarget
 from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles import SHIPPED
-from ranking.types import VectorField
+from ranking.types import Document, VectorField
 from vespa_app.application import Application, ServedEncoder
 from vespa_app.connection import Credentials
 from vespa_app.documents import DocumentClient, FeedSettings
@@ -63,6 +63,9 @@ class Counting:
 
     def ids(self):
         return self.inner.ids()
+
+    def held(self):
+        return self.inner.held()
 
     def send(self, changes):
         def noted():
@@ -114,6 +117,22 @@ def test_only_what_changed_is_sent(corpus, pixel_encoder, tmp_path):
     assert (third.put, third.unchanged) == (2, 5)
     assert sorted(target.take()) == [("put", "r3"), ("put", "r6")]
     assert target.inner.engine.get("r3").caption == "another caption"
+
+
+def test_what_an_index_holds_already_is_not_sent_again(corpus, pixel_encoder, tmp_path):
+    fingerprint = pixel_encoder.manifest.fingerprint
+    name = encoder_names(fingerprint).embedding
+    built = [*documents(corpus, fingerprint), Document("another corpus's", "caption")]
+    built[1] = replace(built[1], caption="outdated")
+    built[4] = replace(built[4], vectors={})
+    field = VectorField(name, pixel_encoder.manifest.dimension, fingerprint)
+    engine = EmbeddedEngine.build(tmp_path / "index", built, [field], SHIPPED)
+    target = Counting(EngineTarget(engine, "index"))
+    result = feed(FeedSource(corpus, (fingerprint,), delete=True), target)
+    assert (result.put, result.updated, result.unchanged, result.removed) == (1, 1, 4, 0)
+    assert sorted(target.take()) == [("put", "r1"), ("update", "r4")]
+    assert engine.count() == 7
+    assert feed(FeedSource(corpus, (fingerprint,)), target).unchanged == 6
 
 
 def test_a_new_encoder_is_a_partial_update(corpus, pixel_encoder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -336,8 +337,12 @@ def test_feeding_an_index_sends_what_it_lacks_once(line, tmp_path):
     ok("corpus", "phantoms:260", tmp_path / "c")
     index = tmp_path / "i"
     ok("index", line.corpus, index, "--encoder", line.encoder)
+    shutil.copytree(line.corpus, tmp_path / "same")
+    same = json.loads(ok("feed", tmp_path / "same", line.encoder, "--to", index, "--json"))
+    assert (same["put"], same["unchanged"]) == (0, RECORDS)
     first = json.loads(ok("feed", tmp_path / "c", line.encoder, "--to", index, "--json"))
-    assert first["put"] == 260
+    assert first["put"] + first["updated"] + first["unchanged"] == 260
+    assert first["put"] >= 260 - RECORDS
     assert first["refused"] == 0
     again = json.loads(ok("feed", tmp_path / "c", line.encoder, "--to", index, "--json"))
     assert (again["put"], again["unchanged"]) == (0, 260)
