@@ -78,22 +78,44 @@ class Changes:
         return {"passed": self.passed, "rows": rows, "missing": list(self.missing)}
 
     def table(self) -> Table:
-        """As a table for people."""
-        table = Table(title="Second report against the first")
+        """What changed, for people, in 80 columns; figures that stayed the same are left out."""
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold underline")
         for name in ("protocol", "profile", "metric", "first", "second", "change", "p (Holm)", ""):
-            table.add_column(name, justify="left" if name in {"protocol", "profile"} else "right")
-        for row in self.rows:
+            left = name in {"protocol", "profile", "metric"}
+            table.add_column(name, justify="left" if left else "right", no_wrap=True)
+        for row in self.changed:
             table.add_row(
                 row.protocol,
                 row.profile,
                 row.metric,
                 f"{row.first:.3f}",
                 f"{row.second:.3f}",
-                f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})",
+                f"{row.difference:+.3f}\n{row.low:+.2f} {row.high:+.2f}",
                 f"{row.p_holm:.4f}",
                 _verdict(row),
             )
         return table
+
+    @property
+    def changed(self) -> Sequence[Change]:
+        """Those in which any query has another value."""
+        return [row for row in self.rows if row.wins or row.losses]
+
+    def verdict(self) -> str:
+        """The outcome in a sentence."""
+        fell = [row for row in self.rows if row.fell]
+        if fell:
+            named = ", ".join(
+                f"{row.profile} on {row.protocol} "
+                f"({row.metric} {row.first:.3f} to {row.second:.3f})"
+                for row in fell
+            )
+            return f"Fell by more than noise: {named}."
+        same = len(self.rows) - len(self.changed)
+        return (
+            f"Nothing fell by more than noise: of {len(self.rows)} figures {same} are the same, "
+            f"{sum(row.difference > 0 and row.p_holm < ALPHA for row in self.rows)} rose."
+        )
 
 
 def compare_reports(
@@ -111,9 +133,12 @@ def compare_reports(
     shared = old.merge(new, on=_KEY, suffixes=("_first", "_second"))
     if shared.empty:
         raise EvaluationError(f"{first} and {second} have no query in common.")
+    parts = list(shared.groupby(["protocol", "profile"], sort=False))
+    # So many that the smallest p can still be small when it is corrected for all of them.
+    resamples = max(10_000, 100 * len(parts) * len(metrics))
     rows = [
-        _change(part, str(protocol), str(profile), metric, old, new, seed)
-        for (protocol, profile), part in shared.groupby(["protocol", "profile"], sort=False)
+        _change(part, (str(protocol), str(profile), metric), (old, new), seed, resamples)
+        for (protocol, profile), part in parts
         for metric in metrics
     ]
     corrected = holm(np.array([row.p for row in rows]))
@@ -123,29 +148,28 @@ def compare_reports(
             Change(**{**asdict(row), "p_holm": float(p)})
             for row, p in zip(rows, corrected, strict=True)
         ],
-        missing=[f"{protocol}, {profile}" for protocol, profile in sorted(pairs[0] ^ pairs[1])],
+        missing=[f"{profile} on {protocol}" for protocol, profile in sorted(pairs[0] ^ pairs[1])],
     )
 
 
 def _change(
     part: pd.DataFrame,
-    protocol: str,
-    profile: str,
-    metric: str,
-    old: pd.DataFrame,
-    new: pd.DataFrame,
+    names: tuple[str, str, str],
+    reports: tuple[pd.DataFrame, pd.DataFrame],
     seed: int,
+    resamples: int,
 ) -> Change:
+    protocol, profile, metric = names
     before = part[f"{metric}_first"].to_numpy(np.float64)
     after = part[f"{metric}_second"].to_numpy(np.float64)
     differences = after - before
     clusters = cluster_numbers(part["group_first"].tolist())
     column = differences[:, None]
     low, high = interval(bootstrap_means(column, clusters=clusters, seed=seed))
-    p = float(paired_randomisation(column, clusters=clusters, seed=seed)[0])
+    p = paired_randomisation(column, clusters=clusters, resamples=resamples, seed=seed).item()
     alone = [
         int(((t["protocol"] == protocol) & (t["profile"] == profile)).sum()) - len(part)
-        for t in (old, new)
+        for t in reports
     ]
     return Change(
         protocol=protocol,
@@ -181,5 +205,5 @@ def _load(folder: Path) -> pd.DataFrame:
 
 def _verdict(row: Change) -> str:
     if row.p_holm >= ALPHA:
-        return "no change shown"
+        return "not shown"
     return "fell" if row.difference < 0 else "rose"

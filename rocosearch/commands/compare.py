@@ -41,9 +41,10 @@ def command(
     if as_json:
         show_json(changes.metrics())
     else:
-        results.print(changes.table())
-        for missing in changes.missing:
-            say(f"only one report has {missing}", style="yellow")
+        if changes.changed:
+            results.print(changes.table())
+        if changes.missing:
+            say(f"Only one report has: {', '.join(changes.missing)}.", style="yellow")
+        say(changes.verdict(), style=None if changes.passed else "red")
     if not changes.passed:
-        say("A metric fell significantly.", style="red")
         raise typer.Exit(1)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from eval.compare import compare_reports
 from eval.report import PER_QUERY, write_report
 from eval.runs import EvaluationError
+from rocosearch.cli import app
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,7 @@ def changed(report, out, change):
 def test_a_report_does_not_differ_from_itself(report):
     changes = compare_reports(report, report, ("RR@10", "nDCG@10"))
     assert changes.passed
+    assert "are the same" in changes.verdict()
     assert all(row.p_holm == 1.0 and row.difference == 0 for row in changes.rows)
     assert {row.metric for row in changes.rows} == {"RR@10", "nDCG@10"}
 
@@ -40,6 +43,8 @@ def test_a_fall_closes_the_gate(report, tmp_path):
     assert fallen == [("caption", "hybrid")]
     assert not changes.passed
     assert changes.metrics()["passed"] is False
+    assert changes.verdict().startswith("Fell by more than noise: hybrid on caption (RR@10 ")
+    assert [row.profile for row in changes.changed] == ["hybrid"]
 
 
 def test_a_rise_does_not(report, tmp_path):
@@ -64,7 +69,7 @@ def test_profiles_of_one_report_only_are_named(report, tmp_path):
     changes = compare_reports(
         report, changed(report, tmp_path / "b", lambda t: t[t.profile != "vector"])
     )
-    assert "caption, vector" in changes.missing
+    assert "vector on caption" in changes.missing
 
 
 def test_what_is_no_report(report, tmp_path):
@@ -72,3 +77,15 @@ def test_what_is_no_report(report, tmp_path):
         compare_reports(report, tmp_path)
     with pytest.raises(EvaluationError, match="do not both have 'RR@99'"):
         compare_reports(report, report, ("RR@99",))
+
+
+def test_the_command_is_a_gate(report, tmp_path):
+    def spoil(table):
+        table.loc[table.profile == "lexical", "RR@10"] = 0.0
+        return table
+
+    worse = changed(report, tmp_path / "b", spoil)
+    for first, second, code in ((report, worse, 1), (worse, report, 0), (report, report, 0)):
+        done = CliRunner().invoke(app, ["compare", str(first), str(second)])
+        assert done.exit_code == code, done.output
+        assert ("Fell by more than noise: lexical on" in done.stderr) == bool(code)
