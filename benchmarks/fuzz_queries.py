@@ -2,8 +2,9 @@
 
     python benchmarks/fuzz_queries.py ../shared/vespa-check/vespa-check APP --texts 5000
 
-APP: an application package (`rocosearch app`). Every text is sent in four kinds of query, where
-a person's words may stand: as text, as a filter's value, as an excluded id, to embed(). Counts
+APP: an application package (`rocosearch app`). Every text is sent in five kinds of query, where
+a person's words may stand: as text, as a filter's value, as an excluded id, to embed(), and as a
+text with operators, which may have those alone that `ranking.operators` reads in it. Counts
 queries refused, and trees whose shape is not that of the kind; exits 1 where there are any.
 """
 
@@ -22,9 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ranking.operators import read
 from ranking.types import Filter, Query, QueryError
 from vespa_app.application import Application, read_application
 from vespa_app.query import search_request
+from vespa_app.query_text import QueryText
 
 PIECES = (
     *'"\'\\()[]{}<>;:,.@#$%^&*!?|~`+-=_/\n\t\r\x00\x1f\x7f\x85\u2028\ufeff\u200b\u202e',
@@ -72,6 +75,7 @@ def queries(text: str, dimension: int) -> Iterator[Query]:
     filters = (Filter("modality", (text, "ct")), Filter("concepts", (text,), exclude=True))
     yield Query(text, vector, filters=filters, exclude_ids=frozenset({text + "1"}), timeout=60)
     yield Query(text, profile="vector", timeout=60)
+    yield Query(text, profile="lexical", operators=True, timeout=60)
 
 
 def request(query: Query, application: Application) -> str | None:
@@ -101,14 +105,62 @@ def shape(yql: str) -> tuple[str, int]:
     return re.sub(r"[()\s]+", " ", where).strip(), words
 
 
-def requests(texts: Iterator[str], application: Application) -> Iterator[tuple[int, str, str]]:
-    """Yield (kind, text, line for the kit)."""
+_ONE = rf"\(\{{[^}}]*\}}(?:{_STRING}|[^()\"]*)\)"
+_LEAF = re.compile(rf"(\w+) (?:contains|=) (?:(\(\{{[^}}]*\}}phrase\((.*?)\)\))|{_ONE})")
+
+
+def operators_shape(yql: str) -> str:
+    """The rendered tree of a text with operators: T ranked, M unranked, P3 a phrase of three."""
+
+    def leaf(found: re.Match[str]) -> str:
+        if found[1] != "caption":
+            return found[1]
+        if found[2]:
+            return f"P{len(re.findall(_ONE, found[0]))}"
+        return "M" if "ranked: false" in found[0].partition("}")[0] else "T"
+
+    where = yql.split(" where ", 1)[1]
+    phrases = re.sub(rf"\(\{{[^}}]*\}}phrase\(({_ONE}(?:, {_ONE})*)\)\)", _phrase, where)
+    return re.sub(r"[()\s]+", " ", _LEAF.sub(leaf, phrases)).strip()
+
+
+def _phrase(found: re.Match[str]) -> str:
+    """A leaf with as many words, which `_LEAF` can tell from others."""
+    return "({}phrase(" + ", ".join(["({}w)"] * len(re.findall(_ONE, found[1]))) + "))"
+
+
+def shape_of(line: str, yql: str) -> str:
+    """The shape of the tree that was made of `line`."""
+    return operators_shape(yql) if "implicitTransforms" in line else shape(yql)[0]
+
+
+def operators_meant(text: str) -> str:
+    """The shape that the text has by `ranking.operators`."""
+    asked = read(QueryText.of(text).words)
+    must, barred = ([_name(p) for p in phrases] for phrases in (asked.must, asked.must_not))
+    wanted = [f.field for f in asked.filters if not f.exclude]
+    excluded = [f.field for f in asked.filters if f.exclude]
+    found = " AND ".join([" OR ".join("T" * len(asked.terms)), *must, *wanted])
+    return found + (f" AND ! {' OR '.join(excluded + barred)}" if excluded + barred else "")
+
+
+def _name(phrase: tuple[str, ...]) -> str:
+    return "M" if len(phrase) == 1 else f"P{len(phrase)}"
+
+
+def requests(texts: Iterator[str], application: Application) -> Iterator[tuple[str, str, str]]:
+    """Yield (shape that is meant, text, line for the kit)."""
     dimension = application.encoders[0].field.dimension
     for text in texts:
         for kind, query in enumerate(queries(text, dimension)):
             line = request(query, application)
-            if line is not None:
-                yield kind if kind != 2 or "text" in json.loads(line) else 4, text, line
+            if line is None:
+                continue
+            if query.operators:
+                yield operators_meant(text), text, line
+            else:
+                without_words = kind == 2 and "text" not in json.loads(line)
+                yield SHAPES[4 if without_words else kind], text, line
 
 
 def main() -> int:
@@ -130,11 +182,11 @@ def main() -> int:
     )
     answers = [json.loads(line) for line in done.stdout.split("\n")[:-1]]
     found: Counter[str] = Counter()
-    for (kind, text, _), answer in zip(asked, answers, strict=True):
-        right = answer["ok"] and shape(answer["yql"])[0] == SHAPES[kind]
+    for (meant, text, line), answer in zip(asked, answers, strict=True):
+        right = answer["ok"] and shape_of(line, answer["yql"]) == meant
         found["as meant" if right else "changed" if answer["ok"] else "refused"] += 1
         if not right:
-            print(json.dumps({"kind": kind, "text": text, "answer": answer}))
+            print(json.dumps({"meant": meant, "text": text, "answer": answer}))
     seconds = time.perf_counter() - started
     print(f"{len(asked)} queries from {given.texts} random texts: {dict(found)}, {seconds:.0f} s")
     return int(found["as meant"] != len(asked))
