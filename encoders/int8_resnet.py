@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from encoders.int8_kernels import normalised_relu
+from encoders.int8_kernels import normalised_relu, stem
 from encoders.preprocess import Preprocessing
 from encoders.resnet import Residual, ResNet
 
@@ -68,8 +68,7 @@ class _Norm:
     """Group normalisation, a short cut if there is one, ReLU: eight bits to eight bits."""
 
     def __init__(self, norm: nn.GroupNorm, taken: Scale, given: Scale) -> None:
-        gain, bias = (part.detach().numpy() / given.scale for part in (norm.weight, norm.bias))
-        self._gain, self._bias = gain.astype(np.float32), bias.astype(np.float32)
+        self._norm = _in_units(norm, given)
         self._groups = norm.num_groups
         self._epsilon = norm.eps / taken.scale**2
         self.given = given
@@ -79,21 +78,47 @@ class _Norm:
         cells = x.reshape(x.shape[0], -1, x.shape[-1])
         other = cells if short is None else short.reshape(cells.shape)
         out = np.empty_like(cells)
-        slope, offset = 0.0, 0.0
+        norm, slope = self._norm, 0.0
         if of is not None:
             slope = of.scale / self.given.scale
-            offset = -slope * of.zero
-        normalised_relu(
-            cells,
-            self._gain,
-            (self._bias + offset).astype(np.float32),
+            norm = norm - np.array([[0], [slope * of.zero]], np.float32)
+        normalised_relu(cells, norm, self._groups, self._epsilon, other, np.float32(slope), out)
+        return out.reshape(x.shape)
+
+
+class _Stem:
+    """The first convolution and its norm, from pixels to eight bits, in 32 bits between."""
+
+    def __init__(self, prepare: Preprocessing, tower: ResNet, given: Scale) -> None:
+        mean, deviation = np.array(prepare.mean), np.array(prepare.std)
+        self._entry = np.stack([1 / (255 * deviation), -mean / deviation]).astype(np.float32)
+        weights = tower.stem.weight.detach().permute(1, 2, 3, 0)
+        self._weights = weights.contiguous().numpy()
+        norm = tower.stem_norm
+        self._norm = _in_units(norm, given)
+        self._groups, self._epsilon = norm.num_groups, norm.eps
+
+    def __call__(self, pixels: Bytes) -> Bytes:
+        """[N, C, S, S] to [N, s, s, W]."""
+        side = (pixels.shape[-1] + 1) // 2
+        out = np.empty((len(pixels), side, side, self._norm.shape[1]), np.uint8)
+        stem(
+            np.ascontiguousarray(pixels),
+            self._entry,
+            self._weights,
+            self._norm,
             self._groups,
             self._epsilon,
-            other,
-            np.float32(slope),
             out,
         )
-        return out.reshape(x.shape)
+        return out
+
+
+def _in_units(norm: nn.GroupNorm, given: Scale) -> Floats:
+    """Gain and bias of a norm whose output is rounded to `given`, float32 [2, C]."""
+    both = torch.stack([norm.weight, norm.bias]).detach() / given.scale
+    units: Floats = both.float().numpy()
+    return units
 
 
 class _Block:
@@ -125,9 +150,7 @@ def int8_resnet(
     pixels: images from which the scales of activations are taken.
     """
     seen = _scales(prepare, tower, pixels)
-    table, entry = _entry(prepare)
-    stem = _Conv(tower.stem, entry, seen[tower.stem])
-    stem_norm = _Norm(tower.stem_norm, seen[tower.stem], seen[tower.stem_norm])
+    first = _Stem(prepare, tower, seen[tower.stem_norm])
     scale, blocks = seen[tower.stem_norm], []
     for residual in tower.residuals():
         blocks.append(_Block(residual, scale, seen))
@@ -135,8 +158,7 @@ def int8_resnet(
 
     @torch.inference_mode()
     def run(pixels: Bytes) -> NDArray[np.float32]:
-        channels = [table[c][pixels[:, c]] for c in range(pixels.shape[1])]
-        x = stem_norm(stem(np.stack(channels, axis=-1)))
+        x = first(pixels)
         for block in blocks:
             x = block(x)
         cells = torch.from_numpy(x).permute(0, 3, 1, 2).float() * scale.scale
@@ -183,15 +205,6 @@ def _session(conv: nn.Conv2d, taken: Scale, given: Scale) -> onnxruntime.Inferen
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-
-
-def _entry(prepare: Preprocessing) -> tuple[Bytes, Scale]:
-    """Normalised pixels in eight bits: a table uint8 [C, 256], and what its values stand for."""
-    levels = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)
-    values = prepare.normalize(levels.expand(256, prepare.channels, 1, 1))[..., 0, 0]
-    scale = Scale.of(float(values.min()), float(values.max()))
-    table = torch.round(values.T / scale.scale) + scale.zero
-    return table.clamp(0, 255).to(torch.uint8).numpy(), scale
 
 
 @torch.inference_mode()

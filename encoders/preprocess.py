@@ -73,7 +73,9 @@ class Preprocessing:
         method = Image.Resampling[self.resample.upper()]
         image = image.convert(self.mode)
         side = (self.size, self.size)
-        if self.resize == "pad":
+        if image.size == side:
+            square = image
+        elif self.resize == "pad":
             square = ImageOps.pad(image, side, method=method, color=0)
         else:
             square = _middle(image, self.size, method)
