@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from encoders.dicom_preamble import PREAMBLE_BYTES, is_dicom
 from ingest.images import ImageRejectedError
 from ingest.records import CorpusError, Reason, Rejection, Row
-from ingest.sources.dicom_captions import CAPTIONS, read_captions
+from ingest.sources.dicom_captions import read_captions
 from ingest.sources.dicom_files import Found, found_files
 
 __all__ = ["Dicom", "looks_like_dicom"]
@@ -72,7 +72,7 @@ class Dicom:
                 yield file
             elif PurePosixPath(file.name).name.upper() == DICOMDIR:
                 yield Rejection(Reason.NO_PIXELS, file.name, detail="a list of other files")
-            elif PurePosixPath(file.name).name != CAPTIONS:
+            elif file.name not in captions.tables:
                 yield from rows_of(file, captions)
         if empty:
             raise CorpusError(f"{self.path} holds no DICOM file: the folder is empty.")

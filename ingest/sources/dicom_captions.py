@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from ingest.records import Reason, Rejection
+from ingest.records import CorpusError, Reason, Rejection
 from ingest.sources.files import read_table
 
 __all__ = ["CAPTIONS", "Captions", "read_captions"]
@@ -28,8 +28,9 @@ class _Line:
 
 @dataclass
 class Captions:
-    """What the tables say; `rejections` are the lines that say nothing."""
+    """What the tables say. tables: their names; rejections: the lines that say nothing."""
 
+    tables: list[str] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     _lines: list[_Line] = field(default_factory=list)
     _by_name: dict[str, _Line] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Captions:
     def read(self, root: Path, table: Path) -> None:
         """Add a table; files are named relative to it. Raises CorpusError."""
         file = table.relative_to(root)
+        self.tables.append(file.as_posix())
         for row in read_table(table, COLUMNS):
             if isinstance(row, Rejection):
                 self.rejections.append(row)
@@ -73,5 +75,10 @@ def read_captions(path: Path) -> Captions:
     """All `captions.csv` at or below the folder `path`; none where it is a file."""
     captions = Captions()
     for table in sorted(path.rglob(CAPTIONS)) if path.is_dir() else ():
-        captions.read(path, table)
+        if table.is_symlink():  # found_files tells of it
+            continue
+        try:
+            captions.read(path, table)
+        except OSError as error:
+            raise CorpusError(f"{table} cannot be read ({error.strerror}).") from None
     return captions

@@ -188,6 +188,7 @@ def test_everything_else_is_named(tmp_path):
     write(root / "p" / "huge", image(3, Rows=60_000, Columns=60_000))
     (root / "link").symlink_to(tmp_path / "out.dcm")
     (root / "folder").symlink_to(tmp_path)
+    (root / "captions.csv").symlink_to(write(tmp_path / "secret", "file,caption\np/IM1,x\n"))
     write(root / os.fsdecode(b"broken-\xff"), b"")
     write(root / "half.zip", b"PK\x03\x04 half")
     corpus = write_corpus(Dicom(root), tmp_path / "corpus")
@@ -196,6 +197,7 @@ def test_everything_else_is_named(tmp_path):
         ("DICOMDIR", "DICOM without an image"),
         ("README.TXT", "not a DICOM file"),
         ("broken-?", "not a DICOM file"),
+        ("captions.csv", "unsafe path"),
         ("empty", "not a DICOM file"),
         ("folder", "unsafe path"),
         ("half.zip", "unusable image"),
@@ -213,12 +215,14 @@ def test_archives_are_read_without_unpacking(tmp_path):
         archive.writestr("ST0/IM1", image(1))
         archive.writestr("../IM2", image(2))
         archive.writestr("ST0/bomb", bytes(8 << 20))
+        archive.writestr("captions.csv", "file,caption\nST0/IM1,Only tables outside count\n")
     write(tmp_path / "captions.csv", "file,caption\nexport.zip/ST0/IM1,From the archive\n")
     records, rejected = read(tmp_path)
     assert [(r.caption, r.file) for r in records] == [("From the archive", "export.zip/ST0/IM1")]
     assert [(str(r.reason), r.file) for r in rejected] == [
         ("unsafe path", "export.zip/../IM2"),
         ("unusable image", "export.zip/ST0/bomb"),
+        ("not a DICOM file", "export.zip/captions.csv"),
     ]
     (alone,), _ = read(tmp_path / "export.zip")
     assert alone.id == records[0].id
