@@ -1,14 +1,13 @@
-"""One query or many: those alike are answered together, on all cores."""
+"""One query or many: many are answered on all cores."""
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ranking.candidates import Wanted
-from ranking.fused import answer_alike, fits
+from ranking.fused import answer_fused, fitting
 from ranking.plan import Plan
 from ranking.retrieval import answer, wanted
 from ranking.types import Query, Result
@@ -16,9 +15,7 @@ from ranking.view import View
 
 __all__ = ["answer_many", "answer_one"]
 
-# Numbers of one chunk, queries x documents: 32 MiB of BM25.
-CELLS = 1 << 22
-CHUNK = 64
+CHUNK = 16
 
 Checked = tuple[Plan, Query, Wanted]
 
@@ -28,10 +25,7 @@ def answer_one(view: View, plan: Plan, query: Query) -> Result:
 
     Raises QueryError where it is at fault.
     """
-    ask = wanted(plan, query)
-    if fits(view, plan, query, ask):
-        return answer_alike(view, plan, [(query, ask)])[0]
-    return answer(view, plan, query, ask)
+    return _answer(view, plan, query, wanted(plan, query))
 
 
 def answer_many(view: View, asked: Sequence[tuple[Plan, Query]]) -> list[Result]:
@@ -41,35 +35,17 @@ def answer_many(view: View, asked: Sequence[tuple[Plan, Query]]) -> list[Result]
     """
     checked = [(plan, query, wanted(plan, query)) for plan, query in asked]
     view.decode_ids()
-    results: dict[int, Result] = {}
 
-    def work(rows: Sequence[int]) -> list[Result]:
-        return _answer(view, [checked[row] for row in rows])
+    def work(start: int) -> list[Result]:
+        return [_answer(view, *each) for each in checked[start : start + CHUNK]]
 
-    chunks = _chunks(view, checked)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for rows, found in zip(chunks, pool.map(work, chunks), strict=True):
-            results.update(zip(rows, found, strict=True))
-    return [results[row] for row in range(len(asked))]
+        chunks = pool.map(work, range(0, len(checked), CHUNK))
+        return [result for chunk in chunks for result in chunk]
 
 
-def _chunks(view: View, checked: Sequence[Checked]) -> list[list[int]]:
-    """Places of queries that are alike, or not: each chunk is one or the other."""
-    groups: dict[Hashable, list[int]] = defaultdict(list)
-    for row, (plan, query, ask) in enumerate(checked):
-        alike = fits(view, plan, query, ask)
-        key = (plan.name, tuple(ask.inputs.items()), ask.vector is None) if alike else None
-        groups[key].append(row)
-    size = min(max(CELLS // max(view.size, 1), 1), CHUNK)
-    return [
-        rows[start : start + size]
-        for rows in groups.values()
-        for start in range(0, len(rows), size)
-    ]
-
-
-def _answer(view: View, chunk: Sequence[Checked]) -> list[Result]:
-    plan, query, ask = chunk[0]
-    if fits(view, plan, query, ask):
-        return answer_alike(view, plan, [(query, ask) for _, query, ask in chunk])
-    return [answer(view, *each) for each in chunk]
+def _answer(view: View, plan: Plan, query: Query, ask: Wanted) -> Result:
+    first = fitting(view, plan, query, ask)
+    if first is None:
+        return answer(view, plan, query, ask)
+    return answer_fused(view, plan, query, ask, first)

@@ -12,9 +12,21 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["add_bm25", "kth_largest", "row_dots", "row_squares", "scan_codes"]
+__all__ = [
+    "add_bm25",
+    "compiled",
+    "compiled_in_any_order",
+    "count_above",
+    "first_best",
+    "kth_largest",
+    "row_dots",
+    "row_squares",
+    "scan_codes",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+RARE = 32
+Short = np.int16
 
 
 def compiled(function: F) -> F:
@@ -28,6 +40,7 @@ def compiled_in_any_order(function: F) -> F:
 
 
 def _jit(function: F, options: dict[str, Any]) -> F:
+    options = {"error_model": "numpy", **options}
     try:
         return cast(F, numba.njit(cache=True, nogil=True, **options)(function))
     except RuntimeError:  # numba found no folder to keep it in
@@ -62,7 +75,12 @@ def add_bm25(
 
 @compiled
 def kth_largest(values: NDArray[Any], k: int) -> float:
-    """Return the k-th largest of `values` (1 <= k <= len, no NaN): a heap of k over one pass."""
+    """Return the k-th largest of `values` (1 <= k <= len, no NaN).
+
+    A heap of k over one pass where k is a small part, else Hoare's selection (CACM 1961).
+    """
+    if RARE * k > len(values):
+        return _selected(values.copy(), k - 1)
     heap = values[:k].copy()
     for root in range(k // 2 - 1, -1, -1):
         _sift_down(heap, root)
@@ -71,6 +89,51 @@ def kth_largest(values: NDArray[Any], k: int) -> float:
             heap[0] = value
             _sift_down(heap, 0)
     return float(heap[0])
+
+
+@compiled
+def _selected(values: NDArray[Any], place: int) -> float:
+    """The value that stands at `place` once they are sorted from the largest; moves them."""
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while values[left] > pivot:
+                left += 1
+            while values[right] < pivot:
+                right -= 1
+            if left <= right:
+                values[left], values[right] = values[right], values[left]
+                left += 1
+                right -= 1
+        if place <= right:
+            high = right
+        elif place >= left:
+            low = left
+        else:
+            break
+    return float(values[place])
+
+
+@compiled
+def first_best(values: NDArray[Any], edge: float, count: int) -> NDArray[np.int64]:
+    """Places of values above `edge`, and of the first that equal it, `count` in all; ascending.
+
+    edge: the `count`-th largest value.
+    """
+    left = count
+    for value in values:
+        left -= value > edge
+    places = np.empty(count, np.int64)
+    filled = 0
+    for place in range(len(values)):
+        equal = values[place] == edge and left > 0
+        left -= equal
+        if equal or values[place] > edge:
+            places[filled] = place
+            filled += 1
+    return places
 
 
 @compiled
@@ -91,13 +154,52 @@ def _sift_down(heap: NDArray[Any], root: int) -> None:
 
 @compiled
 def scan_codes(codes: NDArray[np.int8], query: NDArray[np.int8], out: NDArray[np.int32]) -> None:
-    """Dot products of int8 codes [n, d] with one int8 query [d]: int32 [n] into `out`."""
-    for row in range(codes.shape[0]):
-        total = np.int32(0)
-        code = codes[row]
-        for column in range(codes.shape[1]):
-            total += np.int32(code[column]) * np.int32(query[column])
-        out[row] = total
+    """Dot products of documents' codes with one query's: int32 into `out`.
+
+    codes: int8 [blocks, d, 64], each block 64 documents side by side; d a multiple of 8. query:
+    int8 [d]. All are within -63..63, so that eight products add up in 16 bits: a register holds
+    as many documents as it has room for.
+    """
+    for block in range(codes.shape[0]):
+        for k in range(0, codes.shape[1], 8):
+            c = codes[block, k : k + 8]
+            q0, q1, q2, q3 = (
+                Short(query[k]),
+                Short(query[k + 1]),
+                Short(query[k + 2]),
+                Short(query[k + 3]),
+            )
+            q4, q5, q6, q7 = (
+                Short(query[k + 4]),
+                Short(query[k + 5]),
+                Short(query[k + 6]),
+                Short(query[k + 7]),
+            )
+            for doc in range(64):
+                total = Short(Short(c[0, doc]) * q0)
+                total = Short(total + Short(Short(c[1, doc]) * q1))
+                total = Short(total + Short(Short(c[2, doc]) * q2))
+                total = Short(total + Short(Short(c[3, doc]) * q3))
+                total = Short(total + Short(Short(c[4, doc]) * q4))
+                total = Short(total + Short(Short(c[5, doc]) * q5))
+                total = Short(total + Short(Short(c[6, doc]) * q6))
+                total = Short(total + Short(Short(c[7, doc]) * q7))
+                if k == 0:
+                    out[64 * block + doc] = np.int32(total)
+                else:
+                    out[64 * block + doc] += np.int32(total)
+
+
+@compiled
+def count_above(table: NDArray[np.int32], row: int, edge: np.int32) -> int:
+    """How many numbers of a row of 64 are above `edge`: registers compare many at once.
+
+    Counting is what the compiler does in registers here, finding the largest it does not.
+    """
+    count = np.int32(0)
+    for place in range(64):
+        count += np.int32(table[row, place] > edge)
+    return int(count)
 
 
 @compiled_in_any_order

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ranking.kernels import add_bm25
 from ranking.strings import StringTable, string_arrays
+from ranking.term_bounds import TermBounds, term_bounds
 
 __all__ = ["K1", "B", "LexicalIndex", "Statistics", "idf", "lexical_arrays"]
 
@@ -84,6 +85,8 @@ class LexicalIndex:
         self.tfs = arrays["postings.tfs"]
         self.lengths = arrays["lengths"]
         self.captioned = arrays["captioned"]
+        self._all_starts = arrays["postings.starts"]
+        self._bounds: TermBounds | None = None
 
     def postings(self, term: str) -> tuple[int, int]:
         """Return where the term's postings begin and end; (0, 0) for an unknown term."""
@@ -108,6 +111,12 @@ class LexicalIndex:
     def norms(self, average_length: float) -> NDArray[np.float64]:
         """k1 * (1 - b + b * |d| / average) for each document, float64 [documents]."""
         return K1 * (1 - B + B * self.lengths.astype(np.float64) / (average_length or 1.0))
+
+    def bounds(self, norms: NDArray[np.float64], average_length: float) -> TermBounds:
+        """What each posting adds at most, for norms of this mean length or nearly this."""
+        if self._bounds is None or not self._bounds.fits(average_length):
+            self._bounds = term_bounds(self.docs, self.tfs, self._all_starts, norms, average_length)
+        return self._bounds
 
     def score(
         self,

@@ -11,6 +11,7 @@ import numpy as np
 
 from ranking.bounds import rises
 from ranking.expression import Expression, parse
+from ranking.machine import Program, program
 from ranking.profiles import Profile, Retriever
 from ranking.types import EngineError, Query, QueryError, VectorField
 
@@ -53,6 +54,10 @@ class Plan:
         return max((phase.count for phase in (self.second, self.last) if phase), default=0)
 
     @cached_property
+    def _programs(self) -> dict[tuple[bool, tuple[tuple[str, float], ...]], Program | None]:
+        return {}
+
+    @cached_property
     def _known_to_rise(self) -> dict[tuple[bool, tuple[tuple[str, float], ...]], bool]:
         return {}
 
@@ -67,6 +72,14 @@ class Plan:
             found = rises(self.first.flat, inputs, metric, by_vector=by_vector)
             self._known_to_rise[key] = found
         return self._known_to_rise[key]
+
+    def program(self, inputs: Mapping[str, float], *, by_vector: bool) -> Program | None:
+        """The first phase for compiled code; None unless it rises, or words find nothing."""
+        key = by_vector, tuple(inputs.items())
+        if key not in self._programs:
+            prunable = "text" not in self.retrieve or self.rises(inputs, by_vector=by_vector)
+            self._programs[key] = program(self.first.flat, inputs) if prunable else None
+        return self._programs[key]
 
     @cached_property
     def reads_closeness(self) -> bool:

@@ -8,7 +8,8 @@ The documents of best code are compared exactly afterwards. There are two kinds 
 - the first principal components (of the uncentred second moment, whose leading directions carry
   most of every dot product): a tenth of the bytes, nearly the same candidates. How many are kept
   is measured while the index is built: the fewest with which queries beside the index's own
-  vectors find at least `RECALL` of their true nearest.
+  vectors find at least `RECALL` of their true nearest. What the rest can add to a product is at
+  most the length of the rest of both vectors, multiplied.
 
 Measured against HNSW (hnswlib, usearch) in docs/decisions/0001-embedded-engine.md.
 """
@@ -16,7 +17,7 @@ Measured against HNSW (hnswlib, usearch) in docs/decisions/0001-embedded-engine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,68 +36,83 @@ PREFIXES = (32, 64, 96, 128, 192, 256, 384)
 SAMPLE = 20_000
 QUERIES = 48
 BLOCK = 16_384
+WIDTH = 64
+MOST = 63
+UNKNOWN = np.empty(0)
+NOTHING = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
 class Code:
     """A query's code, int8 [d].
 
-    unit, differs: the dot product with a document is its score times `unit`, give or take
-    `differs`; both 0 for short codes, which bound nothing.
+    unit, differs, outside: the dot product with a document is its score times `unit`, give or take
+    `differs` and `outside` times the length of what the document's code leaves out; unit is 0
+    where the codes bound nothing. margin: how far a document among the nearest may score below
+    the last of the best codes.
     """
 
     cells: NDArray[np.int8]
     unit: float
     differs: float
-
-    @property
-    def margin(self) -> float:
-        """How far a document among the nearest may score below the last of the best codes."""
-        return 2.0 * self.differs / self.unit if self.unit else 0.0
+    outside: float
+    margin: float
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """Codes int8 [documents, d].
+    """Codes of `documents` documents, int8 [blocks, d, 64]: see `kernels.scan_codes`.
 
-    basis: float32 [d, dimension], turns a vector into the components that are coded; [0,
+    basis: float32 [components, dimension], turns a vector into the components that are coded; [0,
     dimension] where they are the vector's own. bounds: float64 [3], the scale of the codes,
-    max|d - d'| and max|d'|; empty for short codes, which bound nothing.
+    max|d - d'| within the components and max|d'|; [0] where they are not known. outside: float32
+    [documents], length of each vector beside its components; [0] where nothing is beside them.
     """
 
+    documents: int
     basis: Floats
     codes: NDArray[np.int8]
     bounds: NDArray[np.float64]
+    outside: Floats
 
     @classmethod
     def load(cls, arrays: Mapping[str, NDArray[Any]], field: str) -> Sketch | None:
         """Return the codes among a segment's arrays, if it has any for this field."""
-        if f"codes.{field}" not in arrays:
+        if f"blocks.{field}" not in arrays:
             return None
-        return cls(*(arrays[f"{name}.{field}"] for name in ("basis", "codes", "bounds")))
+        documents = len(arrays[f"vectors.{field}"])
+        parts = (arrays[f"{name}.{field}"] for name in ("basis", "blocks", "bounds", "outside"))
+        return cls(documents, *parts)
 
     def arrays(self, field: str) -> dict[str, NDArray[Any]]:
         """Return it as named arrays."""
         return {
             f"basis.{field}": self.basis,
-            f"codes.{field}": self.codes,
+            f"blocks.{field}": self.codes,
             f"bounds.{field}": self.bounds,
+            f"outside.{field}": self.outside,
         }
 
     @property
     def certain(self) -> bool:
         """Whether the nearest are always among the candidates."""
-        return len(self.bounds) > 0
+        return len(self.basis) == 0
 
     def code(self, query: Floats) -> Code:
         """Return a query's code."""
-        code, scale = _quantized(self.basis @ query if len(self.basis) else query)
-        if not self.certain:
-            return Code(code, 0.0, 0.0)
+        components = query if self.certain else self.basis @ query
+        cells, scale = _quantized(components)
+        code = np.zeros(self.codes.shape[1], np.int8)
+        code[: len(cells)] = cells
+        if not len(self.bounds):
+            return Code(code, 0.0, 0.0, 0.0, 0.0)
         code_scale, error, longest = map(float, self.bounds)
-        off = float(np.linalg.norm(query - code / scale))
+        off = float(np.linalg.norm(components - cells / scale))
         unit = 1.0 / (scale * code_scale)
-        return Code(code, unit, float(np.linalg.norm(query)) * error + off * longest)
+        differs = float(np.linalg.norm(components)) * error + off * longest
+        if self.certain:
+            return Code(code, unit, differs, 0.0, 2.0 * differs / unit)
+        return Code(code, unit, differs, float(_beyond(query, components)), 0.0)
 
     def wanted(self, count: int) -> int:
         """How many documents of best code to compare in order to find the `count` nearest."""
@@ -105,8 +121,9 @@ class Sketch:
     def candidates(self, query: Floats, count: int, allowed: Mask | None) -> NDArray[np.int64]:
         """Numbers of the documents to compare in order to find the `count` nearest, ascending."""
         code = self.code(query)
-        scores = np.empty(len(self.codes), np.int32)
+        scores = np.empty(WIDTH * len(self.codes), np.int32)
         scan_codes(self.codes, code.cells, scores)
+        scores = scores[: self.documents]
         rows = None if allowed is None else np.flatnonzero(allowed)
         among = scores if rows is None else scores[rows]
         wanted = self.wanted(count)
@@ -116,23 +133,31 @@ class Sketch:
         return best if rows is None else rows[best]
 
 
+def _beyond(vectors: Floats, components: Floats) -> NDArray[np.float64]:
+    """Lengths of what vectors have beside their components, rounded up."""
+    squares = np.square(vectors, dtype=np.float64).sum(-1)
+    within = np.square(components, dtype=np.float64).sum(-1)
+    return np.asarray(np.sqrt(np.maximum(squares - within, 0.0) + 1e-6 * squares))
+
+
 def _quantized(components: Floats) -> tuple[NDArray[np.int8], float]:
-    """Scale one vector's components to -127..127; also return the scale."""
-    scale = 127.0 / (float(np.max(np.abs(components), initial=0.0)) or 1.0)
+    """Scale one vector's components to the range of codes; also return the scale."""
+    scale = MOST / (float(np.max(np.abs(components), initial=0.0)) or 1.0)
     return np.asarray(np.rint(components * scale), np.int8), scale
 
 
 def exact_sketch(vectors: Floats) -> Sketch:
     """Code all components of float32 [documents, dimension], and bound the rounding error."""
     largest = float(np.max(np.abs(vectors), initial=0.0)) or 1.0
-    scale = 127.0 / largest
+    scale = MOST / largest
     codes = np.asarray(np.rint(vectors * scale), np.int8)
     meant = codes / np.float32(scale)
     error = np.linalg.norm(vectors - meant, axis=1).max(initial=0.0)
     longest = np.linalg.norm(meant, axis=1).max(initial=0.0)
     # A little more than measured, for float32's own rounding.
     bounds = np.array([scale, error * 1.001, longest * 1.001])
-    return Sketch(np.empty((0, vectors.shape[1]), np.float32), codes, bounds)
+    none = np.empty((0, vectors.shape[1]), np.float32)
+    return Sketch(len(vectors), none, _side_by_side(codes), bounds, NOTHING)
 
 
 def short_sketch(vectors: Floats, present: Mask) -> Sketch:
@@ -144,12 +169,38 @@ def short_sketch(vectors: Floats, present: Mask) -> Sketch:
     queries = _beside(sample[:: max(len(sample) // QUERIES, 1)][:QUERIES], random)
     nearest = _nearest(vectors, queries)
     for length in (*(p for p in PREFIXES if p < vectors.shape[1]), vectors.shape[1]):
-        sketch = Sketch(basis[:length], _codes(vectors, basis[:length]), np.empty(0))
+        axes = basis[:length]
+        scale = MOST / _largest_component(vectors, axes)
+        codes = _codes(vectors, axes, scale)
+        sketch = Sketch(len(vectors), axes, _side_by_side(codes), UNKNOWN, NOTHING)
         found = [sketch.candidates(query, DEPTH, None) for query in queries]
         recall = np.mean([np.isin(a, b).mean() for a, b in zip(nearest, found, strict=True)])
         if recall >= RECALL:
             break
-    return sketch
+    return _bounded(sketch, vectors, codes, scale)
+
+
+def _side_by_side(codes: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Codes int8 [documents, components] as `kernels.scan_codes` wants them, zeros added."""
+    documents, components = codes.shape
+    padded = np.pad(codes, ((0, -documents % WIDTH), (0, -components % 8)))
+    blocks = padded.reshape(-1, WIDTH, padded.shape[1]).transpose(0, 2, 1)
+    return np.ascontiguousarray(blocks)
+
+
+def _bounded(sketch: Sketch, vectors: Floats, codes: NDArray[np.int8], scale: float) -> Sketch:
+    """The sketch with what its codes tell for certain."""
+    error = longest = 0.0
+    outside = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), BLOCK):
+        block = slice(start, start + BLOCK)
+        components = vectors[block] @ sketch.basis.T
+        meant = codes[block] / np.float32(scale)
+        error = max(error, float(np.linalg.norm(components - meant, axis=1).max()))
+        longest = max(longest, float(np.linalg.norm(meant, axis=1).max()))
+        outside[block] = _beyond(vectors[block], components)
+    bounds = np.array([scale, error * 1.001, longest * 1.001])
+    return replace(sketch, bounds=bounds, outside=outside)
 
 
 def _principal_axes(sample: Floats) -> Floats:
@@ -173,13 +224,12 @@ def _nearest(vectors: Floats, queries: Floats) -> NDArray[np.int64]:
     return np.argpartition(-products, DEPTH, axis=1)[:, :DEPTH]
 
 
-def _codes(vectors: Floats, basis: Floats) -> NDArray[np.int8]:
+def _codes(vectors: Floats, basis: Floats, scale: float) -> NDArray[np.int8]:
     """Components along the rows of `basis` as int8, one scale for all: int8 [documents, d]."""
     codes = np.empty((len(vectors), len(basis)), np.int8)
-    scale = 127.0 / _largest_component(vectors, basis)
     for start in range(0, len(vectors), BLOCK):
         components = vectors[start : start + BLOCK] @ basis.T
-        codes[start : start + BLOCK] = np.clip(np.rint(components * scale), -127, 127)
+        codes[start : start + BLOCK] = np.clip(np.rint(components * scale), -MOST, MOST)
     return codes
 
 

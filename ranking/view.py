@@ -16,6 +16,8 @@ from ranking.lexical import K1, Statistics, idf
 from ranking.operators import Asked
 from ranking.phases import top_rows
 from ranking.segment import Segment
+from ranking.term_bounds import NO_WORDS, TermBounds, packed
+from ranking.term_kernels import Lexicon, Words
 from ranking.types import Document, Filter, FilterField, VectorField
 
 __all__ = ["View"]
@@ -109,13 +111,18 @@ class View:
         for place, (segment, _) in enumerate(self.parts):
             yield place, segment, slice(self._starts[place], self._starts[place + 1])
 
-    def number(self, identifier: str) -> int | None:
-        """Return a document's number, None where there is no such document."""
+    def find(self, identifier: str) -> tuple[int, int] | None:
+        """Return a document's segment, and its number there; None where there is none."""
         for place, (segment, alive) in enumerate(self.parts):
             found = segment.ids.find(identifier)
             if found >= 0 and (alive is None or alive[found]):
-                return found + self._starts[place]
+                return place, found
         return None
+
+    def number(self, identifier: str) -> int | None:
+        """Return a document's number, None where there is no such document."""
+        found = self.find(identifier)
+        return None if found is None else found[1] + self._starts[found[0]]
 
     def _place(self, number: int) -> tuple[Segment, int]:
         """Return a document's segment, and its number there."""
@@ -217,14 +224,60 @@ class View:
             spans = [spans[place] for spans, _ in found]
             segment.lexical.score(spans, idfs, self.norms[place], out[where])
 
-    def weighted(
-        self, terms: Sequence[str]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Where terms' postings start and end in the only segment, and their weights."""
+    def weighted(self, terms: Sequence[str]) -> list[Lexicon]:
+        """Each segment's postings with what is to be known of these terms."""
         found = [self._term(term) for term in terms]
-        bounds = np.array([spans[0] for spans, _ in found], np.int64).reshape(-1, 2)
         weights = np.array([weight for _, weight in found]) * (K1 + 1)
-        return np.ascontiguousarray(bounds[:, 0]), np.ascontiguousarray(bounds[:, 1]), weights
+        average = self.statistics.average_length
+        parts = []
+        for place, (segment, _) in enumerate(self.parts):
+            bounds = self.bounds[place]
+            spans = [spans[place] for spans, _ in found]
+            rows = np.array([bounds.row_of.get(start, -1) for start, _ in spans], np.int64)
+            lexicon = Lexicon(
+                segment.lexical.docs,
+                segment.lexical.tfs,
+                bounds.parts,
+                self.norms[place],
+                bounds.rows,
+                bounds.bits,
+                bounds.ranks,
+                np.array([start for start, _ in spans], np.int64),
+                np.array([end for _, end in spans], np.int64),
+                weights,
+                rows,
+                bounds.stretch(average),
+                bounds.margin(weights, rows, average),
+            )
+            parts.append(lexicon)
+        return parts
+
+    @cached_property
+    def bounds(self) -> tuple[TermBounds, ...]:
+        """For each segment, what its postings add to BM25 at most."""
+        average = self.statistics.average_length
+        return tuple(
+            segment.lexical.bounds(norms, average)
+            for (segment, _), norms in zip(self.parts, self.norms, strict=True)
+        )
+
+    @cached_property
+    def gone(self) -> tuple[Words, ...]:
+        """For each segment, a bit for each document, set where it was removed; [0] for none."""
+        return tuple(NO_WORDS if alive is None else packed(~alive) for _, alive in self.parts)
+
+    @cached_property
+    def without_vector(self) -> dict[str, tuple[Words, ...]]:
+        """For each field and segment, a bit for each document, set where it has no vector."""
+        return {
+            field: tuple(
+                NO_WORDS
+                if segment.vectors[field].complete
+                else packed(~segment.vectors[field].present)
+                for segment, _ in self.parts
+            )
+            for field in self.fields
+        }
 
     def _term(self, term: str) -> tuple[tuple[tuple[int, int], ...], float]:
         """Return where the term's postings stand in each segment, and its idf."""

@@ -10,7 +10,7 @@ from ranking import batch, candidates
 from ranking.embedded import EmbeddedEngine
 from ranking.profiles import SHIPPED, Profile, ProfileSet
 from ranking.sketch import exact_sketch, short_sketch
-from ranking.types import Document, Query, VectorField
+from ranking.types import Document, Filter, Query, VectorField
 
 FIELD = VectorField("embedding", 16)
 WORDS = [f"w{n}" for n in range(40)]
@@ -30,6 +30,7 @@ def corpus(count: int, seed: int) -> list[Document]:
                 f"d{n:04}",
                 None if kind < 0.1 else " ".join(words),
                 {} if kind > 0.9 else {"embedding": vector / np.linalg.norm(vector)},
+                modality=("ct", "mr", "us")[n % 3],
             )
         )
     return made
@@ -56,26 +57,60 @@ PROFILES = ProfileSet(
 ENGINE = EmbeddedEngine.in_memory(corpus(1500, 3), [FIELD], PROFILES)
 
 
-@settings(max_examples=60, deadline=None)
+def in_parts() -> EmbeddedEngine:
+    """An index of several segments, some of whose documents were removed."""
+    documents = corpus(1500, 4)
+    engine = EmbeddedEngine.in_memory(documents[:900], [FIELD], PROFILES)
+    for start in range(900, 1500, 200):
+        engine.feed(documents[start : start + 200])
+    engine.remove([document.id for document in documents[::7]])
+    return engine
+
+
+PARTS = in_parts()
+CHOICES = st.fixed_dictionaries(
+    {
+        "filters": st.sampled_from(
+            [
+                (),
+                (Filter("modality", ("ct",)),),
+                (Filter("modality", ("mr", "us"), exclude=True),),
+            ]
+        ),
+        "exclude_ids": st.sampled_from([frozenset(), frozenset({"d0001", "d0400", "d1200"})]),
+        "hidden_captions": st.sampled_from([frozenset(), frozenset({"d0003", "d0500", "nobody"})]),
+    }
+)
+
+
+@settings(max_examples=120, deadline=None)
 @given(
+    st.sampled_from([ENGINE, PARTS]),
     st.sampled_from(PROFILES.names()),
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=6),
     st.integers(0, 10_000),
     st.integers(1, 40),
     st.integers(1, 150),
+    st.sampled_from(["", "+w2 ", "-w1 "]),
+    CHOICES,
 )
-def test_the_hits_are_those_of_looking_at_everything(profile, words, seed, k, target_hits):
+def test_the_hits_are_those_of_looking_at_everything(
+    engine, profile, words, seed, k, target_hits, operator, choices
+):
     vector = np.random.default_rng(seed).standard_normal(16).astype(np.float32)
-    query = Query(" ".join(words), vector, profile, k=k, target_hits=target_hits)
-    pruned = ENGINE.search(query)
+    text = operator + " ".join(words)
+    query = Query(
+        text, vector, profile, k=k, target_hits=target_hits, operators=bool(operator), **choices
+    )
+    pruned = engine.search(query)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "fits", lambda *_: False)
-        general = ENGINE.search(query)
+        patch.setattr(batch, "fitting", lambda *_: None)
+        general = engine.search(query)
         patch.setattr(candidates, "_prunable", lambda *_: False)
-        full = ENGINE.search(query)
+        full = engine.search(query)
     for found in (pruned, general):
         assert found.ids == full.ids
-        np.testing.assert_array_equal(found.scores, full.scores)
+        np.testing.assert_allclose(found.scores, full.scores, rtol=1e-13)
         assert found.total == full.total
         assert found.features.keys() == full.features.keys()
 

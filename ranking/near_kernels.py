@@ -1,0 +1,136 @@
+"""The nearest vectors: codes scanned from end to end, the best of them compared exactly."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.kernels import (
+    compiled,
+    count_above,
+    first_best,
+    kth_largest,
+    row_dots,
+    scan_codes,
+)
+from ranking.term_kernels import Words, marked
+
+__all__ = ["NO_CODE", "Code", "bound_of", "nearest"]
+
+Docs = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Scores = NDArray[np.int32]
+
+BLOCKS = 64
+WORD = 64
+LOWEST = -(2**31)
+
+
+class Code(NamedTuple):
+    """A query's code, int8 [d], and the documents', int8 [blocks, d, 64].
+
+    unit, differs, outside: a dot product is the codes' product times `unit`, give or take
+    `differs` and `outside` times the length of what the document's code leaves out (lengths,
+    float32 [n], or [0]); unit is 0 where the codes bound nothing. margin: how far a document among
+    the nearest may be below the last of the best codes.
+    """
+
+    documents: NDArray[np.int8]
+    cells: NDArray[np.int8]
+    margin: float
+    unit: float
+    differs: float
+    outside: float
+    lengths: Floats
+
+
+NO_CODE = Code(
+    np.empty((0, 0, 0), np.int8), np.empty(0, np.int8), 0.0, 0.0, 0.0, 0.0, np.empty(0, np.float32)
+)
+
+
+@compiled
+def nearest(
+    code: Code, rows: Floats, query: Floats, away: Words, target: int, keep: int
+) -> tuple[Docs, Doubles, Scores]:
+    """The `target` documents of largest dot product, numbers ascending, and their products.
+
+    rows: float32 [n, dimension]. away: a bit for each document, set for those that are not to be
+    found, or [0]. keep: how many of best code to compare. Also returns the products of all codes,
+    int32, where there are codes.
+    """
+    scores = np.empty(len(code.documents) * WORD if target > 0 else 0, np.int32)
+    if target <= 0:
+        return np.empty(0, np.int64), np.empty(0), scores
+    if len(scores):
+        among = _of_best_code(code, len(rows), away, keep, scores)
+    else:
+        among = np.empty(len(rows), np.int64)
+        filled = 0
+        for doc in range(len(rows)):
+            among[filled] = doc
+            filled += not marked(away, doc)
+        among = among[:filled]
+    products = np.empty(len(among))
+    row_dots(rows, among, query, products)
+    if len(among) <= target:
+        return among, products, scores
+    best = first_best(products, kth_largest(products, target), target)
+    return among[best], products[best], scores
+
+
+@compiled
+def _of_best_code(code: Code, size: int, away: Words, keep: int, scores: Scores) -> Docs:
+    """The documents of the `keep` best codes and those not further than the margin below."""
+    table = scores.reshape(-1, WORD)
+    found, kept = np.empty(2 * BLOCKS * WORD, np.int64), np.empty(2 * BLOCKS * WORD, np.int32)
+    filled, edge = 0, LOWEST
+    for begin in range(0, len(table), BLOCKS):
+        end = min(begin + BLOCKS, len(table))
+        scan_codes(code.documents[begin:end], code.cells, scores[begin * WORD : end * WORD])
+        if end == len(table):
+            scores[size:] = LOWEST
+        if filled > 2 * keep + WORD:
+            filled, edge = _keep_best(found, kept, filled, keep, code.margin, edge)
+        if filled + BLOCKS * WORD > len(found):
+            found = np.concatenate((found, np.empty_like(found)))
+            kept = np.concatenate((kept, np.empty_like(kept)))
+        for row in range(begin, end):
+            if count_above(table, row, np.int32(edge)) == 0:
+                continue
+            bar = np.uint64(0) if len(away) == 0 else away[row]
+            for place in range(WORD):
+                if table[row, place] > edge and not (bar >> np.uint64(place)) & np.uint64(1):
+                    found[filled] = WORD * row + place
+                    kept[filled] = table[row, place]
+                    filled += 1
+    filled, _ = _keep_best(found, kept, filled, keep, code.margin, edge)
+    return found[:filled]
+
+
+@compiled
+def _keep_best(
+    found: Docs, kept: Scores, filled: int, keep: int, margin: float, edge: int
+) -> tuple[int, int]:
+    """Move the `keep` best, and those within the margin, to the front; also the new edge."""
+    if filled <= keep:
+        return filled, edge
+    edge = max(int(np.floor(kth_largest(kept[:filled], keep) - margin)) - 1, edge)
+    left = 0
+    for place in range(filled):
+        if kept[place] > edge:
+            found[left], kept[left] = found[place], kept[place]
+            left += 1
+    return left, edge
+
+
+@compiled
+def bound_of(code: Code, scores: Scores, doc: int) -> float:
+    """What a document's dot product is at most, by its code."""
+    bound = float(scores[doc]) * code.unit + code.differs
+    if len(code.lengths):
+        bound += float(code.lengths[doc]) * code.outside
+    return bound
