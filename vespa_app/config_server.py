@@ -68,10 +68,12 @@ class ConfigServer:
         )
         return read_deployed(reply)
 
-    def converged(self, seconds: float = 5.0) -> bool:
-        """Whether all services run the newest configuration."""
+    def converged(self, session: str = "", seconds: float = 5.0) -> bool:
+        """Whether all services run the newest configuration, that of `session` at least."""
         reply = self._connection.send("GET", f"{INSTANCE}/serviceconverge", seconds=seconds)
-        return reply.status == 200 and _at(reply, "converged") is True
+        generation = _at(reply, "currentGeneration")
+        late = session.isdigit() and isinstance(generation, int) and generation < int(session)
+        return reply.status == 200 and _at(reply, "converged") is True and not late
 
     def application(self) -> Application:
         """What the running application offers. Raises DeployError where none runs."""

@@ -56,7 +56,7 @@ def deploy(
     progress("deploy", 0, 1)
     deployed = server.deploy(package, max(end - time.monotonic(), 1.0))
     progress("deploy", 1, 1, f"session {deployed.session}")
-    wait("services take the new configuration", server.converged)
+    wait("services take the new configuration", lambda: server.converged(deployed.session))
     container = Connection(serve_url, credentials, pool=1)
     wait("container serves", lambda: _serves(container))
     if (package / "schemas" / f"{SCHEMA_NAME}.sd").exists():

@@ -46,7 +46,12 @@ def put(package, fake, **options):
 
 def test_waits_for_each_step_and_tells_of_it(package, fake):
     fake.health = [(503, {}), (200, DOWN), (200, UP)]
-    fake.converge = [(404, {}), (200, {"converged": False}), (200, {"converged": True})]
+    fake.converge = [
+        (404, {}),
+        (200, {"converged": False}),
+        (200, {"converged": True, "currentGeneration": 1}),  # of the session before
+        (200, {"converged": True, "currentGeneration": 2}),
+    ]
     fake.container = [(503, {}), (200, DOWN), (200, UP)]
     fake.search = [(503, NO_NODES), (400, UNKNOWN), (200, NO_NODES), (200, FOUND)]
     told = []
@@ -154,6 +159,17 @@ def test_vespa_cloud(package, monkeypatch, capsys):
     with pytest.raises(DeployError, match="quota exceeded"):
         deploy_to_cloud(package, CloudTarget("tenant", "images", environment="perf"))
     assert capsys.readouterr().out == ""
+
+
+def test_services_that_lag_behind_are_waited_for(vespa_golden, fake):
+    text = gzip.decompress((vespa_golden / "redeploy.jsonl.gz").read_bytes()).decode()
+    records = {record["kind"]: record for record in map(json.loads, text.splitlines())}
+    lagging = records["serviceconverge"]["response"]
+    fake.converge = [(200, lagging)]
+    assert not ConfigServer(fake.url).converged()
+    fake.converge = [(200, lagging | {"converged": True})]
+    assert ConfigServer(fake.url).converged(str(lagging["currentGeneration"]))
+    assert not ConfigServer(fake.url).converged(str(lagging["wantedGeneration"]))
 
 
 def test_activated_is_what_vespa_says(vespa_golden):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 
-from ranking.types import Query, QueryError
-from vespa_app.recorded import load_recordings, recorded_engine
+from ranking.types import EngineError, Query, QueryError, VectorField
+from vespa_app.application import Application, ServedEncoder, ServedProfile
+from vespa_app.connection import Credentials
+from vespa_app.documents import DocumentClient
+from vespa_app.engine import VespaEngine
+from vespa_app.recorded import RecordedServer, load_recordings, recorded_engine
 
 MADE_UP = Path(__file__).parents[2] / "golden" / "made-up" / "queries.jsonl.gz"
 
@@ -62,3 +69,67 @@ def test_what_was_not_recorded_is_told():
         assert len(queries) == len({query.text for query in queries.values()}) > 30
         with pytest.raises(QueryError, match="not recorded"):
             engine.search(Query("no such words", profile="lexical"))
+
+
+def kinds(golden: Path, name: str) -> dict[str, dict]:
+    """One record of each kind."""
+    text = gzip.decompress((golden / f"{name}.jsonl.gz").read_bytes()).decode()
+    return {record.get("kind"): record for record in map(json.loads, text.splitlines())}
+
+
+def test_pages_of_a_real_visit_follow_each_other(vespa_golden):
+    found = kinds(vespa_golden, "document_v1")
+    first, second = (found[kind]["response"] for kind in ("visit", "visit-continue"))
+
+    def answer(method, target, body):
+        asked = parse_qs(urlsplit(target).query)
+        assert asked["fieldSet"] == ["[id]"]
+        if "continuation" not in asked:
+            return 200, json.dumps(first).encode()
+        assert asked["continuation"] == [first["continuation"]]
+        return 200, json.dumps({**second, "continuation": None}).encode()
+
+    with RecordedServer(answer) as server, DocumentClient(server.url, Credentials()) as client:
+        ids = list(client.ids())
+    expected = [each["id"].split("::")[1] for page in (first, second) for each in page["documents"]]
+    assert ids == expected
+    assert len(ids) > 10
+
+
+def test_fingerprints_are_counted_as_a_real_server_groups_them(vespa_golden):
+    grouped = kinds(vespa_golden, "redeploy")["grouping-fingerprint-a"]["response"]
+
+    def answer(method, target, body):
+        return 200, json.dumps(grouped).encode()
+
+    profile = ServedProfile("lexical", ("text",))
+    for fingerprint, fits in (("v2", True), ("other", False)):
+        field = VectorField("embedding_1a2b3c4d", 4, fingerprint)
+        application = Application({"lexical": profile}, (ServedEncoder("1a2b3c4d", field),))
+        with RecordedServer(answer) as server:
+            engine = VespaEngine.connect(server.url, application, credentials=Credentials())
+            if fits:
+                details = engine.info().details
+                assert details["documents with embedding_1a2b3c4d"] == 4089
+            else:
+                with pytest.raises(EngineError, match="vectors of v2"):
+                    engine.info()
+            engine.close()
+
+
+@pytest.mark.parametrize("kind", ["get-tensors-hex", "get-low"])
+def test_a_real_documents_vector_is_read(vespa_golden, kind):
+    content = kinds(vespa_golden, "document_v1")[kind]["response"]
+
+    def answer(method, target, body):
+        return 200, json.dumps(content).encode()
+
+    with RecordedServer(answer) as server:
+        application = Application({"lexical": ServedProfile("lexical", ("text",))})
+        engine = VespaEngine.connect(server.url, application, credentials=Credentials())
+        found = engine.get("T1")
+        engine.close()
+    if "embedding_low" in content["fields"]:
+        assert np.linalg.norm(found.vectors["embedding_low"]) == pytest.approx(1.0, abs=1e-3)
+    else:
+        assert found.vectors == {}
