@@ -6,7 +6,7 @@ Concepts are names ("magnetic resonance imaging"), K of them, in sorted order.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,21 +123,28 @@ def balanced_weights(concepts: Concepts, cap: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Balance:
-    """Pairs an epoch, and pairs of its most frequent concept, before and after balancing."""
+    """Pairs an epoch, and pairs of each concept, before and after balancing; commonest first."""
 
     pairs: int
     kept: float
-    largest: int
-    largest_kept: float
+    concepts: Mapping[str, tuple[int, float]]
+
+    def sentence(self) -> str:
+        """The three commonest concepts, for a person."""
+        shown = list(self.concepts.items())[:3]
+        told = [f"{name} {before:,} to {after:,.0f}" for name, (before, after) in shown]
+        return f"pairs {self.pairs:,} to {self.kept:,.0f}; " + ", ".join(told)
 
 
 def balance(concepts: Concepts, cap: int) -> Balance:
     """What `balanced_weights` does to an epoch, in expected counts."""
     weights = balanced_weights(concepts, cap)
-    table = multi_hot(concepts, vocabulary(concepts))
+    names = vocabulary(concepts)
+    table = multi_hot(concepts, names)
+    before, after = table.sum(axis=0), weights @ table
+    order = np.argsort(-before, kind="stable")
     return Balance(
         pairs=len(concepts),
         kept=float(weights.sum()),
-        largest=int(table.sum(axis=0).max(initial=0)),
-        largest_kept=float((weights @ table).max(initial=0.0)),
+        concepts={names[n]: (int(before[n]), round(float(after[n]), 1)) for n in order},
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from encoders.checkpoint import ResumeError
 from encoders.clip import TRAINING
+from encoders.concepts import Balance
 from encoders.manifest import FILE_NAME as MANIFEST
 from encoders.presets import TrainingConfig
 from encoders.validation import chance_mrr
@@ -63,10 +64,13 @@ class Trained:
         )
 
 
-def training_json(config: TrainingConfig, trained: Trained) -> str:
+def training_json(config: TrainingConfig, trained: Trained, balance: Balance | None = None) -> str:
     """Settings and figures of a run: the content of the encoder's training.json."""
     figures = {name: value for name, value in asdict(trained).items() if name != "folder"}
-    return json.dumps({"settings": _settings(config), "figures": figures}, indent=2) + "\n"
+    content: dict[str, object] = {"settings": _settings(config), "figures": figures}
+    if balance is not None:
+        content["balance"] = asdict(balance)
+    return json.dumps(content, indent=2) + "\n"
 
 
 def finished(out: Path, config: TrainingConfig) -> Trained | None:

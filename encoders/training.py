@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from encoders import tokenizer as tokens
 from encoders.bert import BertTower
 from encoders.clip import ClipModule, Encoder
-from encoders.concepts import balance
+from encoders.concepts import Balance, balance
 from encoders.curves import CONCEPT_F1, CONCEPT_MAP, curves_csv
 from encoders.finished import Trained, finished, training_json
 from encoders.pairs import Pairs, read_pairs
@@ -69,7 +69,8 @@ def train(
             f"There are {len(train_pairs)} pairs of image and caption to train on; "
             "contrastive training needs at least 2."
         )
-    _tell_balance(train_pairs, config, progress)
+    if told := _balance(train_pairs, config):
+        progress("balancing pairs", round(told.kept), told.pairs, told.sentence())
     run = Run(
         module or _fresh_module(train_pairs.texts, config),
         train_pairs,
@@ -125,22 +126,15 @@ def _finish(run: Run, out: Path) -> Trained:
         concept_f1=named[-1][CONCEPT_F1] if named else 0.0,
     )
     if run.team.leads:
-        encoder.training = training_json(run.config, trained)
+        encoder.training = training_json(run.config, trained, _balance(run.pairs, run.config))
         encoder.save(out)
         shutil.rmtree(run.work, ignore_errors=True)
     run.team.wait()
     return trained
 
 
-def _tell_balance(pairs: Pairs, config: TrainingConfig, progress: Progress) -> None:
-    if config.balance_cap:
-        told = balance(pairs.concepts, config.balance_cap)
-        progress(
-            "balancing pairs",
-            round(told.kept),
-            told.pairs,
-            f"most frequent concept: {told.largest:,} pairs before, {told.largest_kept:,.0f} after",
-        )
+def _balance(pairs: Pairs, config: TrainingConfig) -> Balance | None:
+    return balance(pairs.concepts, config.balance_cap) if config.balance_cap else None
 
 
 def _fresh_module(texts: Sequence[str], config: TrainingConfig) -> ClipModule:

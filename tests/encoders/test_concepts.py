@@ -71,6 +71,7 @@ def test_balancing_keeps_rare_concepts_and_caps_frequent_ones() -> None:
     np.testing.assert_allclose(weights[90:], 1)
     assert balanced_weights(concepts, cap=1000).min() == 1
     told = balance(concepts, cap=10)
-    assert (told.pairs, told.largest) == (100, 95)
+    assert told.pairs == 100
     assert told.kept == pytest.approx(90 * 10 / 95 + 10)
-    assert told.largest_kept == pytest.approx(90 * 10 / 95 + 5)
+    assert told.concepts == {"common": (95, round(90 * 10 / 95 + 5, 1)), "rare": (5, 5.0)}
+    assert told.sentence() == "pairs 100 to 19; common 95 to 14, rare 5 to 5"

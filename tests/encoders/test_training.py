@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import signal
 import subprocess
 import sys
@@ -231,6 +232,20 @@ def test_concept_pretraining_comes_first_and_is_reported(
     assert rows[-1][VALIDATION]
     with pytest.raises(TrainingError, match="No concept stands on 5 pairs"):
         train(drawn_pairs, [], tmp_path / "b", config)
+
+
+@pytest.mark.parametrize("loss", ["asymmetric", "focal"])
+def test_balancing_is_kept_in_the_runs_figures(
+    loss: str, drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    named = [(*pair, (pair[1].split()[1],)) for pair in drawn_pairs]
+    config = replace(small_training, balance_cap=6, concept_epochs=1, epochs=1, concept_loss=loss)
+    told: list[str] = []
+    train(named, [], tmp_path / "a", config, lambda *stage: told.append(str(stage)))
+    assert any("balancing pairs" in stage and "faint 45 to 6" in stage for stage in told)
+    kept = json.loads((tmp_path / "a" / TRAINING).read_text())
+    assert kept["balance"]["concepts"]["bright"] == [45, 6.0]
+    assert kept["settings"]["balance_cap"] == 6
 
 
 def test_fine_tuning_moves_only_what_is_not_frozen(
