@@ -19,6 +19,7 @@ __all__ = [
     "count_above",
     "first_best",
     "kth_largest",
+    "none",
     "row_dots",
     "row_squares",
     "scan_codes",
@@ -27,6 +28,13 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 RARE = 32
 Short = np.int16
+
+
+def none(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
+    """An empty array in place of a segment's own, to compiled code of the same type."""
+    array = np.empty(shape, dtype)
+    array.flags.writeable = False
+    return array
 
 
 def compiled(function: F) -> F:

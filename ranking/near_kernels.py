@@ -12,6 +12,7 @@ from ranking.kernels import (
     count_above,
     first_best,
     kth_largest,
+    none,
     row_dots,
     scan_codes,
 )
@@ -48,7 +49,7 @@ class Code(NamedTuple):
 
 
 NO_CODE = Code(
-    np.empty((0, 0, 0), np.int8), np.empty(0, np.int8), 0.0, 0.0, 0.0, 0.0, np.empty(0, np.float32)
+    none((0, 0, 0), np.int8), np.empty(0, np.int8), 0.0, 0.0, 0.0, 0.0, none((0,), np.float32)
 )
 
 

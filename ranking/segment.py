@@ -108,6 +108,9 @@ class Segment:
     """Documents by number, 0 to `len(segment)`, in ascending order of id."""
 
     def __init__(self, name: str, arrays: Arrays, fields: Sequence[VectorField]) -> None:
+        for array in arrays.values():
+            # As mapped ones are: compiled code is made once for both.
+            array.flags.writeable = False
         self.name = name
         self.arrays = arrays
         self.ids = StringTable(arrays, "ids")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import kth_largest, scan_codes
+from ranking.kernels import kth_largest, none, scan_codes
 
 __all__ = ["Code", "Sketch", "exact_sketch", "short_sketch"]
 
@@ -39,7 +39,7 @@ BLOCK = 16_384
 WIDTH = 64
 MOST = 63
 UNKNOWN = np.empty(0)
-NOTHING = np.empty(0, np.float32)
+NOTHING = none((0,), np.float32)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ranking.candidates import Wanted
 from ranking.fused_kernels import About, Near, Vectors
+from ranking.kernels import none
 from ranking.near_kernels import NO_CODE, Code
 from ranking.plan import Plan
 from ranking.segment import Segment
@@ -20,9 +21,9 @@ from ranking.view import View
 
 __all__ = ["Sought", "sought"]
 
-NO_VECTORS = Vectors(np.empty((0, 0), np.float32), np.empty(0, np.float32), 0.0, 0)
+NO_VECTORS = Vectors(none((0, 0), np.float32), np.empty(0, np.float32), 0.0, 0)
 NOT_NEAR = Near(NO_CODE, 0, 0)
-ALL_PRESENT = np.empty(0, np.bool_)
+ALL_PRESENT = none((0,), np.bool_)
 
 
 class Sought(NamedTuple):

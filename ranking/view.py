@@ -233,7 +233,10 @@ class View:
         for place, (segment, _) in enumerate(self.parts):
             bounds = self.bounds[place]
             spans = [spans[place] for spans, _ in found]
-            rows = np.array([bounds.row_of.get(start, -1) for start, _ in spans], np.int64)
+            rows = np.array(
+                [bounds.row_of[s] if s < e and s in bounds.row_of else -1 for s, e in spans],
+                np.int64,
+            )
             lexicon = Lexicon(
                 segment.lexical.docs,
                 segment.lexical.tfs,
