@@ -69,11 +69,13 @@ class IndexMover:
 
     def backfill(self, progress: Progress) -> Backfilled:
         """Bring the new encoder's vectors to the new index."""
+        self._check_in_place()
         corpus = Corpus.open(Path(self._state.corpus))
         return backfill_index(self._new, corpus, Path(self._state.encoder), progress)
 
     def reports(self, progress: Progress) -> tuple[Path, Path]:
         """Evaluate both indexes on the corpus's held-out queries."""
+        self._check_in_place()
         corpus = Path(self._state.corpus)
         old = evaluate_index(self._index, corpus, self._folder / "report-old", progress)
         new = evaluate_index(self._new, corpus, self._folder / "report-new", progress)
@@ -99,6 +101,14 @@ class IndexMover:
 
     def drop_old(self, progress: Progress) -> None:
         """The old index lies in the swap's folder, and goes with it."""
+
+    def _check_in_place(self) -> None:
+        """Refuse to work on two indexes of which a switch that was killed has moved one."""
+        if self._old.exists():
+            raise SwapError(
+                f"A switch of {self._index} was interrupted: run `rocosearch swap switch` again, "
+                "or `rocosearch swap rollback`."
+            )
 
 
 def _exchange(place: Path, *, keep: Path, take: Path) -> None:

@@ -191,3 +191,18 @@ def dying(call, left):
         return call(*arguments)
 
     return maybe
+
+
+def test_an_interrupted_switch_is_not_taken_for_two_indexes(setting, monkeypatch):
+    swap = begin(setting)
+    swap.backfill()
+    with monkeypatch.context() as patched:
+        patched.setattr(type(swap), "_enter", dying(type(swap)._enter, [0]))
+        with pytest.raises(Crash):
+            swap.switch(force=True)
+    assert encoder_of(setting.index) == setting.fingerprints[1]
+    for step in (swap.backfill, swap.shadow):
+        with pytest.raises(SwapError, match=r"switch of .* was interrupted"):
+            step()
+    swap.rollback()
+    assert encoder_of(setting.index) == setting.fingerprints[0]
