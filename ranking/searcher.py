@@ -71,7 +71,7 @@ class Searcher:
         Raises QueryError where neither is given or the profile cannot use what is.
         """
         text = text or ""
-        name = profile or self._default_profile(text, image)
+        name = profile or self.default_profile(text, image)
         return self.engine.search(
             Query(
                 text=text,
@@ -86,7 +86,8 @@ class Searcher:
             )
         )
 
-    def _default_profile(self, text: str, image: object) -> str:
+    def default_profile(self, text: str, image: object) -> str:
+        """The profile that such a query is ranked by where none is named."""
         if self.encoder is None and not self.embeds:
             return LEXICAL
         if image is not None and not text.strip() and IMAGE in self._info.profiles:

@@ -86,10 +86,12 @@ class Desk:
 
     def _list(self, asked: Asked, profile: str) -> Json:
         start = time.perf_counter()
+        by = asked.image or asked.like
+        profile = profile or self._searcher.default_profile(asked.text, by or None)
         result = self._like(asked, profile) if asked.like else self._searched(asked, profile)
         stems = frozenset(tokenize(asked.text))
         return {
-            "profile": profile or ("image" if asked.like else ""),
+            "profile": profile,
             "milliseconds": 1000 * (time.perf_counter() - start),
             "total": result.total,
             "warnings": list(result.warnings),
@@ -100,7 +102,7 @@ class Desk:
         return self._searcher.search(
             asked.text,
             image=asked.image,
-            profile=profile or None,
+            profile=profile,
             k=asked.k,
             filters=_filters(asked),
         )
@@ -118,7 +120,7 @@ class Desk:
             Query(
                 text=asked.text,
                 vector=document.vectors[name],
-                profile=profile or "image",
+                profile=profile,
                 k=asked.k,
                 filters=_filters(asked),
                 exclude_ids=frozenset({asked.like}),

@@ -105,7 +105,7 @@ function show(answer) {
 
 function listOf(list) {
   const section = element("section", "list");
-  const title = element("h2", "", list.profile || about.default);
+  const title = element("h2", "", list.profile);
   const found = `${list.hits.length} of ${list.total.toLocaleString("en")} matches`;
   title.append(element("span", "", `${found} · ${list.milliseconds.toFixed(0)} ms`));
   const hits = element("ol", "hits");

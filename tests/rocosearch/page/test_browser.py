@@ -22,7 +22,7 @@ def page(browser, served):
 def waited(page, condition):
     """Until the condition holds, while the page redraws itself."""
     meanwhile = [StaleElementReferenceException, IndexError]
-    return WebDriverWait(page, 20, ignored_exceptions=meanwhile).until(lambda _: condition())
+    return WebDriverWait(page, 60, ignored_exceptions=meanwhile).until(lambda _: condition())
 
 
 def found(page, selector):

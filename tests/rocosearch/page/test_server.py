@@ -65,6 +65,7 @@ def test_an_image_asks(served):
     record = next(iter(served.corpus.records()))
     response = requests.post(f"{served.url}/search?k=3", data=record.image, timeout=30)
     assert hits(response)[0]["id"] == record.id
+    assert response.json()["lists"][0]["profile"] == "image"
 
 
 def test_a_document_asks_by_its_picture(served):
