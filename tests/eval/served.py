@@ -73,7 +73,11 @@ class _Handler(BaseHTTPRequestHandler):
             return {"fields": total, "coverage": {**coverage, **FULL}, "children": [root]}
         result = self.engine.search(self._query(body, yql))
         hits = [
-            {"id": f"hit-{hit.id}", "relevance": hit.score, "fields": {"id": hit.id}}
+            {
+                "id": f"hit-{hit.id}",
+                "relevance": hit.score,
+                "fields": {"id": hit.id, "matchfeatures": dict(hit.features)},
+            }
             for hit in result
         ]
         return {"fields": {"totalCount": result.total}, "coverage": coverage, "children": hits}
