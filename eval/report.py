@@ -11,6 +11,7 @@ OUT/plots/               the plots, as SVG files
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -94,11 +95,16 @@ def _first_ranks(result: TaskResult, profile: str) -> pa.Array:
 
 
 def _write_runs(evaluation: Evaluation, folder: Path) -> None:
-    for result in evaluation.tasks:
-        write_qrels(folder / f"{result.task.protocol}.qrels", result.task.qrels)
-        for profile, run in result.runs.items():
-            name = profile.replace(" ", "-")
-            write_run(folder / f"{result.task.protocol}.{name}.trec", run, name)
+    with ThreadPoolExecutor() as pool:  # the writing itself is Arrow's, outside of Python's lock
+        writing = [
+            pool.submit(write_run, folder / f"{result.task.protocol}.{name}.trec", run, name)
+            for result in evaluation.tasks
+            for name, run in ((p.replace(" ", "-"), run) for p, run in result.runs.items())
+        ]
+        for result in evaluation.tasks:
+            write_qrels(folder / f"{result.task.protocol}.qrels", result.task.qrels)
+        for each in writing:
+            each.result()
 
 
 def _replaceable(out: Path) -> bool:

@@ -1,8 +1,8 @@
 """TREC qrels and run files.
 
 Run files are ordered by score, ties by ascending document id; written scores are strictly
-decreasing, so that every tool reads the same order. White space and "%" in ids are
-percent-encoded, since the formats separate columns by white space.
+decreasing, so that every tool reads the same order. White space, quotes and "%" in ids are
+percent-encoded, since the formats separate columns by white space and know no quotes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import numpy as np
+import pyarrow as pa
+from pyarrow.csv import WriteOptions, write_csv
+
 from encoders.storage import whole_file
-from eval.runs import EvaluationError, Qrels, Run, strictly_decreasing
+from eval.runs import NOTHING, EvaluationError, Qrels, Run, strictly_decreasing
 
 __all__ = ["read_qrels", "read_run", "write_qrels", "write_run"]
 
-_UNSAFE = re.compile(r"[\s%]")
+_UNSAFE = re.compile(r'[\s%"]')
+ROWS = 4_096  # queries written at once
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
@@ -57,19 +62,25 @@ def write_qrels(path: Path, qrels: Qrels) -> None:
 
 def write_run(path: Path, run: Run, tag: str) -> None:
     """Write a run; the file is whole or not there."""
+    queries = pa.array([_encoded(name) for name in run.queries], pa.string())
+    documents = pa.array([_encoded(name) for name in run.documents], pa.string())
     scores = strictly_decreasing(run.scores)
-    documents = [_encoded(name) for name in run.documents]
-    tag = _encoded(tag)
-    with whole_file(path) as beside, beside.open("w", encoding="utf-8") as stream:
-        for row, (query, size) in enumerate(zip(run.queries, run.sizes.tolist(), strict=True)):
-            ranked = zip(run.ranked[row, :size].tolist(), scores[row, :size].tolist(), strict=True)
-            start = f"{_encoded(query)} Q0 "
-            # Nine digits tell any two float32 apart.
-            lines = [
-                f"{start}{documents[number]} {rank} {score:.9g} {tag}\n"
-                for rank, (number, score) in enumerate(ranked, start=1)
-            ]
-            stream.write("".join(lines))
+    returned = run.ranked != NOTHING
+    form = WriteOptions(include_header=False, delimiter=" ", quoting_style="none")
+    with whole_file(path) as beside, pa.OSFile(str(beside), "wb") as stream:
+        for start in range(0, len(run.queries), ROWS):
+            rows = slice(start, start + ROWS)
+            owners, places = np.nonzero(returned[rows])
+            count = len(owners)
+            columns = {
+                "query": queries.take(pa.array(owners + start)),
+                "iteration": pa.repeat("Q0", count),
+                "document": documents.take(pa.array(run.ranked[rows][owners, places])),
+                "rank": pa.array(places + 1),
+                "score": pa.array(scores[rows][owners, places]),
+                "tag": pa.repeat(_encoded(tag), count),
+            }
+            write_csv(pa.table(columns), stream, form)
 
 
 def _encoded(name: str) -> str:
