@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 
 from benchmarks.fuzz_queries import hostile
-from ranking.types import Document, Filter, Query, QueryError
+from ranking import types
+from ranking.types import Document, Filter, QueryError
 from tests.live.conftest import RECORDS, feed_all
 from vespa_app import errors
 from vespa_app.application import read_application
 from vespa_app.config_server import ConfigServer, DeployError
 from vespa_app.engine import EngineSettings, VespaEngine
+
+Query = partial(types.Query, timeout=60.0)  # a server for tests may be slow
 
 PROFILES = (
     "lexical",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
-from ranking.types import Query
+from ranking import types
 from rocosearch.swap import VespaServer, start_on_vespa
 from tests.live.conftest import RECORDS
 from vespa_app.application import read_application
 from vespa_app.config_server import ConfigServer
 from vespa_app.engine import EngineSettings, VespaEngine
+
+Query = partial(types.Query, timeout=60.0)  # a server for tests may be slow
 
 pytestmark = pytest.mark.usefixtures("vespa")
 
