@@ -57,12 +57,12 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
 TEXT_TOWERS: Mapping[str, Mapping[str, object]] = {
     "text tower frozen": {"freeze": ("text.bert",)},
     "text tower tuned": {"rates": (("text.bert", 0.01),)},
-    "text tower frozen, concept pretraining": {"freeze": ("text.bert",), "concept_epochs": 5},
+    "text tower frozen and concepts": {"freeze": ("text.bert",), "concept_epochs": 5},
 }
 # With --start: an encoder that was trained on other pairs.
 STARTS: Mapping[str, Mapping[str, object]] = {
     "fine-tuned": {"learning_rate": 1e-3},
-    "fine-tuned, image tower locked": {"learning_rate": 1e-3, "freeze": ("image",)},
+    "fine-tuned but the image tower": {"learning_rate": 1e-3, "freeze": ("image",)},
 }
 
 

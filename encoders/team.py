@@ -101,7 +101,7 @@ def join_team(device: str) -> Team:
         from accelerate import PartialState  # type: ignore[import-untyped]  # noqa: PLC0415
     except ImportError:
         raise TeamError(
-            "Training in several processes needs accelerate: pip install 'rocosearch[gpus]'."
+            "Training in several processes needs accelerate: pip install accelerate."
         ) from None
     state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
     return Team(state.device, state.process_index, state.num_processes)
