@@ -26,11 +26,24 @@ from vespa_app.errors import (
     error_for,
 )
 
-__all__ = ["Answer", "Message", "Row", "document_of", "judge", "read_answer", "to_result"]
+__all__ = [
+    "NO_NODES",
+    "Answer",
+    "Message",
+    "Row",
+    "document_of",
+    "judge",
+    "read_answer",
+    "to_result",
+]
 
 # While summaries are fetched: "error in fill", "no answer while pinging", "timed out", "empty
 # summaries". Hits are right as far as they go, but some have no content.
 FILL_CODES = frozenset({8, 12, 13})
+
+
+NO_NODES = "no-nodes"
+"""The reason in `Coverage.degraded` where no content node had a part in the answer."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +186,7 @@ def _coverage(given: Mapping[str, Any]) -> Coverage:
         reasons = ["not-full"]
     # A dead content node: "coverage 100, full true", and documents 0, nodes 0.
     if int(given.get("nodes", 0)) == 0:
-        reasons.append("no-nodes")
+        reasons.append(NO_NODES)
     return Coverage(
         percent=float(given.get("coverage", 0.0)),
         documents=int(given.get("documents", 0)),

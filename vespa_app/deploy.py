@@ -16,7 +16,7 @@ from pathlib import Path
 from vespa.deployment import VespaCloud
 
 from encoders.progress import Progress, silent
-from vespa_app.answers import judge, read_answer
+from vespa_app.answers import NO_NODES, read_answer
 from vespa_app.config_server import ConfigServer, Deployed, DeployError
 from vespa_app.connection import Connection, Credentials
 from vespa_app.errors import VespaError, VespaQueryError, VespaUntrustedError
@@ -104,7 +104,11 @@ def _serves(container: Connection) -> bool:
 
 
 def _answers(container: Connection) -> bool:
-    """Whether a query that finds everything is answered wholly; raises VespaError where not."""
+    """Whether a query that finds everything is answered wholly; raises VespaError where not.
+
+    An application without documents is answered wholly too. Without any coverage the schema is
+    not known there yet (recorded: a restriction to an unknown schema).
+    """
     body = {
         "yql": f"select id from {SCHEMA_NAME} where true",  # noqa: S608 - a name of our own
         "hits": 0,
@@ -112,9 +116,11 @@ def _answers(container: Connection) -> bool:
         "timeout": "5s",
     }
     try:
-        return judge(read_answer(container.send("POST", "/search/", body=body))).full
-    except VespaQueryError:  # the schema is not known there yet
+        answer = read_answer(container.send("POST", "/search/", body=body))
+    except VespaQueryError:
         return False
+    whole = answer.coverage is not None and set(answer.coverage.degraded) <= {NO_NODES}
+    return answer.status == 200 and not answer.messages and whole
 
 
 @dataclass(frozen=True)

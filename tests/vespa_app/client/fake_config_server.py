@@ -19,7 +19,6 @@ INSTANCE = (
 )
 UP = {"status": {"code": "up"}}
 FOUND = {"root": {"coverage": {"coverage": 100, "documents": 0, "full": True, "nodes": 1}}}
-NO_NODES = {"root": {"coverage": {"coverage": 100, "documents": 0, "full": True, "nodes": 0}}}
 ACTIVATED = {
     "log": [],
     "session-id": "2",

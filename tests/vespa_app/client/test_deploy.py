@@ -12,7 +12,6 @@ import pytest
 from tests.vespa_app.client.fake_config_server import (
     ACTIVATED,
     FOUND,
-    NO_NODES,
     UP,
     FakeConfigServer,
     running,
@@ -22,6 +21,9 @@ from vespa_app.config_server import ConfigServer, DeployError
 from vespa_app.deploy import CloudTarget, deploy, deploy_to_cloud
 from vespa_app.errors import VespaGarbledError
 
+DEAD = {"root": FOUND["root"] | {"errors": [{"code": 10, "summary": "x"}]}}
+LESS = {"coverage": 50, "documents": 1, "full": False, "nodes": 1, "degraded": {"timeout": True}}
+PARTIAL = {"root": {"coverage": LESS}}
 UNKNOWN = {"root": {"errors": [{"code": 4, "summary": "Invalid query parameter"}]}}
 DOWN = {"status": {"code": "initializing"}}
 
@@ -53,7 +55,7 @@ def test_waits_for_each_step_and_tells_of_it(package, fake):
         (200, {"converged": True, "currentGeneration": 2}),
     ]
     fake.container = [(503, {}), (200, DOWN), (200, UP)]
-    fake.search = [(503, NO_NODES), (400, UNKNOWN), (200, NO_NODES), (200, FOUND)]
+    fake.search = [(503, DEAD), (400, UNKNOWN), (200, {"root": {}}), (200, PARTIAL), (200, FOUND)]
     told = []
     done = put(package, fake, progress=lambda *step: told.append(step[:2]))
     assert done.session == "2"
