@@ -31,9 +31,8 @@ def cut_hits(view: View, plan: Plan, query: Query, ranked: Ranked) -> HitColumns
     Raises QueryError where the field to group by has several values a document.
     """
     best = ranked.found
-    if query.group_by is None:
-        rows = np.arange(min(max(query.k, 0), len(ranked.scores)))
-    else:
+    rows: slice | NDArray[np.int64] = slice(max(query.k, 0))
+    if query.group_by is not None:
         rows = _first_of_each_group(view, query, best)
     best = best.take(rows)
     documents = [view.document(int(doc)) for doc in best.docs] if query.with_documents else []

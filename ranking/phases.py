@@ -30,7 +30,7 @@ class Candidates:
     docs: Rows
     features: Mapping[str, Doubles | float]
 
-    def take(self, rows: Rows) -> Candidates:
+    def take(self, rows: Rows | slice) -> Candidates:
         """Return the documents at `rows`, in that order."""
         features = {
             name: value[rows] if isinstance(value, np.ndarray) else value

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import kth_largest, none, scan_codes
+from ranking.kernels import compiled, kth_largest, none, scan_codes
 
 __all__ = ["Code", "Sketch", "exact_sketch", "short_sketch"]
 
@@ -101,18 +101,15 @@ class Sketch:
     def code(self, query: Floats) -> Code:
         """Return a query's code."""
         components = query if self.certain else self.basis @ query
-        cells, scale = _quantized(components)
-        code = np.zeros(self.codes.shape[1], np.int8)
-        code[: len(cells)] = cells
+        cells, scale, off, length, beyond = encoded(components, query, self.codes.shape[1])
         if not len(self.bounds):
-            return Code(code, 0.0, 0.0, 0.0, 0.0)
+            return Code(cells, 0.0, 0.0, 0.0, 0.0)
         code_scale, error, longest = map(float, self.bounds)
-        off = float(np.linalg.norm(components - cells / scale))
         unit = 1.0 / (scale * code_scale)
-        differs = float(np.linalg.norm(components)) * error + off * longest
+        differs = length * error + off * longest
         if self.certain:
-            return Code(code, unit, differs, 0.0, 2.0 * differs / unit)
-        return Code(code, unit, differs, float(_beyond(query, components)), 0.0)
+            return Code(cells, unit, differs, 0.0, 2.0 * differs / unit)
+        return Code(cells, unit, differs, beyond, 0.0)
 
     def wanted(self, count: int) -> int:
         """How many documents of best code to compare in order to find the `count` nearest."""
@@ -133,17 +130,36 @@ class Sketch:
         return best if rows is None else rows[best]
 
 
+@compiled
+def encoded(
+    components: Floats, query: Floats, width: int
+) -> tuple[NDArray[np.int8], float, float, float, float]:
+    """Round a query's components to a code int8 [width].
+
+    Also returns its scale, and the lengths of what rounding takes away, of the components, and of
+    what the query has beside them.
+    """
+    cells = np.zeros(width, np.int8)
+    largest = np.float64(np.abs(components).max())
+    scale = MOST / largest if largest > 0.0 else float(MOST)
+    off = within = whole = 0.0
+    for place in range(len(components)):
+        component = np.float64(components[place])
+        cell = np.rint(component * scale)
+        cells[place] = np.int8(cell)
+        off += (component - cell / scale) ** 2
+        within += component**2
+    for number in query:
+        whole += np.float64(number) ** 2
+    beyond = np.sqrt(max(whole - within, 0.0) + 1e-6 * whole)
+    return cells, scale, np.sqrt(off), np.sqrt(within), beyond
+
+
 def _beyond(vectors: Floats, components: Floats) -> NDArray[np.float64]:
     """Lengths of what vectors have beside their components, rounded up."""
     squares = np.square(vectors, dtype=np.float64).sum(-1)
     within = np.square(components, dtype=np.float64).sum(-1)
     return np.asarray(np.sqrt(np.maximum(squares - within, 0.0) + 1e-6 * squares))
-
-
-def _quantized(components: Floats) -> tuple[NDArray[np.int8], float]:
-    """Scale one vector's components to the range of codes; also return the scale."""
-    scale = MOST / (float(np.max(np.abs(components), initial=0.0)) or 1.0)
-    return np.asarray(np.rint(components * scale), np.int8), scale
 
 
 def exact_sketch(vectors: Floats) -> Sketch:
