@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-__all__ = ["Numbered", "Shingles", "contained"]
+__all__ = ["Numbered", "Shingles"]
 
 Numbers = NDArray[np.int64]
 
@@ -80,18 +80,6 @@ class Shingles:
         new = np.ones(len(keys), np.bool_)
         new[1:] = (owners[1:] != owners[:-1]) | (keys[1:] != keys[:-1])
         return owners[new], keys[new]
-
-
-def contained(queries: Sequence[str], texts: Sequence[str]) -> list[set[int]]:
-    """For each query the rows of the texts that contain it, but for a few words.
-
-    >>> contained(["nodules in the left lobe"], ["ct", "ct with nodules in the left lobe"])
-    [{1}]
-    """
-    found: list[set[int]] = [set() for _ in queries]
-    for query, text in zip(*Shingles(texts).containing(queries), strict=True):
-        found[query].add(int(text))
-    return found
 
 
 def _matrix(owners: Numbers, columns: Numbers, shape: tuple[int, int]) -> csr_array:
