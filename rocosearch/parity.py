@@ -28,10 +28,11 @@ Rows = NDArray[np.int64]
 
 DEPTH = 100
 SAME = 1e-6  # relative; closeness on a server is float32
+ALIKE = 0.3  # other counts change each word's weight a little differently, another word far more
 LISTED = 5
 BM25 = "bm25(caption)"
 CAUSES = {
-    "statistics": "bm25 differs by one factor for all hits of a query: document counts or caption "
+    "statistics": "bm25 differs by nearly one factor for all hits: document counts or caption "
     "lengths differ (several content nodes, removed documents that linger, another mean length)",
     "tokens": "bm25 differs for some hits of a query only: those captions, or the query, are cut "
     "into other tokens or stems",
@@ -191,8 +192,9 @@ def _causes(
     if (lexical > SAME).any():
         ratio = theirs.features[BM25][other] / np.maximum(ours.features[BM25][mine], 1e-12)
         scored = ours.features[BM25][mine] > 0
-        constant = np.ptp(ratio[scored]) <= SAME * 100 if scored.any() else False
-        causes.add("statistics" if constant else "tokens")
+        everywhere = bool((lexical[scored] > SAME).all()) and scored.any()
+        alike = everywhere and np.ptp(ratio[scored]) <= ALIKE * np.median(ratio[scored])
+        causes.add("statistics" if alike else "tokens")
     if any((gap > SAME).any() for name, gap in gaps.items() if name.startswith("closeness(")):
         causes.add("vectors")
     missing = [row for row, identifier in enumerate(ours.ids) if identifier not in set(theirs.ids)]

@@ -82,4 +82,4 @@ def test_statistics_alone_are_told_from_tokens(made):
     lingering.feed(blank)
     found = json.loads(compare(root, lingering, "--profile", "lexical", "--json"))
     assert found["only_on_server"]["count"] == 9
-    assert found["profiles"][0]["causes"]
+    assert list(found["profiles"][0]["causes"]) == [CAUSES["statistics"]]
