@@ -17,18 +17,7 @@ from ranking.types import Query
 from ranking.vectors import closeness_to_distance, top
 from ranking.view import View
 
-__all__ = [
-    "HEADSTART",
-    "LEAST",
-    "STEPS",
-    "Found",
-    "Wanted",
-    "best_candidates",
-    "bound_values",
-    "needed",
-    "tolerant",
-    "values_of",
-]
+__all__ = ["HEADSTART", "LEAST", "Found", "Wanted", "best_candidates", "tolerant"]
 
 # A first look at this many times the hits wanted, by BM25 alone, and not fewer than LEAST.
 HEADSTART = 3
