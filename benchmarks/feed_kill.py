@@ -21,10 +21,10 @@ from ingest.corpus import Corpus, write_corpus
 from ingest.feed import FeedSource, feed
 from ingest.records import Record
 from ingest.targets import VespaTarget
+from tests.vespa_app.fake_server import FakeVespa
 from vespa_app.application import Application
 from vespa_app.connection import Credentials
 from vespa_app.documents import DocumentClient, FeedSettings
-from vespa_app.fake_server import FakeVespa
 
 STREAMS = 64
 COUNT = 3000

@@ -27,10 +27,10 @@ from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles import SHIPPED
 from ranking.types import Document, VectorField
+from tests.vespa_app.fake_server import FakeVespa, Fault
 from vespa_app.application import Application, ServedEncoder
 from vespa_app.connection import Credentials
 from vespa_app.documents import DocumentClient, FeedSettings
-from vespa_app.fake_server import FakeVespa, Fault
 
 from .conftest import PixelEncoder, Rows, png_bytes
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ranking.types import EngineError
+from tests.vespa_app.fake_server import FakeVespa, Fault
 from vespa_app.connection import Credentials
 from vespa_app.documents import DocumentClient, FeedSettings
 from vespa_app.errors import (
@@ -20,7 +21,6 @@ from vespa_app.errors import (
     VespaUnavailableError,
     VespaUnreachableError,
 )
-from vespa_app.fake_server import FakeVespa, Fault
 from vespa_app.operations import (
     Operation,
     Verdict,
