@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,15 @@ from rich.progress import (
 
 from encoders.progress import Progress
 
-__all__ = ["PlainLines", "messages", "progress_bars", "results", "say", "show_json"]
+__all__ = [
+    "PlainLines",
+    "messages",
+    "progress_bars",
+    "results",
+    "say",
+    "show_json",
+    "telling_after",
+]
 
 results = Console(soft_wrap=True, highlight=False)
 messages = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -53,6 +62,18 @@ def progress_bars() -> Iterator[Progress]:
     )
     with Bars(*columns, console=messages) as bars:
         yield _BarForEachStage(bars)
+
+
+@contextmanager
+def telling_after(seconds: float, text: str) -> Iterator[None]:
+    """Say why it takes so long, if it does."""
+    timer = threading.Timer(seconds, say, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class _BarForEachStage:

@@ -7,8 +7,11 @@ step can be done in another process, or again, from what lies on disk.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from encoders.errors import UserError
 from encoders.manifest import FILE_NAME as ENCODER_FILE, Manifest
@@ -23,7 +26,7 @@ from ranking.names import encoder_names
 from ranking.profiles import SHIPPED, load_profiles, save_profiles
 from ranking.searcher import Searcher
 from ranking.similarity import with_scale
-from ranking.types import Engine, VectorField
+from ranking.types import Engine, EngineError, Query, QueryError, VectorField
 from rocosearch.fields import field_of
 
 if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs none of it
@@ -138,7 +141,8 @@ def build_index(
     opened = Corpus.open(corpus)
     chosen = load_profiles(profiles) if profiles else SHIPPED
     if encoder is None:
-        return EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
+        engine = EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
+        return _compiled(engine, progress)
     from ingest.embed import embed_corpus
 
     loaded = load_encoder(encoder)
@@ -149,7 +153,20 @@ def build_index(
         encoder_names(manifest.fingerprint).embedding, manifest.dimension, manifest.fingerprint
     )
     found = documents(opened, manifest.fingerprint)
-    return EmbeddedEngine.build(out, found, [field], chosen, encoder=encoder, progress=progress)
+    engine = EmbeddedEngine.build(out, found, [field], chosen, encoder=encoder, progress=progress)
+    return _compiled(engine, progress)
+
+
+def _compiled(engine: EmbeddedEngine, progress: Progress) -> EmbeddedEngine:
+    """Ask once, so that what the first query on a machine compiles is there for the next ones."""
+    progress("compile", 0, 1, "once on a machine, up to a minute")
+    fields = engine.info().vector_fields
+    vector = np.eye(1, fields[0].dimension, dtype=np.float32)[0] if fields else None
+    profile = engine.profiles.default if fields else "lexical"
+    with suppress(EngineError, QueryError):  # a profile of one's own may want another query
+        engine.search(Query("first", vector=vector, profile=profile, k=1))
+    progress("compile", 1, 1)
+    return engine
 
 
 def embed_images(

@@ -10,7 +10,7 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from rocosearch.console import results, say, show_json
+from rocosearch.console import results, say, show_json, telling_after
 from rocosearch.options import (
     AsJson,
     ConfigUrl,
@@ -30,6 +30,7 @@ rocosearch search build/index "ring lesion in the left chest"
 rocosearch search build/index --image query.png --profile vector -k 5
 rocosearch search http://localhost:8080 "ring lesion in the left chest"
 """
+PATIENCE = 4.0  # seconds
 CAPTION_WIDTH = 200
 INDENT = (0, 0, 0, 5)
 
@@ -63,9 +64,12 @@ def command(
         raise typer.BadParameter("Give TEXT, or --image FILE, or both.")
     from rocosearch.searching import searching
 
-    with searching(
-        index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
-    ) as searcher:
+    with (
+        searching(
+            index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
+        ) as searcher,
+        telling_after(PATIENCE, "The first search on a machine compiles its kernels ..."),
+    ):
         result = searcher.search(text=text, image=image, profile=profile, k=k)
     for warning in result.warnings:
         say(warning, style="yellow")
