@@ -24,7 +24,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from encoders.dicom_greys import GREY_KEYWORDS, grey_image, settings_of_frame
 from encoders.dicom_preamble import PREAMBLE_BYTES
-from encoders.preprocess import MAX_BYTES, MAX_PIXELS, ImageError, parsers_silenced
+from encoders.image_rules import MAX_BYTES, MAX_PIXELS, ImageError, parsers_silenced
 
 __all__ = [
     "MAX_PIXELS_OF_ALL_FRAMES",

@@ -17,7 +17,7 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
-from encoders.preprocess import percentile_window
+from encoders.image_rules import percentile_window
 
 __all__ = ["GREY_KEYWORDS", "grey_image", "settings_of_frame"]
 

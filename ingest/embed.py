@@ -11,23 +11,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from encoders.manifest import Manifest
 from encoders.progress import Progress, silent
 from encoders.storage import sha256_bytes, whole_file
 from ingest.corpus import EMBEDDINGS, Corpus
+from ingest.image_encoder import ImageEncoder
 from ingest.records import CorpusError, Record, from_arrow
 from ingest.vectors import check_vectors
 
 __all__ = [
     "EmbedReport",
-    "ImageEncoder",
     "Partition",
     "embed_corpus",
     "embedding_parts",
@@ -37,17 +35,6 @@ __all__ = [
 
 CHUNK = 1024  # vectors in one part file: what a kill can cost
 Floats = NDArray[np.float32]
-
-
-class ImageEncoder(Protocol):
-    """What embedding needs of `encoders.clip.Encoder`."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """Dimension, normalisation, fingerprint."""
-
-    def encode_images(self, images: Sequence[bytes], batch_size: int = ...) -> Floats:
-        """float32 [N, D]."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from encoders.clip import Encoder
 from encoders.fast_images import fast_images
-from ingest.embed import ImageEncoder
+from ingest.image_encoder import ImageEncoder
 
 __all__ = ["SAME", "compiled_exactly"]
 
