@@ -37,6 +37,9 @@ def main() -> int:
             print(json.dumps(row.to_json()))
     else:
         print(to_text(rows))
+    if not any(row.compared for row in rows):
+        print("Nothing was compared.", file=sys.stderr)
+        return 2
     return 1 if any(row.faults for row in rows) else 0
 
 

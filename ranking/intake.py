@@ -20,8 +20,8 @@ def fault(document: Document, fields: Sequence[VectorField]) -> str:
 
     The same documents are refused as by Vespa, and those whose vectors it would pad with zeros.
     """
-    if not document.id:
-        return "it has no id"
+    if not document.id or not isinstance(document.id, str):
+        return "it has no id, or one that is no text"
     for name in ("id", "caption"):
         value = getattr(document, name) or ""
         if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):

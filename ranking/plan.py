@@ -6,12 +6,14 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 
 from ranking.bounds import rises
 from ranking.expression import Expression, parse
 from ranking.machine import Program, program
+from ranking.profile import inputs_of_half_a_query
 from ranking.profiles import Profile, Retriever
 from ranking.types import EngineError, Query, QueryError, VectorField
 
@@ -166,8 +168,10 @@ def _refuse_unknown(
         )
 
 
-def query_inputs(plan: Plan, query: Query) -> dict[str, float]:
+def query_inputs(plan: Plan, query: Query, *, whole: bool) -> dict[str, float]:
     """Return `query(NAME)` -> value: the profile's defaults under the query's own.
+
+    whole: whether the query has words and a vector.
 
     Raises QueryError for a name that the profile does not have, or a number that is not finite.
     """
@@ -177,8 +181,9 @@ def query_inputs(plan: Plan, query: Query) -> dict[str, float]:
         raise QueryError(
             f"Profile {plan.name} has no input {', '.join(unknown)}; its inputs: {known}."
         )
-    values = {**plan.inputs, **query.inputs}
+    half = inputs_of_half_a_query(plan.inputs, query.inputs, text=whole, vector=whole)
+    values = {**plan.inputs, **half, **query.inputs}
     for name, value in values.items():
-        if not abs(value) < float("inf"):
-            raise QueryError(f"Input {name} is {value}: give a finite number.")
+        if not isinstance(value, Real) or not abs(value) < float("inf"):
+            raise QueryError(f"Input {name} is {value!r}: give a finite number.")
     return {f"query({name})": np.float64(value) for name, value in values.items()}

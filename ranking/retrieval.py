@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from numbers import Integral
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from ranking.hits import cut_hits
 from ranking.operators import plain, read
 from ranking.phases import rank
 from ranking.plan import Plan, query_inputs
-from ranking.types import Coverage, Query, QueryError, Result
+from ranking.types import Coverage, FilterField, Query, QueryError, Result
 from ranking.vectors import query_vector, top
 from ranking.view import View
 
@@ -29,6 +31,7 @@ def wanted(plan: Plan, query: Query) -> Wanted:
     A query that has only one of text and vector uses what it has. Raises QueryError where it
     has neither, or nothing that the profile retrieves by.
     """
+    _check_form(query)
     has_text = bool(query.text.strip())
     if not has_text and query.vector is None:
         raise QueryError("The query is empty: give a text, an image or both.")
@@ -42,7 +45,19 @@ def wanted(plan: Plan, query: Query) -> Wanted:
     by_vector = vector is not None and "vector" in plan.retrieve
     if not by_text and not by_vector:
         raise QueryError(_lacking(plan))
-    return Wanted(text, vector, query_inputs(plan, query))
+    whole = has_text and query.vector is not None
+    return Wanted(text, vector, query_inputs(plan, query, whole=whole))
+
+
+def _check_form(query: Query) -> None:
+    """Refuse what the types of a Query would not allow, and Python lets through."""
+    fields: tuple[str, ...] = get_args(FilterField)
+    asked: set[str] = {each.field for each in query.filters} | {query.group_by or "id"}
+    for field in sorted(asked.difference(fields)):
+        raise QueryError(f"There is no field {field!r} to filter or group by: {', '.join(fields)}.")
+    for name, value in (("k", query.k), ("target_hits", query.target_hits)):
+        if not isinstance(value, Integral) or value < 0:
+            raise QueryError(f"{name} is {value!r}: give a whole number, 0 or more.")
 
 
 def _lacking(plan: Plan) -> str:

@@ -216,12 +216,26 @@ class PackageOptions:
             )
         _one_of("place of embedding", self.embedding, get_args(Embedding))
         _within("query time-out in seconds", self.timeout, 0.001, 3600)
+        _check_summaries(self.summaries)
         if self.vectors.cell_type == "int8" and self.embedding == "vespa":
             raise PackageError(
                 "int8 vectors cannot be embedded inside Vespa: its embedder gives numbers between "
                 "-1 and 1, which int8 cuts to zeros (and embed() into an int8 tensor is a 400 at "
                 "query time). Embed at the client, or take bfloat16."
             )
+
+
+def _check_summaries(summaries: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse what Vespa would not take, and classes that it or the client needs as they are."""
+    for name, fields in summaries.items():
+        if name == "default" or fields != DEFAULT_SUMMARIES.get(name, fields):
+            raise PackageError(
+                f"The summary class {name} is there already, and needed as it is: give yours "
+                "another name."
+            )
+        twice = sorted({each for each in fields if fields.count(each) > 1})
+        if twice:
+            raise PackageError(f"The summary class {name} names {', '.join(twice)} twice.")
 
 
 DEFAULTS = PackageOptions()

@@ -70,7 +70,7 @@ def read_records(path: Path) -> Iterator[Record]:
     """Yield the records of a .jsonl.gz file."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as stream:
-            for line in stream:
+            for line in filter(str.strip, stream):
                 yield json.loads(line)
     except (OSError, ValueError) as error:
         raise RecordsError(f"{path} cannot be read as records: {error}") from None
@@ -208,16 +208,16 @@ def _made_up(folder: Path, records: Path, schema: str, documents: str, file: str
 def _made_up_document(line: Record, cells: Mapping[str, str]) -> Document:
     vectors = {}
     if line.get("vector", True):
-        vector = _blend(line["concepts"], line["id"])
+        vector = _blend(line.get("concepts", []), line["id"])
         scaled = np.rint(127 * vector)
         vectors = {name: scaled if cell == "int8" else vector for name, cell in cells.items()}
     return Document(
         id=line["id"],
         caption=line.get("caption"),
         vectors=vectors,
-        concepts=tuple(line["concepts"]),
-        group_id=line["article_id"],
-        modality=line["modality"],
+        concepts=tuple(line.get("concepts", ())),
+        group_id=line.get("article_id", ""),
+        modality=line.get("modality", ""),
     )
 
 

@@ -93,9 +93,12 @@ def _count(row: Row, record: dict[str, Any], collection: Collection) -> None:
     except (Skipped, UserError) as reason:
         row.skipped[str(reason)] += 1
         return
+    except (KeyError, TypeError, ValueError) as fault:
+        row.skipped[f"malformed record: {type(fault).__name__} {fault}"] += 1
+        return
     row.exact += replay.exact
     row.approximations.update(replay.approximations)
-    row.add(str(record["id"]), found)
+    row.add(str(record.get("id", f"number {row.compared + 1}")), found)
 
 
 _HEADER = (

@@ -107,6 +107,15 @@ def test_every_shipped_profile_answers(engine, profile):
     assert list(result.scores) == sorted(result.scores, reverse=True)
 
 
+@pytest.mark.parametrize("profile", ["hybrid", "hybrid_atan", "hybrid_linear", "hybrid_rrf"])
+@pytest.mark.parametrize(("text", "numbers"), [("chest", ()), ("", (1, 0, 0, 0))])
+def test_half_a_query_gives_nothing_for_what_a_document_lacks(engine, profile, text, numbers):
+    found = ask(engine, text, numbers, profile=profile)
+    expected = ask(engine, text, numbers, profile=profile, inputs={"missing": 0.0})
+    assert found.ids == expected.ids
+    np.testing.assert_allclose(found.scores, expected.scores)
+
+
 def test_ties_come_by_ascending_id(make_engine):
     documents = [image(f"t{n}", "the same words") for n in (3, 1, 2, 0)]
     engine = make_engine(documents, [FIELD], PROFILES)

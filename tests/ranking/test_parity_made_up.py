@@ -16,7 +16,7 @@ import pytest
 from ranking.parity.compare import compare
 from ranking.parity.records import RecordsError, find_collections, read_records
 from ranking.parity.replay import Skipped, make_replay
-from ranking.parity.table import Row, to_text
+from ranking.parity.table import Row, measure, to_text
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "made-up"
 ROOT = GOLDEN.parents[2]
@@ -154,3 +154,14 @@ def test_the_command_gives_json(tmp_path):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert {row["file"] for row in rows} == {"gaps/gaps"}
     assert sum(row["compared"] for row in rows) == 30
+
+
+def test_a_malformed_record_is_counted_and_the_others_are_compared(tmp_path):
+    (name,) = (p.name for p in GOLDEN.glob("gaps*.jsonl.gz"))
+    records = list(read_records(GOLDEN / name))[:3]
+    del records[0]["hits"]
+    with gzip.open(tmp_path / name, "wt", encoding="utf-8") as stream:
+        stream.write("\n".join(["", *map(json.dumps, records)]))
+    rows = list(measure(find_collections(GOLDEN, tmp_path)))
+    assert sum(row.compared for row in rows) == 2
+    assert any("malformed record: KeyError" in reason for row in rows for reason in row.skipped)

@@ -13,7 +13,7 @@ from ranking.embedded import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles import SHIPPED
 from ranking.searcher import Searcher
-from ranking.types import Document, EngineError, QueryError, VectorField
+from ranking.types import Document, EngineError, Filter, Query, QueryError, VectorField
 
 FINGERPRINT = "ab12cd34" * 8
 NAMES = encoder_names(FINGERPRINT)
@@ -83,3 +83,25 @@ def test_another_encoder_than_the_indexs_is_refused():
 def test_nothing_to_search_by_is_refused(text):
     with pytest.raises(QueryError, match="empty"):
         Searcher(engine(), Encoder()).search(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"filters": (Filter("nofield", ("a",)),)}, "no field 'nofield'"),
+        ({"group_by": "nofield"}, "no field 'nofield'"),
+        ({"inputs": {"alpha": "x"}}, "alpha is 'x'"),
+        ({"k": 2.5}, "k is 2.5"),
+        ({"k": -1}, "k is -1"),
+        ({"target_hits": -5}, "target_hits is -5"),
+    ],
+)
+def test_what_the_types_would_not_allow_is_a_sentence(options, reason):
+    vectors = {NAMES.embedding: np.eye(1, 4, dtype=np.float32)[0]}
+    engine = EmbeddedEngine.in_memory(
+        [Document("a", "chest", vectors)],
+        [VectorField(NAMES.embedding, 4, FINGERPRINT)],
+        SHIPPED.instantiate(NAMES),
+    )
+    with pytest.raises(QueryError, match=reason):
+        engine.search(Query("chest", **options))

@@ -108,6 +108,21 @@ def test_the_same_encoder_twice(manifests: list[Manifest]) -> None:
         application_package([manifests[0]] * 2, SHIPPED, options=CLIENT)
 
 
+@pytest.mark.parametrize(
+    ("summaries", "reason"),
+    [
+        ({"tiny": ("caption", "caption")}, "names caption twice"),
+        ({"minimal": ("caption",)}, "minimal is there already"),
+        ({"default": ("caption",)}, "default is there already"),
+    ],
+)
+def test_summary_classes_that_would_not_work(
+    summaries: dict[str, tuple[str, ...]], reason: str
+) -> None:
+    with pytest.raises(PackageError, match=reason):
+        PackageOptions(summaries=summaries)
+
+
 def test_unknown_field_in_a_summary_class() -> None:
     with pytest.raises(PackageError, match="'short' names titel"):
         application_package([], SHIPPED, options=PackageOptions(summaries={"short": ("titel",)}))
