@@ -80,7 +80,7 @@ class TrainingConfig:
     balance_cap: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: float = 10.0
     seed: int = 0
 
 

@@ -127,7 +127,10 @@ def evaluate(
 def choose_profiles(
     engine: Engine, searcher: PoolSearcher, wanted: Sequence[str]
 ) -> tuple[str, ...]:
-    """The profiles to evaluate: those wanted, or the default ones that the index supports."""
+    """The profiles to evaluate: those wanted, or the default ones that the index supports.
+
+    An index that has none of the default ones, because its profiles are a person's own, gets all.
+    """
     known = engine.info().profiles
     unknown = [name for name in wanted if name not in known]
     if unknown:
@@ -136,7 +139,8 @@ def choose_profiles(
         )
     if wanted:
         return tuple(dict.fromkeys(wanted))
-    return tuple(name for name in DEFAULT_PROFILES if name in known and searcher.supports(name))
+    usual = [name for name in DEFAULT_PROFILES if name in known] or known
+    return tuple(name for name in usual if searcher.supports(name))
 
 
 def _answer(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.clip import Encoder
+from encoders.errors import UserError
 from encoders.progress import Progress, silent
 from encoders.zero_shot import (
     PROMPTS,
@@ -112,6 +113,12 @@ def classify_corpus(
     classes = _classes(sides["train"], sides[held_out], field, held_out)
     examples, example_labels = _select(vectors, sides["train"], classes, left_out)
     images, labels = _select(vectors, sides[held_out], classes, left_out)
+    strangers = sorted((names or {}).keys() - set(classes))
+    if strangers:
+        raise UserError(
+            f"There is no class {', '.join(map(repr, strangers))} to name; there are "
+            f"{', '.join(map(repr, classes))}."
+        )
     called = {label: (names or {}).get(label, label.replace("_", " ")) for label in classes}
     prompted = class_vectors(loaded, tuple(called.values()), tuple(prompts) or PROMPTS)
     progress("classify", 0, 3)

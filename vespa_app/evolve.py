@@ -91,6 +91,7 @@ def _one_field(old: FieldFacts, new: FieldFacts) -> Iterator[Change]:
             "refeed",
             "field-type-change",
         )
+        yield from _hnsw_changes(old, new)
         return
     yield from _indexing_changes(old, new)
     yield from _hnsw_changes(old, new)

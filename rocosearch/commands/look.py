@@ -15,7 +15,7 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = """\
 rocosearch look build/corpus build/encoder build/pictures
 rocosearch look build/corpus build/encoder build/pictures --text "ring lesion in the left chest"
-rocosearch look build/corpus build/encoder build/pictures --image phantom_000012
+rocosearch look build/corpus build/encoder build/pictures --image phantom-test-00000-ct
 """
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rocosearch.console import progress_bars, results, show_json
+from rocosearch.console import progress_bars, results, say, show_json
 from rocosearch.options import AsJson, CorpusFolder, OutFolder
 
 __all__ = ["EXAMPLE", "command"]
@@ -221,10 +221,16 @@ def command(
         "seed": seed,
     }
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-    with progress_bars() as progress:
-        trained = train_encoder(
-            corpus, out, preset=preset, resume=resume, progress=progress, **changes
+    try:
+        with progress_bars() as progress:
+            trained = train_encoder(
+                corpus, out, preset=preset, resume=resume, progress=progress, **changes
+            )
+    except KeyboardInterrupt:
+        say(
+            "interrupted; the same command with --resume goes on from the last checkpoint", "yellow"
         )
+        raise typer.Exit(130) from None
     if not leads():
         return
     if as_json:

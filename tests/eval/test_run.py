@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import ir_measures
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from eval.baseline import BASELINE
 from eval.metrics import parse_metrics
 from eval.report import write_report
-from eval.run import Options, evaluate
+from eval.run import Options, choose_profiles, evaluate
 from eval.runs import EvaluationError, Qrels, Run
 from eval.searching import refuse_partial
 from eval.trec import read_qrels, read_run
@@ -157,3 +159,16 @@ def test_written_runs_read_back(evaluation, tmp_path):
     )
     assert np.array_equal(run.ranked, result.runs["hybrid"].ranked)
     assert parse_metrics(["RR@10"])
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen"),
+    [
+        (("lexical", "hybrid", "learned"), ("lexical", "hybrid")),
+        (("balanced", "two_steps"), ("balanced", "two_steps")),
+    ],
+)
+def test_profiles_of_ones_own_are_evaluated_where_there_are_no_others(there, chosen):
+    engine = SimpleNamespace(info=lambda: SimpleNamespace(profiles=there))
+    searcher = SimpleNamespace(supports=lambda name: True)
+    assert choose_profiles(engine, searcher, ()) == chosen

@@ -313,7 +313,7 @@ def test_an_interrupted_command_says_how_to_go_on(line, tmp_path):
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.strip().endswith("interrupted; run the same command again to resume")
+    assert "the same command with --resume goes on" in told.strip().splitlines()[-1]
     assert "Traceback" not in told
 
 
@@ -432,6 +432,7 @@ def test_classification_stands_beside_chance(line):
     assert 0 <= told["zero_shot"]["accuracy"] <= 1
     assert told["linear_probe"]["balanced_accuracy"] > 0.5
     assert "two" in refused("classify", line.corpus, line.encoder, "--field", "weather")
+    assert "no class 'XYZ'" in refused("classify", line.corpus, line.encoder, "--name", "XYZ=x")
     assert run("classify", line.corpus, line.encoder, "--prompt", "no place").exit_code == 2
 
 

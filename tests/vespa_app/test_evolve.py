@@ -62,6 +62,12 @@ PAIRS: dict[str, tuple[Variant, Variant, set[str], set[str]]] = {
         {"restart"},
         set(),
     ),
+    "cells and links": (
+        BASE,
+        vectors(cell_type="bfloat16", links=32),
+        {"refeed", "restart"},
+        {"field-type-change", "hnsw-settings-change"},
+    ),
     "links": (BASE, vectors(links=32), {"restart"}, {"hnsw-settings-change"}),
     "exploration": (BASE, vectors(explore_at_insert=400), {"restart"}, set()),
     "graph dropped": (BASE, vectors(hnsw=False), {"restart"}, set()),
