@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ranking.expression import Expression, ExpressionError, parse, parse_signature
+from ranking.expression_inline import NORMALIZERS
+from ranking.expression_parser import parse_tree, pointed
+from ranking.expression_tree import Call, Name, walk, write
 from ranking.profile import Phase, Profile, ProfileError
 
 __all__ = ["check_features", "check_line_of_descent", "check_profile", "check_resolved"]
@@ -22,14 +25,30 @@ _FIELD_FEATURES = re.compile(
 
 def check_features(profile: Profile) -> None:
     """Raise ProfileError where a resolved profile reads a field that the schema does not have."""
-    for where, expression in _parsed(profile):
+    for where, text, expression in _parsed(profile):
         for feature in sorted(expression.features):
             if not (_FIELD_FEATURES.fullmatch(feature) or _QUERY.fullmatch(feature)):
-                raise ProfileError(
-                    f"Profile {profile.name}, {where}: there is no {feature}; there are "
-                    "bm25(caption), closeness(field,embedding), distance(field,embedding), "
-                    "attribute(has_caption), attribute(has_vector) and query() of the inputs."
+                fault = (
+                    f"there is no {feature}; there are bm25(caption), closeness(field,embedding), "
+                    "distance(field,embedding), attribute(has_caption), attribute(has_vector) and "
+                    "query() of the inputs."
                 )
+                raise _refusal(profile, where, text, fault, {feature})
+
+
+def _refusal(
+    profile: Profile, where: str, text: str, fault: str, names: Collection[str]
+) -> ProfileError:
+    """An error that points to the first of `names` (as `write` gives them, or of a function).
+
+    It may stand in the text itself, or in one of the functions that the text calls.
+    """
+    sentence = f"Profile {profile.name}, {where}: {fault}"
+    for source in (text, *profile.functions.values()):
+        for node in walk(parse_tree(source)):
+            if isinstance(node, Name | Call) and {write(node), node.name} & set(names):
+                return ProfileError(str(pointed(sentence, source, node.at)))
+    return ProfileError(sentence)
 
 
 def check_line_of_descent(profiles: Iterable[Profile]) -> None:
@@ -100,9 +119,9 @@ def check_resolved(profile: Profile) -> None:
         )
     for signature, text in profile.functions.items():
         where = f"function {signature}"
-        _check_expression(profile, where, _function(profile, signature, text))
-    for where, expression in _parsed(profile):
-        _check_expression(profile, where, expression)
+        _check_expression(profile, where, text, _function(profile, signature, text))
+    for where, text, expression in _parsed(profile):
+        _check_expression(profile, where, text, expression)
 
 
 def _function(profile: Profile, signature: str, text: str) -> Expression:
@@ -114,37 +133,24 @@ def _function(profile: Profile, signature: str, text: str) -> Expression:
         raise ProfileError(f"Profile {profile.name}, function {signature}: {error}") from None
 
 
-def _parsed(profile: Profile) -> Iterator[tuple[str, Expression]]:
+def _parsed(profile: Profile) -> Iterator[tuple[str, str, Expression]]:
     for where, text in profile.texts():
         try:
-            yield where, parse(text, profile.functions)
+            yield where, text, parse(text, profile.functions)
         except ExpressionError as error:
             raise ProfileError(f"Profile {profile.name}, {where}: {error}") from None
 
 
-def _check_expression(profile: Profile, where: str, expression: Expression) -> None:
-    _check_place(profile, where, expression)
-    _check_inputs(profile, where, expression)
-
-
-def _check_place(profile: Profile, where: str, expression: Expression) -> None:
+def _check_expression(profile: Profile, where: str, text: str, expression: Expression) -> None:
     if expression.normalizes and where != "global phase":
-        raise ProfileError(
-            f"Profile {profile.name}, {where}: normalize_linear, reciprocal_rank and "
-            "reciprocal_rank_fusion compare hits, which only a global phase can."
-        )
-
-
-def _check_inputs(profile: Profile, where: str, expression: Expression) -> None:
+        fault = f"{', '.join(sorted(NORMALIZERS))} compare hits, which only a global phase can."
+        raise _refusal(profile, where, text, fault, NORMALIZERS)
     for feature in sorted(expression.features):
         query = _QUERY.fullmatch(feature)
         if query and not (query[1] in profile.inputs or _VECTOR_INPUT.fullmatch(query[1])):
-            raise ProfileError(
-                f"Profile {profile.name}, {where}: {feature} is not among its inputs "
-                f"({', '.join(profile.inputs) or 'none'}); declare it with a default."
-            )
+            known = ", ".join(profile.inputs) or "none"
+            fault = f"{feature} is not among its inputs ({known}); declare it with a default."
+            raise _refusal(profile, where, text, fault, {feature})
         if _NAME.fullmatch(feature):
-            raise ProfileError(
-                f"Profile {profile.name}, {where}: {feature} is neither a function of the "
-                "profile nor a rank feature."
-            )
+            fault = f"{feature} is neither a function of the profile nor a rank feature."
+            raise _refusal(profile, where, text, fault, {feature})

@@ -252,3 +252,26 @@ def test_no_file(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ProfileError, match="cannot be read"):
         load_profiles(tmp_path / "binary.toml")
+
+
+@pytest.mark.parametrize(
+    ("expression", "at"),
+    [
+        ("bm25(caption) + nativeRank", 16),
+        ("query(zz)", 0),
+        ("2 * normalize_linear(bm25(caption))", 4),
+        ("3 in [matchCount]", 6),
+    ],
+)
+def test_what_is_refused_is_pointed_at(expression, at):
+    with pytest.raises(ProfileError) as refusal:
+        ProfileSet((profile(first_phase=expression),), "p")
+    _, line, pointer = str(refusal.value).splitlines()
+    assert line.strip() == expression
+    assert pointer.index("^") - line.index(expression) == at
+
+
+def test_a_fault_inside_a_function_is_pointed_at_there():
+    made = profile(first_phase="part + 1", functions={"part": "2 * query(zz)"})
+    with pytest.raises(ProfileError, match=r"2 \* query\(zz\)\n        \^"):
+        ProfileSet((made,), "p")
