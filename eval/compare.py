@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
+from eval.baseline import BASELINE
 from eval.metrics import HEADLINE
 from eval.report import PER_QUERY
 from eval.runs import EvaluationError
@@ -133,6 +134,10 @@ def compare_reports(
     shared = old.merge(new, on=_KEY, suffixes=("_first", "_second"))
     if shared.empty:
         raise EvaluationError(f"{first} and {second} have no query in common.")
+    if set(shared["profile"]) <= {BASELINE}:
+        raise EvaluationError(
+            f"{first} and {second} have no rank profile in common, so nothing can be compared."
+        )
     parts = list(shared.groupby(["protocol", "profile"], sort=False))
     # So many that the smallest p can still be small when it is corrected for all of them.
     resamples = max(10_000, 100 * len(parts) * len(metrics))

@@ -5,6 +5,8 @@ The hits are those of `retrieval.answer`, which serves whatever does not fit her
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +41,7 @@ def fitting(view: View, plan: Plan, query: Query, ask: Wanted) -> Program | None
 
 def answer_fused(view: View, plan: Plan, query: Query, ask: Wanted, first: Program) -> Result:
     """Answer one query whose first phase is `first`."""
+    started = time.perf_counter()
     parts = sought(view, plan, query, ask)
     depth = max(query.k, plan.window)
     count = max(HEADSTART * depth, LEAST) if "text" in plan.retrieve else 0
@@ -46,6 +49,7 @@ def answer_fused(view: View, plan: Plan, query: Query, ask: Wanted, first: Progr
         docs, scores, features, total = search(*parts[0], first, count, depth)
     else:
         docs, scores, features, total = search_parts(view, parts, first, count, depth)
+    searched = time.perf_counter()
     found = Candidates(docs, _by_name(plan, ask, features))
     ranked = Ranked(found, scores)
     if plan.window:
@@ -54,6 +58,7 @@ def answer_fused(view: View, plan: Plan, query: Query, ask: Wanted, first: Progr
         **cut_hits(view, plan, query, ranked),
         total=total,
         coverage=Coverage(documents=view.count),
+        timing={"search": searched - started, "rank": time.perf_counter() - searched},
         warnings=() if _known(plan, query, parts) else (NO_WORD,),
     )
 
