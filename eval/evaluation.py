@@ -25,6 +25,7 @@ __all__ = ["Evaluation", "headline"]
 Curve = list[tuple[float, float]]
 Row = dict[str, str | float | int | bool]
 
+LEAKY = "* leaky: the query, or the image, was seen before; see the report"
 HEADLINE_PROTOCOLS = ("own-topics", "split-caption", "same-case", "same-article")
 
 
@@ -104,7 +105,7 @@ class Evaluation:
         """MRR@10 of every protocol and profile, the interval below it; fits 80 columns."""
         table = Table(
             title=f"{HEADLINE}, 95 % interval below it; {len(self.pool):,} documents searched",
-            caption="* leaky: the query, or the image, was seen before; see the report",
+            caption=LEAKY if any(result.leakage.leaky for result in self.tasks) else None,
             box=None,
             header_style="bold underline",
             pad_edge=False,

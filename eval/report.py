@@ -25,6 +25,7 @@ from eval.page import page_context, template
 from eval.results import TaskResult
 from eval.runs import EvaluationError, gains
 from eval.summary import summary
+from eval.topics import OWN_TOPICS
 from eval.trec import write_qrels, write_run
 
 __all__ = ["METRICS", "PER_QUERY", "per_query", "write_report"]
@@ -53,6 +54,7 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
             "evaluation": evaluation,
             "content": content,
             "summary": summary(evaluation),
+            "own_topics": any(r.task.protocol == OWN_TOPICS for r in evaluation.tasks),
             "headline_metric": HEADLINE,
             "metric_names": list(next(iter(evaluation.tasks)).chance) if evaluation.tasks else [],
         }
