@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
+from encoders.errors import UserError
 from ingest.corpus import Corpus
 from ranking.searcher import Searcher
 from rocosearch.page.answers import Desk
@@ -11,6 +13,8 @@ from rocosearch.page.pictures import Pictures
 from rocosearch.page.server import PageServer
 
 __all__ = ["open_page"]
+
+LOOKED_AT = 100  # documents, to tell whether a corpus is theirs
 
 
 def open_page(
@@ -21,8 +25,13 @@ def open_page(
     Raises CorpusError or UserError in a sentence.
     """
     opened = Corpus.open(corpus) if corpus else None
+    pictures = Pictures(opened) if opened else None
+    if pictures and not any(name in pictures for name in islice(searcher.engine.ids(), LOOKED_AT)):
+        raise UserError(
+            f"{corpus} has none of the documents searched: name the corpus that they came from."
+        )
     modalities = set(opened.table(["modality"])["modality"].to_pylist()) if opened else set()
     # The first query of a process loads compiled kernels and the towers: nobody should wait for it.
     searcher.search("warm", k=1)
     desk = Desk(searcher, sorted(filter(None, modalities)))
-    return PageServer(desk, Pictures(opened) if opened else None, host, port)
+    return PageServer(desk, pictures, host, port)

@@ -36,6 +36,10 @@ class Pictures:
         self._lock = threading.Lock()
         self._small = lru_cache(KEPT)(self._draw)
 
+    def __contains__(self, identifier: str) -> bool:
+        """Whether the corpus has the document."""
+        return identifier in self._places
+
     def get(self, identifier: str, size: str = "small") -> bytes | None:
         """A JPEG; None where the document has no image that can be read.
 

@@ -11,9 +11,12 @@ import requests
 from PIL import Image
 
 from encoders.errors import UserError
+from ranking.embedded import EmbeddedEngine
+from ranking.searcher import Searcher
+from ranking.types import Document
 from rocosearch.page.opening import open_page
 from rocosearch.page.server import MOST_BYTES
-from rocosearch.pipeline import open_searcher
+from rocosearch.pipeline import build_corpus, open_searcher
 
 
 def get(served, path, **headers):
@@ -143,3 +146,10 @@ def test_every_answer_carries_the_headers(served):
 def test_a_port_that_is_taken(served):
     with pytest.raises(UserError, match="choose another --port"):
         open_page(open_searcher(served.index), port=urlsplit(served.url).port)
+
+
+def test_another_corpus_is_refused(tmp_path):
+    build_corpus("phantoms:40", tmp_path / "corpus")
+    searcher = Searcher(EmbeddedEngine.in_memory([Document("other", "chest")]))
+    with pytest.raises(UserError, match="none of the documents"):
+        open_page(searcher, tmp_path / "corpus", port=0)
