@@ -23,7 +23,8 @@ def summary(evaluation: Evaluation) -> list[str]:
     if headline is None:
         return ["Only the pairs card could be computed: see below."]
     verdict = _verdict(headline, len(evaluation.pool))
-    return [*verdict, *_warnings(headline), *evaluation.notes]
+    # What makes every figure doubtful comes before the figures.
+    return [*evaluation.notes, *verdict, *_warnings(headline)]
 
 
 def _verdict(result: TaskResult, pool: int) -> list[str]:
