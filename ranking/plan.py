@@ -181,7 +181,7 @@ def query_inputs(plan: Plan, query: Query, *, whole: bool) -> dict[str, float]:
         raise QueryError(
             f"Profile {plan.name} has no input {', '.join(unknown)}; its inputs: {known}."
         )
-    half = inputs_of_half_a_query(plan.inputs, query.inputs, text=whole, vector=whole)
+    half = inputs_of_half_a_query(plan.inputs, query.inputs, whole=whole)
     values = {**plan.inputs, **half, **query.inputs}
     for name, value in values.items():
         if not isinstance(value, Real) or not abs(value) < float("inf"):

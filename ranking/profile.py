@@ -76,12 +76,12 @@ class Profile:
 
 
 def inputs_of_half_a_query(
-    inputs: Collection[str], given: Collection[str], *, text: bool, vector: bool
+    inputs: Collection[str], given: Collection[str], *, whole: bool
 ) -> dict[str, float]:
     """Return the inputs that a query with only words, or only a vector, sets by itself.
 
     No document can then be found for its other half, so lacking one makes up for nothing:
     `missing` is 0. inputs: names that the profile has; given: names that the query sets.
+    whole: whether the query has both words and a vector.
     """
-    whole = text and vector
     return {} if whole or MISSING not in inputs or MISSING in given else {MISSING: 0.0}

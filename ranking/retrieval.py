@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ranking.candidates import Found, Wanted, best_candidates
 from ranking.hits import cut_hits
-from ranking.operators import plain, read
+from ranking.operators import Asked, plain, read
 from ranking.phases import rank
 from ranking.plan import Plan, query_inputs
 from ranking.types import Coverage, FilterField, Query, QueryError, Result
@@ -35,7 +35,7 @@ def wanted(plan: Plan, query: Query) -> Wanted:
     has_text = bool(query.text.strip())
     if not has_text and query.vector is None:
         raise QueryError("The query is empty: give a text, an image or both.")
-    text = plain("")
+    text = Asked(())
     if has_text and ("text" in plan.retrieve or "bm25(caption)" in plan.features):
         text = read(query.text) if query.operators else plain(query.text)
     vector = None
@@ -45,7 +45,7 @@ def wanted(plan: Plan, query: Query) -> Wanted:
     by_vector = vector is not None and "vector" in plan.retrieve
     if not by_text and not by_vector:
         raise QueryError(_lacking(plan))
-    whole = has_text and query.vector is not None
+    whole = bool(text.terms) and query.vector is not None
     return Wanted(text, vector, query_inputs(plan, query, whole=whole))
 
 

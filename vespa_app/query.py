@@ -225,5 +225,5 @@ def _numbers(query: Query, profile: ServedProfile, *, whole: bool) -> dict[str, 
     for name, value in query.inputs.items():
         if not math.isfinite(value):
             raise QueryError(f"Input {name} is {value}: give a finite number.")
-    half = inputs_of_half_a_query(profile.inputs, query.inputs, text=whole, vector=whole)
+    half = inputs_of_half_a_query(profile.inputs, query.inputs, whole=whole)
     return {f"input.query({name})": float(v) for name, v in {**half, **query.inputs}.items()}

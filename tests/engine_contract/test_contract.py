@@ -108,7 +108,9 @@ def test_every_shipped_profile_answers(engine, profile):
 
 
 @pytest.mark.parametrize("profile", ["hybrid", "hybrid_atan", "hybrid_linear", "hybrid_rrf"])
-@pytest.mark.parametrize(("text", "numbers"), [("chest", ()), ("", (1, 0, 0, 0))])
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("chest", ()), ("", (1, 0, 0, 0)), ("...", (1, 0, 0, 0))]
+)
 def test_half_a_query_gives_nothing_for_what_a_document_lacks(engine, profile, text, numbers):
     found = ask(engine, text, numbers, profile=profile)
     expected = ask(engine, text, numbers, profile=profile, inputs={"missing": 0.0})

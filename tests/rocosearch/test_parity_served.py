@@ -6,26 +6,12 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from typer.testing import CliRunner
 
 from ranking.embedded import EmbeddedEngine
 from rocosearch.cli import app
 from rocosearch.parity import CAUSES
-from rocosearch.pipeline import build_corpus, build_index, write_app
 from tests.eval.served import serving
-from tests.vespa_app.conftest import tiny_encoder
-from vespa_app.options import PackageOptions
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    root = tmp_path_factory.mktemp("parity")
-    tiny_encoder(0, 24).save(root / "encoder")
-    build_corpus("phantoms:60", root / "corpus")
-    engine = build_index(root / "corpus", root / "index", encoder=root / "encoder")
-    write_app(root / "index", root / "app", options=PackageOptions(embedding="client"))
-    return root, engine
 
 
 def compare(root, engine, *options):

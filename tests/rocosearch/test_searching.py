@@ -9,23 +9,10 @@ from typer.testing import CliRunner
 
 from encoders.errors import UserError
 from rocosearch.cli import app
-from rocosearch.pipeline import build_corpus, build_index, write_app
 from rocosearch.searching import searching
 from tests.eval.served import serving
-from tests.vespa_app.conftest import tiny_encoder
-from vespa_app.options import PackageOptions
 
 TEXT = "lesion in the chest"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    root = tmp_path_factory.mktemp("searching")
-    tiny_encoder(0, 24).save(root / "encoder")
-    build_corpus("phantoms:40", root / "corpus")
-    engine = build_index(root / "corpus", root / "index", encoder=root / "encoder")
-    write_app(root / "index", root / "app", options=PackageOptions(embedding="client"))
-    return root, engine
 
 
 def test_a_server_gives_what_the_index_gives(made):
