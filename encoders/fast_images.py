@@ -9,6 +9,7 @@ rest: one that turns a vector by more than the gate allows is not taken, and `no
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -22,14 +23,15 @@ from numpy.typing import NDArray
 from encoders.clip import ClipModule, Encoder
 from encoders.compiled import Pixels, Precision, Run, compile_tower, torch_run
 from encoders.errors import UserError
+from encoders.image_rules import parsers_silenced
 from encoders.manifest import Manifest
-from encoders.preprocess import ImageInput, open_image
+from encoders.preprocess import ImageInput, Preprocessing, open_image
 
 __all__ = ["FastImages", "Precision", "fast_images"]
 
 GATE = 0.999
 FEWEST = 16
-CHUNK = 64
+CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,23 @@ class FastImages:
         As many batches are worked on at a time as there are cores, each by one thread from the
         file to the vector: threads that share a batch spend more on waiting than they save. Half
         of them may decode: of small images more is Python than decoding, and two threads that
-        want the interpreter at once are slower than one.
+        want the interpreter at once are slower than one. No batch is larger than `batch_size`,
+        and no core is left with one more than another.
         """
         out = np.empty((len(images), self.manifest.dimension), dtype=np.float32)
-        make = self._encoder.module.config.preprocessing.pixels
-        decoding = Semaphore(max(1, _cores() // 2))
+        preprocessing, cores = self._encoder.module.config.preprocessing, _cores()
+        decoding = Semaphore(max(1, cores // 2))
+        rounds = max(1, math.ceil(len(images) / (batch_size * cores)))
+        size = max(1, math.ceil(len(images) / (rounds * cores)))
 
         def encode(start: int) -> None:
-            batch = images[start : start + batch_size]
-            with decoding:
-                pixels = np.stack([make(open_image(image)) for image in batch])
+            batch = images[start : start + size]
+            with decoding, parsers_silenced:
+                pixels = _read(batch, preprocessing)
             out[start : start + len(batch)] = self._run(pixels)
 
-        with ThreadPoolExecutor(_cores()) as pool:
-            for _ in pool.map(encode, range(0, len(images), batch_size)):
+        with ThreadPoolExecutor(cores) as pool:
+            for _ in pool.map(encode, range(0, len(images), size)):
                 pass
         return out
 
@@ -91,10 +96,10 @@ def fast_images(
             f"{len(calibration)} images are too few to judge a faster image tower by: give at "
             f"least {FEWEST}, or use the encoder as it is."
         )
-    make = encoder.module.config.preprocessing.pixels
-    pixels = np.stack([make(open_image(image)) for image in calibration])
+    pixels = _read(calibration, encoder.module.config.preprocessing)
     to_fit, to_judge = pixels[::2], pixels[1::2]
-    expected = torch_run(encoder.module, bfloat16=False)(to_judge)
+    whole = encoder.module.pixels(calibration[1::2]).numpy()
+    expected = torch_run(encoder.module, bfloat16=False)(whole)
     tried = [
         _try(encoder.module, precision, to_fit, to_judge, expected) for precision in precisions
     ]
@@ -108,6 +113,13 @@ def fast_images(
         raise UserError(f"No faster image tower is close enough to the encoder: {note}.")
     best = min(passed, key=lambda t: t.seconds)
     return FastImages(encoder.manifest, best.precision, best.cosine, note, encoder, best.run)
+
+
+def _read(images: Sequence[ImageInput], preprocessing: Preprocessing) -> Pixels:
+    """uint8 [N, C, S, S]; of JPEG files only the luminance is decoded where no more is wanted."""
+    luminance = preprocessing.mode == "L"
+    opened = (open_image(image, luminance=luminance) for image in images)
+    return np.stack([preprocessing.pixels(image) for image in opened])
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,17 @@ Shapes: N images, P = height * width cells, C channels, channels last.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from encoders.int8_kernels import normalised_relu, stem
 from encoders.preprocess import Preprocessing
@@ -56,7 +58,7 @@ class _Conv:
 
     def __init__(self, conv: nn.Conv2d, taken: Scale, given: Scale) -> None:
         self.given = given
-        self._session = _session(conv, taken, given)
+        self._session = _quantized(conv, taken, given)
 
     def __call__(self, x: Bytes) -> Bytes:
         """[N, h, w, C] of `taken` to that of `given`."""
@@ -155,20 +157,39 @@ def int8_resnet(
     for residual in tower.residuals():
         blocks.append(_Block(residual, scale, seen))
         scale = seen[residual]
+    side = tower.cells(prepare.normalize(torch.from_numpy(pixels[:1]))).shape[-1]
+    last = _head(tower, side, scale)
 
-    @torch.inference_mode()
     def run(pixels: Bytes) -> NDArray[np.float32]:
         x = first(pixels)
         for block in blocks:
             x = block(x)
-        cells = torch.from_numpy(x).permute(0, 3, 1, 2).float() * scale.scale
-        vectors: NDArray[np.float32] = tower.head(cells).numpy()
+        vectors: NDArray[np.float32] = last.run(None, {"x": x.reshape(len(x), -1)})[0]
         return vectors
 
     return run
 
 
-def _session(conv: nn.Conv2d, taken: Scale, given: Scale) -> onnxruntime.InferenceSession:
+def _head(tower: ResNet, side: int, taken: Scale) -> onnxruntime.InferenceSession:
+    """From uint8 [N, side * side * C] to float32 [N, D]: the projection, in 32 bits.
+
+    Averaging cells down to the grid is linear, as the projection is, and goes into its weights.
+    """
+    grid = tower.config.grid
+    weights = tower.projection.weight.detach()
+    spread = F.adaptive_avg_pool2d(torch.eye(side**2).view(side**2, 1, side, side), grid)
+    of_cells = torch.einsum(
+        "dcg,pg->pcd", weights.view(len(weights), -1, grid**2), spread.flatten(1)
+    )
+    nodes = [
+        helper.make_node("Cast", ["x"], ["cells"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["cells", "w"], ["y"]),
+    ]
+    constants = {"w": (of_cells.flatten(0, 1) * taken.scale).numpy()}
+    return _session(nodes, constants, TensorProto.FLOAT, rank=2)
+
+
+def _quantized(conv: nn.Conv2d, taken: Scale, given: Scale) -> onnxruntime.InferenceSession:
     """One `QLinearConv`, channels last, of ONNX Runtime's own domain."""
     weights = conv.weight.detach().numpy()
     scales = np.maximum(np.abs(weights).max(axis=(1, 2, 3)) / 127, 1e-12).astype(np.float32)
@@ -192,11 +213,19 @@ def _session(conv: nn.Conv2d, taken: Scale, given: Scale) -> onnxruntime.Inferen
         strides=conv.stride,
         pads=[*conv.padding, *conv.padding],
     )
+    return _session([node], constants, TensorProto.UINT8, rank=4)
+
+
+def _session(
+    nodes: list[NodeProto], constants: Mapping[str, Any], given: int, rank: int
+) -> onnxruntime.InferenceSession:
+    """Nodes from uint8 "x" to "y" of the type `given`, both of that rank, on one thread."""
+    free = [None] * rank
     graph = helper.make_graph(
-        [node],
-        "conv",
-        [helper.make_tensor_value_info("x", TensorProto.UINT8, [None] * 4)],
-        [helper.make_tensor_value_info("y", TensorProto.UINT8, [None] * 4)],
+        nodes,
+        "part",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, free)],
+        [helper.make_tensor_value_info("y", given, free)],
         [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=OPSETS, ir_version=IR)

@@ -135,3 +135,15 @@ def test_random_damage_is_an_image_error_or_an_image(junk: bytes, at: int) -> No
     whole[at : at + len(junk)] = junk
     with contextlib.suppress(ImageError):
         assert decode_image(bytes(whole)).mode in ("L", "RGB")
+
+
+def test_luminance_alone_is_the_same_but_for_rounding() -> None:
+    rng = np.random.default_rng(4)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 7, 3), dtype=np.uint8))
+    image = coarse.resize((90, 70), Image.Resampling.BICUBIC)
+    colours = encoded(image, "JPEG", quality=95, subsampling=0)
+    whole, grey = (open_image(colours, luminance=only) for only in (False, True))
+    assert (whole.mode, grey.mode) == ("RGB", "L")
+    apart = np.asarray(whole.convert("L"), dtype=int) - np.asarray(grey)
+    assert np.abs(apart).mean() < 0.6
+    assert open_image(encoded(image), luminance=True).mode == "RGB"
