@@ -22,7 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from ranking.expression_compiler import Compiled, Compiler, Features
 from ranking.expression_functions import Values
 from ranking.expression_inline import NORMALIZERS, inline, is_feature, parse_signature, rename
-from ranking.expression_parser import ExpressionError, parse_tree
+from ranking.expression_parser import parse_tree
+from ranking.expression_tokens import ExpressionError
 from ranking.expression_tree import Call, Node, children, walk, write
 
 __all__ = ["Expression", "ExpressionError", "parse", "parse_signature"]

@@ -18,7 +18,7 @@ from ranking.expression_functions import (
     truth,
 )
 from ranking.expression_inline import NORMALIZERS, is_feature
-from ranking.expression_parser import ExpressionError
+from ranking.expression_tokens import ExpressionError
 from ranking.expression_tree import (
     LEVEL,
     Binary,
@@ -111,13 +111,27 @@ class Compiler:
         if is_feature(node.operand) and node.operand in node.members:
             return lambda features: np.ones_like(operand(features))
         # Vespa's container compares a truth value by truth: (1 < 2) in [5] is true.
-        logical = _is_logical(node.operand)
+        logical = self._logical(node.operand)
 
         def value(features: Features) -> Values:
-            sought = operand(features)
-            return truth(_any_equal(sought, [m(features) for m in members], logical=logical))
+            found = [m(features) for m in members]
+            return truth(_any_equal(operand(features), found, logical(features)))
 
         return value
+
+    def _logical(self, node: Node) -> Compiled:
+        """Whether a value is a truth value, 1 or 0: an `if` may choose between one and a number."""
+        match node:
+            case If(condition=condition, then=then, otherwise=otherwise):
+                return _choice(
+                    self.compile(condition), self._logical(then), self._logical(otherwise)
+                )
+            case Not() | In() | Number(truth=True):
+                return lambda _: np.float64(1)
+            case Binary(operator=operator) if LEVEL[operator] < LEVEL["+"]:
+                return lambda _: np.float64(1)
+            case _:
+                return lambda _: np.float64(0)
 
     def _normalizer(self, name: str, arguments: tuple[Node, ...]) -> Compiled:
         if name == "normalize_linear":
@@ -130,23 +144,11 @@ class Compiler:
         return lambda features: sum((rank(features) for rank in ranks), start=np.float64(0))
 
 
-def _is_logical(node: Node) -> bool:
-    match node:
-        case Not() | In():
-            return True
-        case Binary(operator=operator):
-            return LEVEL[operator] < LEVEL["+"]
-        case If(then=then, otherwise=otherwise):
-            return _is_logical(then) and _is_logical(otherwise)
-        case _:
-            return False
-
-
-def _any_equal(sought: Values, members: list[Values], *, logical: bool) -> NDArray[np.bool_]:
+def _any_equal(sought: Values, members: list[Values], logical: Values) -> NDArray[np.bool_]:
     found = np.zeros(np.shape(sought), np.bool_)
     for member in members:
-        equal = (sought != 0) == (member != 0) if logical else sought == member
-        found = found | equal
+        alike = (sought != 0) == (member != 0)
+        found = found | np.where(logical, alike, sought == member)
     return found
 
 

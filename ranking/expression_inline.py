@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ranking.expression_functions import FUNCTIONS
-from ranking.expression_parser import ExpressionError, parse_tree, pointed
+from ranking.expression_parser import parse_tree
+from ranking.expression_tokens import ExpressionError, pointed
 from ranking.expression_tree import (
     Binary,
     Call,

@@ -2,7 +2,7 @@
 
 Grammar: https://docs.vespa.ai/en/reference/ranking/ranking-expressions.html, and measured with
 Vespa's own parser where that page is silent: every binary operator has its own level, `in` ends
-the expression it stands in, `-` and `!` bind tighter than `^`.
+the expression it stands in, `-` and `!` bind tighter than `^`, and a second `-` is a constant's.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
-from encoders.errors import UserError
+from ranking.expression_tokens import Token, number, pointed, tokens, unquoted
 from ranking.expression_tree import (
     LEVEL,
     POWER,
@@ -28,46 +28,18 @@ from ranking.expression_tree import (
     Text,
 )
 
-__all__ = ["ExpressionError", "parse_tree", "pointed"]
+__all__ = ["parse_tree"]
 
 _MAX_DEPTH = 100
-_TOKEN = re.compile(
-    r"""
-      (?P<space>\s+ | \#[^\n]*)
-    | (?P<number>(?:\d+\.\d* | \d+)(?:[eE][+-]?\d+)?[fFdD]?(?![\w$@]))
-    | (?P<name>[A-Za-z0-9_$@][A-Za-z0-9_$@]*)
-    | (?P<text>"(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*')
-    | (?P<operator>\|\| | && | >= | <= | ~= | != | == | [><+\-*/%^!(),\[\]{}.:])
-    """,
-    re.VERBOSE,
-)
 # fmt: off
 _TENSOR_FUNCTIONS = frozenset({
-    "argmax", "argmin", "avg", "cell_cast", "concat", "cosine_similarity", "count", "diag",
-    "euclidean_distance", "expand", "filter_subspaces", "join", "l1_normalize", "l2_normalize",
-    "map", "map_subspaces", "matmul", "median", "merge", "prod", "random", "range", "reduce",
-    "rename", "slice", "softmax", "sum", "tensor", "unpack_bits", "xw_plus_b",
+    "argmax", "argmin", "avg", "cell_cast", "cell_order", "concat", "cosine_similarity", "count",
+    "diag", "euclidean_distance", "expand", "filter_subspaces", "join", "l1_normalize",
+    "l2_normalize", "map", "map_subspaces", "matmul", "median", "merge", "prod", "random", "range",
+    "reduce", "rename", "slice", "softmax", "sum", "tensor", "top", "unpack_bits", "xw_plus_b",
 })
 # fmt: on
 _CONSTANTS = {"true": 1.0, "false": 0.0}
-
-
-class ExpressionError(UserError):
-    """An expression cannot be read or computed; the message points to where."""
-
-
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    at: int
-
-
-def pointed(message: str, source: str, at: int) -> ExpressionError:
-    """Return an error with the line of `source` that holds position `at`, and a caret below."""
-    start = source.rfind("\n", 0, at) + 1
-    end = source.find("\n", at)
-    line = source[start : end if end >= 0 else len(source)]
-    return ExpressionError(f"{message}\n    {line}\n    {' ' * (at - start)}^")
 
 
 @lru_cache(maxsize=4096)
@@ -79,34 +51,21 @@ def parse_tree(source: str) -> Node:
     return tree
 
 
-def _tokens(source: str) -> list[_Token]:
-    tokens = []
-    at = 0
-    while at < len(source):
-        match = _TOKEN.match(source, at)
-        if match is None:
-            raise pointed(f"Unexpected {source[at]!r}:", source, at)
-        if match.lastgroup != "space":
-            tokens.append(_Token(str(match.lastgroup), match[0], at))
-        at = match.end()
-    return [*tokens, _Token("end", "", len(source))]
-
-
 class _Parser:
     def __init__(self, source: str) -> None:
         self.source = source
-        self.tokens: Sequence[_Token] = _tokens(source)
+        self.tokens: Sequence[Token] = tokens(source)
         self.position = 0
         self.depth = 0
 
     @property
-    def token(self) -> _Token:
+    def token(self) -> Token:
         return self.tokens[self.position]
 
-    def fail(self, message: str, token: _Token | None = None) -> NoReturn:
+    def fail(self, message: str, token: Token | None = None) -> NoReturn:
         raise pointed(message, self.source, (token or self.token).at)
 
-    def advance(self) -> _Token:
+    def advance(self) -> Token:
         token = self.token
         self.position += 1
         return token
@@ -159,16 +118,24 @@ class _Parser:
 
     def negative(self) -> Node:
         at = self.token.at
-        return Negative(self.value(), at) if self.accept("-") else self.value()
+        if not self.accept("-"):
+            return self.value()
+        if self.accept("-"):
+            return self.constant() or self.fail("Two minus signs stand before constants only:")
+        token = self.token
+        operand = self.value()
+        # A whole number has no negative zero: 1 / -0 is infinity, 1 / -0.0 is not.
+        return operand if re.fullmatch("0+", token.text) else Negative(operand, at)
 
     def value(self) -> Node:
+        constant = self.constant()
+        if constant is not None:
+            return constant
         token = self.advance()
-        if token.kind == "number":
-            return Number(float(token.text.rstrip("fFdD")), token.at)
-        if token.kind == "text":
-            return Text(re.sub(r"\\(.)", r"\1", token.text[1:-1]), token.at)
         if token.kind == "name":
             return self.named(token)
+        if token.text == "$" and self.token.kind == "name":
+            return Call("query", (Name(self.advance().text, token.at),), token.at)
         if token.text == "(":
             inner = self.expression()
             self.expect(")")
@@ -177,13 +144,21 @@ class _Parser:
             self.fail("Expected a value, found the end:", token)
         return self.fail(f"Expected a value, found {token.text!r}:", token)
 
-    def named(self, token: _Token) -> Node:
+    def constant(self) -> Number | Text | None:
+        token = self.token
+        if token.kind == "number":
+            return Number(number(self.advance(), self.source), token.at)
+        if token.kind == "text":
+            return Text(unquoted(self.advance(), self.source), token.at)
         if token.text in _CONSTANTS:
-            return Number(_CONSTANTS[token.text], token.at)
-        if token.text.startswith("$"):
-            return Call("query", (Name(token.text[1:], token.at),), token.at)
+            return Number(_CONSTANTS[self.advance().text], token.at, truth=True)
+        return None
+
+    def named(self, token: Token) -> Node:
         if token.text in _TENSOR_FUNCTIONS and self.token.text in ("(", "<"):
             self.fail(f"{token.text} works on tensors, which are not supported here:", token)
+        if (token.text, self.token.text) == ("switch", "(") or token.text == "unpack_bits":
+            self.fail(f"{token.text} is not supported here:", token)
         if not self.accept("("):
             self.refuse_output(token)
             return Name(token.text, token.at)
@@ -193,21 +168,32 @@ class _Parser:
         self.refuse_output(token)
         return Call(token.text, arguments, token.at) if arguments else Name(token.text, token.at)
 
-    def refuse_output(self, token: _Token) -> None:
+    def refuse_output(self, token: Token) -> None:
         if self.token.text == ".":
             self.fail(f"Outputs of features, such as {token.text}.x, are not supported here:")
+        if self.token.text in ("{", "["):
+            self.fail("Tensor slices are not supported here:")
 
-    def choice(self, token: _Token) -> Node:
-        parts = self.list_until(")")
-        if len(parts) not in (3, 4):
-            self.fail(f"`if` takes a condition and two values, found {len(parts)}:", token)
+    def choice(self, token: Token) -> Node:
+        parts = [self.expression()]
         probability = None
-        if len(parts) == 4:
-            hint = parts[3]
-            if not (isinstance(hint, Number) and 0 <= hint.value <= 1):
-                self.fail("The fourth part of `if` is a probability from 0 to 1:", token)
-            probability = hint.value
+        while probability is None and self.accept(","):
+            if len(parts) < 3:
+                parts.append(self.expression())
+            else:
+                probability = self.probability()
+        self.expect(")")
+        if len(parts) != 3:
+            self.fail(f"`if` takes a condition and two values, found {len(parts)}:", token)
         return If(parts[0], parts[1], parts[2], probability, token.at)
+
+    def probability(self) -> float:
+        sign = -1.0 if self.accept("-") else 1.0
+        token = self.advance()
+        value = sign * number(token, self.source) if token.kind == "number" else -1.0
+        if not 0 <= value <= 1:
+            self.fail("The fourth part of `if` is a probability from 0 to 1:", token)
+        return value
 
     def list_until(self, closing: str) -> tuple[Node, ...]:
         items = [self.expression()]

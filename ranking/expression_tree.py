@@ -47,10 +47,11 @@ _CONTENT_NODE_LEVEL = {
 
 @dataclass(frozen=True)
 class Number:
-    """A constant."""
+    """A constant; `truth` where it was written as true or false."""
 
     value: float
     at: int = field(default=0, compare=False)
+    truth: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,11 +155,10 @@ def walk(node: Node) -> Iterator[Node]:
 def write(node: Node) -> str:  # noqa: PLR0911 - one for each kind of node
     """Return the expression as text; parsing it gives an equal tree."""
     match node:
-        case Number(value=value):
-            return _number(value)
+        case Number(value=value, truth=truth):
+            return str(bool(value)).lower() if truth else _number(value)
         case Text(value=value):
-            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-            return f'"{escaped}"'
+            return _quoted(value)
         case Name(name=name):
             return name
         case Call(name=name, arguments=arguments):
@@ -178,6 +178,13 @@ def write(node: Node) -> str:  # noqa: PLR0911 - one for each kind of node
             return f"if ({', '.join(parts)})"
 
 
+def _quoted(value: str) -> str:
+    # A backslash before a quote, the closing one too, would escape it: so written it cannot.
+    for sign, escape in (("\\", "\\u005c"), ('"', "\\u0022"), ("\n", "\\n")):
+        value = value.replace(sign, escape)
+    return f'"{value}"'
+
+
 def _number(value: float) -> str:
     if value == float("inf"):
         return "1e999"
@@ -187,6 +194,8 @@ def _number(value: float) -> str:
 
 
 def _operand(node: Node) -> str:
+    if isinstance(node, Number) and node.value == 0 and not node.truth:
+        return "0.0"  # -0 is 0: a whole number
     wrapped = isinstance(node, Binary | In | Negative | Not)
     return f"({write(node)})" if wrapped else write(node)
 

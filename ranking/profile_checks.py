@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Iterator
 
 from ranking.expression import Expression, ExpressionError, parse, parse_signature
 from ranking.expression_inline import NORMALIZERS
-from ranking.expression_parser import parse_tree, pointed
+from ranking.expression_parser import parse_tree
+from ranking.expression_tokens import pointed
 from ranking.expression_tree import Call, Name, walk, write
 from ranking.profile import Phase, Profile, ProfileError
 
