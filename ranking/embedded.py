@@ -21,6 +21,7 @@ from ranking.plan import Plan, make_plan
 from ranking.profiles import SHIPPED, ProfileSet, save_profiles
 from ranking.segment import Segment, segment_arrays
 from ranking.similarity import in_metric
+from ranking.snapshot_writing import Change, add_encoder, publish, write_segment, writing
 from ranking.types import (
     Document,
     EngineError,
@@ -84,18 +85,18 @@ class EmbeddedEngine:
         An index already at `path` stays in use until the new one is whole. Raises EngineError
         as `in_memory` does, where another process is writing, and where the disk is full.
         """
-        with snapshot.writing(path):
+        with writing(path):
             listed = collect(documents, vector_fields, progress)
             progress("index", 0, 1)
-            segment = snapshot.write_segment(path, segment_arrays(listed, vector_fields))
+            segment = write_segment(path, segment_arrays(listed, vector_fields))
             name = ""
             if encoder is not None:
                 name = Manifest.load(encoder).fingerprint[:16]
-                snapshot.add_encoder(path, encoder, name)
-            change = snapshot.Change(
+                add_encoder(path, encoder, name)
+            change = Change(
                 vector_fields, [(segment, None)], partial(save_profiles, profiles), name
             )
-            snapshot.publish(path, change)
+            publish(path, change)
             progress("index", 1, 1)
         return cls.open(path)
 
@@ -150,7 +151,7 @@ class EmbeddedEngine:
     @property
     def average_field_length(self) -> float:
         """Mean number of tokens over the documents that have a caption field."""
-        return self._view.statistics.average_length
+        return self._view.words.statistics.average_length
 
     def info(self) -> EngineInfo:
         """Fingerprints, counts and profiles."""
@@ -257,7 +258,7 @@ class EmbeddedEngine:
         arrays = segment_arrays(documents, fields)
         if self.path is None:
             return Segment("memory", arrays, fields)
-        return snapshot.open_segment(self.path, snapshot.write_segment(self.path, arrays), fields)
+        return snapshot.open_segment(self.path, write_segment(self.path, arrays), fields)
 
     def _commit(self, parts: Sequence[Part]) -> None:
         fields = tuple(self._view.fields.values())
@@ -265,14 +266,14 @@ class EmbeddedEngine:
         if self.path is None:
             self._view = View(parts, fields, exact=self._view.exact)
             return
-        change = snapshot.Change(
+        change = Change(
             fields,
             [(segment.name, alive) for segment, alive in parts],
             partial(save_profiles, self.profiles),
             self.encoder_folder.name if self.encoder_folder else "",
             self._described,
         )
-        snapshot.publish(self.path, change)
+        publish(self.path, change)
         self._load(self.path)
 
     @contextmanager
@@ -280,7 +281,7 @@ class EmbeddedEngine:
         if self.path is None:
             yield
             return
-        with snapshot.writing(self.path):
+        with writing(self.path):
             self.refresh()
             yield
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from encoders.manifest import Manifest
-from ranking import snapshot
+from ranking import embedded, snapshot
 from ranking.embedded import EmbeddedEngine
 from ranking.types import Document, EngineError, Query, VectorField
 
@@ -68,7 +68,7 @@ def test_a_reader_goes_on_with_its_generation_and_then_follows(index):
     reader = EmbeddedEngine.open(index)
     view = reader._view
     EmbeddedEngine.build(index, documents(5, "brain"), [FIELD])
-    assert view.bm25(["chest"]).all()
+    assert view.words.bm25(["chest"]).all()
     assert reader.search(Query(text="brain", profile="lexical")).total == 5
 
 
@@ -117,7 +117,7 @@ def test_a_full_disk_leaves_the_old_index(index, monkeypatch, at):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    target = "ranking.embedded" if at == "save_profiles" else "ranking.snapshot"
+    target = "ranking.embedded" if at == "save_profiles" else "ranking.snapshot_writing"
     monkeypatch.setattr(f"{target}.{at}", full)
     with pytest.raises(EngineError, match="No space left"):
         EmbeddedEngine.build(index, documents(5, "brain"), [FIELD])
@@ -131,7 +131,7 @@ def _build_slowly(path: Path) -> None:
         (path / "ready").touch()
         time.sleep(60)
 
-    snapshot.publish = publish
+    embedded.publish = publish
     EmbeddedEngine.build(path, documents(5, "brain"), [FIELD])
 
 
