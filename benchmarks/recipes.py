@@ -30,7 +30,7 @@ from encoders.presets import preset, resized
 from encoders.progress import silent
 from encoders.storage import whole_file
 from encoders.training import train
-from encoders.validation import chance_mrr, embed_pairs, text_to_image_mrr
+from encoders.validation import asked_once, chance_mrr, embed_pairs, text_to_image_mrr
 from ingest.corpus import Corpus
 from rocosearch.pipeline import training_pairs
 
@@ -97,6 +97,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="folder of an encoder to fine-tune")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--ask", choices=("pair", "caption"), default="pair", help="as of train")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--concept-field", action="append", default=[], help="as of `rocosearch train`"
@@ -118,7 +119,8 @@ def recipes(options: argparse.Namespace) -> dict[str, Mapping[str, object]]:
 
 def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Row:
     """Train once and measure; the encoder itself is thrown away."""
-    changes = {"epochs": options.epochs, "patience": 0, "seed": seed, **recipes(options)[name]}
+    changes = {"epochs": options.epochs, "patience": 0, "seed": seed, "ask": options.ask}
+    changes |= recipes(options)[name]
     size = int(str(changes.pop("image_size", 0)))
     config = preset(options.preset, **changes)
     folder = options.out / "encoder"
@@ -142,7 +144,7 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
         "recipe": name,
         "seed": seed,
         "caption": trained.mrr10,
-        "same case": same_case(encoder, held_out),
+        "same case": same_case(encoder, held_out, options.ask),
         "best epoch": trained.best_epoch,
         "cpu_seconds": trained.cpu_seconds,
         "pairs": trained.pairs,
@@ -150,10 +152,12 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
     }
 
 
-def same_case(encoder: Encoder, held_out: Pairs) -> float:
+def same_case(encoder: Encoder, held_out: Pairs, ask: str) -> float:
     """MRR@10 of a caption to the other images of its case."""
     images, texts = embed_pairs(encoder.module, held_out)
-    return text_to_image_mrr(images, texts, held_out.labels[:, 1], own=False)
+    captions, cases = held_out.labels.T
+    weights = asked_once(captions) if ask == "caption" else None
+    return text_to_image_mrr(images, texts, cases, own=False, weights=weights)
 
 
 def read_rows(log: Path) -> list[Row]:

@@ -8,6 +8,7 @@ of a step follows from the seed and the number of the step (`step_generator`).
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +22,15 @@ from torch import Tensor, nn
 from encoders.errors import UserError
 from encoders.storage import whole_file
 
-__all__ = ["Clock", "Counters", "ResumeError", "load_state", "save_state", "step_generator"]
+__all__ = [
+    "Clock",
+    "Counters",
+    "ResumeError",
+    "load_state",
+    "remove_unless_begun",
+    "save_state",
+    "step_generator",
+]
 
 FILE_NAME = "state.safetensors"
 
@@ -82,6 +91,12 @@ def save_state(
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with whole_file(work / FILE_NAME) as path:
         save_file(tensors, path, metadata={"counters": json.dumps(asdict(counters))})
+
+
+def remove_unless_begun(work: Path) -> None:
+    """Remove the folder of a run that failed before its first checkpoint."""
+    if not (work / FILE_NAME).exists():
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def load_state(

@@ -37,6 +37,8 @@ class TrainingConfig:
     CPU are equal, interrupted or not).
     samples_per_epoch: train each epoch on that many pairs drawn anew (0: on all).
     patience: epochs without a better validation MRR@10 before stopping (0: never).
+    ask: what validation asks; "pair": the caption of every pair, "caption": each caption once,
+    on however many images it stands (steadier where some captions stand on many).
     batch: pairs that are each other's negatives. micro_batch: how many the towers see at a time
     (gradient caching; 0: all).
     near_captions: batches are made of groups of so many pairs with near captions, negatives that
@@ -64,6 +66,7 @@ class TrainingConfig:
     max_seconds: float = 0.0
     samples_per_epoch: int = 0
     patience: int = 5
+    ask: Literal["pair", "caption"] = "pair"
     batch: int = 64
     micro_batch: int = 0
     near_captions: int = 0

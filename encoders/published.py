@@ -49,7 +49,8 @@ def load_published(folder: Path) -> Encoder:
     config = read_json(folder / "config.json")
     if config.get("model_type") != "clip":
         raise EncoderError(
-            f"{folder} holds a {config.get('model_type')!r} model; only CLIP's can be read."
+            f"{folder} holds a {config.get('model_type')!r} model; training can start from "
+            "a CLIP. (A BERT can be the text tower: --text-tower.)"
         )
     text, image = _with_defaults(config, "text_config"), _with_defaults(config, "vision_config")
     model = ClipConfig(

@@ -41,6 +41,11 @@ def load_bert(folder: Path, longest: int) -> tuple[BertConfig, Tokenizer, dict[s
 
 
 def _config(folder: Path, longest: int) -> BertConfig:
+    if not (folder / "config.json").is_file():
+        raise EncoderError(
+            f"{folder} has no config.json: a text tower is a downloaded BERT, such as "
+            "all-MiniLM-L6-v2. (An encoder of `rocosearch train` is one to --start from.)"
+        )
     published = read_json(folder / "config.json")
     absolute = published.get("position_embedding_type", "absolute") == "absolute"
     kind, activation = published.get("model_type"), published.get("hidden_act")

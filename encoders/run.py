@@ -26,7 +26,7 @@ from encoders.presets import TrainingConfig
 from encoders.progress import Progress
 from encoders.storage import sha256_bytes
 from encoders.team import Team
-from encoders.validation import embed_pairs, predict_concepts, text_to_image_mrr
+from encoders.validation import asked_once, embed_pairs, predict_concepts, text_to_image_mrr
 
 __all__ = ["Run", "Trainee", "TrainingError"]
 
@@ -204,7 +204,9 @@ class Run:
                 found = concept_scores(scores, multi_hot(self.held_out.concepts, self.names))
                 return {CONCEPT_MAP: found.mean_average_precision, CONCEPT_F1: found.f1}
             images, texts = embed_pairs(self.module, self.held_out, self.held_out_texts)
-        mrr = text_to_image_mrr(images, texts, self.held_out.labels[:, 0])
+        captions = self.held_out.labels[:, 0]
+        weights = asked_once(captions) if self.config.ask == "caption" else None
+        mrr = text_to_image_mrr(images, texts, captions, weights=weights)
         return {VALIDATION: mrr, "validation_pool": len(self.held_out)}
 
     def _add_row(self, values: dict[str, float] | None = None) -> None:

@@ -20,9 +20,11 @@ from tokenizers import Tokenizer
 
 from encoders import tokenizer as tokens
 from encoders.bert import BertTower
+from encoders.checkpoint import remove_unless_begun
 from encoders.clip import ClipModule, Encoder
 from encoders.concepts import Balance, balance
 from encoders.curves import CONCEPT_F1, CONCEPT_MAP, curves_csv
+from encoders.errors import UserError
 from encoders.finished import Trained, finished, training_json
 from encoders.pairs import Pairs, read_pairs
 from encoders.presets import TrainingConfig
@@ -30,7 +32,7 @@ from encoders.progress import Progress, silent
 from encoders.published import load_any
 from encoders.published_bert import load_bert
 from encoders.run import Run, TrainingError
-from encoders.team import join_team
+from encoders.team import Team, join_team
 
 __all__ = ["Trained", "TrainingError", "train"]
 
@@ -58,6 +60,22 @@ def train(
     if team.leads and not resume:
         shutil.rmtree(work, ignore_errors=True)
     team.wait()
+    try:
+        return _train(pairs, validation, out, config, progress, team, work)
+    except UserError:
+        remove_unless_begun(work)
+        raise
+
+
+def _train(
+    pairs: Iterable[tuple[object, ...]],
+    validation: Iterable[tuple[object, ...]],
+    out: Path,
+    config: TrainingConfig,
+    progress: Progress,
+    team: Team,
+    work: Path,
+) -> Trained:
     own = work / f"process-{team.rank}"
     own.mkdir(parents=True, exist_ok=True)
     config, module = _start(config)

@@ -11,7 +11,7 @@ from encoders.clip import ClipModule
 from encoders.frozen_text import text_features
 from encoders.pairs import Pairs
 
-__all__ = ["chance_mrr", "embed_pairs", "predict_concepts", "text_to_image_mrr"]
+__all__ = ["asked_once", "chance_mrr", "embed_pairs", "predict_concepts", "text_to_image_mrr"]
 
 DEPTH = 10
 BATCH = 256
@@ -27,15 +27,18 @@ def text_to_image_mrr(
     texts: NDArray[np.float32],
     labels: NDArray[np.int64],
     own: bool = True,
+    weights: NDArray[np.float64] | None = None,
 ) -> float:
-    """MRR@10 of each text [N, D] over all images [N, D].
+    """Mean MRR@10 of the texts [N, D] over all images [N, D].
 
     Relevant are the text's own image and those with the same label (int64 [N], -1: none): an
     equal caption cannot be told apart. Without `own`, the text's own image is taken out, and
     texts that share their label with no other ask nothing: the protocol same-case. Of equal
-    scores the irrelevant image goes first. 0 where nothing is asked.
+    scores the irrelevant image goes first. 0 where nothing is asked. weights: how much each
+    text counts, float [N]; None: all alike.
     """
-    total, asked = 0.0, 0
+    weights = np.ones(len(texts)) if weights is None else weights
+    total, asked = 0.0, 0.0
     for start in range(0, len(texts), BATCH):
         rows = np.arange(start, min(start + BATCH, len(texts)))
         scores = texts[rows] @ images.T
@@ -46,9 +49,21 @@ def text_to_image_mrr(
         best = np.where(same, scores, -np.inf).max(axis=1, keepdims=True)
         ranks = 1 + ((scores >= best) & ~same).sum(axis=1)
         asks = same.any(axis=1)
-        total += float((1 / ranks[asks & (ranks <= DEPTH)]).sum())
-        asked += int(asks.sum())
+        found = asks & (ranks <= DEPTH)
+        total += float((weights[rows][found] / ranks[found]).sum())
+        asked += float(weights[rows][asks].sum())
     return total / asked if asked else 0.0
+
+
+def asked_once(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weights [N] with which texts of the same label (int64 [N], -1: none) count as one.
+
+    A caption that stands on fifteen images is one question. Asked fifteen times it outweighs all
+    else, and whether that one succeeds decides which epoch is best.
+    """
+    _, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    weights: NDArray[np.float64] = np.where(labels < 0, 1.0, 1 / counts[places])
+    return weights
 
 
 @torch.inference_mode()

@@ -19,7 +19,8 @@ rocosearch train build/corpus build/encoder --preset small --minutes 30
 rocosearch train build/corpus build/encoder --preset small --resume
 rocosearch train build/corpus build/tuned --start clip-vit-base-patch32 --learning-rate 1e-5 \
 --layer-decay 0.8 --batch 256 --micro-batch 32
-rocosearch train build/corpus build/locked --start build/encoder --freeze image
+rocosearch train build/corpus build/tuned --start build/encoder --learning-rate 3e-4
+rocosearch train build/corpus build/locked --start build/encoder --freeze image --learning-rate 3e-4
 rocosearch train build/corpus build/encoder --text-tower all-MiniLM-L6-v2 --freeze text.bert
 accelerate launch --num_processes 4 -m rocosearch train build/corpus build/encoder
 """
@@ -42,7 +43,8 @@ def command(
         _option(
             START,
             "Towers and recipe. tiny: minutes on a laptop. small: half an hour, some thousand "
-            "pairs. vit-small, clip-vit-b-32, clip-rn50: a GPU.",
+            "pairs. vit-small, clip-vit-b-32, clip-rn50: a GPU. With --start the towers are that "
+            "encoder's, and only the recipe counts (rate, batch, epochs).",
             metavar="NAME",
         ),
     ] = "tiny",
@@ -69,7 +71,7 @@ def command(
         _option(
             START,
             "Keep a part as it is: image (the whole tower), text.bert, text.tokens, "
-            "image.blocks.0., ...; repeatable.",
+            "image.blocks.0., ...; repeatable. A wrong name lists the parts.",
             metavar="PART",
         ),
     ] = None,
@@ -91,10 +93,21 @@ def command(
         int | None,
         _option(LENGTH, "Stop after so many epochs without a better one; 0: never.", min=0),
     ] = None,
+    ask: Annotated[
+        Literal["pair", "caption"] | None,
+        _option(
+            LENGTH,
+            "What validation asks: the caption of every pair (the default), or each caption once; "
+            "give caption where some captions stand on many images.",
+        ),
+    ] = None,
     learning_rate: Annotated[
         float | None,
         _option(
-            RATE, "Its peak; 1e-5 is usual for fine-tuning a large CLIP, 1e-3 from scratch.", min=0
+            RATE,
+            "Its peak. From scratch the preset's (tiny 3e-3, small 1e-3) is meant; to fine-tune, "
+            "give a lower one: 3e-4 for an encoder of your own, 1e-5 for a large CLIP.",
+            min=0,
         ),
     ] = None,
     rate: Annotated[
@@ -200,6 +213,7 @@ def command(
         "max_seconds": minutes and minutes * 60,
         "samples_per_epoch": samples,
         "patience": patience,
+        "ask": ask,
         "learning_rate": learning_rate,
         "rates": tuple(map(_rate, rate or ())),
         "layer_decay": layer_decay,

@@ -19,7 +19,7 @@ from encoders.errors import UserError
 from encoders.preprocess import ImageError
 from encoders.presets import TrainingConfig, preset, resized
 from encoders.training import TrainingError, train
-from encoders.validation import chance_mrr, text_to_image_mrr
+from encoders.validation import asked_once, chance_mrr, text_to_image_mrr
 
 Drawn = list[tuple[Image.Image, str, str]]
 
@@ -167,6 +167,7 @@ def test_too_few_pairs_and_unreadable_images_are_told(
         train([], [], tmp_path / "a", small_training)
     with pytest.raises(ImageError, match="Pair 3"):
         train([*drawn_pairs[:2], (b"", "text", "")], [], tmp_path / "a", small_training)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_run_is_left_as_it_is(
@@ -190,6 +191,17 @@ def test_mrr_counts_equal_captions_as_found_and_ties_against() -> None:
     assert text_to_image_mrr(collapsed, collapsed, np.arange(20)) == 0
     wrong = text_to_image_mrr(images, images[[1, 0, 2, 3]], np.arange(4))
     assert wrong == pytest.approx((2 + 1 / 4 + 1 / 4) / 4)
+
+
+def test_a_caption_of_many_images_can_be_asked_once() -> None:
+    labels = np.array([3, 3, 3, 5, -1, -1])
+    weights = asked_once(labels)
+    np.testing.assert_allclose(weights, [1 / 3, 1 / 3, 1 / 3, 1, 1, 1])
+    images = np.eye(6, dtype=np.float32)
+    texts = images[[0, 0, 0, 4, 5, 3]]  # the repeated caption finds its images, the others do not
+    assert text_to_image_mrr(images, texts, labels) == pytest.approx((3 + 3 / 6) / 6)
+    once = text_to_image_mrr(images, texts, labels, weights=weights)
+    assert once == pytest.approx((1 + 3 / 6) / 4)
 
 
 def test_without_its_own_image_a_text_asks_for_the_others_of_its_case() -> None:
