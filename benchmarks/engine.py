@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "N
 import numpy as np  # noqa: E402 - threads are counted when it is imported
 from bandwidth import scan_rates  # noqa: E402
 from made_up import DIMENSION, Asked, Corpus, kept_corpus, make_queries  # noqa: E402
+from memory import OURS, memory_of  # noqa: E402
 from rivals import RIVALS, Rival, open_rival  # noqa: E402
 
 from ranking.embedded import EmbeddedEngine  # noqa: E402
@@ -99,7 +99,7 @@ def measure_ours(
         built.write_text(json.dumps({"cpu_s": time.process_time() - start}), encoding="utf-8")
     start = time.perf_counter()
     engine = EmbeddedEngine.open(folder / "index")
-    row: Row = {"engine": "rocosearch", "documents": len(corpus.captions)}
+    row: Row = {"engine": OURS, "documents": len(corpus.captions)}
     row["open_ms"] = 1000 * (time.perf_counter() - start)
     row["build_s"] = json.loads(built.read_text(encoding="utf-8"))["cpu_s"]
     row["size_mb"] = size_mb(folder / "index")
@@ -118,7 +118,7 @@ def measure_ours(
     row["hybrid_recall@10"] = hybrid_recall(engine, folder / "index", queries[:50])
     row["many_speedup"] = speedup(engine, [query(asked, "hybrid") for asked in queries])
     row |= scan_rates(engine)
-    row["memory_mb"] = memory_mb()
+    row |= memory_of(OURS, folder, queries)
     row |= changed(engine, ask("hybrid"), corpus, queries)
     return row
 
@@ -180,13 +180,12 @@ def measure_rival(
     folder: Path,
 ) -> Row:
     """Measure a rival at the least effort that reaches the recall."""
-    before = memory_mb()
     row: Row = {"engine": name, "documents": len(corpus.captions)}
     rival, row["build_s"] = open_rival(name, corpus, folder)
     row["size_mb"] = size_mb(folder)
-    row["memory_mb"] = memory_mb() - before
     row["recall@10"] = settle(rival, queries, nearest)
     row["effort"] = rival.effort
+    row |= memory_of(name, folder, queries, rival.effort)
     row |= timed("lexical", lambda asked: rival.lexical(asked.text, K), queries)
     row |= timed("vector", lambda asked: rival.vector(asked.vector, K), queries)
     row |= timed("rrf", lambda asked: rival.hybrid(asked, K), queries)
@@ -235,11 +234,6 @@ def size_mb(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
 
 
-def memory_mb() -> float:
-    """Largest resident memory of the process so far, in MiB; maps of files count when touched."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 COLUMNS = (
     "engine",
     "documents",
@@ -257,7 +251,8 @@ COLUMNS = (
     "segments_p50",
     "recall@10",
     "effort",
-    "memory_mb",
+    "own_mb",
+    "mapped_mb",
     "open_ms",
     "new_image_ms",
     "many_speedup",

@@ -28,6 +28,7 @@ RRF_K = 60
 class Rival(ABC):
     """One engine, opened from the folder that its `build` filled."""
 
+    modules: Sequence[str] = ()
     efforts: Sequence[int] = (100, 150, 200, 300, 400, 600, 900)
     effort: int = 100
 
@@ -78,6 +79,8 @@ def fuse(rankings: Iterable[Sequence[int]]) -> list[int]:
 class Bm25sHnswlib(Rival):
     """bm25s with its numba backend, and hnswlib."""
 
+    modules = ("bm25s", "hnswlib", "numba")
+
     @staticmethod
     def build(corpus: Corpus, folder: Path) -> None:
         import bm25s  # noqa: PLC0415 - each rival is optional
@@ -116,6 +119,7 @@ class Bm25sHnswlib(Rival):
 class TantivyUsearch(Rival):
     """tantivy and usearch, in bfloat16."""
 
+    modules = ("tantivy", "usearch.index")
     efforts = (64, 128, 192, 256, 384, 512, 768)
 
     @staticmethod
@@ -162,6 +166,7 @@ class TantivyUsearch(Rival):
 class LanceDb(Rival):
     """LanceDB's own hybrid query: its full-text index, IVF with HNSW inside, its RRF."""
 
+    modules = ("lancedb", "lancedb.rerankers", "pyarrow")
     efforts = (20, 40, 80)
 
     @staticmethod
