@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -185,25 +186,25 @@ class EmbeddedEngine:
         return None if number is None else self._view.document(number, with_vectors=True)
 
     def search(self, query: Query) -> Result:
-        """Answer one query.
+        """Answer one query, to its end; a result that took longer than its time-out says so.
 
         Raises QueryError where the query is at fault.
         """
         self.refresh()
-        return answer_one(self._view, self._plan(query.profile), query)
+        return _timed(query, answer_one(self._view, self._plan(query.profile), query))
 
     def search_many(self, queries: Sequence[Query]) -> list[Result]:
         """Answer many queries, results in their order, on all cores."""
         self.refresh()
-        return answer_many(self._view, [(self._plan(query.profile), query) for query in queries])
+        asked = [(self._plan(query.profile), query) for query in queries]
+        return list(map(_timed, queries, answer_many(self._view, asked)))
 
     def _plan(self, name: str) -> Plan:
         plan = self._plans.get(name)
         if plan is None:
             if name not in self.profiles.names():
-                raise QueryError(
-                    f"There is no profile {name}; there are {', '.join(self.profiles.names())}."
-                )
+                there = ", ".join(self.profiles.names())
+                raise QueryError(f"There is no profile {name}; there are {there}.")
             fields = tuple(self._view.fields.values())
             profile = self.profiles.resolve(name)
             plan = make_plan(in_metric(profile, fields[0].distance) if fields else profile, fields)
@@ -284,6 +285,14 @@ class EmbeddedEngine:
         with writing(self.path):
             self.refresh()
             yield
+
+
+def _timed(query: Query, result: Result) -> Result:
+    seconds = sum(result.timing.values())
+    if seconds <= query.timeout:
+        return result
+    late = f"The search took {seconds:.3g} s, longer than its time-out of {query.timeout:g} s."
+    return replace(result, warnings=(*result.warnings, late))
 
 
 def _encoders(fields: Iterable[VectorField]) -> set[tuple[str, str]]:

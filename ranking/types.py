@@ -99,7 +99,7 @@ class Query:
     inputs: values of the profile's `query()` numbers; what is absent takes the profile's default.
     k: hits wanted. target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
     hidden_captions: ids whose bm25 reads as 0 while statistics stay as they are (evaluation).
-    group_by: keep the best hit of each value of this field.
+    group_by: keep the best hit of each value of this field. timeout: seconds.
     """
 
     text: str = ""

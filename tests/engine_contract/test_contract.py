@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ranking.names import encoder_names
 from ranking.profiles import SHIPPED
-from ranking.types import Document, Filter, Query, QueryError, VectorField
+from ranking.types import Document, EngineError, Filter, Query, QueryError, VectorField
 from vespa_app.engine import VespaEngine
 
 FINGERPRINT = "1a2b3c4d" * 8
@@ -202,6 +204,7 @@ def test_a_querys_inputs_override_the_profiles(engine):
         ({"text": "", "numbers": ()}, "empty"),
         ({"text": " \n", "numbers": ()}, "empty"),
         ({"text": "chest", "profile": "vector"}, "vector"),
+        ({"text": "chest", "timeout": 0.0}, "time-out"),
     ],
 )
 def test_a_query_at_fault_is_refused_in_a_sentence(engine, options, reason):
@@ -244,6 +247,18 @@ def test_many_queries_give_what_each_gives(engine):
     for one, many in zip(map(engine.search, queries), engine.search_many(queries), strict=True):
         assert one.ids == many.ids
         np.testing.assert_allclose(one.scores, many.scores, rtol=1e-6)
+
+
+def test_a_query_beyond_its_time_is_an_error_or_says_so(engine):
+    late = Query("chest", profile="lexical", timeout=1e-9)
+    if isinstance(engine, VespaEngine):
+        with pytest.raises(EngineError, match="timed out"):
+            engine.search(late)
+        return
+    for result in (engine.search(late), *engine.search_many([late])):
+        assert result.coverage.full
+        assert any("longer than its time-out" in warning for warning in result.warnings)
+    assert not engine.search(replace(late, timeout=10.0)).warnings
 
 
 def test_feeding_replaces_and_removing_removes(engine):
