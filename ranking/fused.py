@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ranking.candidates import HEADSTART, LEAST, Wanted
 from ranking.finding import search_parts
+from ranking.finish import Best, finished
 from ranking.fused_kernels import search
-from ranking.hits import cut_hits
-from ranking.machine import BM25, CAPTION, CLOSENESS, DISTANCE, VECTOR, Program
-from ranking.phases import Candidates, Ranked, rank
+from ranking.machine import Program
 from ranking.plan import Plan
-from ranking.retrieval import NO_WORD
 from ranking.sought import Sought, sought
-from ranking.types import Coverage, Query, Result
+from ranking.types import Query, Result
 from ranking.view import View
 
 __all__ = ["answer_fused", "fitting"]
@@ -49,18 +44,8 @@ def answer_fused(view: View, plan: Plan, query: Query, ask: Wanted, first: Progr
         docs, scores, features, total = search(*parts[0], first, count, depth)
     else:
         docs, scores, features, total = search_parts(view, parts, first, count, depth)
-    searched = time.perf_counter()
-    found = Candidates(docs, _by_name(plan, ask, features))
-    ranked = Ranked(found, scores)
-    if plan.window:
-        ranked = rank(plan, found, scores, query.k, view.id_order)
-    return Result(
-        **cut_hits(view, plan, query, ranked),
-        total=total,
-        coverage=Coverage(documents=view.count),
-        timing={"search": searched - started, "rank": time.perf_counter() - searched},
-        warnings=() if _known(plan, query, parts) else (NO_WORD,),
-    )
+    best = Best(docs, scores, features, total, _known(plan, query, parts))
+    return finished(view, plan, query, ask, best, time.perf_counter() - started)
 
 
 def _known(plan: Plan, query: Query, parts: list[Sought]) -> bool:
@@ -68,22 +53,3 @@ def _known(plan: Plan, query: Query, parts: list[Sought]) -> bool:
     if "text" not in plan.retrieve or not query.text.strip():
         return True
     return any((part.words.ends > part.words.starts).any() for part in parts)
-
-
-def _by_name(
-    plan: Plan, ask: Wanted, features: NDArray[np.float64]
-) -> dict[str, NDArray[np.float64] | float]:
-    values: dict[str, NDArray[np.float64] | float] = dict(ask.inputs)
-    for name in plan.features:
-        values[name] = features[_row(name)]
-    return values
-
-
-def _row(name: str) -> int:
-    if name == "bm25(caption)":
-        return BM25
-    if name == "attribute(has_caption)":
-        return CAPTION
-    if name.startswith("attribute(has_vector"):
-        return VECTOR
-    return CLOSENESS if name.startswith("closeness(") else DISTANCE

@@ -30,15 +30,16 @@ def cut_hits(view: View, plan: Plan, query: Query, ranked: Ranked) -> HitColumns
 
     Raises QueryError where the field to group by has several values a document.
     """
-    best = ranked.found
-    rows: slice | NDArray[np.int64] = slice(max(query.k, 0))
-    if query.group_by is not None:
-        rows = _first_of_each_group(view, query, best)
-    best = best.take(rows)
+    best, scores = ranked.found, ranked.scores
+    if query.group_by is not None or len(scores) > query.k:
+        rows: slice | NDArray[np.int64] = slice(max(query.k, 0))
+        if query.group_by is not None:
+            rows = _first_of_each_group(view, query, best)
+        best, scores = best.take(rows), scores[rows]
     documents = [view.document(int(doc)) for doc in best.docs] if query.with_documents else []
     return {
         "ids": view.ids_of(best.docs),
-        "scores": ranked.scores[rows],
+        "scores": scores,
         "features": {name: _column(best, name, shown) for name, shown in plan.shown.items()},
         "documents": tuple(documents),
     }

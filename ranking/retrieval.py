@@ -14,7 +14,7 @@ from ranking.hits import cut_hits
 from ranking.operators import Asked, plain, read
 from ranking.phases import rank
 from ranking.plan import Plan, query_inputs
-from ranking.types import Coverage, FilterField, Query, QueryError, Result
+from ranking.types import FilterField, Query, QueryError, Result
 from ranking.vectors import query_vector, top
 from ranking.view import View
 
@@ -85,7 +85,7 @@ def answer(view: View, plan: Plan, query: Query, ask: Wanted) -> Result:
     return Result(
         **cut_hits(view, plan, query, ranked),
         total=found.total,
-        coverage=Coverage(documents=view.count),
+        coverage=view.coverage,
         timing=timing,
         warnings=(NO_WORD,) if unknown else (),
     )
@@ -93,7 +93,7 @@ def answer(view: View, plan: Plan, query: Query, ask: Wanted) -> Result:
 
 def _retrieve(view: View, plan: Plan, query: Query, ask: Wanted) -> Found:
     allowed = view.allowed(query.filters, query.exclude_ids)
-    bm25 = view.bm25(ask.text.terms)
+    bm25 = view.words.bm25(ask.text.terms)
     known = bool(bm25.any())
     if query.hidden_captions:
         bm25[view.having("id", sorted(query.hidden_captions))] = 0.0

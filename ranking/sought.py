@@ -16,10 +16,10 @@ from ranking.plan import Plan
 from ranking.segment import Segment
 from ranking.term_bounds import NO_WORDS, packed, union_of
 from ranking.term_kernels import Lexicon, Words
-from ranking.types import Query
+from ranking.types import Filter, Query
 from ranking.view import View
 
-__all__ = ["Sought", "sought"]
+__all__ = ["Sought", "masks_of", "outside", "sought", "square"]
 
 NO_VECTORS = Vectors(none((0, 0), np.float32), np.empty(0, np.float32), 0.0, 0)
 NOT_NEAR = Near(NO_CODE, 0, 0)
@@ -38,12 +38,11 @@ class Sought(NamedTuple):
 
 def sought(view: View, plan: Plan, query: Query, ask: Wanted) -> list[Sought]:
     """What the query seeks in each segment of the view."""
-    words = view.weighted(ask.text.terms)
-    masks = _masks(view, query, ask)
+    words = view.words.lexicons(ask.text.terms)
+    masks = masks_of(view, plan, query, ask, outside(view, query.filters))
     vectors = _vectors(plan, ask)
     found = []
     for place, segment, _ in view.slices():
-        silent, away = masks[place]
         near, own, present = NOT_NEAR, vectors, ALL_PRESENT
         if plan.vector_field is not None:
             field = plan.vector_field.name
@@ -52,19 +51,49 @@ def sought(view: View, plan: Plan, query: Query, ask: Wanted) -> list[Sought]:
             if ask.vector is not None:
                 near = _near(view, segment, field, query, ask.vector)
                 own = vectors._replace(rows=index.stored)
-                away = union_of((away, view.without_vector[field][place]))
         about = About(segment.has_caption, present, plan.vector_field is not None)
-        found.append(Sought(words[place], near, own, about, (silent, away)))
+        found.append(Sought(words[place], near, own, about, masks[place]))
     return found
+
+
+def outside(view: View, filters: Sequence[Filter]) -> Sequence[Words]:
+    """For each segment, bits of the documents that were removed or do not pass the filters."""
+    return _unmarked(view, view.allowed(filters, ())) if filters else view.gone
+
+
+def masks_of(
+    view: View, plan: Plan, query: Query, ask: Wanted, gone: Sequence[Words]
+) -> list[tuple[Words, Words]]:
+    """For each segment, bits of the documents that words and that vectors cannot find.
+
+    gone: what `outside` gives for the query's filters.
+    """
+    if query.exclude_ids:
+        gone = _with_bits(view, gone, query.exclude_ids)
+    silent, away = gone, gone
+    if ask.text.bound:
+        unfit = _unmarked(view, view.satisfying(ask.text))
+        silent = [union_of(pair) for pair in zip(silent, unfit, strict=True)]
+    if query.hidden_captions:
+        silent = _with_bits(view, silent, query.hidden_captions)
+    if plan.vector_field is not None and ask.vector is not None:
+        lacking = view.without_vector[plan.vector_field.name]
+        away = [union_of(pair) for pair in zip(away, lacking, strict=True)]
+    return list(zip(silent, away, strict=True))
 
 
 def _vectors(plan: Plan, ask: Wanted) -> Vectors:
     """The query's half of `Vectors`."""
     if plan.vector_field is None or ask.vector is None:
         return NO_VECTORS
-    long = ask.vector.astype(np.float64)
     kind = 2 if plan.vector_field.distance == "dotproduct" else 1
-    return Vectors(NO_VECTORS.rows, ask.vector, float(np.dot(long, long)), kind)
+    return Vectors(NO_VECTORS.rows, ask.vector, square(ask.vector), kind)
+
+
+def square(vector: NDArray[np.float32]) -> float:
+    """|q|^2 in float64."""
+    long = vector.astype(np.float64)
+    return float(np.dot(long, long))
 
 
 def _near(
@@ -86,23 +115,7 @@ def _near(
     return Near(own, query.target_hits, sketch.wanted(query.target_hits))
 
 
-def _masks(view: View, query: Query, ask: Wanted) -> list[tuple[Words, Words]]:
-    """For each segment, bits of the documents that words and that vectors cannot find."""
-    gone: Sequence[Words] = view.gone
-    if query.filters:
-        gone = _outside(view, view.allowed(query.filters, ()))
-    if query.exclude_ids:
-        gone = _with_bits(view, gone, query.exclude_ids)
-    silent = gone
-    if ask.text.bound:
-        unfit = _outside(view, view.satisfying(ask.text))
-        silent = [union_of(pair) for pair in zip(silent, unfit, strict=True)]
-    if query.hidden_captions:
-        silent = _with_bits(view, silent, query.hidden_captions)
-    return list(zip(silent, gone, strict=True))
-
-
-def _outside(view: View, mask: NDArray[np.bool_] | None) -> list[Words]:
+def _unmarked(view: View, mask: NDArray[np.bool_] | None) -> list[Words]:
     if mask is None:
         return [NO_WORDS] * len(view.parts)
     return [packed(~mask[where]) for _, _, where in view.slices()]

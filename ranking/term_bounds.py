@@ -54,9 +54,12 @@ class TermBounds:
         self, weights: NDArray[np.float64], rows: NDArray[np.int64], average: float
     ) -> float:
         """How far a sum of parts, stretched, can be above the true score."""
+        return float((weights * self.slack(rows, average)).sum())
+
+    def slack(self, rows: NDArray[np.int64], average: float) -> NDArray[np.float64]:
+        """What share of its weight each term can add to that: float64 [terms]."""
         drift = abs(average / self.average - 1.0) if self.average else 0.0
-        coarse = float(weights[rows >= 0].sum()) * 1.01 / COARSE
-        return coarse + float(weights.sum()) * (ROUNDING + 2.0 * drift)
+        return np.where(rows >= 0, 1.01 / COARSE, 0.0) + (ROUNDING + 2.0 * drift)
 
 
 def term_bounds(

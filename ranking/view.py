@@ -12,20 +12,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.lexical import K1, Statistics, idf
 from ranking.operators import Asked
 from ranking.phases import top_rows
 from ranking.segment import Segment
-from ranking.term_bounds import NO_WORDS, TermBounds, packed
-from ranking.term_kernels import Lexicon, Words
-from ranking.types import Document, Filter, FilterField, VectorField
+from ranking.term_bounds import NO_WORDS, packed
+from ranking.term_kernels import Words
+from ranking.types import Coverage, Document, Filter, FilterField, VectorField
+from ranking.word_weights import WordWeights
 
 __all__ = ["View"]
 
 Mask = NDArray[np.bool_]
 
 NONE = np.empty(0, np.int64)
-CACHED_TERMS = 1 << 16
 
 
 class View:
@@ -49,32 +48,22 @@ class View:
         np.cumsum([len(segment) for segment, _ in self.parts], out=self.offsets[1:])
         self._starts: list[int] = self.offsets.tolist()
         self._decoded: NDArray[np.object_] | None = None
-        self._terms: dict[str, tuple[tuple[tuple[int, int], ...], float]] = {}
+        self.words = WordWeights(self.parts)
 
     @property
     def size(self) -> int:
         """How many document numbers there are, those of removed documents included."""
         return self._starts[-1]
 
-    @cached_property
+    @property
     def count(self) -> int:
         """How many documents can be found."""
-        return sum(
-            len(segment) if alive is None else int(np.count_nonzero(alive))
-            for segment, alive in self.parts
-        )
+        return self.words.statistics.documents
 
     @cached_property
-    def statistics(self) -> Statistics:
-        """N and the mean caption length, over the documents that can be found."""
-        total = captions = 0
-        for segment, alive in self.parts:
-            counted = (
-                segment.lexical.captioned if alive is None else segment.lexical.captioned & alive
-            )
-            total += int(segment.lexical.lengths.sum(where=counted, dtype=np.int64))
-            captions += int(np.count_nonzero(counted))
-        return Statistics(self.count, total / captions if captions else 0.0)
+    def coverage(self) -> Coverage:
+        """What an answer has looked at: all that can be found."""
+        return Coverage(documents=self.count)
 
     @cached_property
     def alive(self) -> Mask | None:
@@ -84,12 +73,6 @@ class View:
         return np.concatenate(
             [np.ones(len(s), np.bool_) if alive is None else alive for s, alive in self.parts]
         )
-
-    @cached_property
-    def norms(self) -> tuple[NDArray[np.float64], ...]:
-        """BM25's length norms for each segment."""
-        average = self.statistics.average_length
-        return tuple(segment.lexical.norms(average) for segment, _ in self.parts)
 
     @cached_property
     def has_caption(self) -> NDArray[np.float64]:
@@ -210,60 +193,6 @@ class View:
             [segment.containing(phrase) for segment, _ in self.parts] or [np.empty(0, np.bool_)]
         )
 
-    def bm25(self, terms: Sequence[str]) -> NDArray[np.float64]:
-        """BM25 of every document for these terms: float64 [size], 0 where none matches."""
-        out = np.zeros(self.size)
-        self.add_bm25(terms, out)
-        return out
-
-    def add_bm25(self, terms: Sequence[str], out: NDArray[np.float64]) -> None:
-        """Add every document's BM25 for these terms to `out` float64 [size]."""
-        found = [self._term(term) for term in terms]
-        idfs = [weight for _, weight in found]
-        for place, segment, where in self.slices():
-            spans = [spans[place] for spans, _ in found]
-            segment.lexical.score(spans, idfs, self.norms[place], out[where])
-
-    def weighted(self, terms: Sequence[str]) -> list[Lexicon]:
-        """Each segment's postings with what is to be known of these terms."""
-        found = [self._term(term) for term in terms]
-        weights = np.array([weight for _, weight in found]) * (K1 + 1)
-        average = self.statistics.average_length
-        parts = []
-        for place, (segment, _) in enumerate(self.parts):
-            bounds = self.bounds[place]
-            spans = [spans[place] for spans, _ in found]
-            rows = np.array(
-                [bounds.row_of[s] if s < e and s in bounds.row_of else -1 for s, e in spans],
-                np.int64,
-            )
-            lexicon = Lexicon(
-                segment.lexical.docs,
-                segment.lexical.tfs,
-                bounds.parts,
-                self.norms[place],
-                bounds.rows,
-                bounds.bits,
-                bounds.ranks,
-                np.array([start for start, _ in spans], np.int64),
-                np.array([end for _, end in spans], np.int64),
-                weights,
-                rows,
-                bounds.stretch(average),
-                bounds.margin(weights, rows, average),
-            )
-            parts.append(lexicon)
-        return parts
-
-    @cached_property
-    def bounds(self) -> tuple[TermBounds, ...]:
-        """For each segment, what its postings add to BM25 at most."""
-        average = self.statistics.average_length
-        return tuple(
-            segment.lexical.bounds(norms, average)
-            for (segment, _), norms in zip(self.parts, self.norms, strict=True)
-        )
-
     @cached_property
     def gone(self) -> tuple[Words, ...]:
         """For each segment, a bit for each document, set where it was removed; [0] for none."""
@@ -281,20 +210,6 @@ class View:
             )
             for field in self.fields
         }
-
-    def _term(self, term: str) -> tuple[tuple[tuple[int, int], ...], float]:
-        """Return where the term's postings stand in each segment, and its idf."""
-        known = self._terms.get(term)
-        if known is None:
-            spans = tuple(segment.lexical.postings(term) for segment, _ in self.parts)
-            frequency = sum(
-                segment.lexical.frequency(span, alive)
-                for span, (segment, alive) in zip(spans, self.parts, strict=True)
-            )
-            known = spans, idf(self.statistics.documents, frequency)
-            if len(self._terms) < CACHED_TERMS:
-                self._terms[term] = known
-        return known
 
     def nearest(
         self,

@@ -1,0 +1,74 @@
+"""From the best documents of a first phase to a result: later phases, and the hits asked for."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.candidates import Wanted
+from ranking.hits import cut_hits
+from ranking.machine import BM25, CAPTION, CLOSENESS, DISTANCE, VECTOR
+from ranking.phases import Candidates, Ranked, rank
+from ranking.plan import Plan
+from ranking.retrieval import NO_WORD
+from ranking.types import Query, Result
+from ranking.view import View
+
+__all__ = ["Best", "finished"]
+
+
+class Best(NamedTuple):
+    """The best documents by a first phase, best first, as compiled code finds them.
+
+    docs: numbers int64 [n]; scores: float64 [n]; features: float64 [5, n], rows as
+    `ranking.machine` has them. total: how many documents were found. known: whether any document
+    has a word of the query, if words are looked for at all.
+    """
+
+    docs: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    features: NDArray[np.float64]
+    total: int
+    known: bool
+
+
+def finished(
+    view: View, plan: Plan, query: Query, ask: Wanted, best: Best, seconds: float
+) -> Result:
+    """The result of a query; `seconds`: what the search took so far."""
+    started = time.perf_counter()
+    found = Candidates(best.docs, _by_name(plan, ask, best.features))
+    ranked = Ranked(found, best.scores)
+    if plan.window:
+        ranked = rank(plan, found, best.scores, query.k, view.id_order)
+    return Result(
+        **cut_hits(view, plan, query, ranked),
+        total=best.total,
+        coverage=view.coverage,
+        timing={"search": seconds, "rank": time.perf_counter() - started},
+        warnings=() if best.known else (NO_WORD,),
+    )
+
+
+def _by_name(
+    plan: Plan, ask: Wanted, features: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64] | float]:
+    values: dict[str, NDArray[np.float64] | float] = dict(ask.inputs)
+    for name in plan.features:
+        values[name] = features[_row(name)]
+    return values
+
+
+@cache
+def _row(name: str) -> int:
+    if name == "bm25(caption)":
+        return BM25
+    if name == "attribute(has_caption)":
+        return CAPTION
+    if name.startswith("attribute(has_vector"):
+        return VECTOR
+    return CLOSENESS if name.startswith("closeness(") else DISTANCE

@@ -1,0 +1,132 @@
+"""Queries of one profile answered together, in one compiled call: see `ranking.many_kernels`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.candidates import HEADSTART, LEAST, Wanted
+from ranking.finish import Best, finished
+from ranking.fused import fitting
+from ranking.machine import Program
+from ranking.many_kernels import search_many
+from ranking.many_layout import Aim, Masks, Questions, Searched, Task
+from ranking.plan import Plan
+from ranking.sought import masks_of, outside, sought, square
+from ranking.types import Query, Result
+from ranking.view import View
+
+__all__ = ["answer_together", "kind"]
+
+Asked = tuple[Query, Wanted]
+
+NO_CODES = np.zeros((1, 0), np.int8)
+NO_VECTORS = np.zeros((1, 0), np.float32)
+
+
+def kind(view: View, plan: Plan, query: Query, ask: Wanted) -> Hashable | None:
+    """What queries must share to be answered together; None for one that has to go alone.
+
+    That is: of several segments, with operators, without codes to scan, or not `fitting`.
+    """
+    first = fitting(view, plan, query, ask)
+    if first is None or len(view.parts) != 1 or ask.text.bound:
+        return None
+    if plan.vector_field is not None and ask.vector is not None:
+        sketch = view.parts[0][0].vectors[plan.vector_field.name].sketch
+        if sketch is None or (view.exact and not sketch.certain):
+            return None
+    by_vector = ask.vector is not None
+    return plan.name, id(first), by_vector, query.target_hits, query.k, query.filters
+
+
+def answer_together(view: View, plan: Plan, first: Program, asked: Sequence[Asked]) -> list[Result]:
+    """Answer queries of one `kind`, results in their order; `first`: their first phase."""
+    started = time.perf_counter()
+    query, ask = asked[0]
+    part = sought(view, plan, query, ask)[0]
+    depth = max(query.k, plan.window)
+    aim = Aim(
+        part.near.target if part.vectors.kind else 0,
+        part.near.keep,
+        max(HEADSTART * depth, LEAST) if "text" in plan.retrieve else 0,
+        depth,
+    )
+    segment = Searched(part.words, part.near.code, part.vectors, part.about)
+    questions = _questions(view, plan, asked)
+    found = search_many(Task(segment, _masks(view, plan, asked), questions, first, aim))
+    seconds = (time.perf_counter() - started) / len(asked)
+    known = _known(plan, asked, questions)
+    results = []
+    for place, (size, total) in enumerate(
+        zip(found.sizes.tolist(), found.totals.tolist(), strict=True)
+    ):
+        best = Best(
+            found.docs[place, :size],
+            found.scores[place, :size],
+            found.features[place, :, :size],
+            total,
+            known[place],
+        )
+        results.append(finished(view, plan, *asked[place], best, seconds))
+    return results
+
+
+def _questions(view: View, plan: Plan, asked: Sequence[Asked]) -> Questions:
+    terms = [ask.text.terms for _, ask in asked]
+    first = np.zeros(len(asked) + 1, np.int64)
+    np.cumsum([len(each) for each in terms], out=first[1:])
+    laid = view.words.laid([term for each in terms for term in each], 0)
+    return Questions(first, *laid, view.words.margins(first, laid, 0), *_codes(view, plan, asked))
+
+
+def _codes(
+    view: View, plan: Plan, asked: Sequence[Asked]
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int8], NDArray[np.float64]]:
+    """Vectors, their squares, codes and the codes' scales."""
+    vectors = [ask.vector for _, ask in asked if ask.vector is not None]
+    if plan.vector_field is None or not vectors:
+        size = len(asked)
+        return (
+            np.broadcast_to(NO_VECTORS, (size, 0)).copy(),
+            np.zeros(size),
+            np.broadcast_to(NO_CODES, (size, 0)).copy(),
+            np.zeros((size, 4)),
+        )
+    sketch = view.parts[0][0].vectors[plan.vector_field.name].sketch
+    codes = [sketch.code(vector) for vector in vectors] if sketch else []
+    return (
+        np.stack(vectors),
+        np.array([square(vector) for vector in vectors]),
+        np.stack([code.cells for code in codes]),
+        np.array([(code.margin, code.unit, code.differs, code.outside) for code in codes]),
+    )
+
+
+def _masks(view: View, plan: Plan, asked: Sequence[Asked]) -> Masks:
+    """Every mask once, and which each query has."""
+    gone = outside(view, asked[0][0].filters)
+    masks = [masks_of(view, plan, query, ask, gone)[0] for query, ask in asked]
+    distinct = {id(mask): mask for pair in masks for mask in pair if len(mask)}
+    places = {identity: place for place, identity in enumerate(distinct)}
+    barred, away = (
+        np.array([places.get(id(pair[side]), -1) for pair in masks], np.int64) for side in (0, 1)
+    )
+    bits = np.stack([*distinct.values()]) if distinct else np.zeros((1, 0), np.uint64)
+    return Masks(bits, barred, away)
+
+
+def _known(plan: Plan, asked: Sequence[Asked], questions: Questions) -> list[bool]:
+    """For each query, whether the index has a word of it, if words are looked for at all."""
+    found = np.zeros(len(asked), np.bool_)
+    some = np.flatnonzero(questions.ends > questions.starts)
+    found[np.searchsorted(questions.first, some, "right") - 1] = True
+    if "text" not in plan.retrieve:
+        found[:] = True
+    return [
+        known or not query.text.strip()
+        for known, (query, _) in zip(found.tolist(), asked, strict=True)
+    ]
