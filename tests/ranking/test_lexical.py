@@ -40,7 +40,7 @@ def view_of(captions: list[str | None]) -> View:
 @given(CAPTIONS, st.lists(WORDS, min_size=1, max_size=6))
 def test_scores_are_those_of_okapi_with_vespas_idf(captions, terms):
     view = view_of([" ".join(caption) for caption in captions])
-    assert np.allclose(view.bm25(terms), oracle(captions).get_scores(terms), rtol=1e-12, atol=0)
+    assert np.allclose(view.words.bm25(terms), oracle(captions).get_scores(terms), rtol=1e-12, atol=0)
 
 
 def test_idf_is_vespas_formula():
@@ -50,13 +50,13 @@ def test_idf_is_vespas_formula():
 
 def test_a_document_without_caption_counts_in_n_but_not_in_the_mean_length():
     view = view_of(["one two three", None, ""])
-    assert view.statistics.documents == 3
-    assert view.statistics.average_length == 1.5
+    assert view.words.statistics.documents == 3
+    assert view.words.statistics.average_length == 1.5
 
 
 def test_unknown_terms_and_an_empty_index_score_nothing():
-    assert not view_of(["chest"]).bm25(["zebra"]).any()
-    assert view_of([]).bm25(["chest"]).shape == (0,)
+    assert not view_of(["chest"]).words.bm25(["zebra"]).any()
+    assert view_of([]).words.bm25(["chest"]).shape == (0,)
 
 
 def test_postings_are_sorted_and_words_of_any_script_are_found():
