@@ -19,6 +19,8 @@ __all__ = ["answer_many", "answer_one"]
 # So many queries are answered together at most, and fewer where each has many candidates.
 TOGETHER = 128
 CANDIDATES = 1 << 18
+# All ids are decoded where that many times the hits wanted are more.
+DECODED = 4
 
 Checked = tuple[Plan, Query, Wanted]
 
@@ -37,7 +39,7 @@ def answer_many(view: View, asked: Sequence[tuple[Plan, Query]]) -> list[Result]
     Raises QueryError for the first query that is at fault, before any is answered.
     """
     checked = [(plan, query, wanted(plan, query)) for plan, query in asked]
-    if sum(query.k for _, query in asked) > view.size:
+    if DECODED * sum(query.k for _, query in asked) > view.size:
         view.decode_ids()
     cores = os.cpu_count() or 1
     groups: dict[Hashable, list[int]] = {}

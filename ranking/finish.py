@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -57,13 +57,15 @@ def finished(
 def _by_name(
     plan: Plan, ask: Wanted, features: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64] | float]:
-    values: dict[str, NDArray[np.float64] | float] = dict(ask.inputs)
-    for name in plan.features:
-        values[name] = features[_row(name)]
-    return values
+    return {**ask.inputs, **{name: features[row] for name, row in _rows(plan)}}
 
 
-@cache
+@lru_cache(maxsize=256)
+def _rows(plan: Plan) -> tuple[tuple[str, int], ...]:
+    """Each feature that the plan reads, and the row it has in compiled code."""
+    return tuple((name, _row(name)) for name in plan.features)
+
+
 def _row(name: str) -> int:
     if name == "bm25(caption)":
         return BM25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from numbers import Integral
 from typing import get_args
 
@@ -20,6 +21,7 @@ from ranking.view import View
 
 __all__ = ["Wanted", "answer", "wanted"]
 
+FIELDS: frozenset[str] = frozenset(get_args(FilterField))
 NO_WORD = "No document has a word of the query."
 Doubles = NDArray[np.float64]
 Docs = NDArray[np.int64]
@@ -46,20 +48,26 @@ def wanted(plan: Plan, query: Query) -> Wanted:
     if not by_text and not by_vector:
         raise QueryError(_lacking(plan))
     whole = bool(text.terms) and query.vector is not None
-    return Wanted(text, vector, query_inputs(plan, query, whole=whole))
+    if query.inputs:
+        return Wanted(text, vector, query_inputs(plan, query, whole=whole))
+    return Wanted(text, vector, _default_inputs(plan, whole=whole))
 
 
 def _check_form(query: Query) -> None:
     """Refuse what the types of a Query would not allow, and Python lets through."""
-    fields: tuple[str, ...] = get_args(FilterField)
     asked: set[str] = {each.field for each in query.filters} | {query.group_by or "id"}
-    for field in sorted(asked.difference(fields)):
-        raise QueryError(f"There is no field {field!r} to filter or group by: {', '.join(fields)}.")
+    for field in sorted(asked - FIELDS):
+        named = ", ".join(get_args(FilterField))
+        raise QueryError(f"There is no field {field!r} to filter or group by: {named}.")
     for name, value in (("k", query.k), ("target_hits", query.target_hits)):
-        if not isinstance(value, Integral) or value < 0:
+        if not (type(value) is int or isinstance(value, Integral)) or value < 0:
             raise QueryError(f"{name} is {value!r}: give a whole number, 0 or more.")
-    if not query.timeout > 0:
-        raise QueryError(f"A time-out of {query.timeout} s is none: give seconds above 0.")
+
+
+@lru_cache(maxsize=256)
+def _default_inputs(plan: Plan, *, whole: bool) -> dict[str, float]:
+    """`query_inputs` of a query that sets none itself."""
+    return query_inputs(plan, Query(), whole=whole)
 
 
 def _lacking(plan: Plan) -> str:

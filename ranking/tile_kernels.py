@@ -183,4 +183,4 @@ def _lowered(kept: Keeper, query: int, score: int) -> int:
         return max(int(np.floor(score - margin)) - 1, LOWEST)
     number = np.full(1, score, np.int32).view(np.float32)
     number[0] = max(number[0] - margin, 0.0)
-    return int(number.view(np.int32)[0])
+    return max(int(number.view(np.int32)[0]) - 1, 0)
