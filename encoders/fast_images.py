@@ -9,10 +9,9 @@ rest: one that turns a vector by more than the gate allows is not taken, and `no
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Semaphore
@@ -57,23 +56,20 @@ class FastImages:
         As many batches are worked on at a time as there are cores, each by one thread from the
         file to the vector: threads that share a batch spend more on waiting than they save. Half
         of them may decode: of small images more is Python than decoding, and two threads that
-        want the interpreter at once are slower than one. No batch is larger than `batch_size`,
-        and no core is left with one more than another.
+        want the interpreter at once are slower than one. Batches have `batch_size` images at
+        most, fewer at the beginning and at the end.
         """
         out = np.empty((len(images), self.manifest.dimension), dtype=np.float32)
         preprocessing, cores = self._encoder.module.config.preprocessing, _cores()
         decoding = Semaphore(max(1, cores // 2))
-        rounds = max(1, math.ceil(len(images) / (batch_size * cores)))
-        size = max(1, math.ceil(len(images) / (rounds * cores)))
 
-        def encode(start: int) -> None:
-            batch = images[start : start + size]
+        def encode(batch: slice) -> None:
             with decoding, parsers_silenced:
-                pixels = _read(batch, preprocessing)
-            out[start : start + len(batch)] = self._run(pixels)
+                pixels = _read(images[batch], preprocessing)
+            out[batch] = self._run(pixels)
 
         with ThreadPoolExecutor(cores) as pool:
-            for _ in pool.map(encode, range(0, len(images), size)):
+            for _ in pool.map(encode, _batches(len(images), batch_size, cores)):
                 pass
         return out
 
@@ -120,6 +116,19 @@ def _read(images: Sequence[ImageInput], preprocessing: Preprocessing) -> Pixels:
     luminance = preprocessing.mode == "L"
     opened = (open_image(image, luminance=luminance) for image in images)
     return np.stack([preprocessing.pixels(image) for image in opened])
+
+
+def _batches(count: int, largest: int, cores: int) -> Iterator[slice]:
+    """Slices of `count` images: small first, so that no core waits long for its turn to decode.
+
+    The last are small too, so that all cores are done at about the same time.
+    """
+    smallest = max(1, largest // 8)
+    start, size = 0, smallest
+    while start < count:
+        yield slice(start, min(start + size, count))
+        start += size
+        size = max(smallest, min(2 * size, largest, (count - start) // (2 * cores)))
 
 
 @dataclass(frozen=True)
