@@ -130,6 +130,7 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
         training_pairs(corpus, "validation", fields),
         folder,
         resized(config, size) if size else config,
+        resume=True,
     )
     encoder = Encoder.load(folder)
     held_out = read_pairs(

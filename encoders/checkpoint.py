@@ -26,6 +26,7 @@ __all__ = [
     "Clock",
     "Counters",
     "ResumeError",
+    "begin_anew",
     "load_state",
     "remove_unless_begun",
     "save_state",
@@ -93,6 +94,22 @@ def save_state(
         save_file(tensors, path, metadata={"counters": json.dumps(asdict(counters))})
 
 
+def begin_anew(work: Path) -> None:
+    """Empty the way for a run from the beginning; an interrupted one is never thrown away.
+
+    Raises ResumeError where there is one.
+    """
+    path = work / FILE_NAME
+    if path.exists():
+        counters, _ = _read(path, with_tensors=False)
+        epoch = counters.rows[-1]["epoch"] if counters.rows else 1
+        raise ResumeError(
+            f"An interrupted training is kept in {work} (step {counters.step:,}, epoch {epoch}): "
+            "go on with --resume, or delete that folder to train from the beginning."
+        )
+    shutil.rmtree(work, ignore_errors=True)
+
+
 def remove_unless_begun(work: Path) -> None:
     """Remove the folder of a run that failed before its first checkpoint."""
     if not (work / FILE_NAME).exists():
@@ -110,16 +127,11 @@ def load_state(
     path = work / FILE_NAME
     if not path.exists():
         return None
-    try:
-        with safe_open(path, framework="pt") as stream:
-            counters = Counters(**json.loads(stream.metadata()["counters"]))
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ResumeError(f"{path} is damaged ({error}). Train again without --resume.") from None
+    counters, tensors = _read(path)
     if counters.run != run:
         raise ResumeError(
             f"The training kept in {work} has other settings or other data. "
-            "Use those again, or train again without --resume."
+            "Use those again, or delete that folder to train from the beginning."
         )
     module.load_state_dict(_part(tensors, "model."))
     state = optimizer.state_dict()
@@ -129,6 +141,18 @@ def load_state(
         state["state"].setdefault(int(number), {})[slot] = value
     optimizer.load_state_dict(state)
     return counters, _part(tensors, "best.")
+
+
+def _read(path: Path, *, with_tensors: bool = True) -> tuple[Counters, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as stream:
+            counters = Counters(**json.loads(stream.metadata()["counters"]))
+            names = stream.keys() if with_tensors else ()
+            return counters, {name: stream.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ResumeError(
+            f"{path} is damaged ({error}). Delete {path.parent} to train from the beginning."
+        ) from None
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

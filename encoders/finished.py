@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from encoders.checkpoint import ResumeError
 from encoders.clip import TRAINING
 from encoders.concepts import Balance
-from encoders.manifest import FILE_NAME as MANIFEST
+from encoders.pairs import fingerprint_of
 from encoders.presets import TrainingConfig
 from encoders.validation import chance_mrr
 
@@ -64,30 +65,51 @@ class Trained:
         )
 
 
-def training_json(config: TrainingConfig, trained: Trained, balance: Balance | None = None) -> str:
-    """Settings and figures of a run: the content of the encoder's training.json."""
+def training_json(
+    config: TrainingConfig,
+    data: tuple[str, str],
+    trained: Trained,
+    balance: Balance | None = None,
+) -> str:
+    """Settings, data and figures of a run: the content of the encoder's training.json.
+
+    data: fingerprints of the pairs that it learned from, and of those that validated it.
+    """
     figures = {name: value for name, value in asdict(trained).items() if name != "folder"}
-    content: dict[str, object] = {"settings": _settings(config), "figures": figures}
+    content: dict[str, object] = {
+        "settings": _settings(config),
+        "data": data,
+        "figures": figures,
+    }
     if balance is not None:
         content["balance"] = asdict(balance)
     return json.dumps(content, indent=2) + "\n"
 
 
-def finished(out: Path, config: TrainingConfig) -> Trained | None:
-    """The run whose encoder stands at `out`; None where there is no encoder.
+def finished(
+    out: Path,
+    config: TrainingConfig,
+    pairs: Iterable[tuple[object, ...]],
+    validation: Iterable[tuple[object, ...]],
+) -> Trained:
+    """The run whose encoder stands at `out`.
 
-    Raises ResumeError where it was trained with other settings, or it is not known with which.
+    Raises ResumeError where it was trained with other settings or on other pairs, or where it is
+    not known with which.
     """
-    if not (out / MANIFEST).exists():
-        return None
     again = f"Go on from it with --start {out} and another OUT, or train again without --resume."
     try:
         told = json.loads((out / TRAINING).read_text("utf-8"))
-        settings, trained = told["settings"], Trained(folder=out, **told["figures"])
+        settings, data = told["settings"], tuple(told["data"])
+        trained = Trained(folder=out, **told["figures"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise ResumeError(f"{out} is a finished encoder without {TRAINING}. {again}") from None
+        raise ResumeError(
+            f"{out} is a finished encoder, and no {TRAINING} tells how it was trained. {again}"
+        ) from None
     if settings != _settings(config):
         raise ResumeError(f"{out} is finished, with other settings than these. {again}")
+    if data != (fingerprint_of(pairs), fingerprint_of(validation)):
+        raise ResumeError(f"{out} is finished, trained on other pairs than these. {again}")
     return trained
 
 

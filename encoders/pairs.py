@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from encoders.preprocess import ImageError, ImageInput, Preprocessing, open_image
 from encoders.progress import Progress
+from encoders.storage import sha256_bytes
 
-__all__ = ["Pair", "Pairs", "read_pairs"]
+__all__ = ["Pair", "Pairs", "fingerprint_of", "read_pairs"]
 
 IN_MEMORY = 2 * 2**30  # bytes; larger sets of images are kept in a memory-mapped file
 CHUNK = 512
@@ -38,12 +39,14 @@ class Pairs:
     """N pairs: pixels uint8 [N, C, S, S], and int64 labels [N, 2] of equal captions and groups.
 
     Labels say which pairs are no negatives of each other; a pair without a group has -1.
+    fingerprint: `fingerprint_of` what they were read from.
     """
 
     pixels: NDArray[np.uint8]
     texts: tuple[str, ...]
     labels: NDArray[np.int64]
     concepts: tuple[tuple[str, ...], ...]
+    fingerprint: str
 
     def __len__(self) -> int:
         """Return N."""
@@ -53,14 +56,10 @@ class Pairs:
         """uint8 [B, C, S, S] of the rows."""
         return torch.from_numpy(np.asarray(self.pixels[rows]))
 
-    def fingerprint(self) -> str:
-        """Hex sha256 over pixels, texts and labels."""
-        digest = hashlib.sha256(repr((self.pixels.shape, self.texts)).encode())
-        for start in range(0, len(self), CHUNK):
-            digest.update(self.pixels[start : start + CHUNK].tobytes())
-        digest.update(self.labels.tobytes())
-        digest.update(repr(self.concepts).encode())
-        return digest.hexdigest()
+
+def fingerprint_of(pairs: Iterable[tuple[object, ...]]) -> str:
+    """Hex sha256 over the pairs' images as they are encoded, texts, groups and concepts."""
+    return sha256_bytes("".join(_digest(Pair(*pair)) for pair in pairs).encode())  # type: ignore[arg-type]
 
 
 def read_pairs(
@@ -75,6 +74,7 @@ def read_pairs(
     Raises ImageError, with the number of the pair, for an image that cannot be decoded.
     """
     rows: list[Pair] = []
+    digests: list[str] = []
     pixels: list[NDArray[np.uint8]] = []
     store = _Store(work / f"{stage.replace(' ', '-')}.pixels")
 
@@ -84,6 +84,7 @@ def read_pairs(
     with ThreadPoolExecutor() as pool:
         for chunk in _chunks(Pair(*pair) for pair in pairs):  # type: ignore[arg-type]
             pixels.append(np.stack(_decoded(pool, decode, chunk, len(rows))))
+            digests += map(_digest, chunk)
             rows += [pair._replace(image=b"") for pair in chunk]  # the encoded bytes may go
             if sum(block.nbytes for block in pixels) > IN_MEMORY:
                 store.append(pixels)
@@ -96,7 +97,18 @@ def read_pairs(
             [_labels(row.text for row in rows), _labels(row.group for row in rows)], axis=1
         ),
         concepts=tuple(tuple(row.concepts) for row in rows),
+        fingerprint=sha256_bytes("".join(digests).encode()),
     )
+
+
+def _digest(pair: Pair) -> str:
+    image = pair.image
+    if isinstance(image, Image.Image):
+        image = repr((image.mode, image.size)).encode() + image.tobytes()
+    elif isinstance(image, Path):
+        image = image.read_bytes()
+    told = repr((sha256_bytes(image), pair.text, pair.group, tuple(pair.concepts)))
+    return sha256_bytes(told.encode("utf-8", "surrogatepass"))
 
 
 def _chunks(pairs: Iterator[Pair]) -> Iterator[list[Pair]]:

@@ -230,7 +230,7 @@ class Run:
     def _name(self) -> str:
         """What must be the same for a resumed run: settings, data and first weights."""
         start = sha256_bytes(b"".join(v.cpu().numpy().tobytes() for v in self.best.values()))
-        data = (self.pairs.fingerprint(), self.held_out.fingerprint())
+        data = (self.pairs.fingerprint, self.held_out.fingerprint)
         return sha256_bytes(f"{self.config} {self.team.size} {data} {start}".encode())
 
 

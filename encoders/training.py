@@ -20,12 +20,13 @@ from tokenizers import Tokenizer
 
 from encoders import tokenizer as tokens
 from encoders.bert import BertTower
-from encoders.checkpoint import remove_unless_begun
+from encoders.checkpoint import begin_anew, remove_unless_begun
 from encoders.clip import ClipModule, Encoder
 from encoders.concepts import Balance, balance
 from encoders.curves import CONCEPT_F1, CONCEPT_MAP, curves_csv
 from encoders.errors import UserError
 from encoders.finished import Trained, finished, training_json
+from encoders.manifest import FILE_NAME as MANIFEST
 from encoders.pairs import Pairs, read_pairs
 from encoders.presets import TrainingConfig
 from encoders.progress import Progress, silent
@@ -49,16 +50,17 @@ def train(
 
     Images are Pillow images, encoded bytes or paths; group and concepts (a sequence of names)
     may be left out. With `resume`, a run that was killed goes on from its last checkpoint, on
-    the same pairs, and a finished one is left as it is. In a process of `accelerate launch` the
+    the same pairs, and a finished one is left as it is; without it such a checkpoint is an error,
+    for a new run would be written over it. In a process of `accelerate launch` the
     others take part. Raises TrainingError, ImageError, ResumeError, TeamError.
     """
     team = join_team(config.device)
     progress = progress if team.leads else silent
     work = out.parent / f".{out.name}.training"
-    if resume and not work.exists() and (done := finished(out, config)):
-        return done
-    if team.leads and not resume:
-        shutil.rmtree(work, ignore_errors=True)
+    if resume and not work.exists() and (out / MANIFEST).exists():
+        return finished(out, _start(config)[0], pairs, validation)
+    if not resume:
+        begin_anew(work)
     team.wait()
     try:
         return _train(pairs, validation, out, config, progress, team, work)
@@ -144,7 +146,9 @@ def _finish(run: Run, out: Path) -> Trained:
         concept_f1=named[-1][CONCEPT_F1] if named else 0.0,
     )
     if run.team.leads:
-        encoder.training = training_json(run.config, trained, _balance(run.pairs, run.config))
+        data = (run.pairs.fingerprint, run.held_out.fingerprint)
+        told = _balance(run.pairs, run.config)
+        encoder.training = training_json(run.config, data, trained, told)
         encoder.save(out)
         shutil.rmtree(run.work, ignore_errors=True)
     run.team.wait()

@@ -39,7 +39,7 @@ def steps(out: Path, records: int) -> tuple[Step, ...]:
         ),
         Step(
             "Train a small CLIP on the training split",
-            ("train", corpus, encoder, "--preset", "tiny"),
+            ("train", corpus, encoder, "--preset", "tiny", "--resume"),
             Path(encoder, "encoder.json"),
         ),
         Step(
@@ -68,7 +68,8 @@ def run_steps(
 ) -> int:
     """Run each step that is not done, and every step after one that had to be run.
 
-    `announce` is told each step and whether it is skipped. Returns the exit code of the first
+    What such a step had left is of older parts: it goes. `announce` is told each step and whether
+    it is skipped. Returns the exit code of the first
     step that failed, or 0.
     """
     stale = False
@@ -77,6 +78,8 @@ def run_steps(
         announce(step, skipped)
         if skipped:
             continue
+        if step.produces and step.done:
+            shutil.rmtree(step.produces.parent)
         code = run(step.arguments)
         if code:
             return code
@@ -85,6 +88,7 @@ def run_steps(
 
 
 def start_over(out: Path) -> None:
-    """Remove what earlier demos left in `out`."""
+    """Remove what earlier demos left in `out`, interrupted ones too."""
     for name in ("corpus", "encoder", "index", "report", "app"):
-        shutil.rmtree(out / name, ignore_errors=True)
+        for folder in (out / name, *out.glob(f".{name}.*")):
+            shutil.rmtree(folder, ignore_errors=True)

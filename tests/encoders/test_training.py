@@ -123,8 +123,20 @@ def test_a_damaged_state_is_told(
     interrupted(drawn_pairs, small_training, tmp_path / "a")
     state = next((tmp_path / ".a.training").glob("state*"))
     state.write_bytes(state.read_bytes()[:500])
-    with pytest.raises(ResumeError, match="damaged"):
-        train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "a", small_training, resume=True)
+    for resume in (True, False):
+        with pytest.raises(ResumeError, match=r"damaged.*Delete .*\.a\.training"):
+            train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "a", small_training, resume=resume)
+
+
+def test_an_interrupted_run_is_not_thrown_away(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    interrupted(drawn_pairs, small_training, tmp_path / "a")
+    state = next((tmp_path / ".a.training").glob("state*"))
+    before = state.read_bytes()
+    with pytest.raises(ResumeError, match=r"step 1, epoch 1\): go on with --resume, or delete"):
+        train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "a", small_training)
+    assert state.read_bytes() == before
 
 
 def test_it_stops_early_and_when_time_is_up(
@@ -175,12 +187,16 @@ def test_a_finished_run_is_left_as_it_is(
 ) -> None:
     out, config = tmp_path / "a", replace(small_training, epochs=1)
     trained = train(drawn_pairs, [], out, config)
-    assert train([], [], out, config, resume=True) == trained
+    assert train(drawn_pairs, [], out, config, resume=True) == trained
     with pytest.raises(ResumeError, match=r"other settings than these.*--start"):
-        train([], [], out, replace(config, epochs=2), resume=True)
+        train(drawn_pairs, [], out, replace(config, epochs=2), resume=True)
+    image, *told = drawn_pairs[0]
+    for other in ((image, "another caption"), (drawn_pairs[1][0], *told)):
+        with pytest.raises(ResumeError, match=r"other pairs than these.*--start"):
+            train([other, *drawn_pairs[1:]], [], out, config, resume=True)
     (out / TRAINING).unlink()
-    with pytest.raises(ResumeError, match=r"without training\.json"):
-        train([], [], out, config, resume=True)
+    with pytest.raises(ResumeError, match=r"no training\.json"):
+        train(drawn_pairs, [], out, config, resume=True)
 
 
 def test_mrr_counts_equal_captions_as_found_and_ties_against() -> None:

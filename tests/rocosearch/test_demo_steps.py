@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rocosearch.demo import run_steps, steps
+from rocosearch.demo import run_steps, start_over, steps
 
 
 def _runner(todo, ran, fails=()):
@@ -43,3 +43,20 @@ def test_the_first_failure_ends_it(tmp_path):
     todo, ran = steps(tmp_path, 200), []
     assert run_steps(todo, _runner(todo, ran, fails=("train",)), _silent) == 1
     assert ran == ["corpus", "train"]
+
+
+def test_an_interrupted_training_goes_on_and_an_encoder_of_an_older_corpus_does_not(tmp_path):
+    todo = steps(tmp_path, 200)
+    assert "--resume" in todo[1].arguments
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder" / "encoder.json").touch()
+    there = []
+    run_steps(todo, lambda _: there.append((tmp_path / "encoder").exists()) or 0, _silent)
+    assert there[:2] == [True, False]
+
+
+def test_starting_over_leaves_nothing_of_an_interrupted_one(tmp_path):
+    for name in (".encoder.training", ".corpus.new.abc", "index", "mine"):
+        (tmp_path / name).mkdir()
+    start_over(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
