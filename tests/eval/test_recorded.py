@@ -24,7 +24,7 @@ from eval.searching import refuse_partial
 from eval.tasks import Task, Topic
 from ranking.parity.records import find_collections
 from ranking.parity.replay import Skipped, make_replay
-from vespa_app.recorded import load_recordings, recorded_engine
+from tests.live.recorded import load_recordings, recorded_engine
 
 MADE_UP = Path(__file__).parents[1] / "golden" / "made-up"
 METRICS = parse_metrics(["RR@10", "Success@1", "nDCG@20", "R@20", "AP@20", "P@5"])

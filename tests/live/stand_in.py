@@ -31,9 +31,9 @@ from tokenizers import Tokenizer
 from ranking.embedded import EmbeddedEngine
 from ranking.schema_file import read_schema
 from ranking.types import Filter, Query, QueryError
+from tests.live.answering import AnsweringServer
 from tests.live.server import CONFIG_URL, URL
 from vespa_app.answers import document_of
-from vespa_app.recorded import RecordedServer
 
 TENANT = "/application/v2/tenant/default"
 INSTANCE = f"{TENANT}/application/default/environment/prod/region/default/instance/default"
@@ -275,7 +275,7 @@ def stand_in() -> Iterator[str]:
     """Serve one until the end of `with`; its one address is that of both servers."""
     with tempfile.TemporaryDirectory() as folder:
         state = StandIn(Path(folder))
-        with RecordedServer(state.answer) as server:
+        with AnsweringServer(state.answer) as server:
             yield server.url
 
 

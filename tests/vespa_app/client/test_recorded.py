@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from ranking.types import EngineError, Query, QueryError, VectorField
+from tests.live.answering import AnsweringServer
+from tests.live.recorded import load_recordings, recorded_engine
 from vespa_app.application import Application, ServedEncoder, ServedProfile
 from vespa_app.connection import Credentials
 from vespa_app.documents import DocumentClient
 from vespa_app.engine import VespaEngine
-from vespa_app.recorded import RecordedServer, load_recordings, recorded_engine
 
 MADE_UP = Path(__file__).parents[2] / "golden" / "made-up" / "queries.jsonl.gz"
 
@@ -89,7 +90,7 @@ def test_pages_of_a_real_visit_follow_each_other(vespa_golden):
         assert asked["continuation"] == [first["continuation"]]
         return 200, json.dumps({**second, "continuation": None}).encode()
 
-    with RecordedServer(answer) as server, DocumentClient(server.url, Credentials()) as client:
+    with AnsweringServer(answer) as server, DocumentClient(server.url, Credentials()) as client:
         ids = list(client.ids())
     expected = [each["id"].split("::")[1] for page in (first, second) for each in page["documents"]]
     assert ids == expected
@@ -106,7 +107,7 @@ def test_fingerprints_are_counted_as_a_real_server_groups_them(vespa_golden):
     for fingerprint, fits in (("v2", True), ("other", False)):
         field = VectorField("embedding_1a2b3c4d", 4, fingerprint)
         application = Application({"lexical": profile}, (ServedEncoder("1a2b3c4d", field),))
-        with RecordedServer(answer) as server:
+        with AnsweringServer(answer) as server:
             engine = VespaEngine.connect(server.url, application, credentials=Credentials())
             if fits:
                 details = engine.info().details
@@ -124,7 +125,7 @@ def test_a_real_documents_vector_is_read(vespa_golden, kind):
     def answer(method, target, body):
         return 200, json.dumps(content).encode()
 
-    with RecordedServer(answer) as server:
+    with AnsweringServer(answer) as server:
         application = Application({"lexical": ServedProfile("lexical", ("text",))})
         engine = VespaEngine.connect(server.url, application, credentials=Credentials())
         found = engine.get("T1")

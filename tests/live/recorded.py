@@ -1,6 +1,6 @@
 """Recorded answers of a real Vespa server, answered again over HTTP.
 
-A `RecordedServer` says what a real server once said, so that the client, and what stands on it
+`recorded_engine` says what a real server once said, so that the client, and what stands on it
 (evaluation above all), can be held against real JSON where no Vespa is at hand:
 
     with recorded_engine(load_recordings(Path("lexical.jsonl.gz"))) as (engine, queries):
@@ -19,11 +19,9 @@ import gzip
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +30,16 @@ from numpy.typing import NDArray
 
 from ranking.profiles import Retriever
 from ranking.types import Query, VectorField
+from tests.live.answering import AnsweringServer
 from vespa_app.application import Application, ServedEncoder, ServedProfile
 from vespa_app.connection import Credentials
 from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.query_text import QueryText
 
-__all__ = ["RecordedServer", "Recording", "load_recordings", "recorded_engine"]
+__all__ = ["Recording", "load_recordings", "recorded_engine"]
 
 JSON = dict[str, Any]
 VectorOf = Callable[[Any], NDArray[np.float32]]
-Answerer = Callable[[str, str, bytes], tuple[int, bytes]]
 
 STRICT = EngineSettings(strict=True, embed=False)
 
@@ -141,68 +139,6 @@ def _answer(record: Mapping[str, Any], fields: Mapping[str, Mapping[str, object]
     return {"root": {**root, "children": children}}
 
 
-class RecordedServer:
-    """An HTTP server on this machine that answers as `answer(method, path, body)` says.
-
-    `with` begins and ends it. `url` is its address.
-    """
-
-    def __init__(self, answer: Answerer) -> None:
-        handler = type("Handler", (_Handler,), {"answer": staticmethod(answer)})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> RecordedServer:
-        """Begin to serve."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that go away."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    answer: Answerer
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
-        self._reply()
-
-    def do_POST(self) -> None:
-        self._reply()
-
-    def do_PUT(self) -> None:
-        self._reply()
-
-    def do_DELETE(self) -> None:
-        self._reply()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
-
-    def _reply(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status, data = self.answer(self.command, self.path, body)
-        self.send_response(status)
-        kind = "application/json; charset=utf-8" if data[:1] in b"{[" else "text/plain"
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-
 @contextmanager
 def recorded_engine(
     recordings: Sequence[Recording],
@@ -222,7 +158,7 @@ def recorded_engine(
     answers = _Answers(vector_of, documents)
     for recording in recordings:
         answers.add(recording)
-    with RecordedServer(answers) as server:
+    with AnsweringServer(answers) as server:
         engine = VespaEngine.connect(server.url, answers.application(), settings, Credentials())
         try:
             yield engine, dict(answers.queries)
