@@ -97,6 +97,14 @@ class Changes:
             )
         return table
 
+    def missing_lines(self) -> list[str]:
+        """What only one report has, for people: a line for each protocol."""
+        by_protocol: dict[str, list[str]] = {}
+        for pair in self.missing:
+            profile, _, protocol = pair.partition(" on ")
+            by_protocol.setdefault(protocol, []).append(profile)
+        return [f"{name}: {', '.join(profiles)}" for name, profiles in by_protocol.items()]
+
     @property
     def changed(self) -> Sequence[Change]:
         """Those in which any query has another value."""

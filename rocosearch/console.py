@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -28,6 +28,7 @@ __all__ = [
     "progress_bars",
     "results",
     "say",
+    "show",
     "show_json",
     "telling_after",
 ]
@@ -39,6 +40,19 @@ messages = Console(stderr=True, soft_wrap=True, highlight=False)
 def say(text: str, style: str | None = None) -> None:
     """Print a line for the person at the terminal, on stderr; `text` is not markup."""
     messages.print(text, style=style, markup=False)
+
+
+def show(content: RenderableType, *, wrap: bool = False) -> None:
+    """Print what is laid out in columns; where no terminal is, no line ends in spaces.
+
+    wrap: break long lines at the width of the terminal.
+    """
+    if results.is_terminal:
+        results.print(content, soft_wrap=not wrap)
+        return
+    with results.capture() as captured:
+        results.print(content, soft_wrap=not wrap)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def show_json(content: Mapping[str, object]) -> None:

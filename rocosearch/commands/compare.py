@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rocosearch.console import results, say, show_json
+from rocosearch.console import say, show, show_json
 from rocosearch.options import AsJson
 
 __all__ = ["EXAMPLE", "command"]
@@ -42,9 +42,11 @@ def command(
         show_json(changes.metrics())
     else:
         if changes.changed:
-            results.print(changes.table())
+            show(changes.table())
         if changes.missing:
-            say(f"Only one report has: {', '.join(changes.missing)}.", style="yellow")
+            say(f"Only one report has {len(changes.missing)} of the rankings:", style="yellow")
+            for line in changes.missing_lines():
+                say(f"  {line}", style="yellow")
         say(changes.verdict(), style=None if changes.passed else "red")
     if not changes.passed:
         raise typer.Exit(1)

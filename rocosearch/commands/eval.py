@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rocosearch.console import progress_bars, results, show_json
+from rocosearch.console import progress_bars, results, show, show_json
 from rocosearch.options import (
     AsJson,
     ConfigUrl,
@@ -120,5 +120,5 @@ def command(
     if as_json:
         show_json(evaluation.metrics())
         return
-    results.print(evaluation.table())
+    show(evaluation.table())
     results.print(f"Report: {out / 'report.html'}")

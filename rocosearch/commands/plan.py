@@ -70,10 +70,13 @@ def command(
         totals = {"memory_gib": planned.memory_gib, "disk_gib": planned.disk_gib}
         show_json({**asdict(planned), **totals})
         return
+    fewest = planned.nodes <= redundancy
+    reason = "the fewest there can be" if fewest else f"bound by {planned.bound_by}"
     results.print(
         f"{load.documents:,} documents, {redundancy} copies of each: {planned.nodes:,} content "
-        f"nodes, bound by {planned.bound_by}; {planned.memory_gib:,.0f} GiB of memory, "
-        f"{planned.disk_gib:,.0f} GiB of disk, {planned.feed_hours:,.1f} hours to feed."
+        f"{'node' if planned.nodes == 1 else 'nodes'}, {reason}; "
+        f"{size(planned.memory_gib)} of memory, {size(planned.disk_gib)} of disk, "
+        f"{duration(planned.feed_hours)} to feed."
     )
     results.print(
         f"One copy of a document: {planned.memory_per_document:,.0f} bytes of memory, "
@@ -82,3 +85,19 @@ def command(
     )
     if out:
         results.print(f"Written to {out}: {', '.join(plan_files(planned))}.")
+
+
+def size(gib: float) -> str:
+    """In the unit that leaves a number to read: 1,953 GiB, 7.6 GiB, 31 MiB."""
+    for unit, value in (("GiB", gib), ("MiB", gib * 1024)):
+        if value >= 1:
+            return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+    return "under 1 MiB"
+
+
+def duration(hours: float) -> str:
+    """In the unit that leaves a number to read."""
+    for unit, value in (("hours", hours), ("minutes", hours * 60), ("seconds", hours * 3600)):
+        if value >= 1:
+            return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+    return "under a second"

@@ -10,7 +10,7 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from rocosearch.console import results, say, show_json, telling_after
+from rocosearch.console import results, say, show, show_json, telling_after
 from rocosearch.options import (
     AsJson,
     ConfigUrl,
@@ -118,6 +118,6 @@ def _show(rank: int, hit: Hit) -> None:
     results.print(f"{rank:>3}  {hit.score:.4f}  {hit.id}", style="bold", markup=False)
     caption = (hit.document.caption if hit.document else "") or "(no caption)"
     short = textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")
-    results.print(Padding(Text(short), INDENT), soft_wrap=False)
+    show(Padding(Text(short), INDENT), wrap=True)
     parts = "  ".join(f"{name} {value:.3f}" for name, value in hit.features.items())
-    results.print(Padding(Text(parts, style="dim"), INDENT), soft_wrap=False)
+    show(Padding(Text(parts, style="dim"), INDENT), wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rocosearch.console import progress_bars, results
+from rocosearch.console import progress_bars, results, show
 from rocosearch.options import CorpusFolder, IndexFolder
 
 __all__ = ["EXAMPLE", "app"]
@@ -95,7 +95,7 @@ def shadow(swap: SwapFolder) -> None:
 
     with progress_bars() as progress:
         changes = open_swap(swap).shadow(progress)
-    results.print(changes.table())
+    show(changes.table())
     if not changes.passed:
         results.print("The new encoder is significantly worse: switch only with --force.")
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rocosearch.console import progress_bars, results, show_json
+from rocosearch.console import progress_bars, results, show, show_json
 from rocosearch.options import AsJson, CorpusFolder, IndexFolder, ProfilesFile
 
 __all__ = ["EXAMPLE", "command"]
@@ -57,7 +57,7 @@ def command(
     if as_json:
         show_json(tuning.metrics())
         return
-    results.print(tuning.table())
+    show(tuning.table())
     results.print(tuning.verdict(), markup=False)
     for name, inputs in tuning.chosen.items():
         chosen = ", ".join(f"{key} {value:g}" for key, value in inputs.items())

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from eval.compare import compare_reports
+from eval.compare import Changes, compare_reports
 from eval.report import PER_QUERY, write_report
 from eval.runs import EvaluationError
 from rocosearch.cli import app
@@ -89,3 +89,8 @@ def test_the_command_is_a_gate(report, tmp_path):
         done = CliRunner().invoke(app, ["compare", str(first), str(second)])
         assert done.exit_code == code, done.output
         assert ("Fell by more than noise: lexical on" in done.stderr) == bool(code)
+
+
+def test_what_only_one_report_has_is_told_by_protocol():
+    changes = Changes(rows=(), missing=("bm25 on caption", "rrf on caption", "rrf on concepts"))
+    assert changes.missing_lines() == ["caption: bm25, rrf", "concepts: rrf"]

@@ -406,7 +406,8 @@ def test_tuning_writes_profiles_that_the_other_commands_take(line, tmp_path):
 
 
 def test_comparing_a_report_with_itself_finds_nothing(line, tmp_path):
-    ok("eval", line.index, line.corpus, tmp_path / "r", "--protocol", "caption")
+    said = ok("eval", line.index, line.corpus, tmp_path / "r", "--protocol", "caption")
+    assert not any(each.endswith(" ") for each in said.splitlines())
     told = json.loads(ok("compare", tmp_path / "r", tmp_path / "r", "--json"))
     assert told
     assert "nothing-here" in refused("compare", tmp_path / "r", tmp_path / "nothing-here")
@@ -420,6 +421,9 @@ def test_a_plan_for_a_billion_images(tmp_path):
     assert {path.name for path in (tmp_path / "plan").iterdir()} == {"services.xml", "hosts.xml"}
     ok("plan", "--documents", "1e6", "--redundancy", 1, *out)
     assert [path.name for path in (tmp_path / "plan").iterdir()] == ["services.xml"]
+    assert "bound by memory; 5,943 GiB of memory" in ok("plan", "--documents", "1e9", "--dim", 512)
+    few = ok("plan", "--documents", 10, "--dim", 512)
+    assert "2 content nodes, the fewest there can be; under 1 MiB of memory" in few
     assert "left alone" in refused("plan", "--documents", 10, "--dim", 8, "--out", tmp_path)
 
 
