@@ -157,11 +157,13 @@ class EmbeddedEngine:
     def info(self) -> EngineInfo:
         """Fingerprints, counts and profiles."""
         self.refresh()
+        resolved = map(self.profiles.resolve, self.profiles.names())
         return EngineInfo(
             documents=self._view.count,
             vector_fields=tuple(self._view.fields.values()),
             profiles=tuple(self.profiles.names()),
             default_profile=self.profiles.default,
+            text_profiles=tuple(each.name for each in resolved if not each.uses_vector),
             details={
                 "engine": "embedded",
                 "segments": len(self._view.parts),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,12 +68,13 @@ class Searcher:
 
         Both: captions are searched by the text; the query vector is the sum of the two unit
         vectors, scaled to length 1. profile: by default the index's default; `lexical` where
-        there is no encoder; `image`, where the index has it, for an image alone.
+        there is no encoder; `image`, where the index has it, for an image alone. Beside a text, an
+        image that the profile does not look at is a warning of the result.
         Raises QueryError where neither is given or the profile cannot use what is.
         """
         text = text or ""
         name = profile or self.default_profile(text, image)
-        return self.engine.search(
+        result = self.engine.search(
             Query(
                 text=text,
                 vector=self._vector(text, image, name),
@@ -85,6 +87,10 @@ class Searcher:
                 group_by=group_by,
             )
         )
+        if image is None or name not in self._info.text_profiles:
+            return result
+        unused = f"Profile {name} looks at words alone: the image was not used."
+        return replace(result, warnings=(*result.warnings, unused))
 
     def default_profile(self, text: str, image: object) -> str:
         """The profile that such a query is ranked by where none is named."""

@@ -190,12 +190,16 @@ class FeedReport:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What an engine holds: its vector fields (with fingerprints), profiles and counts."""
+    """What an engine holds: its vector fields (with fingerprints), profiles and counts.
+
+    text_profiles: those that look at no vector.
+    """
 
     documents: int
     vector_fields: tuple[VectorField, ...]
     profiles: tuple[str, ...]
     default_profile: str
+    text_profiles: tuple[str, ...] = ()
     details: Mapping[str, str | int | float] = field(default_factory=dict)
 
 

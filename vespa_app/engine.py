@@ -162,6 +162,7 @@ class VespaEngine:
             vector_fields=tuple(vector_field for vector_field, _ in stored),
             profiles=tuple(self.application.profiles),
             default_profile=self.application.default_profile,
+            text_profiles=tuple(n for n, p in self.application.profiles.items() if not p.encoder),
             details=details,
         )
 

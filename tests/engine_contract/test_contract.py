@@ -65,6 +65,7 @@ def test_info_names_fields_and_profiles(engine):
     assert info.vector_fields == (FIELD,)
     assert {"lexical", "vector", "hybrid"} <= set(info.profiles)
     assert info.default_profile in info.profiles
+    assert info.text_profiles == ("lexical",)
 
 
 def test_lexical_finds_every_document_with_a_word(engine):

@@ -67,6 +67,17 @@ def test_text_and_image_share_the_vector():
     np.testing.assert_allclose(result.scores[0], result.scores[1], rtol=1e-5)
 
 
+def test_an_image_beside_a_profile_of_words_alone_is_told_of():
+    searcher = Searcher(engine(), Encoder())
+    result = searcher.search("chest", image=b"knee", profile="lexical")
+    assert result.ids == ("chest",)
+    assert result.warnings == ("Profile lexical looks at words alone: the image was not used.",)
+    assert not searcher.search("chest", profile="lexical").warnings
+    assert not searcher.search("chest", image=b"knee").warnings
+    with pytest.raises(QueryError, match="needs a text"):
+        searcher.search(image=b"knee", profile="lexical")
+
+
 def test_without_an_encoder_captions_are_searched():
     searcher = Searcher(engine(names=False))
     assert searcher.search("head").ids == ("head",)
