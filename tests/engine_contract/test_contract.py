@@ -239,27 +239,30 @@ def test_documents_come_with_hits_unless_not_wanted(engine):
 
 
 def test_many_queries_give_what_each_gives(engine):
+    """Of several profiles, halves of a query, filters and grouping in one call, in any order."""
     queries = [
         Query("chest", profile="lexical"),
         Query("", vector(1, 0, 0, 0), profile="vector"),
         Query("effusion", vector(0, 1, 0, 0), profile="hybrid", k=3),
+        Query("effusion", profile="hybrid"),
+        Query("", vector(0, 1, 0, 0), profile="hybrid"),
         Query("head", vector(0, 1, 0, 0), filters=(Filter("modality", ("ct",)),)),
+        Query("chest", vector(1, 0, 0, 0), exclude_ids=frozenset({"a1"})),
+        Query("chest", vector(1, 0, 0, 0), group_by="group_id"),
+        Query("zebra", profile="lexical"),
     ] * 3
     for one, many in zip(map(engine.search, queries), engine.search_many(queries), strict=True):
         assert one.ids == many.ids
         np.testing.assert_allclose(one.scores, many.scores, rtol=1e-6)
+        assert one.features.keys() == many.features.keys()
+        for name, values in one.features.items():
+            np.testing.assert_allclose(values, many.features[name], rtol=1e-6)
+        assert (one.total, one.warnings) == (many.total, many.warnings)
 
 
-def test_a_query_beyond_its_time_is_an_error_or_says_so(engine):
-    late = Query("chest", profile="lexical", timeout=1e-9)
-    if isinstance(engine, VespaEngine):
-        with pytest.raises(EngineError, match="timed out"):
-            engine.search(late)
-        return
-    for result in (engine.search(late), *engine.search_many([late])):
-        assert result.coverage.full
-        assert any("longer than its time-out" in warning for warning in result.warnings)
-    assert not engine.search(replace(late, timeout=10.0)).warnings
+def test_one_query_at_fault_among_many_is_refused_in_a_sentence(engine):
+    with pytest.raises(QueryError, match="empty"):
+        engine.search_many([Query("chest", profile="lexical"), Query("", profile="lexical")])
 
 
 def test_feeding_replaces_and_removing_removes(engine):
