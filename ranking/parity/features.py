@@ -10,7 +10,7 @@ from ranking.parity.records import Collection
 from ranking.parity.replay import Replay
 from ranking.profile import Profile
 
-__all__ = ["FIRST_PHASE", "Table", "all_features", "no_features"]
+__all__ = ["FIRST_PHASE", "Table", "all_features", "known_features", "no_features"]
 
 Table = Mapping[str, Mapping[str, float]]
 """Document id -> feature -> value."""
@@ -25,27 +25,29 @@ def all_features(collection: Collection, replay: Replay, ids: Sequence[str]) -> 
     Beside the match-features, the scores of the first phase as FIRST_PHASE. For the hits,
     words that count only together do.
     """
-    table = _features_of(collection, replay, replay.query.text)
+    table: dict[str, Mapping[str, float]] = {**_features_of(collection, replay, replay.query.text)}
     apart = [group for group in replay.groups if len(group) > 1]
-    words = dict(zip((d.id for d in collection.documents), collection.caption_words, strict=True))
     by_text: dict[str, list[str]] = {}
-    for identifier in ids:
-        if (
-            apart
-            and identifier in words
-            and not all(words[identifier].issuperset(g) for g in apart)
-        ):
-            whole = [g for g in replay.groups if words[identifier].issuperset(g)]
+    for identifier in ids if apart else ():
+        whole = [g for g in replay.groups if _has_all(collection, identifier, g)]
+        if not set(apart) <= set(whole):
             by_text.setdefault(" ".join(w for g in whole for w in g), []).append(identifier)
     for text, hits in by_text.items():
-        counted = _features_of(collection, replay, text)
+        if text or replay.query.vector is not None:
+            counted: Table = _features_of(collection, replay, text)
+        else:
+            counted = no_features(collection, replay.profile)
         table |= {i: counted[i] for i in hits if i in counted}
     return table
 
 
+def _has_all(collection: Collection, identifier: str, words: Sequence[str]) -> bool:
+    return all(identifier in collection.holders.get(word, ()) for word in words)
+
+
 def no_features(collection: Collection, profile: Profile) -> Table:
     """What every document has where a query has neither words nor a vector: zeros."""
-    names = [n for n in _features(profile, "") if not n.startswith("distance(")]
+    names = [n for n in known_features(profile, "") if not n.startswith("distance(")]
     numbers = {f"query({name})": value for name, value in profile.inputs.items()}
     row = {}
     for name, text in [*((n, n) for n in names), (FIRST_PHASE, profile.first_phase)]:
@@ -59,11 +61,11 @@ def _features_of(collection: Collection, replay: Replay, text: str) -> dict[str,
     engine = collection.engine
     profile = replace(
         replay.profile,
-        name=f"{replay.profile.name}_features",
+        name=f"{replay.profile.name}_{replay.near}_features",
         retrieve=("text", "vector"),
         second_phase=None,
         global_phase=None,
-        match_features=_features(replay.profile, replay.near),
+        match_features=known_features(replay.profile, replay.near),
     )
     if profile.name not in engine.profiles.names():
         engine.profiles = engine.profiles.replaced([profile])
@@ -80,9 +82,9 @@ def _features_of(collection: Collection, replay: Replay, text: str) -> dict[str,
     return {hit.id: {**hit.features, FIRST_PHASE: hit.score} for hit in engine.search(query)}
 
 
-def _features(profile: Profile, near: str) -> tuple[str, ...]:
+def known_features(profile: Profile, near: str) -> tuple[str, ...]:
     """The match-features, every feature that the phases read, and what the nearest are near by."""
     read = {name for e in profile.expressions() for name in e.features}
     plain = {name for name in read if not name.startswith("query(")}
-    nearness = [f"closeness(field,{near})"] if near else []
+    nearness = [f"closeness(field,{near})", f"distance(field,{near})"] if near else []
     return tuple(dict.fromkeys([*profile.match_features, *sorted(plain), *nearness]))

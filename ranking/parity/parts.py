@@ -58,7 +58,7 @@ def _without_user_query(item: Item, request: Mapping[str, Any]) -> Item:
     """Put what `query` and `type` of the request say in place of userQuery()."""
     if item.kind == "userQuery":
         grammar = {"grammar": request.get("type", "weakAnd")}
-        return Item("userInput", (), (str(request["query"]),), grammar)
+        return Item("userInput", (), (str(request.get("query", "")),), grammar)
     inner = tuple(_without_user_query(each, request) for each in item.inner)
     return replace(item, inner=inner)
 
@@ -88,7 +88,7 @@ def _stored(collection: Collection, column: str, value: str) -> tuple[str, ...]:
 def _retrievers(item: Item, parts: Parts) -> None:
     if item.kind == "true":
         return
-    if item.kind in ("or", "rank"):
+    if item.kind in ("or", "rank") and item.inner:
         members = [_leaf(member, parts) for member in item.inner]
         parts.retrieve = tuple(members) if item.kind == "or" else (members[0],)
         return
@@ -96,13 +96,15 @@ def _retrievers(item: Item, parts: Parts) -> None:
 
 
 def _leaf(item: Item, parts: Parts) -> Retriever:
-    if item.kind == "nearestNeighbor":
+    if item.kind == "nearestNeighbor" and len(item.arguments) == 2:
         if parts.nearest is not None:
             raise Skipped("two nearestNeighbor")
         parts.nearest = item
         return "vector"
     if item.kind not in ("userInput", "text") and not _is_caption_word(item):
         raise Skipped(f"{item.kind}()" if item.kind != "word" else f"{item.arguments[0]} contains")
+    if not item.arguments:
+        raise Skipped(f"{item.kind}() of nothing")
     if parts.text is not None:
         raise Skipped("two text items")
     parts.text = item

@@ -45,6 +45,8 @@ class Collection:
     """One recorded server: its schema, its documents, and files of records.
 
     vector_of: what stands in a request for a query vector -> float32 [dimension].
+    fed_in_order: whether the server stored the documents in the order they have here, as it does
+    for one client that waits for each.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Collection:
     documents: tuple[Document, ...]
     files: Mapping[str, Path]
     vector_of: Callable[[Any], Vector]
+    fed_in_order: bool = False
 
     @cached_property
     def engine(self) -> EmbeddedEngine:
@@ -61,13 +64,17 @@ class Collection:
         )
 
     @cached_property
-    def caption_words(self) -> list[frozenset[str]]:
-        """The set of tokens of each document's caption."""
-        return [frozenset(tokenize(document.caption or "")) for document in self.documents]
+    def holders(self) -> dict[str, frozenset[str]]:
+        """Token -> ids of the documents whose caption has it."""
+        found: dict[str, set[str]] = {}
+        for document in self.documents:
+            for word in tokenize(document.caption or ""):
+                found.setdefault(word, set()).add(document.id)
+        return {word: frozenset(ids) for word, ids in found.items()}
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Yield the records of a .jsonl.gz file."""
+    """Yield the records of a .jsonl.gz file, whatever JSON each line holds."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as stream:
             for line in filter(str.strip, stream):
@@ -202,7 +209,9 @@ def _made_up(folder: Path, records: Path, schema: str, documents: str, file: str
     read = read_schema(folder / f"{schema}.sd")
     cells = {field.name: field.cell_type for field in read.vector_fields}
     made = tuple(_made_up_document(json.loads(line), cells) for line in lines)
-    return Collection(schema, read, made, _files(records, (file,)), _made_up_query)
+    return Collection(
+        schema, read, made, _files(records, (file,)), _made_up_query, fed_in_order=True
+    )
 
 
 def _made_up_document(line: Record, cells: Mapping[str, str]) -> Document:

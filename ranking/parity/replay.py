@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.parity.checked import check_record, finite_number, whole_number
 from ranking.parity.parts import Parts, Skipped, reduce_query
 from ranking.parity.records import Collection, Record
 from ranking.parity.yql import Item, YqlError, parse_where
 from ranking.profile import Phase, Profile
-from ranking.text import tokenize
-from ranking.types import Filter, Query
+from ranking.text import query_terms
+from ranking.types import Filter, Query, VectorField
 
 __all__ = ["Replay", "Skipped", "make_replay"]
 
@@ -25,6 +26,8 @@ _UNDERSTOOD = {
 }  # fmt: skip
 _INPUT = re.compile(r"input\.query\((\w+)\)")
 _OF_VECTORS = ("closeness(", "distance(")
+_JAVA_SPACE = re.compile(r"[^\S\x85\xa0\u2007\u202f]+")
+"""What Java's Character.isWhitespace calls so: the characters that do not break a line are none."""
 _FLAT = ("linguistics", "tokenize")
 _OPERATORS = re.compile(
     r'["+:;*?<>=()\[\]{}!~^|&$#@\\%]|(?:^|\s)-|\d[.,]\d|(?:^|\s)(?:OR|AND|NOT)(?:\s|$)'
@@ -37,9 +40,10 @@ class Replay:
 
     exact: Vespa's candidates follow from the documents; else (weakAnd, HNSW) its answer
     depends on the order of feeding, and only features and overlap can be compared.
-    threshold: largest distance of a hit. offset: how many of the best hits were left out.
-    groups: words of the text that count only together, as x and ray of x-ray. near: the field
-    whose nearest neighbours are asked for exactly, "" where there is none.
+    threshold: largest distance of a hit. hits: how many were asked for. offset: how many of the
+    best were left out. groups: words of the text that count only together, as x and ray of x-ray.
+    near: the field whose nearest neighbours are asked for, "" where there is none. word_hits:
+    weakAnd's target hits.
     """
 
     query: Query
@@ -50,12 +54,36 @@ class Replay:
     threshold: float | None = None
     groups: tuple[tuple[str, ...], ...] = ()
     near: str = ""
+    hits: int = 10
+    word_hits: int = Query.target_hits
+
+    @property
+    def walks(self) -> bool:
+        """Whether neighbours are searched for exactly, document by document."""
+        return bool(self.near) and "HNSW" not in self.approximations
+
+    @property
+    def skips_words(self) -> bool:
+        """Whether a neighbour may be ranked without its words.
+
+        weakAnd passes over documents that cannot be among its target hits; one that the other
+        side of the OR found is then ranked as if it had none, though its match-features, which
+        are computed afresh, show them.
+        """
+        both = {"text", "vector"} <= set(self.profile.retrieve)
+        return both and "weakAnd" in self.approximations
+
+    @property
+    def words_meet(self) -> bool:
+        """Whether some words count only together, which they do not in this engine."""
+        return any(len(group) > 1 for group in self.groups)
 
 
 def make_replay(record: Record, collection: Collection) -> Replay:
     """Translate a record's request; raises Skipped with the reason."""
+    check_record(record, len(collection.documents))
     request = record["request"]
-    _check_request(record, request)
+    _check_parameters(request)
     try:
         parts = reduce_query(parse_where(request["yql"]), request, collection)
     except YqlError as error:
@@ -68,14 +96,14 @@ def make_replay(record: Record, collection: Collection) -> Replay:
         approximations.append("HNSW")
     if not parts.retrieve:
         approximations.append("nothing to rank by")
-    offset = int(request.get("offset", 0))
+    hits, offset = (int(float(request.get(n, d))) for n, d in (("hits", 10), ("offset", 0)))
     query = Query(
         text=text,
         vector=vector,
         profile=profile.name,
         inputs=_inputs(request, profile),
-        k=int(request.get("hits", 10)) + offset,
-        target_hits=_target_hits(parts),
+        k=hits + offset,
+        target_hits=_target_hits(parts.nearest or parts.text),
         matching="weakAnd" if "weakAnd" in approximations else "or",
         filters=tuple(parts.filters),
         with_documents=False,
@@ -88,13 +116,13 @@ def make_replay(record: Record, collection: Collection) -> Replay:
         approximations=tuple(approximations),
         threshold=_threshold(parts),
         groups=groups,
-        near=parts.nearest.arguments[0] if parts.nearest and _is_exact(parts.nearest) else "",
+        near=parts.nearest.arguments[0] if parts.nearest else "",
+        hits=hits,
+        word_hits=_target_hits(parts.text),
     )
 
 
-def _check_request(record: Record, request: Mapping[str, Any]) -> None:
-    if record.get("status", 200) != 200:
-        raise Skipped(f"Vespa answered {record['status']}")
+def _check_parameters(request: Mapping[str, Any]) -> None:
     unknown = sorted(key for key in request if key not in _UNDERSTOOD and not _INPUT.fullmatch(key))
     if unknown:
         raise Skipped(f"parameter {', '.join(unknown)}")
@@ -118,7 +146,7 @@ def _profile(request: Mapping[str, Any], parts: Parts, collection: Collection) -
     profile = replace(profile, retrieve=parts.retrieve or ("text",))
     count = request.get("ranking.globalPhase.rerankCount")
     if count is not None and profile.global_phase is not None:
-        phase = Phase(profile.global_phase.expression, int(count))
+        phase = Phase(profile.global_phase.expression, int(float(count)))
         profile = replace(profile, global_phase=phase)
     return profile
 
@@ -128,7 +156,7 @@ def _inputs(request: Mapping[str, Any], profile: Profile) -> dict[str, float]:
     for key, value in request.items():
         match = _INPUT.fullmatch(key)
         if match and not isinstance(value, dict) and match[1] in profile.inputs:
-            found[match[1]] = float(value)
+            found[match[1]] = finite_number(value, key)
     return found
 
 
@@ -140,6 +168,8 @@ def _text(parts: Parts, request: Mapping[str, Any]) -> tuple[str, tuple[tuple[st
     if request.get("language") != "en":
         raise Skipped("language detection")
     text = _typed(item, request)
+    if not query_terms(text):
+        raise Skipped("text without a word")
     index = item.annotations.get("defaultIndex", "caption")
     if index != "caption":
         raise Skipped(f"index {index}")
@@ -147,7 +177,7 @@ def _text(parts: Parts, request: Mapping[str, Any]) -> tuple[str, tuple[tuple[st
         return text, ()
     if _OPERATORS.search(text):
         raise Skipped("operators")
-    return text, tuple(g for g in map(tuple, map(tokenize, text.split())) if g)
+    return text, tuple(g for g in map(tuple, map(query_terms, _JAVA_SPACE.split(text))) if g)
 
 
 def _grammar(item: Item) -> str:
@@ -160,8 +190,11 @@ def _is_flat(item: Item) -> bool:
 
 def _typed(item: Item, request: Mapping[str, Any]) -> str:
     argument = item.arguments[-1]
-    named = argument.startswith("@") and argument[1:] in request
-    return str(request[argument[1:]]) if named else argument
+    if not argument.startswith("@"):
+        return argument
+    if not isinstance(request.get(argument[1:]), str):
+        raise Skipped(f"no text is given for {argument}")
+    return str(request[argument[1:]])
 
 
 def _matching(parts: Parts, groups: Sequence[tuple[str, ...]], collection: Collection) -> list[str]:
@@ -189,12 +222,9 @@ def _let_through_all(
 ) -> None:
     if parts.retrieve != ("text",):
         raise Skipped("grammar all beside vectors")
-    needed = {word for group in groups for word in group}
-    found = [
-        document.id
-        for document, words in zip(collection.documents, collection.caption_words, strict=True)
-        if words >= needed
-    ]
+    everywhere = frozenset(document.id for document in collection.documents)
+    needed = (collection.holders.get(word, frozenset()) for group in groups for word in group)
+    found = sorted(everywhere.intersection(*needed))
     parts.filters.append(Filter("id", tuple(found)))
 
 
@@ -211,23 +241,30 @@ def _vector(
         raise Skipped(f"neighbours in {name}, a profile that reads {', '.join(sorted(read))}")
     wanted = request.get(f"input.query({parameter})")
     if isinstance(wanted, list):
-        return np.asarray(wanted, np.float32)
+        return _listed(wanted, collection.schema.vector_fields, name)
     if not isinstance(wanted, dict):
         raise Skipped("a query vector that is not given by its recipe")
-    return collection.vector_of(wanted)
+    try:
+        return collection.vector_of(wanted)
+    except (KeyError, TypeError):
+        raise Skipped("a query vector whose recipe is not known") from None
+
+
+def _listed(values: list[Any], fields: Iterable[VectorField], name: str) -> NDArray[np.float32]:
+    (dimension,) = (field.dimension for field in fields if field.name == name)
+    if len(values) != dimension:
+        raise Skipped(f"a query vector of {len(values)} numbers for {dimension}")
+    return np.array([finite_number(v, "a number of the query vector") for v in values], np.float32)
 
 
 def _is_exact(item: Item) -> bool:
     return item.annotations.get("approximate") is False
 
 
-def _target_hits(parts: Parts) -> int:
-    for item in (parts.nearest, parts.text):
-        if item is None:
-            continue
-        for key in ("targetHits", "totalTargetHits"):
-            if key in item.annotations:
-                return int(str(item.annotations[key]))
+def _target_hits(item: Item | None) -> int:
+    for key in ("targetHits", "totalTargetHits"):
+        if item is not None and key in item.annotations:
+            return whole_number(item.annotations[key], key, 1)
     return Query.target_hits
 
 
@@ -236,4 +273,4 @@ def _threshold(parts: Parts) -> float | None:
         return None
     if parts.retrieve != ("vector",):
         raise Skipped("distanceThreshold beside words")
-    return float(str(parts.nearest.annotations["distanceThreshold"]))
+    return finite_number(parts.nearest.annotations["distanceThreshold"], "distanceThreshold")

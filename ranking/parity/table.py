@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from encoders.errors import UserError
-from ranking.parity.compare import Comparison, compare
-from ranking.parity.records import Collection, read_records
+from ranking.parity.compare import compare
+from ranking.parity.comparison import Comparison
+from ranking.parity.records import Collection, RecordsError, read_records
 from ranking.parity.replay import Skipped, make_replay
 
-__all__ = ["Row", "measure", "to_text"]
+__all__ = ["Row", "count_record", "measure", "to_text"]
 
 
 @dataclass
@@ -20,8 +20,9 @@ class Row:
     """One kind of query of one file.
 
     exact: records whose hits must be the same; the others are approximate in Vespa (weakAnd,
-    HNSW). tied: exact ones whose order Vespa itself leaves open. faults: record id -> sentences.
-    values, apart: as `Comparison` has them, summed.
+    HNSW). tied: exact ones whose order Vespa itself leaves open. ordered: records whose order had
+    to be the same but among equals. totals: "same" or "within" -> records whose total had to be
+    so. faults: record id -> sentences. values, apart: as `Comparison` has them, summed.
     """
 
     file: str
@@ -29,6 +30,8 @@ class Row:
     compared: int = 0
     exact: int = 0
     tied: int = 0
+    ordered: int = 0
+    totals: Counter[str] = field(default_factory=Counter)
     approximations: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     differences: dict[str, float] = field(default_factory=dict)
@@ -46,7 +49,9 @@ class Row:
             self.overlaps.setdefault(cut, []).append(value)
         self.tied += found.ties
         self.values += found.values
-        self.apart += found.apart
+        self.apart += len(found.apart)
+        self.ordered += found.ordered
+        self.totals[found.total] += 1
         if found.faults:
             self.faults[identifier] = found.faults
 
@@ -65,6 +70,8 @@ class Row:
             "tied": self.tied,
             "values": self.values,
             "ranked_apart": self.apart,
+            "same_order": self.ordered,
+            "totals": dict(self.totals),
             "approximations": dict(self.approximations),
             "skipped": dict(self.skipped),
             "largest_difference": self.differences,
@@ -79,38 +86,53 @@ def measure(collections: Iterable[Collection]) -> Iterator[Row]:
     for collection in collections:
         for name, path in collection.files.items():
             rows: dict[str, Row] = {}
-            for record in read_records(path):
-                kind = str(record.get("kind") or record.get("mode"))
+            for number, record in enumerate(read_records(path), start=1):
+                kind = _kind(record)
                 row = rows.setdefault(kind, Row(f"{collection.name}/{name}", kind))
-                _count(row, record, collection)
+                count_record(row, record, collection, f"line {number}")
             yield from rows.values()
 
 
-def _count(row: Row, record: dict[str, Any], collection: Collection) -> None:
+def _kind(record: object) -> str:
+    if not isinstance(record, dict):
+        return "unnamed"
+    return str(record.get("kind") or record.get("mode") or "unnamed")
+
+
+def count_record(row: Row, record: Any, collection: Collection, line: str) -> None:  # noqa: ANN401 - any JSON
+    """Answer one record and count it in: as compared, at fault, or skipped with its reason.
+
+    What the engine cannot answer is a fault too, whatever it raises.
+    """
     try:
         replay = make_replay(record, collection)
         found = compare(record, replay, collection)
-    except (Skipped, UserError) as reason:
+    except (Skipped, RecordsError) as reason:
         row.skipped[str(reason)] += 1
         return
-    except (KeyError, TypeError, ValueError) as fault:
-        row.skipped[f"malformed record: {type(fault).__name__} {fault}"] += 1
+    except Exception as error:  # noqa: BLE001 - the fault is reported, and the rest is compared
+        row.compared += 1
+        row.faults[_name(record, line)] = [f"{type(error).__name__}: {error}"]
         return
     row.exact += replay.exact
     row.approximations.update(replay.approximations)
-    row.add(str(record.get("id", f"number {row.compared + 1}")), found)
+    row.add(_name(record, line), found)
+
+
+def _name(record: Any, line: str) -> str:  # noqa: ANN401 - any JSON
+    return str(record.get("id", line))
 
 
 _HEADER = (
-    "| file | kind | compared | of them exact | bm25 | closeness, distance | others | relevance "
-    "| overlap@10 | @100 | faults |"
+    "| file | kind | compared | of them exact | same order | same total | total within bounds "
+    "| bm25 | closeness, distance | others | relevance | overlap@10 | @100 | faults |"
 )
 
 
 def to_text(rows: Iterable[Row]) -> str:
     """The rows as a Markdown table, then what was skipped and what differs."""
     listed = list(rows)
-    lines = [_HEADER, "|---|---|" + "---:|" * 9]
+    lines = [_HEADER, "|---|---|" + "---:|" * 12]
     lines += [_line(row) for row in listed if row.compared]
     skipped = Counter[str]()
     for row in listed:
@@ -136,7 +158,8 @@ def _line(row: Row) -> str:
     overlaps = [f"{x:.3f}" if (x := row.overlap(cut)) is not None else "" for cut in (10, 100)]
     exact = f"{row.exact} ({row.tied} tied)" if row.tied else str(row.exact)
     return (
-        f"| {row.file} | {row.kind} | {row.compared} | {exact} | {' | '.join(cells)} | "
+        f"| {row.file} | {row.kind} | {row.compared} | {exact} | {row.ordered} "
+        f"| {row.totals['same']} | {row.totals['within']} | {' | '.join(cells)} | "
         f"{' | '.join(overlaps)} | {len(row.faults)} |"
     )
 

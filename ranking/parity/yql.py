@@ -50,7 +50,10 @@ def parse_where(yql: str) -> Item:
     match = _WHERE.fullmatch(yql)
     if match is None:
         raise YqlError("no `select ... where`")
-    return _Reader(match[1]).whole()
+    try:
+        return _Reader(match[1]).whole()
+    except RecursionError:
+        raise YqlError("nested too deeply") from None
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -86,6 +89,8 @@ class _Reader:
 
     def next(self) -> tuple[str, str]:
         token = self.tokens[self.at]
+        if token[0] == "end":
+            raise YqlError("it ends too early")
         self.at += 1
         return token
 

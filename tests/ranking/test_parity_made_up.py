@@ -102,7 +102,7 @@ def test_a_wrong_score_is_a_fault(collections):
     record["hits"][1] = ["synth-99999", 99.0, 99.0]
     found = compare(record, make_replay(record, collection), collection)
     assert any("bm25(caption)" in fault for fault in found.faults)
-    assert any("only Vespa has synth-99999" in fault for fault in found.faults)
+    assert any("Vespa has synth-99999" in fault for fault in found.faults)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_cannot_be_answered_says_why(collections, where, reason):
         "text": "ct",
     }
     with pytest.raises(Skipped) as caught:
-        make_replay({"id": "x", "request": request, "hits": []}, collections["synth"])
+        make_replay({"request": request, "hits": [], "total": 0}, collections["synth"])
     assert reason in str(caught.value)
 
 
@@ -164,4 +164,6 @@ def test_a_malformed_record_is_counted_and_the_others_are_compared(tmp_path):
         stream.write("\n".join(["", *map(json.dumps, records)]))
     rows = list(measure(find_collections(GOLDEN, tmp_path)))
     assert sum(row.compared for row in rows) == 2
-    assert any("malformed record: KeyError" in reason for row in rows for reason in row.skipped)
+    assert {reason for row in rows for reason in row.skipped} == {
+        "malformed record: no list of hits"
+    }
