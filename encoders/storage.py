@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["sha256_bytes", "sha256_file", "sync_file", "whole_file", "whole_folder"]
@@ -58,18 +60,40 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes `path`'s place.
 
     An existing folder is moved aside first and removed last, so that a crash at any point
-    leaves either the old folder or the new one complete under one of the two names.
+    leaves either the old folder or the new one complete under one of the two names. What a
+    killed process began for the same path is removed on success: nobody holds its lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.new."))
+    prefix = f".{path.name}.new."
+    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=prefix))
+    descriptor = os.open(beside, os.O_RDONLY)
     try:
+        with suppress(OSError):  # a file system without locks, where nothing is removed either
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield beside
         beside.chmod(0o755)
         for file in sorted(beside.rglob("*")):
             sync_file(file)
         _swap(beside, path)
+        for begun in path.parent.glob(f"{glob.escape(prefix)}*"):
+            _remove_unlocked(begun)
     finally:
+        os.close(descriptor)
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _remove_unlocked(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # another process was faster
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:  # somebody writes it
+        return
+    finally:
+        os.close(descriptor)
 
 
 def _swap(new: Path, path: Path) -> None:

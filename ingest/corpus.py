@@ -113,19 +113,18 @@ def write_corpus(
     were. Embeddings of a corpus that stood at `out` are kept: they belong to image bytes, and
     those that no longer fit are not read. `splits` is explained in ingest/splits.py.
     Memory: one part, and about 500 bytes a record.
-    Raises CorpusError where no row of the source can be used.
+    Raises CorpusError where no row of the source can be used, or the source lies in `out`.
     """
+    _check_apart(source, out)
     with whole_folder(out) as folder:
         writer = CorpusWriter(folder)
         for done, row in enumerate(source, 1):
             writer.add(row)
             if done % 100 == 0:
                 progress("corpus", done, None, f"{writer.rejections} rejected")
-        writer.finish()
         if not writer.records:
             raise CorpusError(_nothing_usable(source, writer))
-        rule = writer.splits.rule(splits)
-        assigned = writer.splits.assign(rule)
+        rule, assigned = writer.finish(splits)
         if assigned is not None:
             rewrite_splits(folder / DATA, assigned)
         repeats = find_duplicates(sorted((folder / DATA).iterdir()))
@@ -135,6 +134,14 @@ def write_corpus(
         manifest.save(folder)
     progress("corpus", manifest.records, manifest.records, f"{writer.rejections} rejected")
     return Corpus.open(out)
+
+
+def _check_apart(source: Source, out: Path) -> None:
+    path = Path(source.location)
+    if path.exists() and path.resolve().is_relative_to(out.resolve()):
+        raise CorpusError(
+            f"{out} holds the source {path} and would be replaced: name another folder to write to."
+        )
 
 
 def _nothing_usable(source: Source, writer: CorpusWriter) -> str:

@@ -54,6 +54,8 @@ class Reason(StrEnum):
     NO_DECODER = "decoder of the extra dicom not installed"
     OTHER_FRAMES = "other frames"
     BURNED_IN = "text burned into the pixels"
+    NO_SPLIT = "no split, put into train"
+    UNKNOWN_SPLIT = "split of another name"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Record:
     image: the file's bytes as they were (any format that Pillow decodes), or None.
     image_path: the image's name in the source. split: "train", "validation", "test", or ""
     where the source has none. extra: every other field of the source, as JSON values.
+    group_keys: all that ties the record to others ("patient:7", "study:3"), where that is more
+    than group_id says; not stored.
     image_dhash: 16 hex digits of the perceptual hash, filled in by `write_corpus`.
     file, line: where the row stood in the source; used in rejections, not stored.
     caption_needed: whether a record without a caption is rejected. stock_caption: the caption
@@ -99,6 +103,7 @@ class Record:
     source: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
     image_dhash: str = ""
+    group_keys: tuple[str, ...] = field(default=(), compare=False)
     file: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)
     caption_needed: bool = field(default=True, compare=False)

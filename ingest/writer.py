@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +32,7 @@ DATA = "data"
 REJECTED = "rejected.parquet"
 PART_ROWS = 4096
 PART_BYTES = 64 << 20  # of images and text held in memory before a part is written
+SPLIT_NAMES = ("train", "validation", "test")
 ROW_GROUP = 256  # records read at a time
 
 
@@ -50,6 +52,8 @@ class CorpusWriter:
     _parts: int = 0
     _content: bytes = b""
     _rejections: list[dict[str, object]] = field(default_factory=list)
+    _notes: list[Rejection] = field(default_factory=list)  # of the record to come
+    _without_split: list[tuple[str, int, str]] = field(default_factory=list)  # file, line, id
 
     def __post_init__(self) -> None:
         (self.folder / DATA).mkdir()
@@ -61,18 +65,38 @@ class CorpusWriter:
         return self.rejected.total()
 
     def add(self, row: Row) -> None:
-        """Check a row; take it or write down why not."""
-        checked = row if isinstance(row, Rejection) else _check(row, self._seen)
+        """Check a row; take it or write down why not.
+
+        What a source says of a row that it keeps comes before its record, and is only written
+        down where that is taken.
+        """
+        if isinstance(row, Rejection):
+            if row.row_kept:
+                self._notes.append(row)
+            else:
+                self._reject(row)
+            return
+        checked = _check(row, self._seen)
+        lost = isinstance(checked, Rejection)
+        self._write_notes(without=row.id.strip() if lost else None)
         if isinstance(checked, Rejection):
             self._reject(checked)
         else:
             self._take(checked)
 
-    def finish(self) -> None:
-        """Write what is held."""
+    def finish(
+        self, splits: Literal["auto", "source", "drawn"]
+    ) -> tuple[SplitRule, list[str] | None]:
+        """Write what is held; the rule of the splits, and those that replace the source's own."""
         self._flush_records()
+        self._write_notes()
+        rule = self.splits.rule(splits)
+        if rule == "source":
+            for file, line, identifier in self._without_split:
+                self._reject(Rejection(Reason.NO_SPLIT, file, line, identifier, row_kept=True))
         self._flush_rejections()
         self._rejected_file.close()
+        return rule, self.splits.assign(rule)
 
     def manifest(
         self,
@@ -98,8 +122,24 @@ class CorpusWriter:
             content_sha256=sha256_bytes(self._content + canonical_json(final).encode()),
         )
 
+    def _write_notes(self, without: str | None = None) -> None:
+        """Write down what was said of kept rows, but not of the one with the id `without`."""
+        for note in self._notes:
+            if note.id != without:
+                self._reject(note)
+        self._notes = []
+
     def _take(self, record: Record) -> None:
         self._seen.add(record.id)
+        if not record.split:
+            self._without_split.append((record.file, record.line, record.id))
+        elif record.split not in SPLIT_NAMES:
+            detail = f"{record.split!r} is none of {', '.join(SPLIT_NAMES)}, and is kept as it is"
+            self._reject(
+                Rejection(
+                    Reason.UNKNOWN_SPLIT, record.file, record.line, record.id, detail, row_kept=True
+                )
+            )
         self.splits.add(record)
         self.records += 1
         self.images += record.image is not None
@@ -113,11 +153,11 @@ class CorpusWriter:
         counter[rejection.reason] += 1
         self._rejections.append(
             {
-                "source": rejection.file,
+                "source": _printable(rejection.file),
                 "line": rejection.line,
-                "id": rejection.id,
+                "id": _printable(rejection.id),
                 "reason": str(rejection.reason),
-                "detail": rejection.detail,
+                "detail": _printable(rejection.detail),
                 "row_kept": rejection.row_kept,
             }
         )
@@ -150,7 +190,7 @@ def _check(record: Record, seen: set[str]) -> Record | Rejection:
     record = replace(record, id=record.id.strip(), caption=record.caption.strip())
     reason = _wrong_text(record, seen)
     if reason is not None:
-        return Rejection(reason, record.file, record.line, _printable(record.id))
+        return Rejection(reason, record.file, record.line, record.id)
     if record.image is None:
         return record
     try:

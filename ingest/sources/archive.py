@@ -13,11 +13,10 @@ from typing import Self
 
 from ingest.images import MAX_IMAGE_BYTES, ImageRejectedError
 from ingest.records import CorpusError, Reason, Rejection
-from ingest.sources.files import read_image
+from ingest.sources.files import IMAGE_SUFFIXES, read_image
 
 __all__ = ["ImageFiles", "distrusted", "open_archive", "read_member"]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
 # Images are compressed already: a JPEG in a zip shrinks to 95 %, a flat 16-bit TIFF to 1 %.
 MAX_RATIO = 200
 RATIO_MATTERS_FROM = 1 << 20
@@ -42,7 +41,7 @@ class ImageFiles:
                 self._add_member(archive, member)
         for folder in folders:
             for path in sorted(folder.rglob("*")):
-                if path.suffix.lower() in SUFFIXES:
+                if path.suffix.lower() in IMAGE_SUFFIXES:
                     name = path.relative_to(folder).as_posix()
                     if self._claim(path.stem, f"{folder.name}/{name}"):
                         self._files[path.stem] = folder, name
@@ -85,7 +84,7 @@ class ImageFiles:
 
     def _add_member(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         name = PurePosixPath(member.filename.replace("\\", "/"))
-        if member.is_dir() or name.suffix.lower() not in SUFFIXES:
+        if member.is_dir() or name.suffix.lower() not in IMAGE_SUFFIXES:
             return
         if not self._claim(name.stem, f"{Path(archive.filename or '').name}:{member.filename}"):
             return

@@ -54,7 +54,7 @@ class Captions:
         """Add a table; files are named relative to it. Raises CorpusError."""
         file = table.relative_to(root)
         self.tables.append(file.as_posix())
-        for row in read_table(table, COLUMNS):
+        for row in read_table(table, COLUMNS, file.as_posix()):
             if isinstance(row, Rejection):
                 self.rejections.append(row)
                 continue
@@ -64,7 +64,14 @@ class Captions:
                 reason = Reason.DUPLICATE_ID if key else Reason.NO_ID
                 self.rejections.append(Rejection(reason, file.as_posix(), row.line))
                 continue
-            line = _Line(row.values["caption"].strip(), file.as_posix(), row.line)
+            caption = row.values["caption"].strip()
+            if not caption:
+                detail = "the line is empty, and the caption is made of the file's own tags"
+                self.rejections.append(
+                    Rejection(Reason.NO_CAPTION, file.as_posix(), row.line, "", detail, True)
+                )
+                continue
+            line = _Line(caption, file.as_posix(), row.line)
             self._lines.append(line)
             self._by_name[name] = line
             if UID.fullmatch(key):

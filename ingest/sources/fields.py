@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from ingest.records import GroupKind, Record
-from ingest.sources.files import SPLITS, normal_name
+from ingest.records import GroupKind, Reason, Record, Rejection, Row
+from ingest.sources.files import normal_name, split_named
 
-__all__ = ["CAPTIONS", "ID", "record_from"]
+__all__ = ["CAPTIONS", "ID", "group_keys", "record_from"]
 
 ID = ("id", "image_id", "key")
 CAPTIONS = ("caption", "text", "captions", "description", "report", "findings")
@@ -20,16 +20,24 @@ MODALITY = ("modality",)
 LICENCE = ("licence", "license")
 SOURCE = ("source", "dataset")
 SPLIT = ("split",)
-GROUPS: tuple[tuple[str, GroupKind], ...] = (
-    ("case_id", "case"),
-    ("case", "case"),
-    ("patient_id", "case"),
-    ("study_id", "case"),
-    ("article_id", "article"),
-    ("pmc_id", "article"),
-    ("pmcid", "article"),
-    ("article", "article"),
+# Column, kind of the group, and what columns of one meaning are called together.
+GROUPS: tuple[tuple[str, GroupKind, str], ...] = (
+    ("case_id", "case", "case"),
+    ("case", "case", "case"),
+    ("patient_id", "case", "patient"),
+    ("patientid", "case", "patient"),
+    ("subject_id", "case", "patient"),
+    ("study_id", "case", "study"),
+    ("studyid", "case", "study"),
+    ("article_id", "article", "article"),
+    ("pmc_id", "article", "article"),
+    ("pmcid", "article", "article"),
+    ("article", "article", "article"),
 )
+
+
+class _FieldError(ValueError):
+    """A column's value is of another kind than its name promises."""
 
 
 def record_from(
@@ -42,47 +50,64 @@ def record_from(
     source: str,
     file: str,
     line: int,
-) -> Record:
+) -> Row:
     """A record of one row's `values`; what no field takes goes to `extra`.
 
-    identifier, split and source hold where the row does not name its own.
+    identifier, split and source hold where the row does not name its own. A Rejection where
+    caption or concepts are no text, number or list of such.
     """
     left = {normal_name(name): value for name, value in values.items()}
 
-    def take(names: tuple[str, ...]) -> Any:  # noqa: ANN401
-        return next((left.pop(name) for name in names if name in left), None)
+    def take(names: tuple[str, ...]) -> str:
+        found = next((name for name in names if _text(left.get(name)).strip()), None)
+        return "" if found is None else _text(left.pop(found))
 
-    identifier = _text(take(ID)) or identifier
-    caption = _text(take(CAPTIONS))
-    own_split = _text(take(SPLIT)).lower()
-    group_id, group_kind = _group(left)
+    identifier = take(ID) or identifier
+    keys = group_keys(left)
+    try:
+        caption = _caption(left)
+        concepts = _list(left, CONCEPTS, separators="[;,|]")
+        concept_names = _list(left, CONCEPT_NAMES, separators=";")
+    except _FieldError as error:
+        return Rejection(Reason.MALFORMED_ROW, file, line, identifier, str(error))
+    own_split = split_named(take(SPLIT))
+    group_id, group_kind = _group(left, take)
     return Record(
         id=identifier,
         caption=caption,
         image=image,
         image_path=image_path,
-        concepts=_list(take(CONCEPTS), separators="[;,|]"),
-        concept_names=_list(take(CONCEPT_NAMES), separators=";"),
+        concepts=concepts,
+        concept_names=concept_names,
         group_id=group_id,
         group_kind=group_kind,
-        modality=_text(take(MODALITY)),
-        split=SPLITS.get(own_split, own_split) or split,
-        licence=_text(take(LICENCE)),
-        source=_text(take(SOURCE)) or source,
+        modality=take(MODALITY),
+        split=own_split or split,
+        licence=take(LICENCE),
+        source=take(SOURCE) or source,
         extra={name: _json(value) for name, value in left.items() if not _absent(value)},
+        group_keys=keys,
         file=file,
         line=line,
     )
 
 
-def _group(left: dict[str, Any]) -> tuple[str, GroupKind]:
+def group_keys(values: Mapping[str, object]) -> tuple[str, ...]:
+    """What every column that names a group says of a row, by normalised names."""
+    names = (("group_id", "group"), *((name, meaning) for name, _, meaning in GROUPS))
+    found = ((meaning, _text(values.get(name)).strip()) for name, meaning in names)
+    return tuple(dict.fromkeys(f"{meaning}:{value}" for meaning, value in found if value))
+
+
+def _group(left: dict[str, Any], take: Callable[[tuple[str, ...]], str]) -> tuple[str, GroupKind]:
     if "group_id" in left:
-        kind = _text(left.pop("group_kind", "case"))
-        group_id = _text(left.pop("group_id"))
+        kind = take(("group_kind",)) or "case"
+        group_id = take(("group_id",))
         return group_id, cast(GroupKind, kind) if kind in ("article", "case") else "none"
-    for name, kind_of_name in GROUPS:
-        if _text(left.get(name)):
-            return _text(left.pop(name)), kind_of_name
+    for name, kind_of_name, _ in GROUPS:
+        group_id = take((name,))
+        if group_id:
+            return group_id, kind_of_name
     return "", "none"
 
 
@@ -91,14 +116,41 @@ def _absent(value: object) -> bool:
 
 
 def _text(value: object) -> str:
-    return "" if _absent(value) else str(value)
+    """A text or number as text, whole numbers without a point; "" for anything else."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value) if math.isfinite(value) else ""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def _list(value: object, separators: str) -> tuple[str, ...]:
-    if _absent(value):
+def _texts(name: str, value: object) -> list[str]:
+    """The texts of a list, or the one that stands in its place; raises _FieldError."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    present = [part for part in parts if not _absent(part)]
+    wrong = next((part for part in present if not _text(part)), None)
+    if wrong is not None:
+        raise _FieldError(f"{name} holds a {type(wrong).__name__}, not a text")
+    return [_text(part) for part in present]
+
+
+def _caption(left: dict[str, Any]) -> str:
+    for name in CAPTIONS:
+        texts = _texts(name, left.get(name))
+        if any(text.strip() for text in texts):
+            del left[name]
+            return " ".join(texts)
+    return ""
+
+
+def _list(left: dict[str, Any], names: tuple[str, ...], separators: str) -> tuple[str, ...]:
+    name = next((name for name in names if not _absent(left.get(name))), None)
+    if name is None:
         return ()
-    parts = re.split(separators, value) if isinstance(value, str) else cast("list[object]", value)
-    return tuple(part for part in (str(part).strip() for part in parts) if part)
+    value = left.pop(name)
+    texts = _texts(name, value)
+    parts = re.split(separators, texts[0]) if isinstance(value, str) else texts
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def _json(value: Any) -> Any:  # noqa: ANN401
@@ -107,4 +159,6 @@ def _json(value: Any) -> Any:  # noqa: ANN401
         return {str(name): _json(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_json(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no such numbers
     return value if isinstance(value, str | int | float | bool | None) else str(value)

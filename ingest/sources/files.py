@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from ingest.images import MAX_IMAGE_BYTES, ImageRejectedError
 from ingest.records import CorpusError, Reason, Rejection
+from ingest.sources.comma_separated import comma_separated
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "SPLITS",
     "TableRow",
     "normal_name",
@@ -20,12 +23,15 @@ __all__ = [
     "read_tabbed",
     "read_table",
     "safe_file",
+    "split_named",
     "split_of",
+    "unused_images",
 ]
 
-MAX_FIELD_CHARACTERS = 16 << 20
 LINES_LOOKED_AT = 20
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
 
 SPLITS = {
     "train": "train",
@@ -35,6 +41,7 @@ SPLITS = {
     "val": "validation",
     "dev": "validation",
     "test": "test",
+    "testing": "test",
 }
 
 
@@ -52,14 +59,20 @@ def split_of(name: str) -> str:
     return next((SPLITS[word] for word in words if word in SPLITS), "")
 
 
+def split_named(value: str) -> str:
+    """The split that a column's value tells of; a word of another meaning as it is."""
+    return split_of(value) or value.strip().lower()
+
+
 def normal_name(column: str) -> str:
     """A column's name in lower case with `_` between words: "Canonical name": canonical_name."""
     return re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
 
 
-def read_tabbed(path: Path, columns: int) -> Iterator[tuple[int, list[str]] | Rejection]:
+def read_tabbed(path: Path, columns: int, name: str) -> Iterator[tuple[int, list[str]] | Rejection]:
     """Line number and tab-separated fields of each line of a file without header or quotes.
 
+    name: what rejections call the file.
     Only line feeds end a line: captions hold other control characters. Bytes that are not
     UTF-8 stay as lone surrogates, for the corpus to reject. A line of fewer fields than
     `columns` is a Rejection. Raises CorpusError where the file is not tab-separated at all.
@@ -73,7 +86,7 @@ def read_tabbed(path: Path, columns: int) -> Iterator[tuple[int, list[str]] | Re
                 continue
             if len(fields) < columns:
                 detail = f"{len(fields)} fields between tabs, {columns} expected"
-                yield Rejection(Reason.MALFORMED_ROW, path.name, number, _safe(fields[0]), detail)
+                yield Rejection(Reason.MALFORMED_ROW, name, number, _safe(fields[0]), detail)
                 continue
             yield number, fields
 
@@ -88,27 +101,33 @@ def _check_tabs(path: Path) -> None:
         )
 
 
-def read_table(path: Path, needed: Mapping[str, tuple[str, ...]]) -> Iterator[TableRow | Rejection]:
+def read_table(
+    path: Path, needed: Mapping[str, tuple[str, ...]], name: str
+) -> Iterator[TableRow | Rejection]:
     """Rows of a table with a header, separated by tabs or commas, whichever the header shows.
 
-    needed: for each column that must be there, the names it may have. The rows carry it under
-    its key; every other column under its own normalised name.
+    needed: for each column that must be there, the names it may have, first the one that names
+    the row. The rows carry it under its key; every other column under its own normalised name.
+    name: what rejections call the file.
     Raises CorpusError where the header shows neither.
     """
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
         delimiter, names = _header(path, stream.readline(), needed)
-        read = _tab_separated if delimiter == "\t" else _comma_separated
-        for line, fields in read(stream):
+        if delimiter == "\t":
+            rows = _tab_separated(stream)
+        else:
+            rows = comma_separated(stream, len(names), names.index(next(iter(needed))))
+        for line, fields in rows:
             if isinstance(fields, str):
-                yield Rejection(Reason.MALFORMED_ROW, path.name, line, detail=fields)
+                yield Rejection(Reason.MALFORMED_ROW, name, line, detail=fields)
             elif len(fields) != len(names):
                 detail = f"{len(fields)} fields, {len(names)} expected"
-                yield Rejection(Reason.MALFORMED_ROW, path.name, line, _safe(fields[0]), detail)
+                yield Rejection(Reason.MALFORMED_ROW, name, line, _safe(fields[0]), detail)
             else:
                 yield TableRow(line, dict(zip(names, fields, strict=True)))
 
 
-def _tab_separated(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
+def _tab_separated(stream: TextIO) -> Iterator[tuple[int, list[str] | str]]:
     # Quotes are part of a caption here, unless they enclose the whole field.
     for line, text in enumerate(stream, 2):
         if text.strip():
@@ -119,34 +138,23 @@ def _unquoted(field: str) -> str:
     return field[1:-1].replace('""', '"') if QUOTED.fullmatch(field) else field
 
 
-def _comma_separated(stream: TextIO) -> Iterator[tuple[int, list[str] | str]]:
-    csv.field_size_limit(MAX_FIELD_CHARACTERS)
-    reader = csv.reader(stream)
-    while True:
-        start = reader.line_num + 2
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield start, str(error)
-            continue
-        if any(fields):
-            yield start, fields
-
-
 def _header(
     path: Path, header: str, needed: Mapping[str, tuple[str, ...]]
 ) -> tuple[str, list[str]]:
     for delimiter in ("\t", ","):
         names = [normal_name(name) for name in next(csv.reader([header], delimiter=delimiter), [])]
+        keys: dict[int, str] = {}
         for key, aliases in needed.items():
             found = next((alias for alias in aliases if alias in names), None)
             if found is None:
                 break
-            names[names.index(found)] = key
+            if names.count(found) > 1:
+                raise CorpusError(
+                    f"{path} has {names.count(found)} columns named {found}: rename all but one."
+                )
+            keys[names.index(found)] = key
         else:
-            return delimiter, names
+            return delimiter, _told_apart(names, keys)
     wanted = " and ".join(f"{key} ({', '.join(names)})" for key, names in needed.items())
     raise CorpusError(
         f"{path} should be separated by tabs or commas, with a header that names {wanted}; "
@@ -154,27 +162,62 @@ def _header(
     )
 
 
+def _told_apart(names: list[str], keys: Mapping[int, str]) -> list[str]:
+    """The names, those at some places replaced by their keys, with a number where one is taken."""
+    taken = set(keys.values())
+    found = []
+    for place, name in enumerate(names):
+        number, free = 2, name
+        while place not in keys and free in taken:
+            number, free = number + 1, f"{name}_{number}"
+        found.append(keys.get(place, free))
+        taken.add(found[-1])
+    return found
+
+
 def read_image(folder: Path, name: str) -> bytes:
     """Bytes of the file `name` inside `folder`; raises ImageRejectedError.
 
     A name that leads out of the folder, also through a symbolic link, is refused.
     """
-    return safe_file(folder, name).read_bytes()
+    path = safe_file(folder, name)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        detail = f"{name} cannot be read ({error.strerror})"
+        raise ImageRejectedError(Reason.UNUSABLE_IMAGE, detail) from None
 
 
 def safe_file(folder: Path, name: str) -> Path:
     """The file that `read_image` would read, all checks passed; raises ImageRejectedError."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    try:
+        path = (folder / name).resolve()
+        inside = path.is_relative_to(folder.resolve())
+        size = path.stat().st_size if inside and path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, NUL, no UTF-8
+        detail = f"{name[:80]!r} is no name that a file can have"
+        raise ImageRejectedError(Reason.MISSING_IMAGE, detail) from None
+    if not inside:
         raise ImageRejectedError(Reason.UNSAFE_PATH, f"{name} leads out of {folder.name}/")
-    if not path.is_file():
+    if size is None:
         raise ImageRejectedError(Reason.MISSING_IMAGE, f"{name} is not there")
-    size = path.stat().st_size
     if size > MAX_IMAGE_BYTES:
         raise ImageRejectedError(
             Reason.UNUSABLE_IMAGE, f"{size:,} bytes; at most {MAX_IMAGE_BYTES:,}"
         )
     return path
+
+
+def unused_images(folder: Path, asked: Set[Path], name: str) -> Iterator[Rejection]:
+    """The images at or below `folder` that are none of the normalised paths that rows `asked` for.
+
+    name: what rejections call the folder.
+    """
+    folder = Path(os.path.normpath(folder))
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path not in asked and path.is_file():
+            place = path.relative_to(folder).as_posix()
+            yield Rejection(Reason.UNUSED_FILE, f"{name}/{place}", id=path.stem)
 
 
 def _safe(text: str) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from ingest.images import ImageRejectedError
 from ingest.records import CorpusError, Reason, Record, Rejection, Row
 from ingest.sources.archive import ImageFiles
+from ingest.sources.fields import group_keys
 from ingest.sources.files import TableRow, normal_name, read_table, split_of
 from ingest.sources.modalities import modality_of
 
@@ -101,7 +102,7 @@ def _concept_names(path: Path) -> Generator[Rejection, None, dict[str, str]]:
             continue
         if not name.strip():
             if line.strip():
-                yield Rejection(Reason.MALFORMED_ROW, path.name, number, detail="no name")
+                yield Rejection(Reason.MALFORMED_ROW, _name(path), number, detail="no name")
             continue
         known[cui.strip()] = name.strip().strip('"')
     return known
@@ -112,7 +113,7 @@ def _split(table: Path, known: Mapping[str, str], *, alone: bool) -> Iterator[Ro
     archives, folders = _image_places(table, alone=alone)
     with ImageFiles(archives, folders) as images:
         yield from images.rejections
-        for row in read_table(table, {"id": ID, "caption": CAPTION}):
+        for row in read_table(table, {"id": ID, "caption": CAPTION}, _name(table)):
             if isinstance(row, Rejection):
                 yield row
                 continue
@@ -142,12 +143,15 @@ def _concepts_by_id(table: Path, *, alone: bool) -> Generator[Rejection, None, _
             continue
         if file.name.startswith(("concepts.", "concepts_names.")):
             continue
-        for row in read_table(file, {"id": ID, "cuis": CONCEPTS}):
+        for row in read_table(file, {"id": ID, "cuis": CONCEPTS}, _name(file)):
             if isinstance(row, Rejection):
                 yield row
                 continue
             identifier = _identifier(row.values["id"])
-            found[identifier] = file.name, row.line, _parts(row.values["cuis"])
+            if identifier in found:
+                yield Rejection(Reason.DUPLICATE_ID, _name(file), row.line, identifier)
+                continue
+            found[identifier] = _name(file), row.line, _parts(row.values["cuis"])
     return found
 
 
@@ -170,10 +174,10 @@ def _rows(
         if len(images):
             image_path, image = images.read(identifier)
     except ImageRejectedError as error:
-        yield Rejection(error.reason, table.name, row.line, identifier, error.detail)
+        yield Rejection(error.reason, _name(table), row.line, identifier, error.detail)
         concepts.pop(identifier, None)
         return
-    file, line, cuis = concepts.pop(identifier, (table.name, row.line, ()))
+    file, line, cuis = concepts.pop(identifier, (_name(table), row.line, ()))
     own = next((row.values[name] for name in CONCEPTS if name in row.values), "")
     cuis = tuple(dict.fromkeys((*cuis, *_parts(own))))
     for cui in cuis:
@@ -188,10 +192,11 @@ def _rows(
         concepts=kept,
         concept_names=_names(row, kept, known),
         modality=modality_of(kept),
+        group_keys=group_keys(row.values),
         split=_split_name(table),
         source="ImageCLEF",
         extra=_other_columns(row),
-        file=table.name,
+        file=_name(table),
         line=row.line,
     )
 
@@ -206,6 +211,10 @@ def _names(row: TableRow, cuis: tuple[str, ...], known: Mapping[str, str]) -> tu
 def _other_columns(row: TableRow) -> dict[str, str]:
     used = {"id", "caption", *CONCEPTS, *NAMES}
     return {name: value for name, value in row.values.items() if name not in used and value}
+
+
+def _name(file: Path) -> str:
+    return f"{file.resolve().parent.name}/{file.name}"
 
 
 def _identifier(text: str) -> str:

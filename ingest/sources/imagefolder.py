@@ -10,6 +10,7 @@ https://huggingface.co/docs/datasets/image_dataset#imagefolder
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,7 @@ from typing import Any
 from ingest.images import ImageRejectedError
 from ingest.records import CorpusError, Reason, Rejection, Row
 from ingest.sources.fields import ID, record_from
-from ingest.sources.files import SPLITS, read_image, read_table, split_of
+from ingest.sources.files import SPLITS, read_image, read_table, split_of, unused_images
 
 __all__ = ["ImageFolder", "looks_like_imagefolder"]
 
@@ -55,12 +56,23 @@ class ImageFolder:
         if not files:
             raise CorpusError(f"{self.path} is no ImageFolder: it holds no metadata.jsonl or .csv.")
         taken: dict[str, str] = {}
+        asked: set[Path] = set()
         for metadata in files:
             for row in _metadata_rows(metadata):
                 if isinstance(row, Rejection):
                     yield row
-                else:
-                    yield _row(metadata, *row, taken)
+                    continue
+                line, values = row
+                asked.add(Path(os.path.normpath(metadata.parent / values[FILE_NAME])))
+                yield _row(metadata, line, values, taken)
+        folders = {file.parent for file in files}
+        for folder in sorted(folders):
+            if folders.isdisjoint(folder.parents):
+                yield from unused_images(folder, asked, folder.resolve().name)
+
+
+def _name(metadata: Path) -> str:
+    return f"{metadata.resolve().parent.name}/{metadata.name}"
 
 
 _Line = tuple[int, Mapping[str, Any]]
@@ -70,7 +82,7 @@ def _metadata_rows(path: Path) -> Iterator[_Line | Rejection]:
     if path.suffix == ".jsonl":
         yield from _json_lines(path)
         return
-    for row in read_table(path, {FILE_NAME: (FILE_NAME,)}):
+    for row in read_table(path, {FILE_NAME: (FILE_NAME,)}, _name(path)):
         yield row if isinstance(row, Rejection) else (row.line, row.values)
 
 
@@ -82,13 +94,13 @@ def _json_lines(path: Path) -> Iterator[_Line | Rejection]:
             try:
                 content = json.loads(raw.decode("utf-8-sig"))
             except (ValueError, RecursionError) as error:
-                yield Rejection(Reason.MALFORMED_ROW, path.name, number, detail=str(error))
+                yield Rejection(Reason.MALFORMED_ROW, _name(path), number, detail=str(error))
                 continue
             if isinstance(content, dict) and isinstance(content.get(FILE_NAME), str):
                 yield number, content
             else:
                 detail = f"no {FILE_NAME}"
-                yield Rejection(Reason.MALFORMED_ROW, path.name, number, detail=detail)
+                yield Rejection(Reason.MALFORMED_ROW, _name(path), number, detail=detail)
 
 
 def _row(metadata: Path, line: int, values: Mapping[str, Any], taken: dict[str, str]) -> Row:
@@ -96,8 +108,10 @@ def _row(metadata: Path, line: int, values: Mapping[str, Any], taken: dict[str, 
     split = split_of(folder.resolve().name)
     name = str(values[FILE_NAME])
     identifier = _identifier(name, split, taken)
-    file = f"{folder.name}/{metadata.name}"
+    file = _name(metadata)
     own_id = next((str(values[key]) for key in ID if values.get(key)), identifier)
+    if not name.strip():
+        return Rejection(Reason.MALFORMED_ROW, file, line, own_id, f"no {FILE_NAME}")
     try:
         image = read_image(folder, name)
     except ImageRejectedError as error:
@@ -116,6 +130,7 @@ def _row(metadata: Path, line: int, values: Mapping[str, Any], taken: dict[str, 
 
 def _identifier(name: str, split: str, taken: dict[str, str]) -> str:
     """The file's name without suffix; with its split where another split has the same name."""
-    stem = str(PurePosixPath(name).with_suffix("")).removeprefix("images/")
+    path = PurePosixPath(name)
+    stem = str(path.parent / path.stem).removeprefix("images/")
     owner = taken.setdefault(stem, split)
     return stem if owner == split else f"{split}/{stem}"

@@ -18,7 +18,7 @@ from ingest.corpus import Corpus
 from ingest.images import ImageRejectedError
 from ingest.manifest import MANIFEST
 from ingest.records import CorpusError, Reason, Rejection, Row
-from ingest.sources.fields import CAPTIONS, record_from
+from ingest.sources.fields import CAPTIONS, group_keys, record_from
 from ingest.sources.files import normal_name, read_image, split_of
 
 __all__ = ["ParquetFiles", "looks_like_parquet"]
@@ -52,14 +52,35 @@ class ParquetFiles:
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows, file after file."""
         if (self.path / MANIFEST).is_file():
-            for number, record in enumerate(Corpus.open(self.path).records(), 1):
-                yield replace(record, file=self.path.name, line=number, caption_needed=False)
+            yield from _corpus_rows(Corpus.open(self.path))
             return
         files = _files(self.path)
         if not files:
             raise CorpusError(f"{self.path} holds no Parquet file.")
         for file in files:
             yield from _rows(file)
+
+
+def _corpus_rows(corpus: Corpus) -> Iterator[Row]:
+    """What the corpus holds, and what was rejected when it was written."""
+    for number, record in enumerate(corpus.records(), 1):
+        own = (f"group:{record.group_id}",) if record.group_id else ()
+        yield replace(
+            record,
+            file=corpus.path.name,
+            line=number,
+            caption_needed=False,
+            group_keys=(*own, *group_keys(record.extra)),
+        )
+    for row in corpus.rejected().to_pylist():
+        yield Rejection(
+            Reason(row["reason"]),
+            row["source"],
+            row["line"],
+            row["id"],
+            row["detail"],
+            row["row_kept"],
+        )
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -11,6 +11,7 @@ https://github.com/razorx89/roco-dataset
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from typing import Any
 
 from ingest.images import ImageRejectedError
 from ingest.records import CorpusError, Reason, Record, Rejection, Row
-from ingest.sources.files import read_image, read_tabbed, read_table, split_of
+from ingest.sources.files import read_image, read_tabbed, read_table, split_of, unused_images
 from ingest.sources.modalities import modality_of
 
 __all__ = ["Roco", "looks_like_roco"]
@@ -72,7 +73,8 @@ def _rows(folder: Path) -> Iterator[Row]:
         details[name] = yield from _details(folder / f"{name}.txt")
     details["licences"] = yield from _licences(folder / "licences.txt")
     has_images = (folder / "images").is_dir()
-    for row in read_tabbed(folder / CAPTIONS, columns=2):
+    asked: set[Path] = set()
+    for row in read_tabbed(folder / CAPTIONS, 2, _name(folder / CAPTIONS)):
         if isinstance(row, Rejection):
             yield row
             continue
@@ -80,10 +82,21 @@ def _rows(folder: Path) -> Iterator[Row]:
         identifier = identifier.strip()
         about = {name: found.pop(identifier, (0, []))[1] for name, found in details.items()}
         record = _record(folder, line, identifier, "\t".join(rest), about)
+        asked.add(Path(os.path.normpath(folder / "images" / _image_name(identifier))))
         yield from _with_image(folder, record) if has_images else [record]
     for name, left in details.items():
         for identifier, (line, _) in left.items():
-            yield Rejection(Reason.UNKNOWN_ID, f"{name}.txt", line, identifier)
+            yield Rejection(Reason.UNKNOWN_ID, _name(folder / f"{name}.txt"), line, identifier)
+    yield from unused_images(folder / "images", asked, _name(folder / "images"))
+
+
+def _name(file: Path) -> str:
+    """What rejections call a file of a `radiology/` folder: its split comes first."""
+    return f"{file.resolve().parent.parent.name}/{file.name}"
+
+
+def _image_name(identifier: str) -> str:
+    return f"{identifier}.jpg"
 
 
 def _record(
@@ -110,14 +123,14 @@ def _record(
         licence=licence,
         source="ROCO",
         extra={name: value for name, value in extra.items() if value},
-        file=f"{folder.parent.name}/{CAPTIONS}",
+        file=_name(folder / CAPTIONS),
         line=line,
     )
 
 
 def _with_image(folder: Path, record: Record) -> Iterator[Row]:
     """The record with its image; without, where the file is missing: figures vanish online."""
-    name = f"{record.id}.jpg"
+    name = _image_name(record.id)
     try:
         image = read_image(folder / "images", name)
     except ImageRejectedError as error:
@@ -133,11 +146,14 @@ def _details(path: Path) -> Generator[Rejection, None, _Details]:
     found: _Details = {}
     if not path.is_file():
         return found
-    for row in read_tabbed(path, columns=1):
+    for row in read_tabbed(path, 1, _name(path)):
         if isinstance(row, Rejection):
             yield row
             continue
         line, (identifier, *values) = row
+        if identifier.strip() in found:
+            yield Rejection(Reason.DUPLICATE_ID, _name(path), line, identifier.strip())
+            continue
         found[identifier.strip()] = line, [value.strip() for value in values if value.strip()]
     return found
 
@@ -146,10 +162,13 @@ def _licences(path: Path) -> Generator[Rejection, None, _Details]:
     found: _Details = {}
     if not path.is_file():
         return found
-    for row in read_table(path, LICENCE_COLUMNS):
+    for row in read_table(path, LICENCE_COLUMNS, _name(path)):
         if isinstance(row, Rejection):
             yield row
             continue
         values = row.values
+        if values["id"].strip() in found:
+            yield Rejection(Reason.DUPLICATE_ID, _name(path), row.line, values["id"].strip())
+            continue
         found[values["id"].strip()] = row.line, [values["figure"], values["licence"]]
     return found

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
 from rocosearch.options import AsJson, Layout, OutFolder
+
+if TYPE_CHECKING:
+    from ingest.manifest import CorpusManifest
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -37,7 +40,7 @@ def command(
     """Read captioned images into a corpus: Parquet files and a manifest.
 
     Every row that cannot be used is counted, named and written to OUT/rejected.parquet with
-    its reason. Splits are the source's own, or drawn by article or case.
+    its reason. Splits are the source's own, or drawn by article, case, study and patient.
     """
     from rocosearch.pipeline import build_corpus
 
@@ -52,11 +55,26 @@ def command(
         f"{out}: {manifest.records:,} records, {manifest.images:,} with an image; {splits} "
         f"(splits {manifest.split_rule})."
     )
+    _show_splits(manifest)
     _show_losses("Rejected", manifest.rejected, out)
     _show_losses("Of kept rows", manifest.lost_parts, out)
     if manifest.duplicates:
         kinds = ", ".join(f"{kind} ({count:,})" for kind, count in manifest.duplicates.items())
         results.print(f"Kept, but repeated: {kinds}. Pairs in {out / 'duplicates.parquet'}.")
+
+
+def _show_splits(manifest: CorpusManifest) -> None:
+    if manifest.groups_across_splits:
+        results.print(
+            f"The source puts {manifest.groups_across_splits:,} groups (patients, studies, cases, "
+            "articles) into several splits; they are left there, as published."
+        )
+    absent = [name for name in ("validation", "test") if name not in manifest.splits]
+    if absent and manifest.split_rule == "drawn":
+        results.print(
+            f"No {' and no '.join(absent)} split: there are too few records that share no group, "
+            "image or caption."
+        )
 
 
 def _show_losses(title: str, losses: dict[str, int], out: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ingest.corpus import Corpus, write_corpus
 from ingest.embed import embed_corpus
-from ingest.records import CorpusError, Record
+from ingest.records import CorpusError, Reason, Record, Rejection
+from ingest.sources import open_source
 from ingest.sources.phantoms import Phantoms
 
 from .conftest import PixelEncoder, Rows, png_bytes
@@ -175,3 +176,51 @@ def test_writing_again_gives_the_same_content_and_keeps_vectors(own_corpus):
     again = write_corpus(Phantoms(54), own_corpus.path)
     assert again.manifest == own_corpus.manifest
     assert embed_corpus(again, encoder).embedded == 0
+
+
+def test_missing_and_unknown_splits_are_written_down(tmp_path):
+    splits = ["train", "", "test", "holdout"]
+    rows = [Record(f"{n}", f"c{n}", split=s, file="t.csv", line=n) for n, s in enumerate(splits)]
+    corpus = write_corpus(Rows(rows), tmp_path / "c")
+    assert corpus.manifest.splits == {"holdout": 1, "test": 1, "train": 2}
+    assert [record.split for record in corpus.records()] == ["train", "train", "test", "holdout"]
+    assert [(r["reason"], r["line"], r["row_kept"]) for r in corpus.rejected().to_pylist()] == [
+        ("split of another name", 3, True),
+        ("no split, put into train", 1, True),
+    ]
+
+
+def test_what_is_said_of_a_row_is_said_only_where_it_is_kept(tmp_path):
+    rows = [
+        Rejection(Reason.MISSING_IMAGE, "t.txt", 1, "a", row_kept=True),
+        Record("a", "caption"),
+        Rejection(Reason.MISSING_IMAGE, "t.txt", 2, "b", row_kept=True),
+        Record("b", ""),
+        Rejection(Reason.NO_CAPTION, "t.txt", 3, row_kept=True),
+    ]
+    manifest = write_corpus(Rows(rows), tmp_path / "c").manifest
+    assert manifest.lost_parts == {"missing image": 1, "no caption": 1}
+    assert manifest.rejected == {"no caption": 1}
+
+
+def test_a_corpus_is_not_written_over_its_own_source(own_corpus):
+    before = own_corpus.manifest
+    for source in (own_corpus.path, own_corpus.path / "data"):
+        with pytest.raises(CorpusError, match="holds the source"):
+            write_corpus(open_source(source), own_corpus.path)
+    assert Corpus.open(own_corpus.path).manifest == before
+
+
+def test_a_corpus_of_a_corpus_keeps_what_was_rejected(tmp_path):
+    rows = [Record("a", "caption"), Record("b", "", file="t.csv", line=7)]
+    first = write_corpus(Rows(rows), tmp_path / "first")
+    second = write_corpus(open_source(first.path), tmp_path / "second")
+    assert second.manifest.rejected == {"no caption": 1}
+    assert second.rejected().to_pylist() == first.rejected().to_pylist()
+
+
+def test_what_a_killed_run_began_is_removed_by_the_next(own_corpus):
+    begun = own_corpus.path.parent / ".phantoms.new.killed" / "data"
+    begun.mkdir(parents=True)
+    write_corpus(Phantoms(54), own_corpus.path)
+    assert [p.name for p in own_corpus.path.parent.iterdir()] == ["phantoms"]

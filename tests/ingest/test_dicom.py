@@ -143,6 +143,14 @@ def test_captions_of_ones_own_come_first(tmp_path):
     ]
 
 
+def test_a_line_without_a_caption_is_written_down(tmp_path):
+    write(tmp_path / "IM1", image(1, BodyPartExamined="KNEE"))
+    write(tmp_path / "captions.csv", "file,caption\nIM1,\n")
+    (record,), rejected = read(tmp_path)
+    assert (record.caption, record.extra["caption_from"]) == ("KNEE", "tags")
+    assert [(str(r.reason), r.line, r.row_kept) for r in rejected] == [("no caption", 2, True)]
+
+
 def test_a_table_of_captions_without_its_columns_is_an_error(tmp_path):
     write(tmp_path / "IM1", image(1))
     write(tmp_path / "captions.csv", "number,words\n1,x\n")

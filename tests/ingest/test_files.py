@@ -32,7 +32,7 @@ def test_comma_separated_tables_come_back(tmp_path, rows):
         writer = csv.writer(stream)
         writer.writerow(["ID", "Caption"])
         writer.writerows(rows)
-    read = [(row.values["id"], row.values["caption"]) for row in read_table(path, NEEDED)]
+    read = [(row.values["id"], row.values["caption"]) for row in read_table(path, NEEDED, "t.csv")]
     assert read == rows
 
 
@@ -47,10 +47,10 @@ def test_tab_separated_tables_come_back(tmp_path, rows, quoted):
     path = tmp_path / "t.tsv"
     lines = ["id\tcaption", *("\t".join(map(field, row)) for row in rows)]
     path.write_bytes("\n".join(lines).encode())
-    read = [(row.values["id"], row.values["caption"]) for row in read_table(path, NEEDED)]
+    read = [(row.values["id"], row.values["caption"]) for row in read_table(path, NEEDED, "t.csv")]
     assert read == rows
     if not quoted:
-        tabbed = [tuple(fields) for _, fields in read_tabbed(path, 2)]
+        tabbed = [tuple(fields) for _, fields in read_tabbed(path, 2, "t")]
         assert tabbed[1:] == rows
 
 
@@ -93,7 +93,7 @@ def test_any_bytes_are_rows_rejections_or_one_error(tmp_path, data):
     for content in (data, b"id,caption\n" + data, b"id\tcaption\n" + data):
         path.write_bytes(content)
         try:
-            rows = list(read_table(path, NEEDED))
+            rows = list(read_table(path, NEEDED, "t.csv"))
         except CorpusError:
             continue
         assert all(
@@ -109,6 +109,8 @@ def test_any_bytes_are_rows_rejections_or_one_error(tmp_path, data):
         ("dev", "validation"),
         ("test-00000-of-00002", "test"),
         ("resized_training", "train"),
+        ("Testing", "test"),
+        ("VAL", "validation"),
         ("contest", ""),
         ("validate", ""),
     ],

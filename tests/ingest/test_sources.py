@@ -96,6 +96,19 @@ def test_roco_with_some_images(roco):
     assert [(r.id, r.row_kept) for r in missing] == [("R2", True), ("R3", True)]
 
 
+def test_roco_names_each_file_with_its_split_and_each_image_without_a_row(roco):
+    write(roco / "images" / "R7.jpg", png_bytes())
+    write(roco / "cuis.txt", "R1\tC1\nR1\tC2\n")
+    records, rejected = read(roco)
+    assert records[0].concepts == ("C1",)
+    found = [(r.file, str(r.reason), r.id) for r in rejected if r.reason != "missing image"]
+    assert found == [
+        ("validation/cuis.txt", "duplicate id", "R1"),
+        ("validation/captions.txt", "malformed row", "R4 no tab"),
+        ("validation/images/R7.jpg", "image without a row", "R7"),
+    ]
+
+
 def test_roco_separated_by_commas(roco):
     write(roco / "captions.txt", "R1,First\nR2,Second\n")
     with pytest.raises(CorpusError, match=r"captions.txt should be separated by tabs"):
@@ -331,6 +344,80 @@ def test_imagefolder_rows_that_cannot_be_used(imagefolder, tmp_path):
         (7, "unsafe path"),
         (8, "missing image"),
     ]
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "a\0b.png", "a\ud800.png", "x" * 300 + ".png"])
+def test_imagefolder_with_a_name_that_no_file_has(imagefolder, name):
+    write(imagefolder / "train" / "metadata.jsonl", json.dumps({"file_name": name, "caption": "c"}))
+    records, rejected = read(imagefolder / "train")
+    assert records == []
+    assert rejected[0].line == 1
+    assert rejected[0].reason in {"malformed row", "missing image", "unsafe path"}
+
+
+def test_imagefolder_with_images_that_no_row_asks_for(imagefolder):
+    write(imagefolder / "train" / "deep" / "2.png", png_bytes())
+    write(imagefolder / "test" / "metadata.jsonl", "{")
+    _, rejected = read(imagefolder)
+    assert [(r.file, str(r.reason), r.id) for r in rejected] == [
+        ("test/metadata.jsonl", "malformed row", ""),
+        ("test/images/1.png", "image without a row", "1"),
+        ("train/deep/2.png", "image without a row", "2"),
+    ]
+
+
+def one_row(folder: Path, **values: object) -> tuple[list[Record], list[Rejection]]:
+    write(folder / "1.png", png_bytes())
+    write(folder / "metadata.jsonl", json.dumps({"file_name": "1.png", **values}))
+    return read(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "caption"),
+    [
+        ({"caption": ["one", None, "two"]}, "one two"),
+        ({"caption": "", "text": "from text", "description": "left"}, "from text"),
+        ({"caption": 3.5}, "3.5"),
+    ],
+)
+def test_captions_from_what_is_there(tmp_path, values, caption):
+    (record,), rejected = one_row(tmp_path, **values)
+    assert record.caption == caption
+    assert rejected == []
+
+
+@pytest.mark.parametrize("wrong", [{"en": "x"}, True, ["one", {"en": "x"}]])
+@pytest.mark.parametrize("column", ["caption", "concepts"])
+def test_columns_of_another_kind_are_rejected(tmp_path, column, wrong):
+    records, rejected = one_row(tmp_path, **({"caption": "c"} | {column: wrong}))
+    assert records == []
+    assert [str(r.reason) for r in rejected] == ["malformed row"]
+    assert rejected[0].detail.startswith(f"{column} holds a ")
+
+
+@pytest.mark.parametrize("value", [5, 5.0, "5", [5]])
+def test_a_number_is_a_concept(tmp_path, value):
+    (record,), _ = one_row(tmp_path, caption="c", concepts=value)
+    assert record.concepts == ("5",)
+
+
+def test_extra_is_json_and_split_and_patient_are_understood(tmp_path):
+    (record,), _ = one_row(
+        tmp_path, caption="c", score=float("inf"), split="Testing", case_id="k", patient_id=7.0
+    )
+    assert record.extra == {"score": "inf", "patient_id": 7.0}
+    assert (record.split, record.group_id) == ("test", "k")
+    assert record.group_keys == ("case:k", "patient:7")
+
+
+def test_two_columns_of_one_name(tmp_path):
+    write(tmp_path / "1.png", png_bytes())
+    metadata = write(tmp_path / "metadata.csv", "file_name,caption,note,note\n1.png,c,x,y\n")
+    (record,), _ = read(tmp_path)
+    assert record.extra == {"note": "x", "note_2": "y"}
+    metadata.write_text("file_name,caption,file_name\n1.png,c,2.png\n")
+    with pytest.raises(CorpusError, match="2 columns named file_name: rename all but one"):
+        read(tmp_path)
 
 
 # --- Parquet ---------------------------------------------------------------------------------

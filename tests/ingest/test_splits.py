@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -74,11 +75,12 @@ def test_rules():
     assert rule("train", "test") == "source"
     assert rule("test") == "source"
     assert rule("train", "train") == "drawn"
-    assert rule("", "test") == "drawn"
+    assert rule("", "test") == "source"
+    assert rule("", "train") == "drawn"
     assert rule("train", wanted="source") == "source"
     assert rule("train", "test", wanted="drawn") == "drawn"
     with pytest.raises(CorpusError, match="names no split"):
-        rule("", "test", wanted="source")
+        rule("", "", wanted="source")
 
 
 def test_groups_that_the_source_splits_are_counted():
@@ -87,3 +89,43 @@ def test_groups_that_the_source_splits_are_counted():
         splits.add(Record(str(n), "c", group_id="g" if n < 2 else "h", split=split))
     assert splits.groups_across(splits.given) == 1
     assert splits.groups == 2
+
+
+def patients(count: int) -> list[Record]:
+    """Two studies a patient, each with its own cases, as a source with all three columns."""
+    return [
+        Record(f"r{n}", f"c{n}", group_id=f"c{n}", group_kind="case", group_keys=keys)
+        for n in range(count)
+        for keys in [(f"case:c{n}", f"study:s{n // 3}", f"patient:p{n // 6}")]
+    ]
+
+
+def test_a_patient_with_several_cases_stands_in_one_drawn_split():
+    splits = Splits()
+    for record in patients(600):
+        splits.add(record)
+    found = splits.assign("drawn")
+    assert all(len(set(found[n : n + 6])) == 1 for n in range(0, 600, 6))
+    assert set(found) == {"train", "validation", "test"}
+    assert splits.groups_across(found) == 0
+
+
+def test_patients_in_several_published_splits_are_counted():
+    splits = Splits()
+    for n, record in enumerate(patients(12)):
+        splits.add(replace(record, split="test" if n == 0 else "train"))
+    assert splits.groups_across(splits.given) == 2  # one patient and one study; no case
+
+
+def test_a_record_without_a_split_goes_into_train_where_others_have_one():
+    splits = Splits()
+    for n, split in enumerate(["train", "", "test"]):
+        splits.add(Record(str(n), "c", split=split))
+    assert splits.assign("source") == ["train", "train", "test"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(10, 30), st.integers(0, 10_000))
+def test_ten_clusters_are_enough_for_every_split(count, start):
+    found = assign([Record(f"r{start + n}", f"caption {start + n}") for n in range(count)])
+    assert set(found) == {"train", "validation", "test"}
