@@ -17,7 +17,7 @@ from ranking.view import View
 __all__ = ["answer_many", "answer_one"]
 
 # So many queries are answered together at most, and fewer where each has many candidates.
-TOGETHER = 128
+TOGETHER = 256
 CANDIDATES = 1 << 18
 # All ids are decoded where that many times the hits wanted are more.
 DECODED = 4

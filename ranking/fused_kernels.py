@@ -144,8 +144,9 @@ def demanded(
     products = np.full(STEPS, np.inf)
     if vectors.kind == 0 or not np.isnan(farthest):
         reached = min(lone, _lowest_step(first, limit, vectors, True, farthest, edge))
-        for number in range(reached, STEPS):
-            products[number] = _least_product(first, step * (number + 1), farthest, vectors, edge)
+        products[reached:] = _least_products(
+            first, step * np.arange(reached + 1.0, STEPS + 1.0), farthest, vectors, edge
+        )
     return Demand(step * reached, step, products, step * lone)
 
 
@@ -166,23 +167,26 @@ def _lowest_step(
 
 
 @compiled
-def _least_product(
-    first: Program, bm25: float, farthest: float, vectors: Vectors, edge: float
-) -> float:
-    """A product up to which documents with at most this BM25 cannot reach `edge`."""
+def _least_products(
+    first: Program, bm25: Doubles, farthest: float, vectors: Vectors, edge: float
+) -> Doubles:
+    """For each BM25 a product up to which documents with at most this BM25 cannot reach `edge`."""
     if vectors.kind == 0:
-        return -np.inf
-    features = np.zeros((5, GRID))
+        return np.full(len(bm25), -np.inf)
+    features = np.zeros((5, len(bm25) * GRID))
     start = -vectors.square if vectors.kind == 1 else farthest - 2.0 * abs(farthest)
-    for place in range(GRID):
-        features[0, place] = bm25
-        product = start + (farthest - start) * (place + 1) / GRID
-        _about(features, place, True, True, product, vectors)
-    reach = scored(first, features)
-    for place in range(GRID):
-        if reach[place] >= edge:
-            return start + (farthest - start) * place / GRID if place else -np.inf
-    return np.inf
+    step = (farthest - start) / GRID
+    for place in range(features.shape[1]):
+        features[0, place] = bm25[place // GRID]
+        _about(features, place, True, True, start + step * (place % GRID + 1), vectors)
+    reach = scored(first, features).reshape(len(bm25), GRID)
+    found = np.full(len(bm25), np.inf)
+    for row in range(len(bm25)):
+        for place in range(GRID):
+            if reach[row, place] >= edge:
+                found[row] = start + step * place if place else -np.inf
+                break
+    return found
 
 
 @compiled

@@ -9,7 +9,7 @@ from ranking.fused_kernels import About, Demand
 from ranking.kernels import compiled, first_best, kth_largest
 from ranking.many_layout import Task, barred_of, code_of, mask_of, words_of
 from ranking.near_kernels import Code
-from ranking.register_kernels import bits_above, pack, row_products
+from ranking.register_kernels import bits_above, pack, products_of
 from ranking.term_kernels import _add_block, scores_of
 from ranking.tile_kernels import (
     LOWEST,
@@ -43,8 +43,7 @@ def best_codes(task: Task) -> list[Docs]:
         pack(blocks, packed)
         tile = scores[: len(blocks) * WORD]
         for q in range(len(asked.margins)):
-            for row in range(len(blocks)):
-                row_products(packed, row, asked.cells[q], tile)
+            products_of(packed, 0, len(blocks), asked.cells[q], tile)
             tile[size - begin :] = LOWEST
             bar(tile, begin, mask_of(task.masks, task.masks.away[q]), LOWEST)
             keep_tile(kept, q, tile, begin)
@@ -134,7 +133,7 @@ def _meeting(
         if bits == np.uint64(0):
             continue
         if code.unit > 0.0:
-            row_products(packed, start // WORD, code.cells, products)
+            products_of(packed, start // WORD, start // WORD + 1, code.cells, products)
         while bits != np.uint64(0):
             place = start + lowest_bit(bits)
             bits &= bits - np.uint64(1)

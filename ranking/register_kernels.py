@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ranking.kernels import compiled, scan_codes
 
-__all__ = ["HAS_VNNI", "bits_above", "pack", "row_products"]
+__all__ = ["HAS_VNNI", "bits_above", "pack", "products_of"]
 
 ROW = 64
 LANES = 8
@@ -125,12 +125,13 @@ def _pack_fours(blocks: NDArray[np.int8], out: NDArray[np.uint8]) -> None:
 
 @compiled
 def _vnni_products(
-    packed: NDArray[np.uint8], row: int, cells: NDArray[np.int8], out: NDArray[np.int32]
+    packed: NDArray[np.uint8], begin: int, end: int, cells: NDArray[np.int8], out: NDArray[np.int32]
 ) -> None:
     lifted = np.int32(0)
     for cell in cells:
         lifted -= np.int32(LIFT) * np.int32(cell)
-    _dots(packed, row, cells, lifted, out)
+    for row in range(begin, end):
+        _dots(packed, row, cells, lifted, out)
 
 
 @compiled
@@ -140,16 +141,16 @@ def _copy(blocks: NDArray[np.int8], out: NDArray[np.uint8]) -> None:
 
 @compiled
 def _plain_products(
-    packed: NDArray[np.uint8], row: int, cells: NDArray[np.int8], out: NDArray[np.int32]
+    packed: NDArray[np.uint8], begin: int, end: int, cells: NDArray[np.int8], out: NDArray[np.int32]
 ) -> None:
     blocks = packed.view(np.int8).reshape(len(packed), len(cells), ROW)
-    scan_codes(blocks[row : row + 1], cells, out[ROW * row : ROW * (row + 1)])
+    scan_codes(blocks[begin:end], cells, out[ROW * begin : ROW * end])
 
 
 pack = _pack_fours if HAS_VNNI else _copy
-"""Lay codes int8 [rows, d, 64] out as `row_products` wants them: uint8 [rows, d / 4, 256]."""
+"""Lay codes int8 [rows, d, 64] out as `products_of` wants them: uint8 [rows, d / 4, 256]."""
 
-row_products = _vnni_products if HAS_VNNI else _plain_products
-"""Products of one row's 64 documents (packed, row) with a query's code int8 [d]: int32, at their
-places in `out`.
+products_of = _vnni_products if HAS_VNNI else _plain_products
+"""Products of the documents in rows `begin` to `end` of `packed`, 64 in each, with a query's code
+int8 [d]: int32, at their places in `out`.
 """

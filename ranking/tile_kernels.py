@@ -37,6 +37,8 @@ TILE = 8192
 WORD = 64
 LOWEST = -(2**31)
 SAMPLED = 16
+# Who is kept is looked through again when they are that many times those wanted.
+PATIENCE = 3
 
 
 class Keeper(NamedTuple):
@@ -58,7 +60,7 @@ class Keeper(NamedTuple):
 @compiled
 def keeper(margins: Doubles, wanted: int, edge: int, floats: bool) -> Keeper:
     """Nothing kept yet, for as many queries as there are margins."""
-    queries, room = len(margins), 4 * wanted + WORD
+    queries, room = len(margins), (PATIENCE + 1) * wanted + TILE
     return Keeper(
         [np.empty(room, np.int64) for _ in range(queries)],
         [np.empty(room, np.int32) for _ in range(queries)],
@@ -73,15 +75,15 @@ def keeper(margins: Doubles, wanted: int, edge: int, floats: bool) -> Keeper:
 @compiled
 def keep_tile(kept: Keeper, query: int, tile: Scores, begin: int) -> None:
     """Keep the best of a tile's scores (a multiple of 64); `begin`: its first document."""
-    over = above(tile, kept.edges[query])
-    if over == 0:
-        return
-    if over > kept.wanted + kept.wanted // 4:
-        edge = _lowered(kept, query, _edge_within(tile, kept.wanted, kept.edges[query]))
+    if kept.filled[query] < kept.wanted:
+        edge = _edge_within(tile, kept.wanted, kept.edges[query])
         if edge > kept.edges[query]:
-            kept.edges[query] = edge
-            over = above(tile, edge)
-    _make_room(kept, query, over)
+            kept.edges[query] = max(kept.edges[query], _lowered(kept, query, edge))
+    elif kept.filled[query] > PATIENCE * kept.wanted:
+        _prune(kept, query)
+    while kept.filled[query] + len(tile) > len(kept.docs[query]):
+        kept.docs[query] = np.concatenate((kept.docs[query], np.empty_like(kept.docs[query])))
+        kept.scores[query] = np.concatenate((kept.scores[query], np.empty_like(kept.scores[query])))
     docs, scores, filled = kept.docs[query], kept.scores[query], kept.filled[query]
     least = np.int32(kept.edges[query])
     for start in range(0, len(tile), WORD):
@@ -92,16 +94,6 @@ def keep_tile(kept: Keeper, query: int, tile: Scores, begin: int) -> None:
             filled += 1
             bits &= bits - np.uint64(1)
     kept.filled[query] = filled
-
-
-@compiled
-def _make_room(kept: Keeper, query: int, count: int) -> None:
-    """Make room for so many more, by dropping what is no longer wanted if that will do."""
-    if kept.filled[query] + count > len(kept.docs[query]):
-        _prune(kept, query)
-    while kept.filled[query] + count > len(kept.docs[query]):
-        kept.docs[query] = np.concatenate((kept.docs[query], np.empty_like(kept.docs[query])))
-        kept.scores[query] = np.concatenate((kept.scores[query], np.empty_like(kept.scores[query])))
 
 
 @compiled
