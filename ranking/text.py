@@ -5,7 +5,8 @@ What Vespa 8 (OpenNLP linguistics, language English, `stemming: best`) does to a
 1. cut it where a character is neither letter, mark nor digit; a character of the Unicode
    category So (a degree sign, an emoji) is a token by itself;
 2. each token: NFKC, lower case, NFD with the marks U+0300..U+036F dropped;
-3. tokens of 3 to 49 letters a-z: Krovetz's stemmer (KStem, as ported for Lucene).
+3. tokens of 3 to 49 letters a-z: Krovetz's stemmer (KStem, as ported for Lucene);
+4. a token longer than 1,000 characters is dropped, and so is one after its 10,000th occurrence.
 
 Measured against Vespa's own Java code; docs/text.md holds the figures and the differences.
 """
@@ -14,17 +15,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from functools import lru_cache
 
-from encoders.errors import UserError
-
-try:
-    from krovetzstemmer import Stemmer
-except ImportError as _error:
-    raise UserError(
-        "ranking needs the package krovetzstemmer, which pip compiles: install a C++ compiler "
-        "(Debian and Ubuntu: apt install g++ python3-dev), then `pip install krovetzstemmer`."
-    ) from _error
+from ranking.kstem import LONGEST, stem
 
 __all__ = ["query_terms", "tokenize"]
 
@@ -32,40 +26,10 @@ _WORD_CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nl", "N
 _STANDALONE_CATEGORY = "So"
 _ASCII_TOKEN = re.compile(r"[a-z0-9]+")
 _COMBINING_DIACRITICAL_MARKS = re.compile("[\u0300-\u036f]+")
-_STEMMABLE = re.compile(r"[a-z]{3,49}")
+_STEMMABLE = re.compile(rf"[a-z]{{3,{LONGEST}}}")
+_LONGEST_TOKEN = 1_000  # UTF-16 units, as Java counts, of the stem
+_MOST_OCCURRENCES = 10_000
 _LARGEST_NUMBER = str(2**63 - 1)
-
-# Where krovetzstemmer (the C++ original) and KStem in Java part; causes in docs/text.md.
-_JAVA_STEMS = {
-    "bal": "bal",
-    "bals": "bal",
-    "basal": "base",
-    "basals": "base",
-    "batwing": "batw",
-    "batwings": "batw",
-    "borical": "bore",
-    "centric": "centre",
-    "centrics": "centre",
-    "cursor": "curse",
-    "cursors": "curse",
-    "hal": "hal",
-    "hals": "hal",
-    "later": "late",
-    "laters": "late",
-    "mal": "mal",
-    "mals": "mal",
-    "pupal": "pup",
-    "pupals": "pup",
-    "testes": "test",
-    "theses": "these",
-    "thieves": "thieve",
-    "weber": "web",
-    "webers": "web",
-}
-# The C++ package leaves longer words as they are, the Java one those of 50 letters and more.
-_LONGEST_FOR_KROVETZ = 24
-
-_krovetz = Stemmer()
 
 
 class _Boundaries(dict[int, str]):
@@ -93,10 +57,29 @@ def tokenize(text: str) -> list[str]:
     >>> tokenize("T2-weighted MRI images, 5\u00b0")
     ['t2', 'weighted', 'mri', 'image', '5', '\u00b0']
     """
+    return _within_limits(_tokens(text))
+
+
+def _tokens(text: str) -> list[str]:
     if text.isascii():
         return [_stem(token) for token in _ASCII_TOKEN.findall(text.lower())]
     pieces = text.translate(_boundaries).split(" ")
     return [token for token in map(_normalize, pieces) if token]
+
+
+def _within_limits(tokens: list[str]) -> list[str]:
+    """Drop what Vespa's indexer drops; positions and a field's length do not count it."""
+    if any(len(token) > _LONGEST_TOKEN // 2 for token in tokens):
+        tokens = [t for t in tokens if len(t.encode("utf-16-le")) <= 2 * _LONGEST_TOKEN]
+    if len(tokens) <= _MOST_OCCURRENCES:
+        return tokens
+    seen = Counter[str]()
+    kept = []
+    for token in tokens:
+        seen[token] += 1
+        if seen[token] <= _MOST_OCCURRENCES:
+            kept.append(token)
+    return kept
 
 
 def query_terms(text: str) -> list[str]:
@@ -109,7 +92,7 @@ def query_terms(text: str) -> list[str]:
     >>> query_terms("4,000 ms")
     ['4', '0', 'ms']
     """
-    return [_as_number(token) for token in tokenize(unicodedata.normalize("NFKC", text))]
+    return [_as_number(token) for token in _tokens(unicodedata.normalize("NFKC", text))]
 
 
 def _as_number(token: str) -> str:
@@ -131,15 +114,4 @@ def _normalize(piece: str) -> str:
 
 @lru_cache(maxsize=1 << 17)
 def _stem(token: str) -> str:
-    if not _STEMMABLE.fullmatch(token):
-        return token
-    if len(token) > _LONGEST_FOR_KROVETZ:
-        return _stem_long(token)
-    return _JAVA_STEMS.get(token) or _krovetz.stem(token)
-
-
-def _stem_long(word: str) -> str:
-    """Stem a word that is in no dictionary for its length: its two ends alone decide."""
-    start, end = word[:4], word[4 - _LONGEST_FOR_KROVETZ :]
-    stem = _krovetz.stem(start + end)
-    return word[: -len(end)] + stem[len(start) :] if stem.startswith(start) else word
+    return stem(token) if _STEMMABLE.fullmatch(token) else token

@@ -25,6 +25,20 @@ ODD = [
     "x" * 60 + " " + "images" * 9 + " " + "running" * 7,
     "000 05 12 1e5 -5 1,234.5",
 ]
+LIMITS = [
+    f"ct {'x' * 1000} a",
+    f"ct {'x' * 1001} a",
+    f"b {'é' * 1001} c",
+    f"{'ﬁ' * 501} {'𐐨' * 501} {'𐐨' * 500} {'é' * 501}",
+    "the The thé " * 4000 + "ct",
+]
+# What only the stemmer's C++ program knows; some with endings that no dictionary has.
+UNKNOWN_TO_JAVA = (
+    "crises appendices clonic clonically syntheses cations boric formic bowstrings midwives "
+    "flatbed bootstrapping defocus basally later laters laterization kelly grizzlier botflies "
+    "wolves testes theses fiances lioness agribusinesses activism bal hals mally ral sal "
+    "basalt lateral wolf cursory formica relate"
+)
 
 
 def lines_of(path):
@@ -77,6 +91,27 @@ def test_live_tokens_of_odd_text(vespa_check):
     for text, answer in zip(texts, live_tokens(vespa_check, texts), strict=True):
         assert answer["ok"], answer
         assert tokenize(text) == answer["tokens"], ascii(text)
+
+
+def test_live_tokens_at_the_limits_of_the_indexer(vespa_check):
+    for text, answer in zip(LIMITS, live_tokens(vespa_check, LIMITS), strict=True):
+        assert tokenize(text) == answer["tokens"], ascii(text[:20])
+
+
+def test_live_stems_of_words_that_only_the_cpp_program_knows(vespa_check):
+    (answer,) = live_tokens(vespa_check, [UNKNOWN_TO_JAVA])
+    assert tokenize(UNKNOWN_TO_JAVA) == answer["tokens"]
+
+
+def test_words_that_only_the_cpp_program_knows():
+    words = "crises crisis clonic cations midwives basally laters botflies mal wolves basalt"
+    stems = "crise crisis clone cat midwive base late botf mal wolve basalt"
+    assert tokenize(words) == stems.split()
+
+
+def test_limits_of_the_indexer():
+    assert tokenize(f"a {'x' * 1000} {'y' * 1001} b") == ["a", "x" * 1000, "b"]
+    assert tokenize("the " * 12_000 + "ct") == ["the"] * 10_000 + ["ct"]
 
 
 def test_live_query_terms_of_plain_words(vespa_check):
