@@ -24,6 +24,7 @@ from eval.results import TaskResult, judge
 from eval.runs import EvaluationError
 from eval.searching import PoolSearcher, to_run, vector_field
 from eval.slices import slices
+from eval.staleness import refuse_stale
 from eval.tasks import Skipped, Task
 from eval.topics import own_task
 from eval.training_overlap import Overlap, find_overlap
@@ -90,6 +91,7 @@ def evaluate(
         corpus, indexed, with_vector, split=options.split, scope="all" if own else options.scope
     )
     searcher = PoolSearcher(engine, pool, encoder)
+    compared = refuse_stale(searcher, corpus)
     profiles = choose_profiles(engine, searcher, options.profiles)
     overlap = find_overlap(corpus, pool) if encoder else None
     tasks, skipped = build_tasks(pool, names)
@@ -118,7 +120,7 @@ def evaluate(
         training=training_curves(encoder),
         similarity=_similarity(searcher),
         overlap=overlap,
-        notes=_tuned_here(engine, profiles, pool, corpus),
+        notes=[*compared, *_tuned_here(engine, profiles, pool, corpus)],
         curve=_curve(searcher, engine, results, options),
         slices=[part for r in results for part in slices(r, pool, options.seed)],
     )

@@ -13,7 +13,7 @@ from eval.runs import EvaluationError, Run
 from eval.tasks import Task
 from eval.views import make_views
 from ranking.names import encoder_names
-from ranking.types import Engine, Query, Result, VectorField
+from ranking.types import Document, Engine, Query, Result, VectorField
 
 __all__ = ["PoolSearcher", "refuse_partial", "to_run", "vector_field"]
 
@@ -50,6 +50,11 @@ class PoolSearcher:
         self.field = vector_field(engine, encoder)
         self._views = make_views(engine, pool, self.encode, self.field)
         self._encoded: dict[str, Vectors] = {}
+
+    @property
+    def held(self) -> Sequence[tuple[int, Document]]:
+        """Rows of the pool and their documents as the engine stores them: all, or a sample."""
+        return self._views.held
 
     def supports(self, profile: str) -> bool:
         """Whether the index has what the profile finds candidates by."""

@@ -29,6 +29,7 @@ from eval.significance import (
     minimum_detectable_difference,
     paired_randomisation,
 )
+from eval.staleness import refuse_stale
 from eval.tasks import Skipped, Task
 from eval.tuned import TUNED_ON, Inputs, Tuning, TuningOptions, tuned_split
 from ingest.corpus import Corpus
@@ -132,6 +133,7 @@ def _prepare(
     indexed = set(engine.ids())
     pool = load_pool(corpus, indexed, indexed, split=options.split)
     searcher = PoolSearcher(engine, pool, encoder)
+    refuse_stale(searcher, corpus)
     tasks, skipped = build_tasks(pool, expand([options.protocol])[:1])
     if not tasks:
         raise EvaluationError(_nothing_to_ask(skipped, options))

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -33,7 +32,7 @@ __all__ = ["EmbeddedViews", "ServedViews", "Views", "make_views", "with_vectors"
 Vectors = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Vectors]
 
-SAMPLE = 50
+SAMPLE = 50  # documents
 
 
 def with_vectors(
@@ -62,6 +61,10 @@ class Views(Protocol):
     def vectors(self, rows: Sequence[int], field: VectorField) -> Vectors:
         """Stored vectors of the pool's documents, float32 [rows, dimension]."""
 
+    @property
+    def held(self) -> Sequence[tuple[int, Document]]:
+        """Rows of the pool and their documents as they are stored: all, or a sample."""
+
 
 def make_views(engine: Engine, pool: Pool, encode: Encode, field: VectorField | None) -> Views:
     """Views of an embedded index or of a running application."""
@@ -86,6 +89,11 @@ class EmbeddedViews:
         """The pool's documents as the index holds them."""
         found = [self._engine.get(identifier) for identifier in self._pool.ids]
         return [document for document in found if document is not None]
+
+    @property
+    def held(self) -> Sequence[tuple[int, Document]]:
+        """All of the pool."""
+        return list(enumerate(self.documents))
 
     def retrieve(self, profile: str) -> tuple[Retriever, ...]:
         """What the profile finds candidates by."""
@@ -135,13 +143,20 @@ class ServedViews:
     @cached_property
     def holds_halves(self) -> bool:
         """Whether the server was fed with `--view split-caption`; a sample of captions tells."""
-        sample = list(islice(zip(self._pool.ids, self._pool.captions, strict=True), SAMPLE))
-        long = [(name, text) for name, text in sample if second_half(text) != text]
-        stored = [(self._engine.get(name), text) for name, text in long]
-        return bool(stored) and all(
-            document is not None and document.caption == second_half(text)
-            for document, text in stored
-        )
+        captions = self._pool.captions
+        long = [
+            (d, captions[row])
+            for row, d in self.held
+            if second_half(captions[row]) != captions[row]
+        ]
+        return bool(long) and all(d.caption == second_half(text) for d, text in long)
+
+    @cached_property
+    def held(self) -> Sequence[tuple[int, Document]]:
+        """Documents spread over the pool, asked for one by one."""
+        rows = np.unique(np.linspace(0, len(self._pool) - 1, SAMPLE).astype(int)).tolist()
+        found = [(row, self._engine.get(self._pool.ids[row])) for row in rows]
+        return [(row, document) for row, document in found if document is not None]
 
     def retrieve(self, profile: str) -> tuple[Retriever, ...]:
         """What the profile finds candidates by."""

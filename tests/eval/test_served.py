@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from encoders.errors import UserError
 from eval.run import Options, evaluate
+from eval.runs import EvaluationError
 from ingest.documents import second_half
 from ranking.embedded import EmbeddedEngine
 from ranking.profiles import SHIPPED
@@ -102,6 +103,22 @@ def test_a_server_of_halves_answers_split_caption_and_nothing_else(
     found = figures(evaluation)
     assert {protocol for protocol, _, _ in found} == {"split-caption"}
     assert found == pytest.approx({k: v for k, v in expected.items() if k[0] == "split-caption"})
+
+
+def test_a_sample_of_a_server_is_compared_with_the_corpus(engine, encoder, phantoms, application):
+    options = Options(protocols=("image-to-image",), profiles=("vector",), split="test")
+    older = [replace(engine.get(name), caption="an older caption") for name in engine.ids()]
+    stale = EmbeddedEngine.in_memory(older, engine.info().vector_fields, engine.profiles)
+    with serving(engine) as url:
+        client = connected(url, application)
+        (note,) = evaluate(client, encoder, phantoms, options).notes
+        client.close()
+    assert note.startswith("50 of the 111 documents searched were compared")
+    with serving(stale) as url:
+        client = connected(url, application)
+        with pytest.raises(EvaluationError, match=r"^50 of 50 documents compared have another"):
+            evaluate(client, encoder, phantoms, options)
+        client.close()
 
 
 @pytest.mark.parametrize("strict", [True, False])
