@@ -26,7 +26,7 @@ from rocosearch.commands import (
     train,
     tune,
 )
-from rocosearch.guard import GuardedGroup
+from rocosearch.guard import GuardedCommand, GuardedGroup
 
 __all__ = ["app", "main"]
 
@@ -63,7 +63,12 @@ PANELS = {
 for _panel, _modules in PANELS.items():
     for _module in _modules:
         _name = _module.__name__.rpartition(".")[2]
-        _register = app.command(_name, epilog=_example(_module.EXAMPLE), rich_help_panel=_panel)
+        _register = app.command(
+            _name,
+            cls=GuardedCommand,
+            epilog=_example(_module.EXAMPLE),
+            rich_help_panel=_panel,
+        )
         _register(_module.command)
 app.add_typer(swap.app, name="swap", epilog=_example(swap.EXAMPLE), rich_help_panel="Vespa")
 

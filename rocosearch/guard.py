@@ -11,14 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from encoders.errors import UserError
 from rocosearch.console import say
 
-__all__ = ["TRACE", "GuardedGroup"]
+__all__ = ["TRACE", "GuardedCommand", "GuardedGroup"]
 
 TRACE = "ROCOSEARCH_TRACE"
+LARGEST = 10**15  # no option means anything by more
+
+
+class GuardedCommand(TyperCommand):
+    """A command whose numbers are numbers: no NaN, no infinity, none too large to compute with."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as typer declares it
+        """Run it; raise typer.BadParameter for such a value, which ranges let pass."""
+        for option in self.params:
+            value = ctx.params.get(option.name)
+            if isinstance(value, int | float) and not abs(value) <= LARGEST:  # NaN as well
+                hint = f"'{option.opts[0]}'"
+                raise typer.BadParameter("it is not a number up to 10^15.", ctx, param_hint=hint)
+        return super().invoke(ctx)
 
 
 class GuardedGroup(TyperGroup):

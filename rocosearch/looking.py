@@ -27,7 +27,7 @@ from encoders.towers import ViT
 from ingest.corpus import Corpus
 from ingest.embed import embed_corpus, read_embeddings
 from ingest.records import Record
-from rocosearch.pipeline import check_replaceable
+from rocosearch.outputs import check_replaceable
 
 __all__ = ["LookError", "look"]
 

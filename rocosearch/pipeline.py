@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoders.errors import UserError
 from encoders.manifest import FILE_NAME as ENCODER_FILE, Manifest
 from encoders.progress import Progress, silent
 from ingest.corpus import Corpus, write_corpus
@@ -28,6 +27,7 @@ from ranking.searcher import Searcher
 from ranking.similarity import with_scale
 from ranking.types import Engine, EngineError, Query, QueryError, VectorField
 from rocosearch.fields import field_of
+from rocosearch.outputs import check_profiles_file, check_replaceable
 
 if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs none of it
     from encoders.clip import Encoder
@@ -40,10 +40,8 @@ if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs non
     from vespa_app.options import PackageOptions
 
 __all__ = [
-    "OutputError",
     "build_corpus",
     "build_index",
-    "check_replaceable",
     "embed_images",
     "evaluate",
     "evaluate_engine",
@@ -55,10 +53,6 @@ __all__ = [
     "tune_profiles",
     "write_app",
 ]
-
-
-class OutputError(UserError):
-    """OUT holds something that the command did not write."""
 
 
 def build_corpus(
@@ -260,9 +254,13 @@ def tune_profiles(
     profiles: Path | None = None,
     progress: Progress = silent,
 ) -> Tuning:
-    """Tune the blend weights on a development split and write the profiles file `out`."""
+    """Tune the blend weights on a development split and write the profiles file `out`.
+
+    Raises OutputError, before any work, where something else than profiles is there.
+    """
     from eval.tuning import tune
 
+    check_profiles_file(out)
     engine = open_engine(index, profiles)
     encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
     tuning = tune(engine, encoder, Corpus.open(corpus), options, progress)
@@ -306,13 +304,3 @@ def write_app(
         progress=progress,
     )
     return tuple(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()))
-
-
-def check_replaceable(out: Path, written_last: str, what: str) -> None:
-    """Refuse to write over what no command wrote; said before the work begins, not after."""
-    if not out.exists() or (out / written_last).exists():
-        return
-    if not out.is_dir() or any(out.iterdir()):
-        raise OutputError(
-            f"{out} exists and is not {what}, so it is left alone: name another folder."
-        )

@@ -21,6 +21,7 @@ from ingest.reconcile import Reconciliation, reconcile
 from ingest.targets import EngineTarget, Target, VespaTarget, with_fingerprints
 from ranking.embedded import EmbeddedEngine
 from ranking.searcher import Searcher
+from rocosearch.outputs import check_file
 from rocosearch.parity import Parity, compare_engines
 from rocosearch.pipeline import evaluate_engine, load_encoder
 from rocosearch.swap import Swap, VespaServer, start_on_index, start_on_vespa
@@ -130,6 +131,7 @@ def write_feed(
     progress: Progress = silent,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
+    check_file(out)
     source = _source(corpus, encoder, view, progress)
     named = with_fingerprints(application, source.fingerprints)
     return write_feed_file(source, named, out, progress)

@@ -36,6 +36,8 @@ DISK_LIMIT = 0.70  # of a node; Vespa blocks feeding at .75
 NODE_MEMORY = 2 * GIB  # of a content node before the first document
 NODE_DISK = 20 * GIB  # transaction log and logs
 
+MOST_HOSTS = 10_000  # in hosts.xml
+
 FEED_PER_CORE = 307.0  # documents/s; 615/s measured on 2 cores with one float[512] and HNSW
 FEED_DIMENSION = 512
 FEED_DOCUMENTS = 98_000
@@ -165,7 +167,15 @@ def plan_files(planned: Plan) -> dict[str, str]:
 
 
 def write_plan(planned: Plan, out: Path) -> None:
-    """Write `plan_files` into the folder `out`, whole or not at all, replacing an older one."""
+    """Write `plan_files` into the folder `out`, whole or not at all, replacing an older one.
+
+    Raises PackageError where the machines are too many to name one by one.
+    """
+    if planned.nodes > MOST_HOSTS:
+        raise PackageError(
+            f"{planned.nodes:,} nodes are more than the {MOST_HOSTS:,} that hosts.xml is written "
+            "for: plan with larger machines, or smaller cells."
+        )
     with whole_folder(out) as beside:
         for name, content in plan_files(planned).items():
             (beside / name).write_text(content, encoding="utf-8")

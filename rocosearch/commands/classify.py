@@ -45,7 +45,7 @@ def command(
     shots: Annotated[
         str, typer.Option(metavar="1,2,4", help="Examples of each class for few-shot.")
     ] = "1,2,4,8,16",
-    seed: Annotated[int, typer.Option(help="Seed of the examples and of the probe.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the examples and of the probe.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Classify held-out images: zero-shot by prompts, few-shot, and with a linear probe.

@@ -27,7 +27,7 @@ def command(
     metric: Annotated[
         list[str] | None, typer.Option(help="Metric to compare, may be repeated; RR@10 if none.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of bootstrap and randomisation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of bootstrap and randomisation.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Say what rose and what fell from the first report to the second, beyond noise.

@@ -62,7 +62,9 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Their relevance judgements, in TREC's or BEIR's form."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap and the randomisation.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the bootstrap and the randomisation.")
+    ] = 0,
     profiles: ProfilesFile = None,
     encoder: OptionalEncoder = None,
     package: DeployedPackage = None,

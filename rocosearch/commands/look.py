@@ -37,7 +37,7 @@ def command(
     pairs: Annotated[
         int, typer.Option(min=2, max=40, help="Random pairs in the similarity matrix.")
     ] = 10,
-    seed: Annotated[int, typer.Option(help="Seed of what is drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn at random.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Draw four pictures into OUT: what the encoder learned, and what it looks at.

@@ -30,7 +30,7 @@ def command(
     queries: Annotated[int, typer.Option(min=1, help="How many captions to ask.")] = 100,
     package: DeployedPackage = None,
     config_url: ConfigUrl = None,
-    seed: Annotated[int, typer.Option(help="Seed of the choice of captions.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of captions.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Ask an index and a live Vespa the same, and say where they differ and why.

@@ -46,7 +46,7 @@ def command(
     The formulas and their sources are in docs/scale.md. They are estimates to start from: feed
     one percent into one node and compare before you buy.
     """
-    from rocosearch.pipeline import check_replaceable
+    from rocosearch.outputs import check_replaceable
     from vespa_app.plan import Load, Machine, plan, plan_files, write_plan
 
     if out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -183,7 +184,7 @@ def command(
         Literal["auto", "float32", "bfloat16"] | None,
         _option(MACHINE, "auto computes in bfloat16 on a GPU."),
     ] = None,
-    seed: Annotated[int, _option(MACHINE, "Seed of weights, order and augmentation.")] = 0,
+    seed: Annotated[int, _option(MACHINE, "Seed of weights, order and augmentation.", min=0)] = 0,
     resume: Annotated[
         bool, _option(MACHINE, "Go on where an interrupted training stopped.", "--resume")
     ] = False,
@@ -256,6 +257,9 @@ def command(
 def _rate(value: str) -> tuple[str, float]:
     part, _, factor = value.partition("=")
     try:
-        return part, float(factor)
+        rate = float(factor)
     except ValueError:
-        raise typer.BadParameter(f"{value!r} is not PART=X, such as text.bert=0.01.") from None
+        rate = math.nan
+    if not (part and 0 <= rate < math.inf):
+        raise typer.BadParameter(f"{value!r} is not PART=X, such as text.bert=0.01.")
+    return part, rate

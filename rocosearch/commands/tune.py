@@ -32,7 +32,7 @@ def command(
         str, typer.Option(metavar="NAME", help="Split of the queries; never one that you report.")
     ] = "validation",
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
-    seed: Annotated[int, typer.Option(help="Seed of folds and bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of folds and bootstrap.")] = 0,
     profiles: ProfilesFile = None,
     as_json: AsJson = False,
 ) -> None:

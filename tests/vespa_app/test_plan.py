@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, strategies as st
 
 from vespa_app.options import PackageError
-from vespa_app.plan import Load, Machine, plan, plan_files
+from vespa_app.plan import Load, Machine, plan, plan_files, write_plan
 
 LOADS = st.builds(
     Load,
@@ -101,3 +102,10 @@ def test_no_plan_for_nothing(load: dict[str, int], words: str) -> None:
 def test_a_machine_too_small() -> None:
     with pytest.raises(PackageError, match="holds no documents"):
         plan(Load(documents=10, dimension=8), Machine(memory_gib=2))
+
+
+def test_more_machines_than_can_be_named_are_refused(tmp_path: Path) -> None:
+    planned = plan(Load(documents=10**15, dimension=4096))
+    with pytest.raises(PackageError, match=r"nodes are more than the 10,000"):
+        write_plan(planned, tmp_path / "plan")
+    assert list(tmp_path.iterdir()) == []

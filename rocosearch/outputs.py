@@ -1,0 +1,55 @@
+"""Where a command may write: said before its work begins, not after."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from encoders.errors import UserError
+from ranking.profiles import load_profiles
+
+__all__ = ["OutputError", "check_file", "check_profiles_file", "check_replaceable"]
+
+
+class OutputError(UserError):
+    """OUT holds something that the command did not write, or cannot be written."""
+
+
+def check_replaceable(out: Path, written_last: str, what: str) -> None:
+    """Refuse to write over what no command wrote."""
+    _check_place(out)
+    if not out.exists() or (out / written_last).exists():
+        return
+    if not out.is_dir() or any(out.iterdir()):
+        raise OutputError(
+            f"{out} exists and is not {what}, so it is left alone: name another folder."
+        )
+
+
+def check_file(out: Path) -> None:
+    """Refuse a file's path where a folder is, or where nothing can be made."""
+    _check_place(out)
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder: name a file to write.")
+
+
+def check_profiles_file(out: Path) -> None:
+    """Refuse to write profiles over a folder or another file."""
+    check_file(out)
+    if not out.exists():
+        return
+    try:
+        load_profiles(out)
+    except (OSError, UserError):
+        raise OutputError(
+            f"{out} exists and is not a profiles file, so it is left alone: name another file."
+        ) from None
+
+
+def _check_place(out: Path) -> None:
+    """Refuse a path in which nothing can be made."""
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise OutputError(f"{out} cannot be written: {above} is a file, not a folder.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(f"{out} cannot be written: you may not write in {above}.")

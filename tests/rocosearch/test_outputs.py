@@ -1,0 +1,30 @@
+"""What is in the way is told before any work, and left as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from ranking.profiles import SHIPPED, save_profiles
+from rocosearch.outputs import OutputError, check_profiles_file, check_replaceable
+from rocosearch.pipeline import tune_profiles
+
+
+def test_tuning_looks_at_its_file_first(tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    told = {tmp_path: "is a folder", tmp_path / "note.txt": "exists and is not a profiles file"}
+    for out, reason in told.items():
+        with pytest.raises(OutputError, match=f"^{out} {reason}"):
+            tune_profiles(tmp_path / "no index", tmp_path / "no corpus", out)
+    assert (tmp_path / "note.txt").read_text() == "mine"
+
+
+def test_profiles_may_be_replaced(tmp_path):
+    save_profiles(SHIPPED, tmp_path / "tuned.toml")
+    check_profiles_file(tmp_path / "tuned.toml")
+    check_profiles_file(tmp_path / "new" / "tuned.toml")
+
+
+def test_nothing_can_be_made_below_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, not a folder"):
+        check_replaceable(tmp_path / "file" / "sub" / "out", "encoder.json", "an encoder")
