@@ -11,7 +11,7 @@ from ranking.fused import answer_fused, fitting
 from ranking.many import answer_together, kind
 from ranking.plan import Plan
 from ranking.retrieval import answer, wanted
-from ranking.types import Query, Result
+from ranking.types import Query, QueryError, Result
 from ranking.view import View
 
 __all__ = ["answer_many", "answer_one"]
@@ -36,32 +36,50 @@ def answer_one(view: View, plan: Plan, query: Query) -> Result:
 def answer_many(view: View, asked: Sequence[tuple[Plan, Query]]) -> list[Result]:
     """Answer queries, results in their order.
 
-    Raises QueryError for the first query that is at fault, before any is answered.
+    Queries of a kind are handed over as soon as there are enough of them, so that the next ones are
+    checked while those are answered. Raises QueryError for the first query that is at fault.
     """
-    checked = [(plan, query, wanted(plan, query)) for plan, query in asked]
     if DECODED * sum(query.k for _, query in asked) > view.size:
         view.decode_ids()
     cores = os.cpu_count() or 1
-    groups: dict[Hashable, list[int]] = {}
-    for place, each in enumerate(checked):
-        groups.setdefault(kind(view, *each), []).append(place)
-    chunks = [
-        chunk
-        for shared, places in groups.items()
-        for chunk in _chunks(places, cores, checked[places[0]], alone=shared is None)
-    ]
-    results: list[Result | None] = [None] * len(checked)
+    share = _share(len(asked), cores)
+    results: dict[int, Result] = {}
+    waiting: dict[Hashable, dict[int, Checked]] = {}
 
-    def work(chunk: tuple[bool, list[int]]) -> None:
-        alone, places = chunk
-        own = [checked[place] for place in places]
+    def work(chunk: dict[int, Checked], *, alone: bool) -> None:
+        own = list(chunk.values())
         found = [_answer(view, *each) for each in own] if alone else _together(view, own)
-        for place, result in zip(places, found, strict=True):
-            results[place] = result
+        results.update(zip(chunk, found, strict=True))
 
     with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(work, chunks))
-    return [result for result in results if result is not None]
+        under_way = []
+        try:
+            for place, (plan, query) in enumerate(asked):
+                ask = wanted(plan, query)
+                shared = kind(view, plan, query, ask)
+                chunk = waiting.setdefault(shared, {})
+                chunk[place] = plan, query, ask
+                if len(chunk) >= min(share, _most(plan, query)):
+                    under_way.append(pool.submit(work, waiting.pop(shared), alone=shared is None))
+        except QueryError:
+            pool.shutdown(cancel_futures=True)
+            raise
+        for shared, chunk in waiting.items():
+            under_way.append(pool.submit(work, chunk, alone=shared is None))
+        for each in under_way:
+            each.result()
+    return [results[place] for place in range(len(asked))]
+
+
+def _share(count: int, cores: int) -> int:
+    """How many queries to answer together, for cores to have equally many to do."""
+    rounds = -(-count // (cores * TOGETHER))
+    return -(-count // (cores * rounds)) if count else 1
+
+
+def _most(plan: Plan, query: Query) -> int:
+    """How many queries like this one may be answered together, for what they hold in memory."""
+    return max(CANDIDATES // (3 * max(query.k, plan.window, query.target_hits) + 1), 1)
 
 
 def _answer(view: View, plan: Plan, query: Query, ask: Wanted) -> Result:
@@ -77,15 +95,3 @@ def _together(view: View, asked: Sequence[Checked]) -> list[Result]:
     if first is None:
         return [_answer(view, *each) for each in asked]
     return answer_together(view, plan, first, [(query, ask) for _, query, ask in asked])
-
-
-def _chunks(
-    places: list[int], cores: int, sample: Checked, *, alone: bool
-) -> list[tuple[bool, list[int]]]:
-    """Cut places into parts of equal size, as many for each core."""
-    plan, query, _ = sample
-    most = max(CANDIDATES // (3 * max(query.k, plan.window, query.target_hits) + 1), 1)
-    most = min(most, TOGETHER)
-    rounds = -(-len(places) // (cores * most))
-    size = -(-len(places) // (cores * rounds))
-    return [(alone, places[start : start + size]) for start in range(0, len(places), size)]
