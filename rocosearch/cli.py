@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 
 import typer
 
@@ -78,4 +80,6 @@ def main() -> None:
     # Read when torch is loaded: threads that wait by spinning cost a shared machine eight times
     # the CPU seconds in training.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # As an exception, so that half-written files and folders are removed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
 from ranking.profiles import SHIPPED, save_profiles
@@ -28,3 +33,15 @@ def test_nothing_can_be_made_below_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, not a folder"):
         check_replaceable(tmp_path / "file" / "sub" / "out", "encoder.json", "an encoder")
+
+
+def test_a_terminated_command_leaves_nothing_half_made(tmp_path):
+    command = [sys.executable, "-m", "rocosearch", "corpus", "phantoms:900000", tmp_path / "c"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert list(tmp_path.iterdir())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
