@@ -66,8 +66,8 @@ def command(
 def _show_splits(manifest: CorpusManifest) -> None:
     if manifest.groups_across_splits:
         results.print(
-            f"The source puts {manifest.groups_across_splits:,} groups (patients, studies, cases, "
-            "articles) into several splits; they are left there, as published."
+            "Groups (patients, studies, cases, articles) that the source puts into several splits: "
+            f"{manifest.groups_across_splits:,}. They are left there, as published."
         )
     absent = [name for name in ("validation", "test") if name not in manifest.splits]
     if absent and manifest.split_rule == "drawn":
