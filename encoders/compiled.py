@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from encoders.int8_resnet import int8_resnet
 from encoders.module import ClipModule
-from encoders.onnx_export import write_onnx
+from encoders.onnx_export import make_onnx
 from encoders.resnet import ResNet
 from encoders.towers import ViTConfig
 
@@ -43,19 +43,15 @@ def compile_tower(module: ClipModule, precision: Precision, to_fit: Pixels) -> R
     if precision == "int8" and isinstance(module.image, ResNet):
         run = int8_resnet(module.config.preprocessing, module.image, to_fit)
         return lambda pixels: _unit(run(pixels))
-    with tempfile.TemporaryDirectory(prefix="image-tower-") as folder:
-        path = Path(folder) / "image.onnx"
-        example = torch.from_numpy(to_fit[:2])
-        write_onnx(
-            _ImageGraph(module),
-            {INPUT: example},
-            {INPUT: {0: torch.export.Dim("batch")}},
-            OUTPUT,
-            path,
-        )
-        if precision == "int8":
-            path = _quantized(module, path, to_fit)
-        return _onnx_run(path)
+    model = make_onnx(
+        _ImageGraph(module),
+        {INPUT: torch.from_numpy(to_fit[:2])},
+        {INPUT: {0: torch.export.Dim("batch")}},
+        OUTPUT,
+    )
+    if precision == "int8":
+        return _onnx_run(_quantized(module, model, to_fit))
+    return _onnx_run(model.SerializeToString())
 
 
 class _ImageGraph(nn.Module):
@@ -67,19 +63,25 @@ class _ImageGraph(nn.Module):
         return self.clip.embed_pixels(pixels)
 
 
-def _quantized(module: ClipModule, path: Path, to_fit: Pixels) -> Path:
+def _quantized(module: ClipModule, model: onnx.ModelProto, to_fit: Pixels) -> bytes:
+    """The model in eight bits; the quantizer writes files only, so briefly one is made."""
+    with tempfile.TemporaryDirectory(prefix="image-tower-") as folder:
+        out = Path(folder) / "image.int8.onnx"
+        _quantize(module, model, to_fit, out)
+        return out.read_bytes()
+
+
+def _quantize(module: ClipModule, model: onnx.ModelProto, to_fit: Pixels, out: Path) -> None:
     """Eight-bit weights; activations calibrated for convolutions, measured as they come for ViT.
 
     A transformer's activations have rare large values, on which one fixed scale is lost.
     """
-    out = path.with_name("image.int8.onnx")
     if isinstance(module.config.image, ViTConfig):
-        tower = onnx.load(path)
-        tower.graph.ClearField("value_info")  # the quantizer turns weights, and infers anew
-        quantization.quantize_dynamic(tower, out, per_channel=True)
-        return out
+        model.graph.ClearField("value_info")  # the quantizer turns weights, and infers anew
+        quantization.quantize_dynamic(model, out, per_channel=True)
+        return
     quantization.quantize_static(
-        path,
+        model,
         out,
         _Calibration(to_fit),
         quant_format=quantization.QuantFormat.QDQ,
@@ -88,7 +90,6 @@ def _quantized(module: ClipModule, path: Path, to_fit: Pixels) -> Path:
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
     )
-    return out
 
 
 class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
@@ -100,12 +101,10 @@ class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {INPUT: batch}
 
 
-def _onnx_run(path: Path) -> Run:
+def _onnx_run(model: bytes) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the batches are what runs in parallel
-    session = onnxruntime.InferenceSession(
-        path.read_bytes(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def run(pixels: Pixels) -> NDArray[np.float32]:
         return _unit(session.run([OUTPUT], {INPUT: pixels})[0])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from encoders.errors import UserError
 
-__all__ = ["ExportError", "write_onnx"]
+__all__ = ["ExportError", "make_onnx", "write_onnx"]
 
 OPSET = 18
 
@@ -32,7 +32,17 @@ def write_onnx(
     output: str,
     path: Path,
 ) -> None:
-    """Write `graph` with named inputs and output into one file, weights included.
+    """Write what `make_onnx` gives into one file, weights included."""
+    onnx.save(make_onnx(graph, inputs, dynamic, output), path)
+
+
+def make_onnx(
+    graph: nn.Module,
+    inputs: Mapping[str, Tensor],
+    dynamic: Mapping[str, Dimensions],
+    output: str,
+) -> onnx.ModelProto:
+    """Turn `graph`, with named inputs and output, into a checked ONNX model.
 
     inputs: examples in the order of `graph.forward`, under its own argument names. dynamic:
     for each input, which axes may have any length (`torch.export.Dim`).
@@ -52,9 +62,10 @@ def write_onnx(
             verbose=False,
         )
     if program is None:
-        raise ExportError(f"torch gave no ONNX program for {path.name}.")
-    program.save(path)
-    onnx.checker.check_model(path)
+        raise ExportError(f"torch gave no ONNX program for {output}.")
+    model = program.model_proto
+    onnx.checker.check_model(model)
+    return model
 
 
 @contextmanager
