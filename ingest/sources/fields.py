@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ingest.records import GroupKind, Reason, Record, Rejection, Row
-from ingest.sources.files import normal_name, split_named
+from ingest.sources.files import normal_name, split_named, told_apart
 
 __all__ = ["CAPTIONS", "ID", "group_keys", "record_from"]
 
@@ -56,7 +56,8 @@ def record_from(
     identifier, split and source hold where the row does not name its own. A Rejection where
     caption or concepts are no text, number or list of such.
     """
-    left = {normal_name(name): value for name, value in values.items()}
+    names = told_apart([normal_name(name) for name in values], {})
+    left = dict(zip(names, values.values(), strict=True))
 
     def take(names: tuple[str, ...]) -> str:
         found = next((name for name in names if _text(left.get(name)).strip()), None)

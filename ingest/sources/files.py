@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -25,6 +25,7 @@ __all__ = [
     "safe_file",
     "split_named",
     "split_of",
+    "told_apart",
     "unused_images",
 ]
 
@@ -154,7 +155,7 @@ def _header(
                 )
             keys[names.index(found)] = key
         else:
-            return delimiter, _told_apart(names, keys)
+            return delimiter, told_apart(names, keys)
     wanted = " and ".join(f"{key} ({', '.join(names)})" for key, names in needed.items())
     raise CorpusError(
         f"{path} should be separated by tabs or commas, with a header that names {wanted}; "
@@ -162,7 +163,7 @@ def _header(
     )
 
 
-def _told_apart(names: list[str], keys: Mapping[int, str]) -> list[str]:
+def told_apart(names: Sequence[str], keys: Mapping[int, str]) -> list[str]:
     """The names, those at some places replaced by their keys, with a number where one is taken."""
     taken = set(keys.values())
     found = []

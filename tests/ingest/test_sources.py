@@ -411,6 +411,9 @@ def test_extra_is_json_and_split_and_patient_are_understood(tmp_path):
 
 
 def test_two_columns_of_one_name(tmp_path):
+    (record,), _ = one_row(tmp_path, caption="c", Note="x", note="y")
+    assert record.extra == {"note": "x", "note_2": "y"}
+    (tmp_path / "metadata.jsonl").unlink()
     write(tmp_path / "1.png", png_bytes())
     metadata = write(tmp_path / "metadata.csv", "file_name,caption,note,note\n1.png,c,x,y\n")
     (record,), _ = read(tmp_path)
