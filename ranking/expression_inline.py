@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from ranking.expression_functions import FUNCTIONS
 from ranking.expression_parser import parse_tree
@@ -11,15 +11,13 @@ from ranking.expression_tokens import ExpressionError, pointed
 from ranking.expression_tree import (
     Binary,
     Call,
-    If,
     In,
     Name,
-    Negative,
     Node,
-    Not,
     Number,
     Text,
     children,
+    map_children,
     write,
 )
 
@@ -88,7 +86,7 @@ def rename(tree: Node, names: Mapping[str, str]) -> Node:
     """Return the tree with features, by canonical name, replaced."""
     if isinstance(tree, Name | Call) and (new := names.get(write(tree))):
         return parse_tree(new)
-    return _map_children(tree, lambda child: rename(child, names))
+    return map_children(tree, lambda child: rename(child, names))
 
 
 class _Inliner:
@@ -110,8 +108,8 @@ class _Inliner:
             arguments = tuple(self.expand(a, bound, active) for a in node.arguments)
             return self._call(node.name, arguments, node, active)
         if isinstance(node, Call) and node.name in FEATURES:
-            return _map_children(node, lambda child: _bound_name(child, bound))
-        return _map_children(node, lambda child: self.expand(child, bound, active))
+            return map_children(node, lambda child: _bound_name(child, bound))
+        return map_children(node, lambda child: self.expand(child, bound, active))
 
     def _call(
         self, name: str, arguments: tuple[Node, ...], node: Name | Call, active: tuple[str, ...]
@@ -135,24 +133,6 @@ class _Inliner:
 
 def _bound_name(node: Node, bound: Mapping[str, Node]) -> Node:
     return bound.get(node.name, node) if isinstance(node, Name) else node
-
-
-def _map_children(node: Node, change: Callable[[Node], Node]) -> Node:
-    match node:
-        case Call():
-            return replace(node, arguments=tuple(map(change, node.arguments)))
-        case Negative() | Not():
-            return replace(node, operand=change(node.operand))
-        case Binary():
-            return replace(node, left=change(node.left), right=change(node.right))
-        case In():
-            members = tuple(map(change, node.members))
-            return replace(node, operand=change(node.operand), members=members)
-        case If():
-            condition, then, otherwise = map(change, children(node))
-            return replace(node, condition=condition, then=then, otherwise=otherwise)
-        case _:
-            return node
 
 
 def _check(node: Node, source: str, declared: Collection[str]) -> None:

@@ -2,13 +2,14 @@
 
 A node prints as an expression that Vespa's two evaluators read alike: the container (Java)
 gives every operator a level of its own, the content nodes (C++) know fewer levels, so operators
-that only one of them tells apart are set in parentheses.
+that only one of them tells apart are set in parentheses. So is the left side of a chain where
+Vespa would compute two constants of the right: when deployed, `x - 2 - 3` becomes `x - -1`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 __all__ = [
     "LEVEL",
@@ -25,6 +26,7 @@ __all__ = [
     "Number",
     "Text",
     "children",
+    "map_children",
     "walk",
     "write",
 ]
@@ -145,6 +147,24 @@ def children(node: Node) -> tuple[Node, ...]:
             return ()
 
 
+def map_children(node: Node, change: Callable[[Node], Node]) -> Node:
+    """Return `node` with each node directly below it changed."""
+    match node:
+        case Call(arguments=arguments):
+            return replace(node, arguments=tuple(map(change, arguments)))
+        case Negative(operand=operand) | Not(operand=operand):
+            return replace(node, operand=change(operand))
+        case Binary(left=left, right=right):
+            return replace(node, left=change(left), right=change(right))
+        case In(operand=operand, members=members):
+            return replace(node, operand=change(operand), members=tuple(map(change, members)))
+        case If():
+            condition, then, otherwise = map(change, children(node))
+            return replace(node, condition=condition, then=then, otherwise=otherwise)
+        case _:
+            return node
+
+
 def walk(node: Node) -> Iterator[Node]:
     """Yield `node` and everything below it."""
     yield node
@@ -201,9 +221,38 @@ def _operand(node: Node) -> str:
 
 
 def _binary(node: Binary) -> str:
-    left = _side(node.left, node.operator, chains=node.operator != POWER)
+    left = _side(
+        node.left, node.operator, chains=node.operator != POWER and not _joins_constants(node)
+    )
     right = _side(node.right, node.operator, chains=node.operator == POWER)
     return f"{left} {node.operator} {right}"
+
+
+def _joins_constants(node: Binary) -> bool:
+    """Whether `x - 2 - 3` holds constants side by side that do not belong together.
+
+    Vespa's config model does not ask (rankingexpression.transform.Simplifier). Plain numbers
+    from the first on it computes from the left, and of `&&` and `||` any order is right.
+    """
+    left = node.left
+    if not (isinstance(left, Binary) and left.operator == node.operator):
+        return False
+    if node.operator in ("&&", "||") or not (_constant(left.right) and _constant(node.right)):
+        return False
+    return not _only_numbers(left)
+
+
+def _constant(node: Node) -> bool:
+    return not any(isinstance(below, Name) for below in walk(node))
+
+
+def _only_numbers(node: Node) -> bool:
+    """Whether a chain of one operator holds numbers alone."""
+    while isinstance(node, Binary) and isinstance(node.right, Number):
+        if isinstance(node.left, Binary) and node.left.operator != node.operator:
+            return False
+        node = node.left
+    return isinstance(node, Number)
 
 
 def _side(node: Node, operator: str, *, chains: bool) -> str:

@@ -21,8 +21,7 @@ from vespa.package import (
 )
 
 from encoders.manifest import Manifest
-from ranking.expression import parse
-from ranking.expression_tree import write
+from ranking.expression_deployed import for_vespa
 from ranking.names import encoder_names
 from ranking.profiles import Phase, Profile, ProfileSet
 from ranking.similarity import in_metric, scaled
@@ -83,7 +82,7 @@ def vespa_rank_profiles(
         else:
             short = profile.name.rpartition("_")[2]
             own = scaled(profile, scales.get(short, 0.0), instead_of=scales.values())
-            written.append(_rank_profile(_plain_functions(own), bases.get(short, BASE)))
+            written.append(_rank_profile(_in_vespas_words(own), bases.get(short, BASE)))
     return written
 
 
@@ -96,28 +95,21 @@ def _check_names(profiles: ProfileSet) -> None:
             )
 
 
-def _plain_functions(profile: Profile) -> Profile:
-    """The profile with functions of arguments written out where they are called.
+def _in_vespas_words(profile: Profile) -> Profile:
+    """The profile with expressions that Vespa computes as we do."""
 
-    Vespa does so itself, but keeps their bodies, in which its check of rank features then finds
-    arguments that are no feature.
-    """
-    with_arguments = {s: text for s, text in profile.functions.items() if "(" in s}
-
-    def written_out(text: str) -> str:
-        return write(parse(text, with_arguments).flat)
+    def written(text: str) -> str:
+        return for_vespa(text, profile.functions)
 
     def phase(old: Phase | None) -> Phase | None:
-        return old and replace(old, expression=written_out(old.expression))
+        return old and replace(old, expression=written(old.expression))
 
     return replace(
         profile,
-        first_phase=written_out(profile.first_phase),
+        first_phase=written(profile.first_phase),
         second_phase=phase(profile.second_phase),
         global_phase=phase(profile.global_phase),
-        functions={
-            s: written_out(text) for s, text in profile.functions.items() if s not in with_arguments
-        },
+        functions={s: written(text) for s, text in profile.functions.items() if "(" not in s},
     )
 
 
