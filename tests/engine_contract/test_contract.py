@@ -265,6 +265,18 @@ def test_one_query_at_fault_among_many_is_refused_in_a_sentence(engine):
         engine.search_many([Query("chest", profile="lexical"), Query("", profile="lexical")])
 
 
+def test_a_query_beyond_its_time_is_an_error_or_says_so(engine):
+    late = Query("chest", profile="lexical", timeout=1e-9)
+    if isinstance(engine, VespaEngine):
+        with pytest.raises(EngineError, match="timed out"):
+            engine.search(late)
+        return
+    for result in (engine.search(late), *engine.search_many([late])):
+        assert result.coverage.full
+        assert any("longer than its time-out" in warning for warning in result.warnings)
+    assert not engine.search(replace(late, timeout=10.0)).warnings
+
+
 def test_feeding_replaces_and_removing_removes(engine):
     report = engine.feed([image("a1", "A zebra"), image("new", "A zebra", 1, 0, 0, 0)])
     assert (report.ok, report.failed) == (2, ())
