@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ranking.expression_functions import FUNCTIONS
-from ranking.expression_parser import parse_tree
+from ranking.expression_parser import MOST_LEVELS, SHOWN, parse_tree
 from ranking.expression_tokens import ExpressionError, pointed
 from ranking.expression_tree import (
     Binary,
@@ -17,6 +17,7 @@ from ranking.expression_tree import (
     Number,
     Text,
     children,
+    depth,
     map_children,
     write,
 )
@@ -35,6 +36,7 @@ NORMALIZERS = frozenset({"normalize_linear", "reciprocal_rank", "reciprocal_rank
 
 _RESERVED = frozenset(FUNCTIONS) | frozenset(FEATURES) | NORMALIZERS
 _MOST_NODES = 20_000
+_TOO_DEEP = f"Functions nest this expression deeper than {MOST_LEVELS} levels: {{}}"
 
 
 def is_feature(node: Node) -> bool:
@@ -75,11 +77,16 @@ def inline(tree: Node, functions: Mapping[str, str], source: str) -> Node:
         name, arguments = parse_signature(signature)
         if name in _RESERVED:
             raise ExpressionError(f"{name} is a name of Vespa's own: call the function otherwise.")
+        if name in declared:
+            raise ExpressionError(f"There are two functions {name}: call one otherwise.")
         declared[name] = _Function(arguments, parse_tree(text))
     for function, text in zip(declared.values(), functions.values(), strict=True):
         _check(function.body, text, declared)
     _check(tree, source, declared)
-    return _Inliner(declared, source).expand(tree, {}, ())
+    flat = _Inliner(declared, source).expand(tree, {}, ())
+    if depth(flat) > MOST_LEVELS:
+        raise ExpressionError(_TOO_DEEP.format(source[:SHOWN]))
+    return flat
 
 
 def rename(tree: Node, names: Mapping[str, str]) -> Node:
@@ -94,9 +101,18 @@ class _Inliner:
         self.functions = functions
         self.source = source
         self.nodes = 0
+        self.level = 0
 
     def expand(self, node: Node, bound: Mapping[str, Node], active: tuple[str, ...]) -> Node:
         """`bound`: the arguments' values; `active`: the functions we are inside of."""
+        self.level += 1
+        if self.level > MOST_LEVELS:
+            raise ExpressionError(_TOO_DEEP.format(self.source[:SHOWN]))
+        expanded = self._expanded(node, bound, active)
+        self.level -= 1
+        return expanded
+
+    def _expanded(self, node: Node, bound: Mapping[str, Node], active: tuple[str, ...]) -> Node:
         self.nodes += 1
         if self.nodes > _MOST_NODES:
             raise ExpressionError(f"Functions make this expression too large: {self.source}")

@@ -26,11 +26,14 @@ from ranking.expression_tree import (
     Not,
     Number,
     Text,
+    depth,
 )
 
-__all__ = ["parse_tree"]
+__all__ = ["MOST_LEVELS", "SHOWN", "parse_tree"]
 
+MOST_LEVELS = 200
 _MAX_DEPTH = 100
+SHOWN = 60
 # fmt: off
 _TENSOR_FUNCTIONS = frozenset({
     "argmax", "argmin", "avg", "cell_cast", "cell_order", "concat", "cosine_similarity", "count",
@@ -48,6 +51,9 @@ def parse_tree(source: str) -> Node:
     parser = _Parser(source)
     tree = parser.expression()
     parser.expect_end()
+    if depth(tree) > MOST_LEVELS:
+        message = f"The expression has more than {MOST_LEVELS} levels, or terms in a row:"
+        raise pointed(message, source[:SHOWN], 0)
     return tree
 
 
@@ -89,9 +95,7 @@ class _Parser:
         self.fail(f"Unexpected {self.token.text!r}:")
 
     def expression(self) -> Node:
-        self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            self.fail(f"The expression nests deeper than {_MAX_DEPTH} levels:")
+        self.deeper()
         tree = self.binary(0)
         if self.token.kind == "name" and self.token.text == "in":
             at = self.advance().at
@@ -106,9 +110,21 @@ class _Parser:
         while LEVEL.get(self.token.text, -1) >= level and self.token.kind == "operator":
             operator = self.advance()
             own = LEVEL[operator.text]
-            right = self.binary(own if operator.text == POWER else own + 1)
+            right = self.power() if operator.text == POWER else self.binary(own + 1)
             left = Binary(operator.text, left, right, operator.at)
         return left
+
+    def power(self) -> Node:
+        """What stands right of a `^`: all further ones."""
+        self.deeper()
+        right = self.binary(LEVEL[POWER])
+        self.depth -= 1
+        return right
+
+    def deeper(self) -> None:
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            self.fail(f"The expression nests deeper than {_MAX_DEPTH} levels:")
 
     def unary(self) -> Node:
         at = self.token.at

@@ -26,6 +26,7 @@ __all__ = [
     "Number",
     "Text",
     "children",
+    "depth",
     "map_children",
     "walk",
     "write",
@@ -145,6 +146,15 @@ def children(node: Node) -> tuple[Node, ...]:
             return (condition, then, otherwise)
         case _:
             return ()
+
+
+def depth(node: Node) -> int:
+    """Levels of the tree; a chain of operators has one for each."""
+    levels, level = 0, {id(node): node}
+    while level:
+        levels += 1
+        level = {id(child): child for above in level.values() for child in children(above)}
+    return levels
 
 
 def map_children(node: Node, change: Callable[[Node], Node]) -> Node:

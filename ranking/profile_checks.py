@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from ranking.expression import Expression, ExpressionError, parse, parse_signature
-from ranking.expression_inline import NORMALIZERS
+from ranking.expression_inline import NORMALIZERS, is_feature
 from ranking.expression_parser import parse_tree
 from ranking.expression_tokens import pointed
 from ranking.expression_tree import Call, Name, walk, write
@@ -17,6 +17,9 @@ __all__ = ["check_features", "check_line_of_descent", "check_profile", "check_re
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _QUERY = re.compile(r"query\((\w+)\)")
+# Names that the schema's language keeps for itself, or reads in features: bm25(caption).
+_NO_FUNCTION = frozenset({"caption", "constant", "field", "inline", "onnx", "tensor"})
+_MOST_HITS = 2**31 - 1
 _VECTOR_INPUT = re.compile(r"q(_\w+)?")
 _FIELD_FEATURES = re.compile(
     r"bm25\(caption\)|(?:closeness|distance)\((?:field,)?embedding(?:_\w+)?\)"
@@ -75,6 +78,10 @@ def check_profile(profile: Profile) -> None:
         raise ProfileError(
             f"{profile.name!r} cannot name a profile: use letters, digits and underscores."
         )
+    if profile.name == "default":
+        raise ProfileError(
+            "A profile cannot be called default, which all of Vespa's inherit: name it otherwise."
+        )
     _check_numbers(profile)
 
 
@@ -98,6 +105,11 @@ def _check_numbers(profile: Profile) -> None:
                 f"Profile {profile.name}, {where}: a rerank count of {phase.rerank_count} reranks "
                 "nothing; give at least 1, or leave the phase out."
             )
+        if phase.rerank_count > _MOST_HITS:
+            raise ProfileError(
+                f"Profile {profile.name}, {where}: a rerank count of {phase.rerank_count} is more "
+                f"than Vespa can count; give at most {_MOST_HITS}."
+            )
 
 
 def _phases(profile: Profile) -> Iterator[tuple[str, Phase]]:
@@ -118,18 +130,40 @@ def check_resolved(profile: Profile) -> None:
         raise ProfileError(
             f"Profile {profile.name} retrieves by {', '.join(unknown)}; there are text and vector."
         )
+    _check_match_features(profile)
     for signature, text in profile.functions.items():
         where = f"function {signature}"
+        if signature in _NO_FUNCTION:
+            raise ProfileError(
+                f"Profile {profile.name}: {signature} is a name of the schema's own: call the "
+                "function otherwise."
+            )
         _check_expression(profile, where, text, _function(profile, signature, text))
     for where, text, expression in _parsed(profile):
         _check_expression(profile, where, text, expression)
+
+
+def _check_match_features(profile: Profile) -> None:
+    for text in profile.match_features:
+        try:
+            shown = is_feature(parse_tree(text))
+        except ExpressionError as error:
+            raise ProfileError(f"Profile {profile.name}, match feature {text}: {error}") from None
+        if not shown:
+            raise ProfileError(
+                f"Profile {profile.name}: the match feature {text} is neither a rank feature nor "
+                "the name of a function without arguments."
+            )
 
 
 def _function(profile: Profile, signature: str, text: str) -> Expression:
     try:
         _, arguments = parse_signature(signature)
         # The arguments stand for any number: as functions of that name they are known.
-        return parse(text, {**profile.functions, **dict.fromkeys(arguments, "0")})
+        others = {
+            s: body for s, body in profile.functions.items() if s.partition("(")[0] not in arguments
+        }
+        return parse(text, {**others, **dict.fromkeys(arguments, "0")})
     except ExpressionError as error:
         raise ProfileError(f"Profile {profile.name}, function {signature}: {error}") from None
 
@@ -146,6 +180,12 @@ def _check_expression(profile: Profile, where: str, text: str, expression: Expre
     if expression.normalizes and where != "global phase":
         fault = f"{', '.join(sorted(NORMALIZERS))} compare hits, which only a global phase can."
         raise _refusal(profile, where, text, fault, NORMALIZERS)
+    for node in walk(expression.tree):
+        if isinstance(node, Call) and node.name in NORMALIZERS:
+            alike = {write(a) for a in node.arguments if _QUERY.fullmatch(write(a))}
+            if alike:
+                fault = f"{node.name} takes what differs between hits, which no query() does."
+                raise _refusal(profile, where, text, fault, alike)
     for feature in sorted(expression.features):
         query = _QUERY.fullmatch(feature)
         if query and not (query[1] in profile.inputs or _VECTOR_INPUT.fullmatch(query[1])):

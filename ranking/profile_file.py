@@ -68,7 +68,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ProfileError(f"{path} is larger than a megabyte: this is no profiles file.")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ProfileError(f"There is no profiles file {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -83,8 +83,9 @@ def _profile_set(content: Mapping[str, Any]) -> ProfileSet:
     if not tables:
         raise ProfileError("it has no [profiles.NAME] table.")
     profiles = tuple(_profile(name, table) for name, table in tables.items())
-    default = content.get("default") or profiles[0].name
-    made = ProfileSet(profiles, default)
+    made = ProfileSet(profiles, content.get("default", ""))
+    if not made.names():
+        raise ProfileError("no profile has a first_phase, of its own or inherited.")
     for name in made.names():
         check_features(made.resolve(name))
     return made

@@ -18,7 +18,7 @@ __all__ = ["ProfileSet"]
 
 @dataclass(frozen=True)
 class ProfileSet:
-    """Rank profiles by name, and the one that is used where none is named.
+    """Rank profiles by name, and the one that is used where none is named: else the first.
 
     Raises ProfileError where a profile is at fault.
     """
@@ -32,6 +32,8 @@ class ProfileSet:
             check_profile(profile)
         for profile in map(self.resolve, self.names()):
             check_resolved(profile)
+        if self.names() and not self.default:
+            object.__setattr__(self, "default", self.names()[0])
         if self.names() and self.default not in self.names():
             there = ", ".join(self.names())
             raise ProfileError(f"The default profile {self.default!r} is not one of {there}.")

@@ -31,6 +31,7 @@ from vespa_app.options import AnnThresholds, PackageError
 __all__ = ["BASE", "THRESHOLDS", "vespa_rank_profiles"]
 
 BASE = "base"
+_MOST_WHOLE = 2.0**63  # from here on Vespa reads a whole number with a point only
 Ranking = TypeVar("Ranking", SecondPhaseRanking, GlobalPhaseRanking)
 
 # How Vespa's config server spells the thresholds of a rank profile in rank-profiles.cfg; pyvespa
@@ -147,7 +148,8 @@ def _number(value: float, what: str, profile: Profile) -> str:
     """Without an exponent, which Vespa's schema parser does not read in the default of an input."""
     if not math.isfinite(value):
         raise PackageError(f"Rank profile {profile.name!r}: the default of {what} is {value}.")
-    return format(Decimal(repr(float(value))), "f")
+    text = format(Decimal(repr(float(value))), "f")
+    return f"{text}.0" if abs(value) >= _MOST_WHOLE else text
 
 
 def _bm25_properties(average_field_length: float | None) -> list[tuple[str, str]]:

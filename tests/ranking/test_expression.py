@@ -190,6 +190,7 @@ def test_arrays_give_what_numbers_give(tree, first, others):
         ("reciprocal_rank_fusion(a)", "at least two", 0),
         ("if (a, b)", "condition and two values", 0),
         ("(" * 200 + "a" + ")" * 200, "nests deeper", 100),
+        ("^".join("a" * 200), "nests deeper", 200),
     ],
 )
 def test_refused_by_name_with_a_pointer(text, says, column):
@@ -222,11 +223,24 @@ DOUBLING = {m: f"{n} + {n}" for m, n in itertools.pairwise("fghijklmnopqrstu")} 
         ({"f": "1", "max": "2"}, "name of Vespa's own"),
         ({"f": "1", "3 + x": "2"}, "is declared by"),
         (DOUBLING, "too large"),
+        ({"f": "1", "f(x)": "x"}, "two functions f"),
+        ({"f": "1 + g", "g": "-".join(["2"] * 200)}, "deeper than 200 levels"),
     ],
 )
 def test_functions_at_fault(functions, says):
     with pytest.raises(ExpressionError, match=says):
         parse("f", functions)
+
+
+def test_too_many_terms_are_one_sentence():
+    with pytest.raises(ExpressionError, match="more than 200 levels, or terms in a row"):
+        parse("+".join(["1"] * 30_000))
+    assert parse("+".join(["1"] * 200)).evaluate({}) == 200
+
+
+def test_an_argument_may_be_called_as_a_function_is():
+    functions = {"sat(x, half)": "x / (x + half)", "half(v)": "v / 2", "f(f)": "f"}
+    assert parse("sat(8, half(16)) + f(1)", functions).evaluate({}) == 1.5
 
 
 def test_a_missing_feature_is_named():

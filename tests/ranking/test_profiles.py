@@ -176,6 +176,19 @@ FAULTS = {
     r"function f\(x\): .* takes 2 arguments": (profile(functions={"f(x)": "max(x)"}),),
     "function f: f calls itself|calls itself": (profile(functions={"f": "f + 1"}),),
     "neither a function of the profile nor": (profile(first_phase="lexical"),),
+    "cannot be called default": (profile(name="default"),),
+    "there are two functions f|There are two functions f": (
+        profile(functions={"f": "1", "f(x)": "x"}),
+    ),
+    "caption is a name of the schema's own": (profile(functions={"caption": "1"}),),
+    r"match feature 1\+1 is neither": (profile(match_features=("1+1",)),),
+    r"match feature f\(1\) is neither": (
+        profile(functions={"f(x)": "x"}, match_features=("f(1)",)),
+    ),
+    "what differs between hits": (
+        profile(inputs={"k": 1.0}, global_phase=Phase("normalize_linear(query(k))")),
+    ),
+    "more than Vespa can count": (profile(second_phase=Phase("1", 99_999_999_999)),),
 }
 
 
@@ -190,6 +203,18 @@ def test_an_unknown_default_or_name():
         ProfileSet((profile(),), "x")
     with pytest.raises(ProfileError, match="no profile x; there are lexical"):
         SHIPPED.resolve("x")
+
+
+def test_an_argument_may_be_called_as_a_function_is():
+    made = profile(functions={"sat(x, half)": "x / (x + half)", "half(v)": "v / 2", "f(f)": "f"})
+    assert ProfileSet((made,), "p").names() == ("p",)
+
+
+def test_the_default_is_the_first_that_can_be_asked_for(tmp_path):
+    path = tmp_path / "profiles.toml"
+    table = '[profiles.parts]\nretrieve = ["text"]\n[profiles.lex]\ninherits = "parts"\n'
+    path.write_text(f'\ufeff{table}first_phase = "bm25(caption)"\n', encoding="utf-8")
+    assert load_profiles(path).default == "lex"
 
 
 def test_a_file_gives_back_the_set(tmp_path):
@@ -231,6 +256,7 @@ TOML = {
     r"there is no bm25\(captoin\)": (
         '[profiles.p]\nretrieve = ["text"]\nfirst_phase = "bm25(captoin)"'
     ),
+    "no profile has a first_phase": '[profiles.p]\nretrieve = ["text"]\nfirst_phase = ""',
     "the default of input k is inf": (
         '[profiles.p]\nretrieve = ["text"]\nfirst_phase = "1"\ninputs = { k = inf }'
     ),
