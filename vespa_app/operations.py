@@ -6,6 +6,7 @@ https://docs.vespa.ai/en/reference/api/document-v1.html
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 OperationKind = Literal["put", "update", "remove"]
+# com.yahoo.text.Text.isTextCharacter, with the last two code points of every plane.
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufdd0-\ufddf]")
 NO_CONNECTION = 0  # in place of an HTTP status
 
 
@@ -103,7 +106,8 @@ def judge_operation(
 def unusable_id(identifier: str) -> str:
     """Why this cannot be a document's id, or "".
 
-    The first three would be read as parts of the path; Vespa refuses other wrong ones itself.
+    The first three would be read as parts of the path; of the characters Vespa refuses some
+    without a reason, and asking for a document of such an id is an error, not its absence.
     """
     if identifier in {"", ".", ".."}:
         return f"{identifier!r} cannot be a document's id."
@@ -111,6 +115,10 @@ def unusable_id(identifier: str) -> str:
         identifier.encode()
     except UnicodeEncodeError:
         return "The id holds lone surrogates."
+    refused = sorted({c for c in identifier if _ILLEGAL.match(c) or ord(c) & 0xFFFE == 0xFFFE})
+    if refused:
+        named = ", ".join(f"U+{ord(c):04X}" for c in refused)
+        return f"The id holds {named}, which Vespa takes in no string."
     return ""
 
 

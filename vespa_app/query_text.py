@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
 __all__ = ["QueryText", "clean"]
 
+_WORD = re.compile(r"[^\W_]+")
 TERM_CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "So"})
 
 
@@ -22,7 +24,7 @@ class QueryText:
         """Both forms of what a person typed."""
         typed = clean(text)
         words = "".join(map(_searchable, unicodedata.normalize("NFKD", typed)))
-        words = unicodedata.normalize("NFC", words)
+        words = _WORD.sub(_written_in_ascii, unicodedata.normalize("NFC", words))
         return cls(typed, words if any(map(_is_known, words)) else "")
 
 
@@ -36,6 +38,13 @@ def _searchable(character: str) -> str:
     if "\u0300" <= character <= "\u036f":
         return ""
     return " " if unicodedata.category(character) in {"No", "Nl"} else character
+
+
+def _written_in_ascii(word: re.Match[str]) -> str:
+    """A number with digits beyond the basic plane in ASCII: Java reads no number there, a 400."""
+    if word[0].isdecimal() and max(word[0]) > "\uffff":
+        return "".join(str(unicodedata.decimal(digit)) for digit in word[0])
+    return word[0]
 
 
 def _is_known(character: str) -> bool:

@@ -183,8 +183,9 @@ def test_any_id_arrives_as_it_is():
     with FakeVespa() as server, client(server) as http:
         for _ in http.send_all(Operation("put", i, {}) for i in ids):
             pass
-        for wrong in ("", ".", "..", "\udcff"):
+        for wrong in ("", ".", "..", "\udcff", "a\x00b", "\ufdd0", "\U0001ffff"):
             assert http.send(Operation("put", wrong, {})).verdict is Verdict.REFUSED
+        assert "U+0000" in http.send(Operation("put", "a\x00b", {})).message
     assert sorted(server.documents) == sorted(ids)
 
 

@@ -128,6 +128,8 @@ def test_documents(engine):
     np.testing.assert_array_equal(found.vectors[field], UNIT)
     assert found.concepts == ("C1", "C2")
     assert engine.get("nothing") is None
+    assert engine.get("bad\x00id") is None
+    assert engine.remove(["bad\x00id", "\ufffe"]) == 0
     assert set(engine.ids()) == {"a/b c", "d2"}
     report = engine.update([Document("d2", vectors={field: UNIT}), Document("no", vectors={})])
     assert (report.ok, report.failed) == (1, (("no", "there is no such document"),))
