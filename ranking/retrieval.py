@@ -62,6 +62,8 @@ def _check_form(query: Query) -> None:
     for name, value in (("k", query.k), ("target_hits", query.target_hits)):
         if not (type(value) is int or isinstance(value, Integral)) or value < 0:
             raise QueryError(f"{name} is {value!r}: give a whole number, 0 or more.")
+    if not query.timeout > 0:
+        raise QueryError(f"A time-out of {query.timeout} s is none: give seconds above 0.")
 
 
 @lru_cache(maxsize=256)
