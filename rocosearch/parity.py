@@ -39,6 +39,9 @@ CAUSES = {
     "vectors": "closeness differs: other vectors, or cells of lower precision",
     "approximate": "hits that belong to the best are missing on the server: HNSW or weakAnd "
     "looked at too few candidates (raise target hits, or search exactly)",
+    "profile": "relevance differs though the hits and their features agree: another expression, "
+    "other inputs",
+    "list": "the server lists a hit twice, or before a better one",
     "ties": "equal scores at the cut: which of them is returned is arbitrary",
 }
 
@@ -155,8 +158,7 @@ def _compare(name: str, pairs: Iterator[tuple[Result, Result]]) -> ProfileParity
         other = np.array([rows[i] for i in ours.ids if i in rows], dtype=np.int64)
         overlaps.append([_overlap(ours.ids, theirs.ids, cut) for cut in (10, DEPTH)])
         if len(mine) > 1:
-            tau = kendalltau(ours.scores[mine], theirs.scores[other]).statistic
-            taus.append(1.0 if np.isnan(tau) else float(tau))
+            taus.append(_correlation(ours.scores[mine], theirs.scores[other]))
         gaps = _gaps(ours, theirs, mine, other)
         for feature, gap in gaps.items():
             largest = float(gap.max(initial=0.0))
@@ -176,8 +178,20 @@ def _gaps(ours: Result, theirs: Result, mine: Rows, other: Rows) -> dict[str, Va
 
 
 def _relative(left: Values, right: Values) -> Values:
+    """A value that only one side can tell is as far off as nothing is from something: 1."""
     size = np.maximum(np.maximum(np.abs(left), np.abs(right)), 1e-12)
-    return np.asarray(np.abs(left - right) / size)
+    with np.errstate(invalid="ignore"):
+        gaps = np.abs(left - right) / size
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    return np.asarray(np.where(same, 0.0, np.where(np.isnan(gaps), 1.0, gaps)))
+
+
+def _correlation(left: Values, right: Values) -> float:
+    """Kendall's tau-b; 1 where all scores are equal, which has no order to differ in."""
+    if np.isnan(left).any() or np.isnan(right).any():
+        return 0.0
+    tau = float(kendalltau(left, right).statistic)
+    return 1.0 if np.isnan(tau) else tau
 
 
 def _causes(
@@ -202,6 +216,10 @@ def _causes(
         worst = float(theirs.scores[-1])
         clear = ours.scores[missing] > worst + SAME * max(abs(worst), 1.0)
         causes.add("approximate" if clear.any() and not causes else "ties")
+    if not causes and (gaps["relevance"] > SAME).any():
+        causes.add("profile")
+    if len(set(theirs.ids)) < len(theirs) or (np.diff(theirs.scores) > 0).any():
+        causes.add("list")
     return causes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ranking.embedded import EmbeddedEngine
@@ -56,6 +57,44 @@ def test_other_tokens_are_named():
         profiles=["lexical"],
     )
     assert parity.profiles[0].causes["tokens"]
+
+
+class Altered:
+    """An engine whose answers are changed on their way."""
+
+    def __init__(self, change):
+        self.engine = EmbeddedEngine.in_memory(_documents())
+        self.change = change
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+    def search_many(self, queries):
+        return [self.change(answer) for answer in self.engine.search_many(queries)]
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda r: replace(r, scores=r.scores * np.nan), "profile"),
+        (lambda r: replace(r, scores=r.scores + 1), "profile"),
+        (lambda r: replace(r, ids=(*r.ids[:-1], r.ids[0])), "list"),
+        (lambda r: replace(r, ids=r.ids[::-1], scores=r.scores[::-1]), "list"),
+    ],
+    ids=["NaN", "other scores", "a hit twice", "worst first"],
+)
+def test_what_else_is_wrong_with_an_answer_is_named(change, cause):
+    engine = EmbeddedEngine.in_memory(_documents())
+    parity = compare_engines(engine, Altered(change), profiles=["lexical"])
+    assert parity.profiles[0].causes[cause]
+
+
+def test_scores_that_are_no_numbers_agree_with_none():
+    nothing = Altered(lambda r: replace(r, scores=r.scores * np.nan))
+    engine = EmbeddedEngine.in_memory(_documents())
+    (lexical,) = compare_engines(engine, nothing, profiles=["lexical"]).profiles
+    assert lexical.correlation == 0.0
+    assert lexical.differences["relevance"] == 1.0
 
 
 def test_nothing_in_common_is_refused():
