@@ -42,8 +42,9 @@ def judged(queries, documents):
 def replays(collection, recordings, exact):
     """Those that can be asked; phases depend on how many hits are asked for."""
     for recording in recordings.values():
+        asked = {"request": recording.request, "status": 200, "hits": [], "total": 0}
         try:
-            replay = make_replay({"request": recording.request, "status": 200}, collection)
+            replay = make_replay(asked, collection)
         except Skipped:
             continue
         phases = replay.profile.global_phase or replay.profile.second_phase
