@@ -104,14 +104,11 @@ class _Deployer:
                 return map_children(node, self.value)
 
     def choice(self, node: If) -> Node:
-        if _constant(node.condition):
-            return self.value(node.then if _value(node.condition) != 0 else node.otherwise)
-        return replace(
-            node,
-            condition=self.condition(node.condition),
-            then=self.value(node.then),
-            otherwise=self.value(node.otherwise),
-        )
+        condition = self.condition(node.condition)
+        if _constant(condition):
+            return self.value(node.then if _value(condition) != 0 else node.otherwise)
+        then, otherwise = self.value(node.then), self.value(node.otherwise)
+        return replace(node, condition=condition, then=then, otherwise=otherwise)
 
     def condition(self, node: Node) -> Node:
         """As `value`, where only its truth counts."""
@@ -139,7 +136,7 @@ class _Deployer:
             return Number(_value(node), truth=True)
         left = self.value(node.left)
         right = node.right if isinstance(node.right, Name) else self.value(node.right)
-        if node.operator in ("*", "/") and not _constant(node):
+        if node.operator in ("*", "/") and not (_constant(left) and _constant(right)):
             divides = node.operator == "/"
             return Binary(node.operator, _kept_zero(left), right if divides else _kept_zero(right))
         if self.may_be_number(left) and _may_be_tensor(right):

@@ -48,7 +48,8 @@ if (words > 1, often, words) in [3.7] ; 2 ^ picture ^ 2 ; 2 ^ bm25(caption) ; 2 
 0 * (1 / (words - 1)) ; words / (1 - 1) * 0 ; 0 / words ; words - if (1, words - 2, picture)
 words / if (2 > 1, words / 2, 3) ; -(-words) ; !(!words) ; -(!words) ; !(-words) ; 1e999 * words
 max(words, 1 / 0) ; words == "ct" ; "ct" in ["ct"] ; words in ["ct", 1] ; -words ^ 2 ; 2 ^ 3 ^ words
-half ^ (words + 1) ; half < picture * 1 ; part < picture - 1 ; part ^ picture
+words - if (if (1, true, two), 2, half) - 1 ; half ^ (words + 1)
+half < picture * 1 ; part < picture - 1 ; part ^ picture
 words - -(2 - 3) - 4 ; (2 > 1) * words < picture ; !2 + words ; isNan(0 / 0) ; words * (2 - 2)"""
 WRITTEN = {
     "words - 2 - 3": "(words - 2) - 3",
