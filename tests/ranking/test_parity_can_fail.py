@@ -132,6 +132,16 @@ def test_an_altered_answer_is_a_fault(collection, records, name):
     assert missed == []
 
 
+def test_a_window_that_equal_scores_leave_open_is_compared_all_the_same(collection):
+    (path,) = collection.files.values()
+    reranked = (r for r in read_records(path) if r["request"]["ranking"] == "hybrid_second")
+    record = next(r for r in reranked if counted(r, collection).tied)
+    for alter in (not_a_number, all_relevances, no_hits, reversed_list):
+        altered = copy.deepcopy(record)
+        alter(altered["hits"])
+        assert counted(altered, collection).faults, alter.__name__
+
+
 @pytest.mark.parametrize("name", WANTED, ids="-".join)
 def test_another_total_is_a_fault(collection, records, name):
     """weakAnd and HNSW leave the total open, but not below their target hits."""
