@@ -30,7 +30,7 @@ from encoders.presets import preset, resized
 from encoders.progress import silent
 from encoders.storage import whole_file
 from encoders.training import train
-from encoders.validation import asked_once, chance_mrr, embed_pairs, text_to_image_mrr
+from encoders.validation import asked_once, embed_pairs, text_to_image_mrr
 from ingest.corpus import Corpus
 from rocosearch.pipeline import training_pairs
 
@@ -150,6 +150,7 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
         "cpu_seconds": trained.cpu_seconds,
         "pairs": trained.pairs,
         "pool": trained.pool,
+        "chance": trained.chance_mrr10,
     }
 
 
@@ -180,8 +181,8 @@ def table(rows: Sequence[Row]) -> str:
         seconds = np.mean(column(runs, "cpu_seconds"))
         lines.append(f"| {name} | {len(runs)} | {' | '.join(cells)} | {epochs} | {seconds:.0f} |")
     if rows:
-        chance = chance_mrr(int(column(rows, "pool")[0]))
-        lines.append(f"\n{rows[0]['pairs']:,} pairs, pool {rows[0]['pool']:,}, chance {chance:.3f}")
+        pairs, pool, chance = (rows[0][name] for name in ("pairs", "pool", "chance"))
+        lines.append(f"\n{pairs:,} pairs, pool {pool:,}, chance of a caption {chance:.3f}")
     return "\n".join(lines) + "\n"
 
 

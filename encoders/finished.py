@@ -13,7 +13,6 @@ from encoders.clip import TRAINING
 from encoders.concepts import Balance
 from encoders.pairs import fingerprint_of
 from encoders.presets import TrainingConfig
-from encoders.validation import chance_mrr
 
 __all__ = ["Trained", "finished", "training_json"]
 
@@ -22,7 +21,8 @@ __all__ = ["Trained", "finished", "training_json"]
 class Trained:
     """A finished run: where the encoder is and how good it was on the validation pairs.
 
-    concepts: how many were learned beforehand; concept_map, concept_f1: how well they were named.
+    mrr10, chance_mrr10: of the best epoch, and of a random order of the pool. concepts: how many
+    were learned beforehand; concept_map, concept_f1: how well they were named.
     """
 
     folder: Path
@@ -30,6 +30,7 @@ class Trained:
     pairs: int
     pool: int
     mrr10: float
+    chance_mrr10: float
     best_epoch: int
     epochs: int
     steps: int
@@ -42,13 +43,13 @@ class Trained:
 
     def summary(self) -> dict[str, object]:
         """Everything as JSON values."""
-        return {**asdict(self), "folder": str(self.folder), "chance_mrr10": chance_mrr(self.pool)}
+        return {**asdict(self), "folder": str(self.folder)}
 
     def sentence(self) -> str:
         """One line for a person."""
         quality = (
             f"validation MRR@10 {self.mrr10:.3f} (text to image, {self.pool:,} images, "
-            f"chance {chance_mrr(self.pool):.3f}) after epoch {self.best_epoch}"
+            f"chance {self.chance_mrr10:.3f}) after epoch {self.best_epoch}"
             if self.pool
             else "no validation pairs, so the last epoch was kept"
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from encoders.augment import augment_images
@@ -26,7 +27,13 @@ from encoders.presets import TrainingConfig
 from encoders.progress import Progress
 from encoders.storage import sha256_bytes
 from encoders.team import Team
-from encoders.validation import asked_once, embed_pairs, predict_concepts, text_to_image_mrr
+from encoders.validation import (
+    asked_once,
+    chance_mrr,
+    embed_pairs,
+    predict_concepts,
+    text_to_image_mrr,
+)
 
 __all__ = ["Run", "Trainee", "TrainingError"]
 
@@ -204,10 +211,19 @@ class Run:
                 found = concept_scores(scores, multi_hot(self.held_out.concepts, self.names))
                 return {CONCEPT_MAP: found.mean_average_precision, CONCEPT_F1: found.f1}
             images, texts = embed_pairs(self.module, self.held_out, self.held_out_texts)
-        captions = self.held_out.labels[:, 0]
-        weights = asked_once(captions) if self.config.ask == "caption" else None
+        captions, weights = self._questions()
         mrr = text_to_image_mrr(images, texts, captions, weights=weights)
         return {VALIDATION: mrr, "validation_pool": len(self.held_out)}
+
+    @property
+    def chance(self) -> float:
+        """What a random order of the validation images would score."""
+        return chance_mrr(*self._questions())
+
+    def _questions(self) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
+        """Labels of the validation captions, and how much each counts."""
+        captions = self.held_out.labels[:, 0]
+        return captions, asked_once(captions) if self.config.ask == "caption" else None
 
     def _add_row(self, values: dict[str, float] | None = None) -> None:
         counters = self.counters

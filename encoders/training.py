@@ -135,6 +135,7 @@ def _finish(run: Run, out: Path) -> Trained:
         pairs=len(run.pairs),
         pool=len(run.held_out),
         mrr10=counters.best,
+        chance_mrr10=run.chance,
         best_epoch=counters.best_epoch,
         epochs=math.ceil(counters.step / run.batches.steps_per_epoch),
         steps=counters.step,

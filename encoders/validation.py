@@ -17,9 +17,26 @@ DEPTH = 10
 BATCH = 256
 
 
-def chance_mrr(pool: int, depth: int = DEPTH) -> float:
-    """Expected MRR of a random order with one relevant image in the pool; 0 for an empty one."""
-    return sum(1 / rank for rank in range(1, min(depth, pool) + 1)) / pool if pool else 0.0
+def chance_mrr(
+    labels: NDArray[np.int64], weights: NDArray[np.float64] | None = None, depth: int = DEPTH
+) -> float:
+    """Expected MRR of a random order where texts of the same label find each other's images.
+
+    labels: int64 [N], -1: none; weights: as of `text_to_image_mrr`. The exact expectation over
+    all orders: a text with r of N images is right first at rank k with the probability that the
+    ranks before are wrong, times r / (N - k + 1). 0 for an empty pool.
+    """
+    pool = len(labels)
+    if not pool:
+        return 0.0
+    _, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    relevant = np.where(labels < 0, 1, counts[places])
+    expected, missed = np.zeros(pool), np.ones(pool)
+    for rank in range(1, min(depth, pool) + 1):
+        hit = np.minimum(relevant / (pool - rank + 1), 1.0)
+        expected += missed * hit / rank
+        missed *= 1.0 - hit
+    return float(np.average(expected, weights=weights))
 
 
 def text_to_image_mrr(
