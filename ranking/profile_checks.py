@@ -28,7 +28,16 @@ _FIELD_FEATURES = re.compile(
 
 
 def check_features(profile: Profile) -> None:
-    """Raise ProfileError where a resolved profile reads a field that the schema does not have."""
+    """Raise ProfileError where a resolved profile reads a field that the schema does not have.
+
+    Nor does the schema have functions of arguments, which a match feature may therefore not call.
+    """
+    for text in profile.match_features:
+        if not is_feature(parse_tree(text)):
+            raise ProfileError(
+                f"Profile {profile.name}: the match feature {text} has arguments; give it a "
+                "function without any, which calls it."
+            )
     for where, text, expression in _parsed(profile):
         for feature in sorted(expression.features):
             if not (_FIELD_FEATURES.fullmatch(feature) or _QUERY.fullmatch(feature)):
@@ -146,13 +155,13 @@ def check_resolved(profile: Profile) -> None:
 def _check_match_features(profile: Profile) -> None:
     for text in profile.match_features:
         try:
-            shown = is_feature(parse_tree(text))
+            shown = isinstance(parse_tree(text), Name | Call)
         except ExpressionError as error:
             raise ProfileError(f"Profile {profile.name}, match feature {text}: {error}") from None
         if not shown:
             raise ProfileError(
                 f"Profile {profile.name}: the match feature {text} is neither a rank feature nor "
-                "the name of a function without arguments."
+                "the name of a function."
             )
 
 

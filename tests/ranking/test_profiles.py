@@ -182,9 +182,6 @@ FAULTS = {
     ),
     "caption is a name of the schema's own": (profile(functions={"caption": "1"}),),
     r"match feature 1\+1 is neither": (profile(match_features=("1+1",)),),
-    r"match feature f\(1\) is neither": (
-        profile(functions={"f(x)": "x"}, match_features=("f(1)",)),
-    ),
     "what differs between hits": (
         profile(inputs={"k": 1.0}, global_phase=Phase("normalize_linear(query(k))")),
     ),
@@ -255,6 +252,10 @@ TOML = {
     "must be an expression in quotes": "[profiles.p]\nfunctions = { f = 1 }",
     r"there is no bm25\(captoin\)": (
         '[profiles.p]\nretrieve = ["text"]\nfirst_phase = "bm25(captoin)"'
+    ),
+    r"match feature f\(1\) has arguments": (
+        '[profiles.p]\nretrieve = ["text"]\nfirst_phase = "1"\n'
+        'functions = { "f(x)" = "x" }\nmatch_features = ["f(1)"]'
     ),
     "no profile has a first_phase": '[profiles.p]\nretrieve = ["text"]\nfirst_phase = ""',
     "the default of input k is inf": (
