@@ -58,6 +58,8 @@ def in_parts() -> EmbeddedEngine:
     return made
 
 
+# A first query on a machine compiles for longer than the usual time-out, which it says.
+PATIENT = 600.0
 ENGINES = {
     "whole": engine(2 * TILE + 100, short=True),
     "all components": engine(1500),
@@ -91,6 +93,7 @@ def queries(draw: st.DrawFn) -> Query:
         hidden_captions=draw(st.sampled_from([frozenset(), frozenset({"d0003", "d0100", "no"})])),
         group_by=draw(st.sampled_from([None, None, None, "modality"])),
         with_documents=draw(st.booleans()),
+        timeout=PATIENT,
     )
 
 
