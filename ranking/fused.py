@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from ranking.candidates import HEADSTART, LEAST, Wanted
+from ranking.candidates import Wanted
 from ranking.finding import search_parts
 from ranking.finish import Best, finished
 from ranking.fused_kernels import search
@@ -39,11 +39,11 @@ def answer_fused(view: View, plan: Plan, query: Query, ask: Wanted, first: Progr
     started = time.perf_counter()
     parts = sought(view, plan, query, ask)
     depth = max(query.k, plan.window)
-    count = max(HEADSTART * depth, LEAST) if "text" in plan.retrieve else 0
+    by_words = "text" in plan.retrieve
     if len(parts) == 1:
-        docs, scores, features, total = search(*parts[0], first, count, depth)
+        docs, scores, features, total = search(*parts[0], first, by_words, depth)
     else:
-        docs, scores, features, total = search_parts(view, parts, first, count, depth)
+        docs, scores, features, total = search_parts(view, parts, first, by_words, depth)
     best = Best(docs, scores, features, total, _known(plan, query, parts))
     return finished(view, plan, query, ask, best, time.perf_counter() - started)
 

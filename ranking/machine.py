@@ -159,19 +159,19 @@ def run(program: Program, features: Doubles) -> Doubles:
 @compiled
 def _calculate(code: int, first: Doubles, second: Doubles, out: Doubles) -> None:
     if code == ADD:
-        out[:] = first + second
+        np.add(first, second, out)
     elif code == SUBTRACT:
-        out[:] = first - second
+        np.subtract(first, second, out)
     elif code == MULTIPLY:
-        out[:] = first * second
+        np.multiply(first, second, out)
     elif code == DIVIDE:
-        out[:] = first / second
+        np.divide(first, second, out)
     elif code == LEAST:
-        out[:] = np.minimum(first, second)
+        np.minimum(first, second, out)
     elif code == MOST:
-        out[:] = np.maximum(first, second)
+        np.maximum(first, second, out)
     else:
-        out[:] = -first
+        np.negative(first, out)
 
 
 @compiled
@@ -193,26 +193,26 @@ def _compare(code: int, first: Doubles, second: Doubles, out: Doubles) -> None:
 @compiled
 def _apply(code: int, x: Doubles, out: Doubles) -> None:  # noqa: C901 - one for each function
     if code == EXP:
-        out[:] = np.exp(x)
+        np.exp(x, out)
     elif code == LOG:
-        out[:] = np.log(x)
+        np.log(x, out)
     elif code == LOG10:
-        out[:] = np.log10(x)
+        np.log10(x, out)
     elif code == SQRT:
-        out[:] = np.sqrt(x)
+        np.sqrt(x, out)
     elif code == TANH:
-        out[:] = np.tanh(x)
+        np.tanh(x, out)
     elif code == SIGMOID:
         out[:] = 1.0 / (1.0 + np.exp(-x))
     elif code == ATAN:
-        out[:] = np.arctan(x)
+        np.arctan(x, out)
     elif code == COS:
-        out[:] = np.cos(x)
+        np.cos(x, out)
     elif code == ACOS:
-        out[:] = np.arccos(x)
+        np.arccos(x, out)
     elif code == SQUARE:
-        out[:] = x * x
+        np.multiply(x, x, out)
     elif code == RELU:
         out[:] = np.maximum(x, 0.0)
     else:
-        out[:] = np.abs(x)
+        np.abs(x, out)

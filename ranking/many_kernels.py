@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.fused_kernels import Demand, Vectors, _features, best_rows, demanded, exact, scored
+from ranking.feature_kernels import Vectors, exact, features_of, scored
+from ranking.fused_kernels import best_rows
 from ranking.kernels import compiled, first_best, kth_largest, row_dots
+from ranking.many_demand import Demand, demanded
 from ranking.many_layout import Task, barred_of, vectors_of, words_of
 from ranking.many_scans import best_codes, best_texts, meeting
 from ranking.term_kernels import scores_of
@@ -125,7 +127,7 @@ def _settled(
         for row in range(len(bm25)):
             totals[q] += is_near[row] and (task.aim.texts == 0 or bm25[row] == 0.0)
         vectors = vectors_of(task, q)
-        features[q] = _features(docs[q], bm25, products[q][chosen], vectors, task.segment.about)
+        features[q] = features_of(docs[q], bm25, products[q][chosen], vectors, task.segment.about)
         scores[q] = scored(task.first, features[q])
         if limits[q] > 0.0:
             least = kth_largest(scores[q], task.aim.depth)

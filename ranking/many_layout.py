@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.fused_kernels import About, Vectors
+from ranking.feature_kernels import About, Vectors
 from ranking.kernels import compiled
 from ranking.machine import Program
 from ranking.near_kernels import Code

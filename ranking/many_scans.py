@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.fused_kernels import About, Demand
+from ranking.feature_kernels import About
 from ranking.kernels import compiled, first_best, kth_largest
+from ranking.many_demand import Demand
 from ranking.many_layout import Task, barred_of, code_of, mask_of, words_of
 from ranking.near_kernels import Code
+from ranking.part_kernels import add_block
 from ranking.register_kernels import bits_above, pack, products_of
-from ranking.term_kernels import _add_block, scores_of
+from ranking.term_kernels import scores_of
 from ranking.tile_kernels import (
     LOWEST,
     TILE,
@@ -109,7 +111,7 @@ def _rough(task: Task, q: int, cursors: Docs, begin: int, sums: Sums) -> Scores:
     """
     words, first = words_of(task, q), task.asked.first
     end = min(begin + TILE, len(words.norms))
-    if not _add_block(words, cursors[first[q] : first[q + 1]], begin, end, sums):
+    if not add_block(words, cursors[first[q] : first[q + 1]], begin, end, sums):
         return sums.view(np.int32)[:0]
     tile = sums.view(np.int32)[: (end - begin + WORD - 1) // WORD * WORD]
     bar(tile, begin, barred_of(task, q), 0)

@@ -18,14 +18,14 @@ from ranking.kernels import (
 )
 from ranking.term_kernels import Words, marked
 
-__all__ = ["NO_CODE", "Code", "bound_of", "nearest"]
+__all__ = ["NO_CODE", "Code", "Nearest", "bound_of", "nearest"]
 
 Docs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Scores = NDArray[np.int32]
 
-BLOCKS = 64
+BLOCKS = 8
 WORD = 64
 LOWEST = -(2**31)
 
@@ -53,34 +53,45 @@ NO_CODE = Code(
 )
 
 
+class Nearest(NamedTuple):
+    """Documents, numbers ascending, with their dot products; products of all codes, or [0]."""
+
+    docs: Docs
+    products: Doubles
+    scores: Scores
+
+
 @compiled
 def nearest(
     code: Code, rows: Floats, query: Floats, away: Words, target: int, keep: int
-) -> tuple[Docs, Doubles, Scores]:
-    """The `target` documents of largest dot product, numbers ascending, and their products.
+) -> Nearest:
+    """The `target` documents of largest dot product.
 
     rows: float32 [n, dimension]. away: a bit for each document, set for those that are not to be
-    found, or [0]. keep: how many of best code to compare. Also returns the products of all codes,
-    int32, where there are codes.
+    found, or [0]. keep: how many of best code to compare.
     """
     scores = np.empty(len(code.documents) * WORD if target > 0 else 0, np.int32)
     if target <= 0:
-        return np.empty(0, np.int64), np.empty(0), scores
+        return Nearest(np.empty(0, np.int64), np.empty(0), scores)
     if len(scores):
         among = _of_best_code(code, len(rows), away, keep, scores)
     else:
-        among = np.empty(len(rows), np.int64)
-        filled = 0
-        for doc in range(len(rows)):
-            among[filled] = doc
-            filled += not marked(away, doc)
-        among = among[:filled]
+        among = _all_but(away, len(rows))
     products = np.empty(len(among))
     row_dots(rows, among, query, products)
-    if len(among) <= target:
-        return among, products, scores
-    best = first_best(products, kth_largest(products, target), target)
-    return among[best], products[best], scores
+    if len(among) > target:
+        best = first_best(products, kth_largest(products, target), target)
+        among, products = among[best], products[best]
+    return Nearest(among, products, scores)
+
+
+@compiled
+def _all_but(away: Words, size: int) -> Docs:
+    docs, filled = np.empty(size, np.int64), 0
+    for doc in range(size):
+        docs[filled] = doc
+        filled += not marked(away, doc)
+    return docs[:filled]
 
 
 @compiled
@@ -129,9 +140,11 @@ def _keep_best(
 
 
 @compiled
-def bound_of(code: Code, scores: Scores, doc: int) -> float:
-    """What a document's dot product is at most, by its code."""
+def bound_of(code: Code, scores: Scores, doc: int, most: float) -> float:
+    """What a document's dot product is at most: by its code, where there is one, and by `most`."""
+    if len(scores) == 0 or code.unit == 0.0:
+        return most
     bound = float(scores[doc]) * code.unit + code.differs
     if len(code.lengths):
         bound += float(code.lengths[doc]) * code.outside
-    return bound
+    return min(bound, most)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,11 @@ class Sketch:
             f"bounds.{field}": self.bounds,
             f"outside.{field}": self.outside,
         }
+
+    @cached_property
+    def longest(self) -> float:
+        """The largest of `outside`; 0 for none."""
+        return float(self.outside.max(initial=0.0))
 
     @property
     def certain(self) -> bool:

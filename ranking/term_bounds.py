@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.term_kernels import COARSE, Words, fill_parts, fill_rows
+from ranking.part_kernels import COARSE, fill_parts, fill_rows
+from ranking.term_kernels import Words
 
 __all__ = ["NO_WORDS", "TermBounds", "packed", "term_bounds", "union_of"]
 
@@ -26,7 +27,7 @@ NO_WORDS: Words = np.empty(0, np.uint64)
 
 @dataclass(frozen=True)
 class TermBounds:
-    """Parts of BM25, rounded up, as `ranking.term_kernels` reads them.
+    """Parts of BM25, rounded up, as `ranking.part_kernels` reads them.
 
     parts, rows, bits, ranks: the arrays of a `Lexicon`. row_of: where a frequent term's postings
     start -> its row. average: the mean length they were computed for.

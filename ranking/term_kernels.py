@@ -1,13 +1,6 @@
-"""The best documents by BM25: roughly for all of them, then exactly for the best.
+"""BM25 of chosen documents, exactly: from their frequencies, term by term, in float64.
 
-tf / (tf + norm), the part of BM25 that a document's posting has, is between 0 and 1: two bytes hold
-it for each posting. Frequent terms have one byte for every document, which whole vector registers
-add at a time. Both are rounded up, so the sum is at most `margin` above the true score. Whoever
-is not further than that below the last of the best is scored again from its frequencies, term by
-term in the order of the query: what is found, and its score, are those of scoring every document
-in float64, to the bit.
-
-Frequent terms also have a bitmap, to tell without a search where a document's posting stands.
+The scores are those of adding up every posting of every term, to the bit.
 """
 
 from __future__ import annotations
@@ -17,25 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import (
-    compiled,
-    compiled_in_any_order,
-    count_above,
-    first_best,
-    kth_largest,
-)
+from ranking.kernels import compiled
 
-__all__ = [
-    "COARSE",
-    "Lexicon",
-    "Words",
-    "best_texts",
-    "fill_parts",
-    "fill_rows",
-    "marked",
-    "rough_texts",
-    "scores_of",
-]
+__all__ = ["Lexicon", "Words", "marked", "popcount", "scores_of"]
 
 Docs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
@@ -67,10 +44,6 @@ class Lexicon(NamedTuple):
     margin: float
 
 
-FINE = 65535.0
-COARSE = 255.0
-BLOCK = 4096
-WORD = 64
 # So many postings for each document sought are gone through one by one.
 NEAR = 64
 
@@ -91,152 +64,6 @@ def marked(words: Words, doc: int) -> bool:
     if len(words) == 0:
         return False
     return bool((words[doc >> 6] >> np.uint64(doc & 63)) & np.uint64(1))
-
-
-@compiled
-def fill_parts(
-    docs: NDArray[np.uint32], tfs: NDArray[np.uint16], norms: Doubles, out: NDArray[np.uint16]
-) -> None:
-    """Write tf / (tf + norm) of every posting, rounded up, into `out` uint16 [postings]."""
-    for posting in range(len(docs)):
-        tf = np.float64(tfs[posting])
-        out[posting] = np.uint16(min(np.ceil(FINE * tf / (tf + norms[docs[posting]])), FINE))
-
-
-@compiled
-def fill_rows(
-    lexicon: tuple[NDArray[np.uint32], NDArray[np.uint16]],
-    starts: Docs,
-    ends: Docs,
-    rows: NDArray[np.uint8],
-    bits: Words,
-    ranks: NDArray[np.uint32],
-) -> None:
-    """Fill the rows of frequent terms, which hold zeros, from documents and parts of postings."""
-    docs, parts = lexicon
-    for row in range(len(starts)):
-        for posting in range(starts[row], ends[row]):
-            doc = np.int64(docs[posting])
-            rows[row, doc] = np.uint8(np.ceil(parts[posting] * (COARSE / FINE)))
-            bits[row, doc >> 6] |= np.uint64(1) << np.uint64(doc & 63)
-        total = np.int64(0)
-        for word in range(bits.shape[1]):
-            ranks[row, word] = total
-            total += popcount(bits[row, word])
-
-
-@compiled
-def best_texts(words: Lexicon, barred: Words, count: int) -> tuple[Docs, Doubles, int]:
-    """The `count` documents of largest BM25: numbers (ascending) and BM25.
-
-    Of equal ones at the end the first are among them. Also returns how many documents have any of
-    the terms. barred: a bit for each document, set for those that no word finds, or [0].
-    """
-    best, _, total = rough_texts(words, barred, count, 0.0)
-    scores = scores_of(words, barred, best)
-    if len(best) > count:
-        first = first_best(scores, kth_largest(scores, count), count)
-        best, scores = best[first], scores[first]
-    return best, scores, total
-
-
-@compiled
-def rough_texts(
-    words: Lexicon, barred: Words, count: int, floor: float
-) -> tuple[Docs, NDArray[np.float32], int]:
-    """Whatever may be among the `count` best or above `floor`, with what BM25 is at most.
-
-    Numbers ascending, float32; also how many documents have any of the terms.
-    """
-    sums = np.empty(BLOCK, np.float32)
-    # Floats not below 0, seen as whole numbers, sort as they are.
-    table = sums.view(np.int32).reshape(-1, WORD)
-    edges = np.empty(1, np.float32)
-    cursors = words.starts.copy()
-    found, tops = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.float32)
-    filled, total = 0, 0
-    edges[0] = max(floor - 1e-6 * abs(floor), 0.0)
-    for begin in range(0, len(words.norms), BLOCK):
-        end = min(begin + BLOCK, len(words.norms))
-        if not _add_block(words, cursors, begin, end, sums):
-            continue
-        if filled > 2 * count + WORD:
-            filled = _keep_best(found, tops, filled, count, words.margin, edges)
-        if filled + BLOCK > len(found):
-            found = np.concatenate((found, np.empty_like(found)))
-            tops = np.concatenate((tops, np.empty_like(tops)))
-        least = edges.view(np.int32)[0]
-        for row in range((end - begin + WORD - 1) // WORD):
-            bar = np.uint64(0) if len(barred) == 0 else barred[begin // WORD + row]
-            if bar != np.uint64(0):
-                _clear(table, row, bar)
-            total += count_above(table, row, np.int32(0))
-            if count_above(table, row, least) > 0:
-                for place in range(WORD):
-                    if table[row, place] > least:
-                        found[filled] = begin + WORD * row + place
-                        tops[filled] = sums[WORD * row + place]
-                        filled += 1
-    filled = _keep_best(found, tops, filled, count, words.margin, edges)
-    return found[:filled], tops[:filled], total
-
-
-@compiled
-def _add_block(
-    words: Lexicon, cursors: Docs, begin: int, end: int, sums: NDArray[np.float32]
-) -> bool:
-    """Sum the parts of documents `begin` to `end` anew; return whether any has a term."""
-    sums[:] = 0.0
-    touched = False
-    for term in range(len(cursors)):
-        weight = words.weights[term] * words.stretch
-        row = words.row_of[term]
-        if row >= 0:
-            touched = True
-            _add_row(sums, words.rows[row, begin:end], np.float32(weight / COARSE))
-            continue
-        step, posting = np.float32(weight / FINE), cursors[term]
-        while posting < words.ends[term] and words.docs[posting] < end:
-            sums[words.docs[posting] - begin] += step * np.float32(words.parts[posting])
-            posting += 1
-        touched |= posting > cursors[term]
-        cursors[term] = posting
-    return touched
-
-
-@compiled_in_any_order
-def _add_row(sums: NDArray[np.float32], row: NDArray[np.uint8], weight: np.float32) -> None:
-    for place in range(len(row)):
-        sums[place] += weight * np.float32(row[place])
-
-
-@compiled
-def _clear(table: NDArray[np.int32], row: int, bar: np.uint64) -> None:
-    """Set barred documents' sums to 0."""
-    for place in range(WORD):
-        if (bar >> np.uint64(place)) & np.uint64(1):
-            table[row, place] = 0
-
-
-@compiled
-def _keep_best(
-    found: Docs,
-    tops: NDArray[np.float32],
-    filled: int,
-    count: int,
-    margin: float,
-    edges: NDArray[np.float32],
-) -> int:
-    """Move what may be among the `count` best to the front; return how many; raise the edge."""
-    if filled <= count:
-        return filled
-    edges[0] = max(np.float32(kth_largest(tops[:filled], count) - margin), edges[0])
-    kept = 0
-    for place in range(filled):
-        if tops[place] > edges[0]:
-            found[kept], tops[kept] = found[place], tops[place]
-            kept += 1
-    return kept
 
 
 @compiled

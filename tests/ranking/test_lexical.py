@@ -40,7 +40,9 @@ def view_of(captions: list[str | None]) -> View:
 @given(CAPTIONS, st.lists(WORDS, min_size=1, max_size=6))
 def test_scores_are_those_of_okapi_with_vespas_idf(captions, terms):
     view = view_of([" ".join(caption) for caption in captions])
-    assert np.allclose(view.words.bm25(terms), oracle(captions).get_scores(terms), rtol=1e-12, atol=0)
+    assert np.allclose(
+        view.words.bm25(terms), oracle(captions).get_scores(terms), rtol=1e-12, atol=0
+    )
 
 
 def test_idf_is_vespas_formula():
