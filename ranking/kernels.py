@@ -5,7 +5,10 @@ Each does what a line or two of numpy would, in one pass and without temporary a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -18,6 +21,7 @@ __all__ = [
     "compiled_in_any_order",
     "count_above",
     "first_best",
+    "kernel_stamp",
     "kth_largest",
     "none",
     "row_dots",
@@ -50,9 +54,23 @@ def compiled_in_any_order(function: F) -> F:
 def _jit(function: F, options: dict[str, Any]) -> F:
     options = {"error_model": "numpy", **options}
     try:
-        return cast(F, numba.njit(cache=True, nogil=True, **options)(function))
+        made = numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:  # numba found no folder to keep it in
         return cast(F, numba.njit(nogil=True, **options)(function))
+    kept = made._cache._cache_file
+    kept._source_stamp = (kept._source_stamp, kernel_stamp(Path(__file__).parent))
+    return cast(F, made)
+
+
+@cache
+def kernel_stamp(folder: Path) -> str:
+    """A hash of all files of compiled code in a folder.
+
+    numba looks only at the file of the function that is called, though it puts the code of others
+    into it: after an update of those it would go on with what they were.
+    """
+    files = (path.read_bytes() for path in sorted(folder.glob("*.py")))
+    return hashlib.sha256(b"".join(text for text in files if b"compiled" in text)).hexdigest()
 
 
 @compiled

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from ranking import kernels
 from ranking.expression import parse
-from ranking.kernels import kth_largest, scan_codes
+from ranking.kernels import kernel_stamp, kth_largest, scan_codes
 from ranking.machine import program, run
 from ranking.profiles import SHIPPED
 
@@ -77,3 +80,15 @@ def test_the_kth_largest(numbers, k):
     values = np.array(numbers, np.float64)
     k = min(k, len(values))
     assert kth_largest(values, k) == np.sort(values)[-k]
+
+
+def test_what_was_compiled_is_kept_only_while_no_kernel_changes(tmp_path):
+    (tmp_path / "other.py").write_text("numbers = 1\n")
+    (tmp_path / "kernels.py").write_text("@compiled\ndef one(): ...\n")
+    before = kernel_stamp.__wrapped__(tmp_path)
+    (tmp_path / "other.py").write_text("numbers = 2\n")
+    assert kernel_stamp.__wrapped__(tmp_path) == before
+    (tmp_path / "callees.py").write_text("@compiled\ndef two(): ...\n")
+    assert kernel_stamp.__wrapped__(tmp_path) != before
+    kept = scan_codes._cache._cache_file
+    assert kernel_stamp(Path(kernels.__file__).parent) in kept._source_stamp
