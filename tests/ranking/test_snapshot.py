@@ -166,7 +166,7 @@ def test_processes_read_while_one_writes(index, tmp_path):
     writer = EmbeddedEngine.open(index)
     for n in range(20):
         writer.feed([Document(f"new{n}", "chest")])
-    while totals.get(timeout=10) < 50:
+    while totals.get(timeout=60) < 50:
         pass
     stop.touch()
     seen = set()

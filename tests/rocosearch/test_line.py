@@ -311,7 +311,7 @@ def test_an_interrupted_command_says_how_to_go_on(line, tmp_path):
             time.sleep(0.1)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=180)
     assert process.returncode == 130
     assert "the same command with --resume goes on" in told.strip().splitlines()[-1]
     assert "Traceback" not in told

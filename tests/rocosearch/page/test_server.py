@@ -20,7 +20,7 @@ from rocosearch.pipeline import build_corpus, open_searcher
 
 
 def get(served, path, **headers):
-    return requests.get(served.url + path, headers=headers, timeout=30)
+    return requests.get(served.url + path, headers=headers, timeout=180)
 
 
 def hits(response, row=0):
@@ -66,7 +66,7 @@ def test_several_rankings_at_once(served):
 
 def test_an_image_asks(served):
     record = next(iter(served.corpus.records()))
-    response = requests.post(f"{served.url}/search?k=3", data=record.image, timeout=30)
+    response = requests.post(f"{served.url}/search?k=3", data=record.image, timeout=180)
     assert hits(response)[0]["id"] == record.id
     assert response.json()["lists"][0]["profile"] == "image"
 
@@ -115,7 +115,7 @@ def test_what_cannot_be_answered_is_told_in_a_sentence(served, path, status, sen
 
 
 def test_an_upload_that_is_no_image(served):
-    response = requests.post(f"{served.url}/search", data=b"no image", timeout=30)
+    response = requests.post(f"{served.url}/search", data=b"no image", timeout=180)
     assert "no image" in refused(response)
 
 
