@@ -57,8 +57,9 @@ def _jit(function: F, options: dict[str, Any]) -> F:
         made = numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:  # numba found no folder to keep it in
         return cast(F, numba.njit(nogil=True, **options)(function))
-    kept = made._cache._cache_file
-    kept._source_stamp = (kept._source_stamp, kernel_stamp(Path(__file__).parent))
+    if hasattr(made, "_cache"):  # numba may be told to compile nothing
+        kept = made._cache._cache_file
+        kept._source_stamp = (kept._source_stamp, kernel_stamp(Path(__file__).parent))
     return cast(F, made)
 
 
