@@ -12,38 +12,19 @@ from ranking.kernels import compiled, scan_codes
 from ranking.profiles import SHIPPED
 from ranking.register_kernels import _copy, _plain_products, bits_above, pack, products_of
 from ranking.tile_kernels import TILE, keep_tile, keeper, settled
-from ranking.types import Document, Filter, Query, QueryError, Result, VectorField
+from ranking.types import Filter, Query, QueryError, Result, VectorField
+from tests.ranking.drawn import drawn_documents
 
 FIELD = VectorField("embedding", 24)
 WORDS = [f"w{n}" for n in range(60)]
 PROFILES = SHIPPED.names()
 
 
-def corpus(count: int) -> list[Document]:
-    """Some documents lack a caption, some a vector; frequent words are frequent."""
-    random = np.random.default_rng(5)
-    share = 1 / np.arange(1, len(WORDS) + 1)
-    made = []
-    for n in range(count):
-        words = random.choice(WORDS, random.integers(1, 12), p=share / share.sum())
-        vector = np.float32(random.standard_normal(24))
-        kind = random.random()
-        made.append(
-            Document(
-                f"d{n:04}",
-                None if kind < 0.1 else " ".join(words),
-                {} if kind > 0.9 else {"embedding": vector / np.linalg.norm(vector)},
-                modality=("ct", "mr", "us")[n % 3],
-            )
-        )
-    return made
-
-
 def engine(count: int, *, short: bool = False, exact: bool = False) -> EmbeddedEngine:
     with pytest.MonkeyPatch.context() as patch:
         if short:
             patch.setattr(vectors, "SHORT_CODES_FROM", 100)
-        return EmbeddedEngine.in_memory(corpus(count), [FIELD], exact=exact)
+        return EmbeddedEngine.in_memory(drawn_documents(count, 5, WORDS, 24), [FIELD], exact=exact)
 
 
 def with_removed() -> EmbeddedEngine:
@@ -54,7 +35,7 @@ def with_removed() -> EmbeddedEngine:
 
 def in_parts() -> EmbeddedEngine:
     made = engine(900)
-    made.feed(corpus(1300)[900:])
+    made.feed(drawn_documents(1300, 5, WORDS, 24)[900:])
     return made
 
 

@@ -10,30 +10,11 @@ from ranking import batch, candidates
 from ranking.embedded import EmbeddedEngine
 from ranking.profiles import SHIPPED, Profile, ProfileSet
 from ranking.sketch import exact_sketch, short_sketch
-from ranking.types import Document, Filter, Query, VectorField
+from ranking.types import Filter, Query, VectorField
+from tests.ranking.drawn import drawn_documents
 
 FIELD = VectorField("embedding", 16)
 WORDS = [f"w{n}" for n in range(40)]
-
-
-def corpus(count: int, seed: int) -> list[Document]:
-    """Some documents lack a caption, some a vector; frequent words are frequent."""
-    random = np.random.default_rng(seed)
-    share = 1 / np.arange(1, len(WORDS) + 1)
-    made = []
-    for n in range(count):
-        words = random.choice(WORDS, random.integers(1, 12), p=share / share.sum())
-        vector = random.standard_normal(16).astype(np.float32)
-        kind = random.random()
-        made.append(
-            Document(
-                f"d{n:04}",
-                None if kind < 0.1 else " ".join(words),
-                {} if kind > 0.9 else {"embedding": vector / np.linalg.norm(vector)},
-                modality=("ct", "mr", "us")[n % 3],
-            )
-        )
-    return made
 
 
 COSINE = "if (attribute(has_vector), 2 - 1 / closeness(field, embedding), -1)"
@@ -55,12 +36,12 @@ PROFILES = ProfileSet(
     default="hybrid",
 )
 # So many that frequent words get rows of their own.
-ENGINE = EmbeddedEngine.in_memory(corpus(4500, 3), [FIELD], PROFILES)
+ENGINE = EmbeddedEngine.in_memory(drawn_documents(4500, 3, WORDS, 16), [FIELD], PROFILES)
 
 
 def in_parts() -> EmbeddedEngine:
     """An index of several segments, some of whose documents were removed."""
-    documents = corpus(1500, 4)
+    documents = drawn_documents(1500, 4, WORDS, 16)
     engine = EmbeddedEngine.in_memory(documents[:900], [FIELD], PROFILES)
     for start in range(900, 1500, 200):
         engine.feed(documents[start : start + 200])
