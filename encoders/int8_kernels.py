@@ -1,150 +1,204 @@
-"""The loops of the eight-bit tower that numpy would make 32-bit copies for.
+"""The loops of the eight-bit tower: an image goes through all of it without leaving the cache.
 
-`norm` is gain and bias of a group normalisation, float32 [2, C], in units of the output; what
-falls below 0 becomes 0, as by ReLU, since eight bits stand for 0 and more there.
+Maps are uint8 [L]: height, width, channels, with a border of one zero cell all around, so that no
+convolution meets an edge. `cells` are the places where the inner cells begin. What falls below 0
+becomes 0, as by ReLU, since eight bits stand for 0 and more there.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["normalised_relu", "stem"]
+from encoders.int8_registers import TILE, tile_products
 
-BLOCK = 32_768  # cells whose squares, of 255 at most, add up within 32 bits
+__all__ = ["Block", "Conv", "Layer", "Norm", "Room", "encode", "project"]
+
 Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
-Sums = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 
-@numba.njit(nogil=True, fastmath=True)
-def normalised_relu(
-    x: Bytes, norm: Floats, groups: int, epsilon: float, short: Bytes, slope: np.float32, out: Bytes
+class Conv(NamedTuple):
+    """A convolution of a map to sums int32; scale * (sum + offset), float32 [C], is what it gives.
+
+    starts: where the windows of the output's positions begin, int64 [P], P a multiple of TILE;
+    pitch: bytes from one row of a window to the next. weights: as `tile_products` wants them.
+    """
+
+    starts: Places
+    pitch: int
+    weights: NDArray[np.int8]
+    scale: Floats
+    offset: Floats
+
+
+class Norm(NamedTuple):
+    """Group normalisation; gain and bias, float32 [C], in units of what comes out."""
+
+    gain: Floats
+    bias: Floats
+    groups: int
+    epsilon: float
+
+
+class Layer(NamedTuple):
+    """A convolution, its normalisation and ReLU; the map they give has `size` bytes."""
+
+    conv: Conv
+    norm: Norm
+    cells: Places
+    size: int
+
+
+class Block(NamedTuple):
+    """A residual block."""
+
+    first: Layer
+    second: Layer
+    short: Conv
+
+
+class Room(NamedTuple):
+    """What one thread computes a block in: two maps, and the sums of two convolutions."""
+
+    middle: Bytes
+    out: Bytes
+    made: Ints
+    short: Ints
+
+
+@numba.njit(nogil=True)
+def encode(
+    pixels: Bytes, stem: Layer, blocks: tuple[Block, ...], rooms: tuple[Room, ...], ends: Bytes
 ) -> None:
-    """Group normalisation of uint8 [N, P, C], plus slope * short, rounded into `out`.
+    """Pixels uint8 [N, C, S, S] to the last block's maps, `ends` [N, L].
 
-    epsilon: in squared units of the input.
+    rooms: the stem's, whose `middle` takes the pixels and has its border already, and the blocks'.
     """
-    low, high = np.float32(0), np.float32(255)
-    for image in range(len(x)):
-        total, square = _sums(x[image])
-        gains, biases = _affine(total, square, x.shape[1], norm, groups, epsilon)
-        for cell in range(x.shape[1]):
-            for channel in range(x.shape[2]):
-                value = np.float32(x[image, cell, channel]) * gains[channel] + biases[channel]
-                value += np.float32(short[image, cell, channel]) * slope
-                out[image, cell, channel] = np.uint8(min(max(value, low), high))
-
-
-@numba.njit(nogil=True, fastmath=True)
-def stem(
-    pixels: Bytes, entry: Floats, weights: Floats, norm: Floats, groups: int, epsilon: float,
-    out: Bytes,
-) -> None:  # fmt: skip
-    """From uint8 [N, C, S, S] to the rounded stem [N, s, s, W]: in 32 bits up to there.
-
-    Pixels become entry[0] * pixel + entry[1], float32 [2, C]; then a 3x3 convolution of stride
-    2, weights [C, 3, 3, W], group normalisation, ReLU.
-    """
-    size, side, width = pixels.shape[2], out.shape[1], out.shape[3]
-    padded = np.zeros((pixels.shape[1], size + 2, size + 2), np.float32)
-    made = np.empty((side * side, width), np.float32)
-    low, high = np.float32(0), np.float32(255)
     for image in range(len(pixels)):
-        _fill(padded, pixels[image], entry)
-        _convolve(padded, weights, side, made)
-        total, square = _float_sums(made)
-        gains, biases = _affine(total, square, len(made), norm, groups, epsilon)
-        flat = out[image].reshape(made.shape)
-        for cell in range(len(made)):
-            for channel in range(width):
-                value = made[cell, channel] * gains[channel] + biases[channel]
-                flat[cell, channel] = np.uint8(min(max(value, low), high))
-
-
-@numba.njit(nogil=True)
-def _sums(x: Bytes) -> tuple[Sums, Sums]:
-    """Sum and sum of squares of each column of uint8 [P, C]."""
-    cells, channels = x.shape
-    total, square = np.zeros(channels, np.float64), np.zeros(channels, np.float64)
-    for start in range(0, cells, BLOCK):
-        sums, squares = np.zeros(channels, np.int32), np.zeros(channels, np.int32)
-        for cell in range(start, min(start + BLOCK, cells)):
-            for channel in range(channels):
-                value = np.int32(x[cell, channel])
-                sums[channel] += value
-                squares[channel] += value * value
-        total += sums
-        square += squares
-    return total, square
+        first = rooms[0]
+        _lay_out(pixels[image], first.middle)
+        _layer(first.middle, stem, first.made, first.out)
+        for number in range(len(blocks)):
+            _block(rooms[number].out, blocks[number], rooms[number + 1])
+        end = rooms[len(blocks)].out
+        for at in range(len(end)):  # an assignment of slices takes seconds to compile
+            ends[image, at] = end[at]
 
 
 @numba.njit(nogil=True, fastmath=True)
-def _float_sums(x: Floats) -> tuple[Sums, Sums]:
-    """The same of float32 [P, C]; four cells at a time, or each addition waits for the last."""
-    cells, channels = x.shape
-    total, square = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
-    in_fours = cells - cells % 4
-    for cell in range(0, in_fours, 4):
-        for channel in range(channels):
-            one, two = x[cell, channel], x[cell + 1, channel]
-            three, four = x[cell + 2, channel], x[cell + 3, channel]
-            total[channel] += (one + two) + (three + four)
-            square[channel] += (one * one + two * two) + (three * three + four * four)
-    for cell in range(in_fours, cells):
-        for channel in range(channels):
-            value = x[cell, channel]
-            total[channel] += value
-            square[channel] += value * value
-    return total.astype(np.float64), square.astype(np.float64)
+def project(x: Bytes, conv: Conv, made: Ints, out: Floats) -> None:
+    """Maps [N, L] to float32 [N, D]: a convolution whose positions are the images."""
+    _convolve(x.reshape(-1), conv, made)
+    for image in range(len(out)):
+        for number in range(out.shape[1]):
+            out[image, number] = np.float32(made[image, number]) * conv.scale[number]
 
 
 @numba.njit(nogil=True)
-def _affine(
-    total: Sums, square: Sums, cells: int, norm: Floats, groups: int, epsilon: float
-) -> tuple[Floats, Floats]:
+def _lay_out(pixels: Bytes, out: Bytes) -> None:
+    """Channels last, inside the border."""
+    planes, height, width = pixels.shape
+    for plane in range(planes):
+        for y in range(height):
+            row = pixels[plane, y]
+            line = out[((y + 1) * (width + 2) + 1) * planes + plane :]
+            for x in range(width):
+                line[planes * x] = row[x]
+
+
+@numba.njit(nogil=True)
+def _layer(x: Bytes, layer: Layer, made: Ints, out: Bytes) -> None:
+    _convolve(x, layer.conv, made)
+    gain, bias = _affine(made, len(layer.cells), layer.conv, layer.norm)
+    _write(made, gain, bias, layer.cells, out)
+
+
+@numba.njit(nogil=True)
+def _block(x: Bytes, block: Block, room: Room) -> None:
+    _layer(x, block.first, room.made, room.middle)
+    conv, cells = block.second.conv, block.second.cells
+    _convolve(room.middle, conv, room.made)
+    _convolve(x, block.short, room.short)
+    gain, bias = _affine(room.made, len(cells), conv, block.second.norm)
+    _write_sum(room.made, gain, bias, room.short, block.short.scale, cells, room.out)
+
+
+@numba.njit(nogil=True)
+def _convolve(x: Bytes, conv: Conv, made: Ints) -> None:
+    for group in range(len(conv.weights)):
+        for tile in range(0, len(conv.starts), TILE):
+            starts = conv.starts[tile:]
+            tile_products(x, starts, conv.pitch, conv.weights, group, made[tile:])
+
+
+@numba.njit(nogil=True, fastmath=True)
+def _affine(made: Ints, cells: int, conv: Conv, norm: Norm) -> tuple[Floats, Floats]:
     """What normalising multiplies and adds, float32 [C] each; half is added for rounding."""
-    gains, biases = np.empty_like(norm[0]), np.empty_like(norm[1])
-    size = norm.shape[1] // groups
-    for first in range(0, norm.shape[1], size):
-        group = slice(first, first + size)
-        mean = total[group].sum() / (cells * size)
-        variance = max(0.0, square[group].sum() / (cells * size) - mean * mean)
+    total, square = _sums(made, cells, len(conv.scale))
+    gains, biases = np.empty_like(norm.gain), np.empty_like(norm.bias)
+    size = len(conv.scale) // norm.groups
+    for first in range(0, len(conv.scale), size):
+        mean = power = 0.0
         for channel in range(first, first + size):
-            gains[channel] = norm[0, channel] / np.sqrt(variance + epsilon)
-            biases[channel] = norm[1, channel] - mean * gains[channel] + np.float32(0.5)
+            scale, offset = np.float64(conv.scale[channel]), np.float64(conv.offset[channel])
+            sum_of = total[channel] + cells * offset
+            mean += scale * sum_of
+            power += scale * scale * (square[channel] + offset * (total[channel] + sum_of))
+        mean /= cells * size
+        spread = np.sqrt(max(0.0, power / (cells * size) - mean * mean) + norm.epsilon)
+        for channel in range(first, first + size):
+            gain = norm.gain[channel] / spread
+            gains[channel] = gain * conv.scale[channel]
+            shift = conv.scale[channel] * conv.offset[channel] - mean
+            biases[channel] = norm.bias[channel] + shift * gain + 0.5
     return gains, biases
 
 
 @numba.njit(nogil=True, fastmath=True)
-def _fill(padded: Floats, pixels: Bytes, entry: Floats) -> None:
-    for plane in range(pixels.shape[0]):
-        gain, bias = entry[0, plane], entry[1, plane]
-        for y in range(pixels.shape[1]):
-            for x in range(pixels.shape[2]):
-                padded[plane, y + 1, x + 1] = np.float32(pixels[plane, y, x]) * gain + bias
+def _sums(x: Ints, cells: int, channels: int) -> tuple[Floats, Floats]:
+    """Sum and sum of squares of columns; four cells at a time, or each addition waits."""
+    total, square = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
+    in_fours = cells - cells % 4
+    for cell in range(0, in_fours, 4):
+        for channel in range(channels):
+            one, two = np.float32(x[cell, channel]), np.float32(x[cell + 1, channel])
+            three, four = np.float32(x[cell + 2, channel]), np.float32(x[cell + 3, channel])
+            total[channel] += (one + two) + (three + four)
+            square[channel] += (one * one + two * two) + (three * three + four * four)
+    for cell in range(in_fours, cells):
+        for channel in range(channels):
+            value = np.float32(x[cell, channel])
+            total[channel] += value
+            square[channel] += value * value
+    return total, square
 
 
 @numba.njit(nogil=True, fastmath=True)
-def _convolve(padded: Floats, weights: Floats, side: int, made: Floats) -> None:
-    """The nine taps are written out, so that a cell is loaded and stored once for all of them."""
-    made[:] = 0
-    for plane in range(weights.shape[0]):
-        taps = weights[plane].reshape(9, -1)
-        for y in range(side):
-            top, middle, bottom = (
-                padded[plane, 2 * y],
-                padded[plane, 2 * y + 1],
-                padded[plane, 2 * y + 2],
-            )
-            for x in range(side):
-                cell, at = made[y * side + x], 2 * x
-                a, b, c = top[at], top[at + 1], top[at + 2]
-                d, e, f = middle[at], middle[at + 1], middle[at + 2]
-                g, h, i = bottom[at], bottom[at + 1], bottom[at + 2]
-                for n in range(len(cell)):
-                    upper = a * taps[0, n] + b * taps[1, n] + c * taps[2, n]
-                    across = d * taps[3, n] + e * taps[4, n] + f * taps[5, n]
-                    lower = g * taps[6, n] + h * taps[7, n] + i * taps[8, n]
-                    cell[n] += upper + across + lower
+def _write(made: Ints, gain: Floats, bias: Floats, cells: Places, out: Bytes) -> None:
+    """Slices first: places that are computed in the inner loop keep it from vector registers."""
+    low, high = np.float32(0), np.float32(255)
+    for cell, at in enumerate(cells):
+        row, line = made[cell], out[at : at + len(gain)]
+        for channel in range(len(gain)):
+            value = np.float32(row[channel]) * gain[channel] + bias[channel]
+            line[channel] = np.uint8(np.int32(min(max(value, low), high)))
+
+
+@numba.njit(nogil=True, fastmath=True)
+def _write_sum(
+    made: Ints, gain: Floats, bias: Floats, short: Ints, slope: Floats, cells: Places, out: Bytes
+) -> None:
+    """The same, with `short` times `slope` added."""
+    low, high = np.float32(0), np.float32(255)
+    for cell, at in enumerate(cells):
+        row, beside, line = made[cell], short[cell], out[at : at + len(gain)]
+        for channel in range(len(gain)):
+            value = np.float32(row[channel]) * gain[channel] + bias[channel]
+            value += np.float32(beside[channel]) * slope[channel]
+            line[channel] = np.uint8(np.int32(min(max(value, low), high)))
