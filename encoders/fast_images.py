@@ -18,10 +18,12 @@ from threading import Semaphore
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from encoders.clip import ClipModule, Encoder
 from encoders.compiled import Pixels, Precision, Run, compile_tower, torch_run
 from encoders.errors import UserError
+from encoders.grey_png import grey_png
 from encoders.image_rules import parsers_silenced
 from encoders.manifest import Manifest
 from encoders.preprocess import ImageInput, Preprocessing, open_image
@@ -112,10 +114,19 @@ def fast_images(
 
 
 def _read(images: Sequence[ImageInput], preprocessing: Preprocessing) -> Pixels:
-    """uint8 [N, C, S, S]; of JPEG files only the luminance is decoded where no more is wanted."""
-    luminance = preprocessing.mode == "L"
-    opened = (open_image(image, luminance=luminance) for image in images)
-    return np.stack([preprocessing.pixels(image) for image in opened])
+    """uint8 [N, C, S, S]."""
+    return np.stack([_pixels(image, preprocessing) for image in images])
+
+
+def _pixels(image: ImageInput, preprocessing: Preprocessing) -> Pixels:
+    """uint8 [C, S, S]; plain grey PNG files and luminance of JPEG go faster, where grey is wanted."""
+    grey = preprocessing.mode == "L"
+    plain = grey_png(image) if grey and isinstance(image, bytes) else None
+    if plain is None:
+        return preprocessing.pixels(open_image(image, luminance=grey))
+    if plain.shape == (preprocessing.size, preprocessing.size):
+        return plain[None]
+    return preprocessing.pixels(Image.fromarray(plain))
 
 
 def _batches(count: int, largest: int, cores: int) -> Iterator[slice]:

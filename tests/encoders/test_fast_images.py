@@ -40,7 +40,9 @@ def drawn(count: int) -> list[bytes]:
     for number in range(count):
         small = Image.fromarray(rng.integers(0, 255, (5, 6), dtype=np.uint8))
         stream = io.BytesIO()
-        small.resize((30 + number % 7, 40), Image.Resampling.BICUBIC).save(stream, "PNG")
+        small.resize((30 + number % 7, 32 + number % 2), Image.Resampling.BICUBIC).save(
+            stream, "PNG"
+        )
         images.append(stream.getvalue())
     return images
 
