@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime import quantization
 from torch import Tensor, nn
 
-from encoders.int8_resnet import int8_resnet
+from encoders.int8_resnet import fits, int8_resnet
 from encoders.module import ClipModule
 from encoders.onnx_export import make_onnx
 from encoders.resnet import ResNet
@@ -40,7 +40,7 @@ def compile_tower(module: ClipModule, precision: Precision, to_fit: Pixels) -> R
     """
     if precision == "bfloat16":
         return torch_run(module, bfloat16=True)
-    if precision == "int8" and isinstance(module.image, ResNet):
+    if precision == "int8" and isinstance(module.image, ResNet) and fits(module.image):
         run = int8_resnet(module.config.preprocessing, module.image, to_fit)
         return lambda pixels: _unit(run(pixels))
     model = make_onnx(

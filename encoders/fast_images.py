@@ -119,7 +119,7 @@ def _read(images: Sequence[ImageInput], preprocessing: Preprocessing) -> Pixels:
 
 
 def _pixels(image: ImageInput, preprocessing: Preprocessing) -> Pixels:
-    """uint8 [C, S, S]; plain grey PNG files and luminance of JPEG go faster, where grey is wanted."""
+    """uint8 [C, S, S]; where grey is wanted, of JPEG files only the luminance is decoded."""
     grey = preprocessing.mode == "L"
     plain = grey_png(image) if grey and isinstance(image, bytes) else None
     if plain is None:

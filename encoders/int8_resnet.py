@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from encoders.int8_kernels import Block, Conv, Layer, Norm, Room, encode, project
-from encoders.int8_registers import TILE, WIDTH
+from encoders.int8_registers import HAS_VNNI, TILE, WIDTH
 from encoders.preprocess import Preprocessing
 from encoders.resnet import Residual, ResNet
 
-__all__ = ["int8_resnet"]
+__all__ = ["fits", "int8_resnet"]
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -56,6 +56,11 @@ class _Map:
         """Where every `stride`th cell begins; with an inset of 0 what lies up and left of it."""
         steps = np.arange(0, self.side, stride) + inset
         return (steps[:, None] * self.pitch + steps * self.channels).ravel()
+
+
+def fits(tower: ResNet) -> bool:
+    """Whether this processor and a tower of that shape can have one: it needs VNNI, and blocks."""
+    return HAS_VNNI and bool(tower.residuals())
 
 
 def int8_resnet(

@@ -67,6 +67,14 @@ def test_the_encoders_vectors(
     assert fast.note == ""
 
 
+def test_eight_bits_where_the_processor_has_no_vnni(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("encoders.compiled.fits", lambda _: False)
+    encoder, images = encoder_with(RESNET), drawn(32)
+    fast = fast_images(encoder, images, ["int8"], gate=0.99)
+    found, expected = fast.encode_images(images), encoder.encode_images(images)
+    assert (found * expected).sum(axis=1).min() > 0.99
+
+
 def test_what_turns_vectors_is_refused_and_named() -> None:
     encoder, images = encoder_with(RESNET), drawn(32)
     fast = fast_images(encoder, images, ["int8", "float32"], gate=0.9999999)
