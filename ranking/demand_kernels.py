@@ -21,7 +21,7 @@ __all__ = ["Demand", "demanded"]
 Doubles = NDArray[np.float64]
 
 STEPS = 24
-GRID = 16
+BISECTIONS = 8
 # What is compared is added up in float32.
 ROUNDING = 1e-5
 
@@ -112,26 +112,19 @@ def _least_products(
 ) -> Doubles:
     """Products up to which documents with so much BM25 do not reach `edge`.
 
-    -inf where every product does, inf where none does. Found between two points of a grid, then
-    closer by a second grid between these.
+    -inf where every product does, inf where none does, else found by bisection.
     """
+    has = np.ones(len(bm25), np.bool_)
     start = -vectors.square if vectors.kind == 1 else most - 2.0 * abs(most)
-    low, step = np.full(len(bm25), start), (most - start) / GRID
-    every = reach(first, bm25, low, np.ones(len(bm25), np.bool_), vectors) >= edge
-    has, each = np.ones(len(bm25) * GRID, np.bool_), np.repeat(bm25, GRID)
-    for finer in (False, True):
-        upper = np.repeat(low, GRID)
-        for place in range(len(upper)):
-            upper[place] += step * (place % GRID + 1)
-        reached = reach(first, each, upper, has, vectors) >= edge
-        for row in range(len(bm25)):
-            passed = 0
-            while passed < GRID and not reached[GRID * row + passed]:
-                passed += 1
-            if passed == GRID and not finer:
-                low[row] = np.inf
-            else:
-                low[row] += step * min(passed, GRID - 1)
-        step /= GRID
+    low = np.full(len(bm25), start)
+    every = reach(first, bm25, low, has, vectors) >= edge
+    none = reach(first, bm25, np.full(len(bm25), most), has, vectors) < edge
+    step = most - start
+    for _ in range(BISECTIONS):
+        step /= 2.0
+        higher = reach(first, bm25, low + step, has, vectors) < edge
+        for row in range(len(low)):
+            low[row] += step * higher[row]
+    low[none] = np.inf
     low[every] = -np.inf
     return low

@@ -14,7 +14,7 @@ from ranking.phases import top_rows
 from ranking.sought import Sought
 from ranking.term_kernels import scores_of
 from ranking.view import View
-from ranking.word_kernels import Left, found_by_words
+from ranking.word_kernels import WordSearch, found_by_words
 
 __all__ = ["search_parts"]
 
@@ -33,9 +33,21 @@ def search_parts(
     if by_words:
         total = sum(int(np.count_nonzero(features[0] == 0.0)) for _, features in found)
         for place, (part, each) in enumerate(zip(parts, near, strict=True)):
-            left = Left(each.docs, part.near.code, part.near.longest, each.scores, farthest)
-            more = found_by_words(
-                part.words, part.masks[0], left, part.vectors, part.about, first, scores, depth
+            more, matched = found_by_words(
+                WordSearch(
+                    part.words,
+                    part.masks[0],
+                    each.docs,
+                    farthest,
+                    part.near.code,
+                    part.near.longest,
+                    part.vectors,
+                    part.about,
+                    first,
+                    depth,
+                ),
+                each.scores,
+                scores,
             )
             docs, features = found[place]
             found[place] = (
@@ -43,7 +55,7 @@ def search_parts(
                 np.concatenate([features, more.features], axis=1),
             )
             scores = more.best
-            total += more.matched
+            total += matched
     docs, scores, features = _together(view, first, found)
     best = top_rows(scores, docs, depth, view.id_order)
     return docs[best], scores[best], features[:, best], total

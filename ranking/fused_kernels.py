@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from ranking.feature_kernels import About, Vectors, features_of, scored, side_by_side
 from ranking.kernels import compiled, kth_largest
 from ranking.machine import Program
-from ranking.near_kernels import Code, nearest
+from ranking.near_kernels import Code, Nearest, nearest
 from ranking.term_kernels import Lexicon, Words, scores_of
-from ranking.word_kernels import Left, found_by_words
+from ranking.word_kernels import Hits, WordSearch, begun, ended, pursued
 
-__all__ = ["Near", "best_rows", "search"]
+__all__ = ["Known", "Near", "added", "best_of", "known_of", "search"]
 
 Docs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
@@ -33,6 +33,18 @@ class Near(NamedTuple):
     target: int
     keep: int
     longest: float
+
+
+class Known(NamedTuple):
+    """The nearest documents, scored: numbers, features float64 [5, n], scores.
+
+    farthest: the dot product of the last of them, NaN where no other has a vector to compare.
+    """
+
+    docs: Docs
+    features: Doubles
+    scores: Doubles
+    farthest: float
 
 
 @compiled
@@ -54,23 +66,61 @@ def search(
     """
     barred, away = masks
     found = nearest(near.code, vectors.rows, vectors.query, away, near.target, near.keep)
-    docs, bm25 = found.docs, scores_of(words, barred, found.docs)
-    features = features_of(docs, bm25, found.products, vectors, about)
-    scores, total = scored(first, features), len(docs)
+    known = known_of(words, barred, found, near.target, vectors, about, first)
+    wanted = WordSearch(
+        words,
+        barred,
+        known.docs,
+        known.farthest,
+        near.code,
+        near.longest,
+        vectors,
+        about,
+        first,
+        depth,
+    )
+    pursuit = begun(wanted, known.scores)
     if by_words:
-        farthest = found.products.min() if 0 < near.target <= len(docs) else np.nan
-        left = Left(docs, near.code, near.longest, found.scores, farthest)
-        more = found_by_words(words, barred, left, vectors, about, first, scores, depth)
-        total = more.matched + int(np.count_nonzero(bm25 == 0.0))
-        docs = np.concatenate((docs, more.docs))
-        features = side_by_side(features, more.features)
-        scores = np.concatenate((scores, more.scores))
+        pursuit = pursued(wanted, pursuit, found.scores, 0, len(words.norms))
+    docs, scores, features = best_of(known, ended(wanted, pursuit), depth)
+    return docs, scores, features, pursuit.matched + added(known, by_words)
+
+
+@compiled
+def known_of(
+    words: Lexicon,
+    barred: Words,
+    near: Nearest,
+    target: int,
+    vectors: Vectors,
+    about: About,
+    first: Program,
+) -> Known:
+    """Score the nearest documents, of which `target` were wanted."""
+    bm25 = scores_of(words, barred, near.docs)
+    features = features_of(near.docs, bm25, near.products, vectors, about)
+    farthest = near.products.min() if 0 < target <= len(near.docs) else np.nan
+    return Known(near.docs, features, scored(first, features), farthest)
+
+
+@compiled
+def added(known: Known, by_words: bool) -> int:
+    """How many of the nearest words did not find, if they look for documents at all."""
+    return int(np.count_nonzero(known.features[0] == 0.0)) if by_words else len(known.docs)
+
+
+@compiled
+def best_of(known: Known, hits: Hits, depth: int) -> tuple[Docs, Doubles, Doubles]:
+    """The `depth` best of both, best first: numbers, scores, features float64 [5, n]."""
+    docs = np.concatenate((known.docs, hits.docs))
+    scores = np.concatenate((known.scores, hits.scores))
+    features = side_by_side(known.features, hits.features)
     best = best_rows(docs, scores, depth)
     shown = np.empty((5, len(best)))
     for place in range(len(best)):
         for row in range(5):
             shown[row, place] = features[row, best[place]]
-    return docs[best], scores[best], shown, total
+    return docs[best], scores[best], shown
 
 
 @compiled

@@ -59,7 +59,9 @@ def _jit(function: F, options: dict[str, Any]) -> F:
         return cast(F, numba.njit(nogil=True, **options)(function))
     if hasattr(made, "_cache"):  # numba may be told to compile nothing
         kept = made._cache._cache_file
-        kept._source_stamp = (kept._source_stamp, kernel_stamp(Path(__file__).parent))
+        # Numba reads this first, and nothing further where it is another: the rest may name
+        # classes that are gone.
+        kept._version = f"{kept._version} {kernel_stamp(Path(__file__).parent)}"
     return cast(F, made)
 
 
@@ -104,7 +106,7 @@ def add_bm25(
 def kth_largest(values: NDArray[Any], k: int) -> float:
     """Return the k-th largest of `values` (1 <= k <= len, no NaN).
 
-    A heap of k over one pass where k is a small part, else Hoare's selection (CACM 1961).
+    A heap of k over one pass where k is a small part, else quickselect (Hoare, CACM 1961).
     """
     if RARE * k > len(values):
         return _selected(values.copy(), k - 1)
@@ -120,27 +122,37 @@ def kth_largest(values: NDArray[Any], k: int) -> float:
 
 @compiled
 def _selected(values: NDArray[Any], place: int) -> float:
-    """The value that stands at `place` once they are sorted from the largest; moves them."""
-    low, high = 0, len(values) - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        left, right = low, high
-        while left <= right:
-            while values[left] > pivot:
-                left += 1
-            while values[right] < pivot:
-                right -= 1
-            if left <= right:
-                values[left], values[right] = values[right], values[left]
-                left += 1
-                right -= 1
-        if place <= right:
-            high = right
-        elif place >= left:
-            low = left
+    """The value that stands at `place` once they are sorted from the largest; moves them.
+
+    No step depends on a guess of the processor's: half of such guesses would be wrong.
+    """
+    low, high = 0, len(values)
+    while high - low > 1:
+        pivot = _middle(values[low], values[(low + high) // 2], values[high - 1])
+        above = low
+        for each in range(low, high):
+            value = values[each]
+            values[each], values[above] = values[above], value
+            above += value > pivot
+        equal = above
+        if place >= above:
+            for each in range(above, high):
+                value = values[each]
+                values[each], values[equal] = values[equal], value
+                equal += value == pivot
+        if above <= place < equal:
+            return float(pivot)
+        if place < above:
+            high = above
         else:
-            break
+            low = equal
     return float(values[place])
+
+
+@compiled
+def _middle(a: Any, b: Any, c: Any) -> Any:  # noqa: ANN401 - a number of any kind
+    """The median of three."""
+    return max(min(a, b), min(max(a, b), c))
 
 
 @compiled

@@ -133,45 +133,57 @@ class _Builder:
 def run(program: Program, features: Doubles) -> Doubles:
     """Compute the expression for each document: float64 [n]; features: float64 [5, n]."""
     codes, operands, numbers = program
-    registers = np.empty((len(codes), features.shape[1]))
-    for place in range(len(codes)):
-        code, out = codes[place], registers[place]
-        first = registers[operands[place, 0]]
-        second = registers[operands[place, 1]]
+    made = np.empty((len(codes), features.shape[1]))
+    for out in range(len(codes)):
+        code = codes[out]
+        first, second, third = operands[out, 0], operands[out, 1], operands[out, 2]
         if code == CONSTANT:
-            out[:] = numbers[place]
+            for each in range(made.shape[1]):
+                made[out, each] = numbers[out]
         elif code == FEATURE:
-            out[:] = features[int(numbers[place])]
+            row = int(numbers[out])
+            for each in range(made.shape[1]):
+                made[out, each] = features[row, each]
         elif code == CHOICE:
-            third = registers[operands[place, 2]]
-            for each in range(len(out)):
-                out[each] = second[each] if first[each] != 0.0 else third[each]
+            for each in range(made.shape[1]):
+                a, b = made[second, each], made[third, each]
+                made[out, each] = a if made[first, each] != 0.0 else b
         elif code < AT_LEAST:
-            _calculate(code, first, second, out)
+            _calculate(code, made, first, second, out)
         elif code < EXP:
-            _compare(code, first, second, out)
+            _compare(code, made[first], made[second], made[out])
         else:
-            _apply(code, first, out)
-    found: Doubles = registers[len(codes) - 1]
+            _apply(code, made[first], made[out])
+    found: Doubles = made[len(codes) - 1]
     return found
 
 
 @compiled
-def _calculate(code: int, first: Doubles, second: Doubles, out: Doubles) -> None:
+def _calculate(  # noqa: C901 - a loop for each operation
+    code: int, made: Doubles, first: int, second: int, out: int
+) -> None:
+    # A row taken out of an array costs more than a step over some dozen documents.
     if code == ADD:
-        np.add(first, second, out)
+        for each in range(made.shape[1]):
+            made[out, each] = made[first, each] + made[second, each]
     elif code == SUBTRACT:
-        np.subtract(first, second, out)
+        for each in range(made.shape[1]):
+            made[out, each] = made[first, each] - made[second, each]
     elif code == MULTIPLY:
-        np.multiply(first, second, out)
+        for each in range(made.shape[1]):
+            made[out, each] = made[first, each] * made[second, each]
     elif code == DIVIDE:
-        np.divide(first, second, out)
-    elif code == LEAST:
-        np.minimum(first, second, out)
-    elif code == MOST:
-        np.maximum(first, second, out)
+        for each in range(made.shape[1]):
+            made[out, each] = made[first, each] / made[second, each]
+    elif code == NEGATIVE:
+        for each in range(made.shape[1]):
+            made[out, each] = -made[first, each]
     else:
-        np.negative(first, out)
+        sign = 1.0 if code == LEAST else -1.0
+        for each in range(made.shape[1]):
+            a, b = made[first, each], made[second, each]
+            # As numpy's minimum and maximum have it, NaN wins.
+            made[out, each] = a if sign * a < sign * b or a != a else b  # noqa: PLR0124
 
 
 @compiled

@@ -8,12 +8,12 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.candidates import HEADSTART, LEAST, Wanted
+from ranking.candidates import Wanted
 from ranking.finish import Best, finished
 from ranking.fused import fitting
 from ranking.machine import Program
 from ranking.many_kernels import search_many
-from ranking.many_layout import Aim, Masks, Questions, Searched, Task
+from ranking.many_layout import Masks, Questions, Searched, Task
 from ranking.plan import Plan
 from ranking.sought import masks_of, outside, sought, square
 from ranking.types import Query, Result
@@ -48,16 +48,11 @@ def answer_together(view: View, plan: Plan, first: Program, asked: Sequence[Aske
     started = time.perf_counter()
     query, ask = asked[0]
     part = sought(view, plan, query, ask)[0]
-    depth = max(query.k, plan.window)
-    aim = Aim(
-        part.near.target if part.vectors.kind else 0,
-        part.near.keep,
-        max(HEADSTART * depth, LEAST) if "text" in plan.retrieve else 0,
-        depth,
-    )
-    segment = Searched(part.words, part.near.code, part.vectors, part.about)
+    segment = Searched(part.words, part.near, part.vectors, part.about)
     questions = _questions(view, plan, asked)
-    found = search_many(Task(segment, _masks(view, plan, asked), questions, first, aim))
+    by_words, depth = "text" in plan.retrieve, max(query.k, plan.window)
+    masks = _masks(view, plan, asked)
+    found = search_many(Task(segment, masks, questions, first, by_words, depth))
     seconds = (time.perf_counter() - started) / len(asked)
     known = _known(plan, asked, questions)
     results = []

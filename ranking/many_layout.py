@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.feature_kernels import About, Vectors
+from ranking.fused_kernels import Near
 from ranking.kernels import compiled
 from ranking.machine import Program
 from ranking.near_kernels import Code
 from ranking.term_kernels import Lexicon, Words
 
 __all__ = [
-    "Aim",
     "Masks",
     "Questions",
     "Searched",
@@ -35,7 +35,7 @@ class Searched(NamedTuple):
     """A segment; what in these is a query's own is not looked at."""
 
     words: Lexicon
-    code: Code
+    near: Near
     vectors: Vectors
     about: About
 
@@ -72,27 +72,15 @@ class Masks(NamedTuple):
     away: Docs
 
 
-class Aim(NamedTuple):
-    """How many documents to find.
-
-    target: the nearest, among the `keep` of best code. texts: by words at first, 0 where words find
-    nothing. depth: in the end.
-    """
-
-    target: int
-    keep: int
-    texts: int
-    depth: int
-
-
 class Task(NamedTuple):
-    """Queries over a segment, and the first phase that ranks them all."""
+    """Queries over a segment, and what they share: see `fused_kernels.search`."""
 
     segment: Searched
     masks: Masks
     asked: Questions
     first: Program
-    aim: Aim
+    by_words: bool
+    depth: int
 
 
 @compiled
@@ -120,7 +108,7 @@ def words_of(task: Task, q: int) -> Lexicon:
 @compiled
 def code_of(task: Task, q: int) -> Code:
     """The documents' codes with one query's."""
-    code, own = task.segment.code, task.asked.scales[q]
+    code, own = task.segment.near.code, task.asked.scales[q]
     return Code(code.documents, task.asked.cells[q], own[0], own[1], own[2], own[3], code.lengths)
 
 

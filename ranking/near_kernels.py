@@ -18,7 +18,7 @@ from ranking.kernels import (
 )
 from ranking.term_kernels import Words, marked
 
-__all__ = ["NO_CODE", "Code", "Nearest", "bound_of", "nearest"]
+__all__ = ["NO_CODE", "Code", "Nearest", "best_products", "bound_of", "nearest"]
 
 Docs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
@@ -79,10 +79,17 @@ def nearest(
         among = _all_but(away, len(rows))
     products = np.empty(len(among))
     row_dots(rows, among, query, products)
-    if len(among) > target:
-        best = first_best(products, kth_largest(products, target), target)
-        among, products = among[best], products[best]
+    among, products = best_products(among, products, target)
     return Nearest(among, products, scores)
+
+
+@compiled
+def best_products(docs: Docs, products: Doubles, target: int) -> tuple[Docs, Doubles]:
+    """The `target` documents of largest product, in the order they came in, and the products."""
+    if len(docs) <= target:
+        return docs, products
+    best = first_best(products, kth_largest(products, target), target)
+    return docs[best], products[best]
 
 
 @compiled
@@ -140,11 +147,11 @@ def _keep_best(
 
 
 @compiled
-def bound_of(code: Code, scores: Scores, doc: int, most: float) -> float:
-    """What a document's dot product is at most: by its code, where there is one, and by `most`."""
-    if len(scores) == 0 or code.unit == 0.0:
+def bound_of(code: Code, product: int, doc: int, most: float) -> float:
+    """What a document's dot product is at most: by its code's product, if it bounds, and `most`."""
+    if code.unit == 0.0:
         return most
-    bound = float(scores[doc]) * code.unit + code.differs
+    bound = float(product) * code.unit + code.differs
     if len(code.lengths):
         bound += float(code.lengths[doc]) * code.outside
     return min(bound, most)

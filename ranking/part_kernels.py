@@ -65,28 +65,61 @@ def add_block(words: Lexicon, cursors: Docs, begin: int, end: int, sums: Sums) -
 
     cursors: where each term's postings of the block begin; moved to where they end.
     """
-    sums[:] = 0.0
-    touched = False
+    touched = _set_rows(words, begin, end, sums)
     for term in range(len(cursors)):
-        weight = words.weights[term] * words.stretch
-        row = words.row_of[term]
-        if row >= 0:
-            touched = True
-            _add_row(sums, words.rows[row, begin:end], np.float32(weight / COARSE))
+        if words.row_of[term] >= 0:
             continue
-        step, posting = np.float32(weight / FINE), cursors[term]
-        while posting < words.ends[term] and words.docs[posting] < end:
+        step = np.float32(words.weights[term] * words.stretch / FINE)
+        last, first = words.ends[term], cursors[term]
+        posting = first
+        while posting < last and words.docs[posting] < end:
             sums[words.docs[posting] - begin] += step * np.float32(words.parts[posting])
             posting += 1
-        touched |= posting > cursors[term]
+        touched |= posting > first
         cursors[term] = posting
     return touched
 
 
+@compiled
+def _set_rows(words: Lexicon, begin: int, end: int, sums: Sums) -> bool:
+    """Set the sums to those of frequent terms, two at a time; whether there are any."""
+    scale, waiting, fresh = words.stretch / COARSE, -1, True
+    for term in range(len(words.row_of)):
+        if words.row_of[term] < 0:
+            continue
+        if waiting < 0:
+            waiting = term
+            continue
+        one, two = words.row_of[waiting], words.row_of[term]
+        weights = scale * words.weights[waiting], scale * words.weights[term]
+        _add_rows(words.rows[one, begin:end], words.rows[two, begin:end], weights, fresh, sums)
+        waiting, fresh = -1, False
+    if waiting >= 0:
+        row = words.rows[words.row_of[waiting], begin:end]
+        _add_rows(row, row, (scale * words.weights[waiting], 0.0), fresh, sums)
+        fresh = False
+    if fresh:
+        sums[:] = 0.0
+    return not fresh
+
+
 @compiled_in_any_order
-def _add_row(sums: Sums, row: NDArray[np.uint8], weight: np.float32) -> None:
-    for place in range(len(row)):
-        sums[place] += weight * np.float32(row[place])
+def _add_rows(
+    one: NDArray[np.uint8],
+    two: NDArray[np.uint8],
+    weights: tuple[float, float],
+    fresh: bool,
+    sums: Sums,
+) -> None:
+    """Add the weighted parts of two terms to the sums, or, fresh, set the sums to them."""
+    first, second = np.float32(weights[0]), np.float32(weights[1])
+    if fresh:
+        sums[len(one) :] = 0.0
+        for place in range(len(one)):
+            sums[place] = first * np.float32(one[place]) + second * np.float32(two[place])
+        return
+    for place in range(len(one)):
+        sums[place] += first * np.float32(one[place]) + second * np.float32(two[place])
 
 
 @compiled

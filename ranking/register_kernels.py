@@ -18,8 +18,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ranking.kernels import compiled, scan_codes
+from ranking.term_kernels import popcount
 
-__all__ = ["HAS_VNNI", "bits_above", "pack", "products_of"]
+__all__ = ["HAS_VNNI", "bits_above", "lowest_bit", "pack", "products_of"]
 
 ROW = 64
 LANES = 8
@@ -111,6 +112,12 @@ bits_above = cast(
     Callable[[NDArray[np.int32], int, int | np.int32], np.uint64], intrinsic(_bits_above)
 )
 _dots = cast(Callable[..., None], intrinsic(_row_dots))
+
+
+@compiled
+def lowest_bit(bits: np.uint64) -> int:
+    """The place of the lowest bit that is set."""
+    return popcount(~bits & (bits - np.uint64(1)))
 
 
 @compiled

@@ -24,13 +24,22 @@ from ranking.feature_kernels import (
     side_by_side,
     tolerant,
 )
-from ranking.kernels import compiled, compiled_in_any_order, count_above, kth_largest
+from ranking.kernels import compiled, compiled_in_any_order, kth_largest
 from ranking.machine import Program
 from ranking.near_kernels import Code, bound_of
 from ranking.part_kernels import BLOCK, ROW, add_block, clear, count_found
+from ranking.register_kernels import bits_above, lowest_bit
 from ranking.term_kernels import Lexicon, Words
 
-__all__ = ["Left", "found_by_words"]
+__all__ = [
+    "Hits",
+    "Pursuit",
+    "WordSearch",
+    "begun",
+    "ended",
+    "found_by_words",
+    "pursued",
+]
 
 Docs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
@@ -41,51 +50,44 @@ Scores = NDArray[np.int32]
 FEW = 32
 # So many more are kept before they are bounded.
 MANY = 1024
-# The scores wanted are looked at anew when so many times the documents have been seen.
+# The demand is looked at anew after so many documents, and when so many times as many are seen.
+FIRST = 4 * BLOCK
 GROWTH = 3
 # A sum in float32 may be so much too low.
 ROUNDING = 1e-6
 
 
-class Left(NamedTuple):
-    """What is known of documents that are not among the nearest, to be bounded.
+class WordSearch(NamedTuple):
+    """Which documents of a segment a query seeks: all that have a word, but the nearest.
 
-    near: numbers of the nearest, ascending. longest: the largest of the code's lengths. scores:
-    products of all codes, int32, or [0]. farthest: the product of the last of the nearest; NaN
-    where no other document has a vector to compare.
+    barred: bits of documents that words cannot find, or [0]. near: numbers of the nearest,
+    ascending; farthest: the dot product of the last of them, NaN where no other document has a
+    vector to compare. longest: the largest of the code's lengths. first: the first phase, one that
+    rises with BM25 and closeness; depth: how many hits are wanted.
     """
 
+    words: Lexicon
+    barred: Words
     near: Docs
+    farthest: float
     code: Code
     longest: float
-    scores: Scores
-    farthest: float
+    vectors: Vectors
+    about: About
+    first: Program
+    depth: int
 
 
 class Hits(NamedTuple):
     """Documents scored exactly: numbers, features float64 [5, n], scores.
 
     best: the best scores of all, ascending, other documents' included, as many as hits are wanted.
-    matched: how many documents have a word.
     """
 
     docs: Docs
     features: Doubles
     scores: Doubles
     best: Doubles
-    matched: int
-
-
-class Sought(NamedTuple):
-    """What does not change while hits are sought, in the terms of `fused_kernels.search`."""
-
-    words: Lexicon
-    barred: Words
-    left: Left
-    vectors: Vectors
-    about: About
-    first: Program
-    depth: int
 
 
 class Waiting(NamedTuple):
@@ -95,57 +97,109 @@ class Waiting(NamedTuple):
     reach: Doubles
 
 
-@compiled
-def found_by_words(
-    words: Lexicon,
-    barred: Words,
-    left: Left,
-    vectors: Vectors,
-    about: About,
-    first: Program,
-    others: Doubles,
-    depth: int,
-) -> Hits:
-    """All documents that have a word and may be among the `depth` best, the nearest left out.
+class Room(NamedTuple):
+    """Room for documents that met the demand: numbers, sums of BM25, products of their codes."""
 
-    others: scores of documents that compete with them.
+    docs: Docs
+    sums: Floats
+    products: Scores
+
+
+class Pursuit(NamedTuple):
+    """How far the search has come.
+
+    room: documents that are still to be bounded, `filled` of them. cursors: where the postings of
+    each term go on. demand: what others must have, which holds for a BM25 up to `top`, to be asked
+    anew from the document `due` on. matched: how many documents had a word.
     """
-    sought = Sought(words, barred, left, vectors, about, first, depth)
-    hits = Hits(left.near[:0], np.empty((5, 0)), others[:0], best_of(others, depth), 0)
-    waiting = Waiting(left.near[:0], others[:0])
-    sums, lifts = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    docs, tops = np.empty(MANY + BLOCK, np.int64), np.empty(MANY + BLOCK, np.float32)
-    cursors, top, due = words.starts.copy(), 0.0, 0
-    demand, filled, matched = Demand(0.0, 0.0, 0.0, 0.0), 0, 0
-    for begin in range(0, len(words.norms), BLOCK):
-        if not add_block(words, cursors, begin, min(begin + BLOCK, len(words.norms)), sums):
-            continue
-        clear(sums, begin, barred)
-        matched += count_found(sums)
-        if begin >= due or filled > MANY:
-            top, due = max(top, float(sums.max())), GROWTH * begin + BLOCK
-            waiting = joined(sought, hits, waiting, docs[:filled], tops[:filled])
-            if len(hits.best) < depth:
-                filled = most_promising(sums, begin, depth, docs, tops)
-                waiting = joined(sought, hits, waiting, docs[:filled], tops[:filled])
-            hits, waiting = open_best(sought, hits, waiting)
-            demand, filled = demanded_of(sought, hits, top), 0
-        lift_above(sums, begin, left, demand, lifts)
-        filled = gathered(sums, lifts, begin, docs, tops, filled)
-    waiting = joined(sought, hits, waiting, docs[:filled], tops[:filled])
-    while len(waiting.docs):
-        hits, waiting = open_best(sought, hits, waiting)
-    return Hits(hits.docs, hits.features, hits.scores, hits.best, matched)
+
+    hits: Hits
+    waiting: Waiting
+    room: Room
+    cursors: Docs
+    demand: Demand
+    top: float
+    due: int
+    filled: int
+    matched: int
 
 
 @compiled
-def demanded_of(sought: Sought, hits: Hits, top: float) -> Demand:
+def found_by_words(search: WordSearch, products: Scores, others: Doubles) -> tuple[Hits, int]:
+    """All documents of a segment that may be among the best, and how many have a word.
+
+    products: int32, those of all documents' codes with the query's, or [0]. others: scores of
+    documents that compete.
+    """
+    pursuit = pursued(search, begun(search, others), products, 0, len(search.words.norms))
+    return ended(search, pursuit), pursuit.matched
+
+
+@compiled
+def begun(search: WordSearch, others: Doubles) -> Pursuit:
+    """A search that has seen no document yet; others: scores of documents that compete."""
+    size = min(MANY + BLOCK, len(search.words.norms))
+    return Pursuit(
+        Hits(search.near[:0], np.empty((5, 0)), others[:0], best_of(others, search.depth)),
+        Waiting(search.near[:0], others[:0]),
+        Room(np.empty(size, np.int64), np.empty(size, np.float32), np.empty(size, np.int32)),
+        search.words.starts.copy(),
+        Demand(0.0, 0.0, 0.0, 0.0),
+        0.0,
+        0,
+        0,
+        0,
+    )
+
+
+@compiled
+def pursued(
+    search: WordSearch, pursuit: Pursuit, products: Scores, begin: int, end: int
+) -> Pursuit:
+    """Go on through the documents from `begin` to `end`, the next ones.
+
+    products: int32, those of their codes with the query's, or [0].
+    """
+    hits, waiting, room, cursors, demand, top, due, filled, matched = pursuit
+    sums, lifts = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    for start in range(begin, end, BLOCK):
+        if not add_block(search.words, cursors, start, min(start + BLOCK, end), sums):
+            continue
+        clear(sums, start, search.barred)
+        matched += count_found(sums)
+        own = products[start - begin : start - begin + BLOCK]
+        if start >= due or filled > MANY:
+            top, due = max(top, largest(sums)), GROWTH * start + FIRST
+            waiting, filled = joined(search, hits, waiting, room, filled), 0
+            if len(hits.best) < search.depth:
+                lift_promising(sums, search.depth, lifts)
+                filled = gathered(sums, lifts, own, start, room, filled)
+                waiting, filled = joined(search, hits, waiting, room, filled), 0
+            hits, waiting = open_best(search, hits, waiting)
+            demand = demanded_of(search, hits, top)
+        lift_above(search, sums, own, demand, lifts)
+        filled = gathered(sums, lifts, own, start, room, filled)
+    return Pursuit(hits, waiting, room, cursors, demand, top, due, filled, matched)
+
+
+@compiled
+def ended(search: WordSearch, pursuit: Pursuit) -> Hits:
+    """All documents found that may be among the best, once every document has been seen."""
+    hits, waiting = pursuit.hits, pursuit.waiting
+    waiting = joined(search, hits, waiting, pursuit.room, pursuit.filled)
+    while len(waiting.docs):
+        hits, waiting = open_best(search, hits, waiting)
+    return hits
+
+
+@compiled
+def demanded_of(search: WordSearch, hits: Hits, top: float) -> Demand:
     """What a document left out must have by now."""
-    least = least_of(hits.best, sought.depth)
+    least = least_of(hits.best, search.depth)
     if least == -np.inf:
         return Demand(0.0, 0.0, 0.0, 0.0)
-    complete = len(sought.about.present) == 0
-    return demanded(sought.first, sought.vectors, least, sought.left.farthest, top, complete)
+    complete = len(search.about.present) == 0
+    return demanded(search.first, search.vectors, least, search.farthest, top, complete)
 
 
 @compiled
@@ -161,97 +215,107 @@ def best_of(scores: Doubles, depth: int) -> Doubles:
 
 
 @compiled
-def most_promising(sums: Floats, begin: int, depth: int, docs: Docs, tops: Floats) -> int:
-    """Move the documents with the best sums of a block out of it: return how many."""
-    edge = kth_largest(sums, min(2 * depth, BLOCK))
-    filled = 0
+def largest(sums: Floats) -> float:
+    """The largest of a block's sums: column by column, which registers can do."""
+    columns = sums[:ROW].copy()
+    for start in range(ROW, len(sums), ROW):
+        for place in range(ROW):
+            value = sums[start + place]
+            columns[place] = value if value > columns[place] else columns[place]
+    return float(columns.max())
+
+
+@compiled
+def lift_promising(sums: Floats, depth: int, lifts: Floats) -> None:
+    """Lift twice as many documents of a block as hits are wanted, those of best sum, above 0."""
+    edge = np.float32(kth_largest(sums, min(2 * depth, BLOCK)))
     for place in range(BLOCK):
-        if sums[place] >= edge and sums[place] > 0.0:
-            docs[filled], tops[filled] = begin + place, sums[place]
-            sums[place] = 0.0
-            filled += 1
-    return filled
+        lifts[place] = sums[place] if sums[place] >= edge else np.float32(0.0)
 
 
 @compiled_in_any_order
-def lift_above(sums: Floats, begin: int, left: Left, demand: Demand, lifts: Floats) -> None:
+def lift_above(
+    search: WordSearch, sums: Floats, products: Scores, demand: Demand, lifts: Floats
+) -> None:
     """How far each document of a block is above what is demanded, above 0 for whoever meets it."""
-    code = left.code
+    code = search.code
     floor, sure = np.float32(demand.floor), np.float32(demand.sure)
-    if len(left.scores) == 0 or code.unit == 0.0 or sure <= floor:
+    if len(products) == 0 or code.unit == 0.0 or sure <= floor:
         for place in range(BLOCK):
             lifts[place] = sums[place] - floor
         return
     weight, unit = np.float32(demand.weight), np.float32(code.unit)
-    cut = np.float32(demand.cut - code.differs - left.longest * code.outside)
-    scores = left.scores[begin : begin + BLOCK]
-    lifts[len(scores) :] = 0.0
-    for place in range(len(scores)):
+    cut = np.float32(demand.cut - code.differs - search.longest * code.outside)
+    lifts[len(products) :] = 0.0
+    for place in range(len(products)):
         has = sums[place]
-        line = weight * has + unit * np.float32(scores[place]) - cut
+        line = weight * has + unit * np.float32(products[place]) - cut
         line = line if line > has - sure else has - sure
         lifts[place] = line if line < has - floor else has - floor
 
 
 @compiled
-def gathered(sums: Floats, lifts: Floats, begin: int, docs: Docs, tops: Floats, filled: int) -> int:
-    """Append the documents of a block that are lifted above 0, and their sums; how many now."""
+def gathered(
+    sums: Floats, lifts: Floats, products: Scores, begin: int, room: Room, filled: int
+) -> int:
+    """Move the documents of a block that are lifted above 0 into the room; how many now."""
     # Floats not below 0, seen as whole numbers, sort as they are; those below are below here too.
-    table = lifts.view(np.int32).reshape(-1, ROW)
-    for row in range(len(table)):
-        if count_above(table, row, np.int32(0)) == 0:
-            continue
-        for place in range(ROW * row, ROW * row + ROW):
-            if lifts[place] > 0.0:
-                docs[filled], tops[filled] = begin + place, sums[place]
-                filled += 1
+    lifted = lifts.view(np.int32)
+    for row in range(0, BLOCK, ROW):
+        bits = bits_above(lifted, row, np.int32(0))
+        while bits != np.uint64(0):
+            place = row + lowest_bit(bits)
+            bits &= bits - np.uint64(1)
+            room.docs[filled], room.sums[filled] = begin + place, sums[place]
+            room.products[filled] = products[place] if len(products) else 0
+            sums[place] = 0.0
+            filled += 1
     return filled
 
 
 @compiled
-def joined(sought: Sought, hits: Hits, waiting: Waiting, docs: Docs, tops: Floats) -> Waiting:
-    """Those waiting, and of `docs` those that may be among the best."""
-    if len(docs) == 0:
+def joined(search: WordSearch, hits: Hits, waiting: Waiting, room: Room, filled: int) -> Waiting:
+    """Those waiting, and of the `filled` in the room those that may be among the best."""
+    if filled == 0:
         return waiting
-    left = sought.left
-    kept, place = 0, np.searchsorted(left.near, docs[0])
-    products, present = np.zeros(len(docs)), np.zeros(len(docs), np.bool_)
-    bm25 = np.empty(len(docs))
-    for row in range(len(docs)):
-        doc = docs[row]
-        while place < len(left.near) and left.near[place] < doc:
+    near, place = search.near, np.searchsorted(search.near, room.docs[0])
+    docs, bm25 = np.empty(filled, np.int64), np.empty(filled)
+    products, present = np.zeros(filled), np.zeros(filled, np.bool_)
+    kept = 0
+    for row in range(filled):
+        doc = room.docs[row]
+        while place < len(near) and near[place] < doc:
             place += 1
-        if place < len(left.near) and left.near[place] == doc:
+        if place < len(near) and near[place] == doc:
             continue
-        docs[kept], bm25[kept] = doc, tops[row] * (1.0 + ROUNDING)
-        present[kept] = has_vector(sought.about, doc)
-        if present[kept] and sought.vectors.kind > 0:
-            products[kept] = bound_of(left.code, left.scores, doc, left.farthest)
+        docs[kept], bm25[kept] = doc, room.sums[row] * (1.0 + ROUNDING)
+        present[kept] = has_vector(search.about, doc)
+        if present[kept] and search.vectors.kind > 0:
+            products[kept] = bound_of(search.code, room.products[row], doc, search.farthest)
         kept += 1
-    values = reach(sought.first, bm25[:kept], products[:kept], present[:kept], sought.vectors)
-    able = np.flatnonzero(values >= tolerant(least_of(hits.best, sought.depth)))
+    values = reach(search.first, bm25[:kept], products[:kept], present[:kept], search.vectors)
+    able = np.flatnonzero(values >= tolerant(least_of(hits.best, search.depth)))
     return Waiting(
         np.concatenate((waiting.docs, docs[able])), np.concatenate((waiting.reach, values[able]))
     )
 
 
 @compiled
-def open_best(sought: Sought, hits: Hits, waiting: Waiting) -> tuple[Hits, Waiting]:
+def open_best(search: WordSearch, hits: Hits, waiting: Waiting) -> tuple[Hits, Waiting]:
     """Score those who promise most exactly; who cannot be among the best no longer waits."""
-    able = np.flatnonzero(waiting.reach >= tolerant(least_of(hits.best, sought.depth)))
+    able = np.flatnonzero(waiting.reach >= tolerant(least_of(hits.best, search.depth)))
     docs, values = waiting.docs[able], waiting.reach[able]
     if len(docs) == 0:
         return hits, Waiting(docs, values)
-    count = min(max(sought.depth, FEW), len(docs))
+    count = min(max(search.depth, FEW), len(docs))
     promising = values >= kth_largest(values, count)
     chosen = docs[promising]
-    features = exact(sought.words, sought.barred, chosen, sought.vectors, sought.about)
-    scores = scored(sought.first, features)
+    features = exact(search.words, search.barred, chosen, search.vectors, search.about)
+    scores = scored(search.first, features)
     hits = Hits(
         np.concatenate((hits.docs, chosen)),
         side_by_side(hits.features, features),
         np.concatenate((hits.scores, scores)),
-        best_of(np.concatenate((hits.best, scores)), sought.depth),
-        hits.matched,
+        best_of(np.concatenate((hits.best, scores)), search.depth),
     )
     return hits, Waiting(docs[~promising], values[~promising])

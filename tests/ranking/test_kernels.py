@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from numba.core.caching import IndexDataCacheFile
 
 from ranking import kernels
 from ranking.expression import parse
@@ -91,4 +93,13 @@ def test_what_was_compiled_is_kept_only_while_no_kernel_changes(tmp_path):
     (tmp_path / "callees.py").write_text("@compiled\ndef two(): ...\n")
     assert kernel_stamp.__wrapped__(tmp_path) != before
     kept = scan_codes._cache._cache_file
-    assert kernel_stamp(Path(kernels.__file__).parent) in kept._source_stamp
+    assert kernel_stamp(Path(kernels.__file__).parent) in kept._version
+
+
+def test_what_an_older_version_kept_is_not_even_read(tmp_path):
+    kept = IndexDataCacheFile(str(tmp_path), "kernel", scan_codes._cache._cache_file._source_stamp)
+    (tmp_path / "kernel.nbi").write_bytes(pickle.dumps(kept._version) + b"cranking.gone\nKernel\n.")
+    with pytest.raises(ModuleNotFoundError):
+        kept.load("key")
+    kept._version = scan_codes._cache._cache_file._version
+    assert kept.load("key") is None
