@@ -2,7 +2,7 @@
 
 Vectors are kept under the encoder's fingerprint, beside those that it made itself: so only a
 tower in full precision is taken, and only if it passes a gate far below what ranking can see.
-Eight bits would be twice as fast again, and other vectors: see docs/fast-images.md.
+Eight bits would be three times as fast again, and other vectors: see docs/fast-images.md.
 """
 
 from __future__ import annotations
