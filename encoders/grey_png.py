@@ -10,11 +10,11 @@ from __future__ import annotations
 import struct
 import zlib
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from encoders.image_rules import MAX_BYTES, MAX_PIXELS
+from encoders.jit import compiled
 
 __all__ = ["grey_png"]
 
@@ -75,7 +75,7 @@ def _unpacked(packed: bytes, size: int) -> bytes | None:
     return rows if len(rows) == size and unpacking.eof else None
 
 
-@numba.njit(nogil=True)
+@compiled
 def _unfiltered(filtered: Bytes, out: Bytes) -> bool:
     """Add to each pixel what its row's filter took from it; False for an unknown filter."""
     for y in range(len(out)):
@@ -99,7 +99,7 @@ def _unfiltered(filtered: Bytes, out: Bytes) -> bool:
     return True
 
 
-@numba.njit(nogil=True)
+@compiled
 def _nearest(left: np.int32, above: np.int32, corner: np.int32) -> np.int32:
     """Which of the three is nearest to left + above - corner, in that order."""
     to_left, to_above = abs(above - corner), abs(left - corner)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from encoders.int8_registers import TILE, tile_products
+from encoders.jit import compiled, compiled_in_any_order
 
 __all__ = ["Block", "Conv", "Layer", "Norm", "Room", "encode", "project"]
 
@@ -72,7 +72,7 @@ class Room(NamedTuple):
     short: Ints
 
 
-@numba.njit(nogil=True)
+@compiled
 def encode(
     pixels: Bytes, stem: Layer, blocks: tuple[Block, ...], rooms: tuple[Room, ...], ends: Bytes
 ) -> None:
@@ -91,7 +91,7 @@ def encode(
             ends[image, at] = end[at]
 
 
-@numba.njit(nogil=True, fastmath=True)
+@compiled_in_any_order
 def project(x: Bytes, conv: Conv, made: Ints, out: Floats) -> None:
     """Maps [N, L] to float32 [N, D]: a convolution whose positions are the images."""
     _convolve(x.reshape(-1), conv, made)
@@ -100,7 +100,7 @@ def project(x: Bytes, conv: Conv, made: Ints, out: Floats) -> None:
             out[image, number] = np.float32(made[image, number]) * conv.scale[number]
 
 
-@numba.njit(nogil=True)
+@compiled
 def _lay_out(pixels: Bytes, out: Bytes) -> None:
     """Channels last, inside the border."""
     planes, height, width = pixels.shape
@@ -112,14 +112,14 @@ def _lay_out(pixels: Bytes, out: Bytes) -> None:
                 line[planes * x] = row[x]
 
 
-@numba.njit(nogil=True)
+@compiled
 def _layer(x: Bytes, layer: Layer, made: Ints, out: Bytes) -> None:
     _convolve(x, layer.conv, made)
     gain, bias = _affine(made, len(layer.cells), layer.conv, layer.norm)
     _write(made, gain, bias, layer.cells, out)
 
 
-@numba.njit(nogil=True)
+@compiled
 def _block(x: Bytes, block: Block, room: Room) -> None:
     _layer(x, block.first, room.made, room.middle)
     conv, cells = block.second.conv, block.second.cells
@@ -129,7 +129,7 @@ def _block(x: Bytes, block: Block, room: Room) -> None:
     _write_sum(room.made, gain, bias, room.short, block.short.scale, cells, room.out)
 
 
-@numba.njit(nogil=True)
+@compiled
 def _convolve(x: Bytes, conv: Conv, made: Ints) -> None:
     for group in range(len(conv.weights)):
         for tile in range(0, len(conv.starts), TILE):
@@ -137,7 +137,7 @@ def _convolve(x: Bytes, conv: Conv, made: Ints) -> None:
             tile_products(x, starts, conv.pitch, conv.weights, group, made[tile:])
 
 
-@numba.njit(nogil=True, fastmath=True)
+@compiled_in_any_order
 def _affine(made: Ints, cells: int, conv: Conv, norm: Norm) -> tuple[Floats, Floats]:
     """What normalising multiplies and adds, float32 [C] each; half is added for rounding."""
     total, square = _sums(made, cells, len(conv.scale))
@@ -160,7 +160,7 @@ def _affine(made: Ints, cells: int, conv: Conv, norm: Norm) -> tuple[Floats, Flo
     return gains, biases
 
 
-@numba.njit(nogil=True, fastmath=True)
+@compiled_in_any_order
 def _sums(x: Ints, cells: int, channels: int) -> tuple[Floats, Floats]:
     """Sum and sum of squares of columns; four cells at a time, or each addition waits."""
     total, square = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
@@ -179,7 +179,7 @@ def _sums(x: Ints, cells: int, channels: int) -> tuple[Floats, Floats]:
     return total, square
 
 
-@numba.njit(nogil=True, fastmath=True)
+@compiled_in_any_order
 def _write(made: Ints, gain: Floats, bias: Floats, cells: Places, out: Bytes) -> None:
     """Slices first: places that are computed in the inner loop keep it from vector registers."""
     low, high = np.float32(0), np.float32(255)
@@ -190,7 +190,7 @@ def _write(made: Ints, gain: Floats, bias: Floats, cells: Places, out: Bytes) ->
             line[channel] = np.uint8(np.int32(min(max(value, low), high)))
 
 
-@numba.njit(nogil=True, fastmath=True)
+@compiled_in_any_order
 def _write_sum(
     made: Ints, gain: Floats, bias: Floats, short: Ints, slope: Floats, cells: Places, out: Bytes
 ) -> None:

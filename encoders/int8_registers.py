@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from llvmlite import binding, ir
-from numba import config, types
+from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["HAS_VNNI", "TILE", "WIDTH", "tile_products"]
+__all__ = ["TILE", "WIDTH", "add_products", "everywhere", "tile_products"]
 
 TILE = 4  # positions together: the sums of more would leave the registers
 LANES = 8
@@ -26,22 +26,14 @@ SUMS = ir.VectorType(INT, LANES)
 VNNI = "llvm.x86.avx512.vpdpbusd.256"
 
 
-def _has_vnni() -> bool:
-    """Whether numba compiles, and for this processor, and it has VNNI."""
-    told = ("DISABLE_JIT", "CPU_NAME", "CPU_FEATURES")
-    if any(getattr(config, name, None) for name in told):
-        return False
-    features = binding.get_host_cpu_features()
-    return bool(features.get("avx512vnni") and features.get("avx512vl"))
-
-
-def _everywhere(builder: Any, number: Any) -> Any:
+def everywhere(builder: Any, number: Any, lanes: int = LANES) -> Any:
     """A register with the number in every lane."""
-    first = builder.insert_element(ir.Constant(SUMS, ir.Undefined), number, INT(0))
-    return builder.shuffle_vector(first, first, ir.Constant(SUMS, None))
+    register = ir.VectorType(number.type, lanes)
+    first = builder.insert_element(ir.Constant(register, ir.Undefined), number, INT(0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT, lanes), None))
 
 
-def _add_products(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
+def add_products(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
     """To each of eight sums the products of its four bytes."""
     dot = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
         builder.module, ir.FunctionType(SUMS, [SUMS] * 3), VNNI
@@ -76,9 +68,9 @@ def _tile(_: Any, x: Any, starts: Any, pitch: Any, weights: Any, group: Any, out
                 taps = [builder.load(tap, align=1) for tap in at]
                 for cells, totals in zip(lines, sums, strict=True):
                     four = builder.load(builder.gep(cells, [step.index]), align=1)
-                    four = _everywhere(builder, four)
+                    four = everywhere(builder, four)
                     for tap, total in zip(taps, totals, strict=True):
-                        builder.store(_add_products(builder, builder.load(total), four, tap), total)
+                        builder.store(add_products(builder, builder.load(total), four, tap), total)
         width = builder.extract_value(out.shape, 1)
         first = builder.mul(group, LONG(WIDTH))
         for place, totals in enumerate(sums):
@@ -104,7 +96,6 @@ def _registers(builder: Any, numbers: Any, begin: Any) -> list[Any]:
     return [builder.bitcast(builder.gep(numbers, [at]), SUMS.as_pointer()) for at in places]
 
 
-HAS_VNNI = _has_vnni()
 tile_products = cast(Callable[..., None], intrinsic(_tile))
 """Sums for `TILE` positions and `WIDTH` output channels, written to rows of `out`, by VNNI.
 

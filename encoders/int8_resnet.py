@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from encoders.int8_kernels import Block, Conv, Layer, Norm, Room, encode, project
-from encoders.int8_registers import HAS_VNNI, TILE, WIDTH
+from encoders.int8_registers import TILE, WIDTH
+from encoders.jit import HAS_VNNI
 from encoders.preprocess import Preprocessing
 from encoders.resnet import Residual, ResNet
 

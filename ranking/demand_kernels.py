@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.jit import compiled
 from ranking.feature_kernels import Vectors, reach, tolerant
-from ranking.kernels import compiled
 from ranking.machine import Program
 
 __all__ = ["Demand", "demanded"]

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import compiled, row_dots
+from encoders.jit import compiled
+from ranking.kernels import row_dots
 from ranking.machine import Program, run
 from ranking.term_kernels import Lexicon, Words, scores_of
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.jit import compiled
 from ranking.feature_kernels import About, Vectors, features_of, scored, side_by_side
-from ranking.kernels import compiled, kth_largest
+from ranking.kernels import kth_largest
 from ranking.machine import Program
 from ranking.near_kernels import Code, Nearest, nearest
 from ranking.term_kernels import Lexicon, Words, scores_of

@@ -5,23 +5,17 @@ Each does what a line or two of numpy would, in one pass and without temporary a
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.jit import compiled, compiled_in_any_order
+
 __all__ = [
     "add_bm25",
-    "compiled",
-    "compiled_in_any_order",
     "count_above",
     "first_best",
-    "kernel_stamp",
     "kth_largest",
     "none",
     "row_dots",
@@ -29,7 +23,6 @@ __all__ = [
     "scan_codes",
 ]
 
-F = TypeVar("F", bound=Callable[..., Any])
 RARE = 32
 Short = np.int16
 
@@ -39,41 +32,6 @@ def none(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
     array = np.empty(shape, dtype)
     array.flags.writeable = False
     return array
-
-
-def compiled(function: F) -> F:
-    """Compile on first call; what was compiled is kept on disk where that can be written."""
-    return _jit(function, {})
-
-
-def compiled_in_any_order(function: F) -> F:
-    """Compile so that sums may be taken in any order, as vector registers need it."""
-    return _jit(function, {"fastmath": {"reassoc", "contract", "nsz"}})
-
-
-def _jit(function: F, options: dict[str, Any]) -> F:
-    options = {"error_model": "numpy", **options}
-    try:
-        made = numba.njit(cache=True, nogil=True, **options)(function)
-    except RuntimeError:  # numba found no folder to keep it in
-        return cast(F, numba.njit(nogil=True, **options)(function))
-    if hasattr(made, "_cache"):  # numba may be told to compile nothing
-        kept = made._cache._cache_file
-        # Numba reads this first, and nothing further where it is another: the rest may name
-        # classes that are gone.
-        kept._version = f"{kept._version} {kernel_stamp(Path(__file__).parent)}"
-    return cast(F, made)
-
-
-@cache
-def kernel_stamp(folder: Path) -> str:
-    """A hash of all files of compiled code in a folder.
-
-    numba looks only at the file of the function that is called, though it puts the code of others
-    into it: after an update of those it would go on with what they were.
-    """
-    files = (path.read_bytes() for path in sorted(folder.glob("*.py")))
-    return hashlib.sha256(b"".join(text for text in files if b"compiled" in text)).hexdigest()
 
 
 @compiled

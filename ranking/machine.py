@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.jit import compiled
 from ranking.expression_functions import FUNCTIONS, OPERATORS
 from ranking.expression_tree import Binary, Call, If, Negative, Node, Not, Number, children, write
-from ranking.kernels import compiled
 
 __all__ = ["BM25", "CAPTION", "CLOSENESS", "DISTANCE", "VECTOR", "Program", "program", "run"]
 

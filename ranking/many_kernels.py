@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.jit import compiled
 from ranking.feature_kernels import Vectors
 from ranking.fused_kernels import Known, added, best_of, known_of
-from ranking.kernels import compiled, row_dots
+from ranking.kernels import row_dots
 from ranking.many_layout import Task, barred_of, code_of, vectors_of, words_of
 from ranking.many_scans import best_codes, pursue_all
 from ranking.near_kernels import Nearest, best_products

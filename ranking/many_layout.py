@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.jit import compiled
 from ranking.feature_kernels import About, Vectors
 from ranking.fused_kernels import Near
-from ranking.kernels import compiled
 from ranking.machine import Program
 from ranking.near_kernels import Code
 from ranking.term_kernels import Lexicon, Words

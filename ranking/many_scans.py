@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import compiled
+from encoders.jit import compiled
 from ranking.many_layout import Task, mask_of
 from ranking.near_kernels import Code
 from ranking.register_kernels import pack, products_of

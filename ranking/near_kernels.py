@@ -7,15 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import (
-    compiled,
-    count_above,
-    first_best,
-    kth_largest,
-    none,
-    row_dots,
-    scan_codes,
-)
+from encoders.jit import compiled
+from ranking.kernels import count_above, first_best, kth_largest, none, row_dots, scan_codes
 from ranking.term_kernels import Words, marked
 
 __all__ = ["NO_CODE", "Code", "Nearest", "best_products", "bound_of", "nearest"]

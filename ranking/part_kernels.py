@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import compiled, compiled_in_any_order, count_above
+from encoders.jit import compiled, compiled_in_any_order
+from ranking.kernels import count_above
 from ranking.term_kernels import Lexicon, Words, popcount
 
 __all__ = ["BLOCK", "COARSE", "ROW", "add_block", "clear", "count_found", "fill_parts", "fill_rows"]

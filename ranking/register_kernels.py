@@ -11,16 +11,18 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import config, types
+from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from ranking.kernels import compiled, scan_codes
+from encoders.int8_registers import add_products, everywhere
+from encoders.jit import HAS_VNNI, compiled
+from ranking.kernels import scan_codes
 from ranking.term_kernels import popcount
 
-__all__ = ["HAS_VNNI", "bits_above", "lowest_bit", "pack", "products_of"]
+__all__ = ["bits_above", "lowest_bit", "pack", "products_of"]
 
 ROW = 64
 LANES = 8
@@ -29,31 +31,12 @@ LIFT = 64
 INT32 = ir.IntType(32)
 INT64 = ir.IntType(64)
 REGISTER = ir.VectorType(INT32, LANES)
-DOT = "llvm.x86.avx512.vpdpbusd.256"
-
-
-def _has_vnni() -> bool:
-    """Whether numba compiles for a processor that has it."""
-    if getattr(config, "CPU_NAME", None) or getattr(config, "CPU_FEATURES", None):
-        return False
-    features = binding.get_host_cpu_features()
-    return bool(features.get("avx512vnni") and features.get("avx512vl"))
-
-
-HAS_VNNI = _has_vnni()
 
 
 def _data(context: Any, builder: Any, kind: Any, array: Any, cell: Any) -> Any:
     """A pointer to an array's numbers."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(data, cell.as_pointer())
-
-
-def _everywhere(builder: Any, number: Any, lanes: int) -> Any:
-    """A register with the number in every lane."""
-    register = ir.VectorType(number.type, lanes)
-    first = builder.insert_element(ir.Constant(register, ir.Undefined), number, INT32(0))
-    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT32, lanes), None))
 
 
 def _bits_above(_: Any, numbers: Any, begin: Any, edge: Any) -> Any:
@@ -65,7 +48,7 @@ def _bits_above(_: Any, numbers: Any, begin: Any, edge: Any) -> Any:
         )
         lanes = ir.VectorType(INT32, ROW)
         found = builder.load(builder.bitcast(start, lanes.as_pointer()), align=4)
-        above = builder.icmp_signed(">", found, _everywhere(builder, arguments[2], ROW))
+        above = builder.icmp_signed(">", found, everywhere(builder, arguments[2], ROW))
         return builder.bitcast(above, INT64)
 
     return types.uint64(numbers, types.int64, types.int32), build
@@ -83,20 +66,17 @@ def _row_dots(_: Any, packed: Any, row: Any, cells: Any, start: Any, out: Any) -
         words = builder.gep(words, [builder.mul(place, builder.mul(steps, INT64(ROW)))])
         fours = _data(context, builder, kinds[2], query, INT32)
         sums = [
-            cgutils.alloca_once_value(builder, _everywhere(builder, first, LANES))  # type: ignore[no-untyped-call]
+            cgutils.alloca_once_value(builder, everywhere(builder, first))  # type: ignore[no-untyped-call]
             for _ in range(ROW // LANES)
         ]
-        dot = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
-            builder.module, ir.FunctionType(REGISTER, [REGISTER] * 3), DOT
-        )
         with cgutils.for_range(builder, steps) as loop:
             four = builder.load(builder.gep(fours, [loop.index]), align=1)
-            four = _everywhere(builder, four, LANES)
+            four = everywhere(builder, four)
             line = builder.gep(words, [builder.mul(loop.index, INT64(ROW))])
             for number, total in enumerate(sums):
                 at = builder.gep(line, [INT64(LANES * number)])
                 some = builder.load(builder.bitcast(at, REGISTER.as_pointer()), align=1)
-                builder.store(builder.call(dot, [builder.load(total), some, four]), total)
+                builder.store(add_products(builder, builder.load(total), some, four), total)
         result = _data(context, builder, kinds[4], arguments[4], INT32)
         result = builder.gep(result, [builder.mul(place, INT64(ROW))])
         for number, total in enumerate(sums):

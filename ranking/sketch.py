@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import compiled, kth_largest, none, scan_codes
+from encoders.jit import compiled
+from ranking.kernels import kth_largest, none, scan_codes
 
 __all__ = ["Code", "Sketch", "exact_sketch", "short_sketch"]
 

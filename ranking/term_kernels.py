@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import compiled
+from encoders.jit import compiled
 
 __all__ = ["Lexicon", "Words", "marked", "popcount", "scores_of"]
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.kernels import compiled
+from encoders.jit import compiled
 from ranking.register_kernels import bits_above, lowest_bit
 from ranking.term_kernels import Words, popcount
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.jit import compiled, compiled_in_any_order
 from ranking.demand_kernels import Demand, demanded
 from ranking.feature_kernels import (
     About,
@@ -24,7 +25,7 @@ from ranking.feature_kernels import (
     side_by_side,
     tolerant,
 )
-from ranking.kernels import compiled, compiled_in_any_order, kth_largest
+from ranking.kernels import kth_largest
 from ranking.machine import Program
 from ranking.near_kernels import Code, bound_of
 from ranking.part_kernels import BLOCK, ROW, add_block, clear, count_found

@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from encoders.int8_registers import HAS_VNNI, TILE, WIDTH, tile_products
+from encoders.int8_registers import TILE, WIDTH, tile_products
 from encoders.int8_resnet import fits, int8_resnet
+from encoders.jit import HAS_VNNI
 from encoders.preprocess import Preprocessing
 from encoders.resnet import ResNet, ResNetConfig
 

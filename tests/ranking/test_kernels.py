@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from numba.core.caching import IndexDataCacheFile
 
+from encoders.jit import kernel_stamp
 from ranking import kernels
 from ranking.expression import parse
-from ranking.kernels import kernel_stamp, kth_largest, scan_codes
+from ranking.kernels import kth_largest, scan_codes
 from ranking.machine import program, run
 from ranking.profiles import SHIPPED
 

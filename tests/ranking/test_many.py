@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from encoders.jit import compiled
 from ranking import batch, vectors
 from ranking.embedded import EmbeddedEngine
-from ranking.kernels import compiled, scan_codes
+from ranking.kernels import scan_codes
 from ranking.profiles import SHIPPED
 from ranking.register_kernels import _copy, _plain_products, bits_above, pack, products_of
 from ranking.tile_kernels import TILE, keep_tile, keeper, settled
