@@ -48,7 +48,7 @@ Floats = NDArray[np.float32]
 Scores = NDArray[np.int32]
 
 # So many at least are scored exactly at a time.
-FEW = 32
+FEW = 16
 # So many more are kept before they are bounded.
 MANY = 1024
 # The demand is looked at anew after so many documents, and when so many times as many are seen.
