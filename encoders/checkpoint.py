@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from encoders.errors import UserError
-from encoders.storage import whole_file
+from encoders.storage import LOCK, whole_file
 
 __all__ = [
     "Clock",
@@ -95,7 +95,7 @@ def save_state(
 
 
 def begin_anew(work: Path) -> None:
-    """Empty the way for a run from the beginning; an interrupted one is never thrown away.
+    """Empty the folder of a run for one from the beginning; an interrupted one stays as it is.
 
     Raises ResumeError where there is one.
     """
@@ -107,7 +107,11 @@ def begin_anew(work: Path) -> None:
             f"An interrupted training is kept in {work} (step {counters.step:,}, epoch {epoch}): "
             "go on with --resume, or delete that folder to train from the beginning."
         )
-    shutil.rmtree(work, ignore_errors=True)
+    for left in work.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        elif left.name != LOCK:
+            left.unlink()
 
 
 def remove_unless_begun(work: Path) -> None:

@@ -12,7 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["sha256_bytes", "sha256_file", "sync_file", "whole_file", "whole_folder"]
+__all__ = [
+    "LOCK",
+    "locked",
+    "sha256_bytes",
+    "sha256_file",
+    "sync_file",
+    "whole_file",
+    "whole_folder",
+]
+
+LOCK = "LOCK"
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -80,6 +90,22 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         os.close(descriptor)
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path, refusal: Exception) -> Iterator[None]:
+    """Hold the LOCK of a folder, which is made; raises `refusal` where another process holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise refusal from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _remove_unlocked(folder: Path) -> None:

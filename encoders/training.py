@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,9 +34,12 @@ from encoders.progress import Progress, silent
 from encoders.published import load_any
 from encoders.published_bert import load_bert
 from encoders.run import Run, TrainingError
+from encoders.storage import locked
 from encoders.team import Team, join_team
 
 __all__ = ["Trained", "TrainingError", "train"]
+
+BUSY = "Another process is training into {}: wait for it, or name another folder."
 
 
 def train(
@@ -59,14 +63,15 @@ def train(
     work = out.parent / f".{out.name}.training"
     if resume and not work.exists() and (out / MANIFEST).exists():
         return finished(out, _start(config)[0], pairs, validation)
-    if not resume:
-        begin_anew(work)
-    team.wait()
-    try:
-        return _train(pairs, validation, out, config, progress, team, work)
-    except UserError:
-        remove_unless_begun(work)
-        raise
+    with locked(work, TrainingError(BUSY.format(out))) if team.leads else nullcontext():
+        if team.leads and not resume:
+            begin_anew(work)
+        team.wait()
+        try:
+            return _train(pairs, validation, out, config, progress, team, work)
+        except UserError:
+            remove_unless_begun(work)
+            raise
 
 
 def _train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,16 +15,28 @@ QUERY = "large ring-shaped lesion in the upper left chest"
 
 @dataclass(frozen=True)
 class Step:
-    """One command; `produces` is the file it writes last, None for a command that only shows."""
+    """One command; `produces` is the file it writes last, None for a command that only shows.
+
+    source: what the file must say it was made from.
+    """
 
     title: str
     arguments: tuple[str, ...]
     produces: Path | None
+    source: str | None = None
+
+    @property
+    def left(self) -> bool:
+        """Whether a whole output of this step is there."""
+        return self.produces is not None and self.produces.exists()
 
     @property
     def done(self) -> bool:
-        """Whether the step's output is there and whole."""
-        return self.produces is not None and self.produces.exists()
+        """Whether it is this step's output: a demo of another size left another."""
+        if self.produces is None or not self.left or self.source is None:
+            return self.left
+        made_from: object = json.loads(self.produces.read_text("utf-8")).get("source")
+        return made_from == self.source
 
 
 def steps(out: Path, records: int) -> tuple[Step, ...]:
@@ -31,11 +44,13 @@ def steps(out: Path, records: int) -> tuple[Step, ...]:
     corpus, encoder, index, report, app = (
         str(out / name) for name in ("corpus", "encoder", "index", "report", "app")
     )
+    source = f"phantoms:{records}"
     return (
         Step(
             f"Draw {records:,} phantoms with captions and concepts",
-            ("corpus", f"phantoms:{records}", corpus),
+            ("corpus", source, corpus),
             Path(corpus, "corpus.json"),
+            source,
         ),
         Step(
             "Train a small CLIP on the training split",
@@ -69,8 +84,7 @@ def run_steps(
     """Run each step that is not done, and every step after one that had to be run.
 
     What such a step had left is of older parts: it goes. `announce` is told each step and whether
-    it is skipped. Returns the exit code of the first
-    step that failed, or 0.
+    it is skipped. Returns the exit code of the first step that failed, or 0.
     """
     stale = False
     for step in todo:
@@ -78,7 +92,7 @@ def run_steps(
         announce(step, skipped)
         if skipped:
             continue
-        if step.produces and step.done:
+        if step.produces and step.left:
             shutil.rmtree(step.produces.parent)
         code = run(step.arguments)
         if code:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from encoders.progress import Progress, silent
 from eval.compare import Changes, compare_reports
-from rocosearch.swap.state import STAGES, Stage, SwapError, SwapState, locked
+from rocosearch.swap.state import STAGES, Stage, SwapError, SwapState, working
 
 __all__ = ["Backfilled", "Mover", "Swap"]
 
@@ -65,7 +65,7 @@ class Swap:
 
     def start(self, progress: Progress = silent) -> None:
         """Put the new encoder's field and profiles beside the old ones; nothing else changes."""
-        with locked(self.folder):
+        with working(self.folder):
             if self.state.stage == "starting":
                 self._mover.add(progress)
                 self._enter("started")
@@ -75,7 +75,7 @@ class Swap:
 
         Raises SwapError where documents are left without one.
         """
-        with locked(self.folder):
+        with working(self.folder):
             self._allow("started", "backfilled", "shadowed")
             for report in self.folder.glob("report-*"):  # of what was there before
                 shutil.rmtree(report)
@@ -89,7 +89,7 @@ class Swap:
 
         The users of the search see nothing of it.
         """
-        with locked(self.folder):
+        with working(self.folder):
             self._allow("backfilled", "shadowed")
             changes = compare_reports(*self._mover.reports(progress))
             self._enter("shadowed", passed=changes.passed)
@@ -101,7 +101,7 @@ class Swap:
         force: also where the shadow evaluation found it worse, or was left out.
         Raises SwapError without `force` then.
         """
-        with locked(self.folder):
+        with working(self.folder):
             self._allow("backfilled", "shadowed", "switched")
             state = self.state
             if state.stage == "backfilled" and not force:
@@ -119,7 +119,7 @@ class Swap:
 
     def rollback(self, progress: Progress = silent) -> None:
         """Go one step back: after `switch` to the old encoder, before it to how it was."""
-        with locked(self.folder):
+        with working(self.folder):
             if self.state.stage == "switched":
                 self._mover.switch_back(progress)
                 self._enter("shadowed" if self.state.passed is not None else "backfilled")
@@ -129,7 +129,7 @@ class Swap:
 
     def finish(self, progress: Progress = silent) -> None:
         """Take the old encoder away; there is no way back after it."""
-        with locked(self.folder):
+        with working(self.folder):
             self._allow("switched")
             self._mover.drop_old(progress)
             self._end()

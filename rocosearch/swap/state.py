@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 from encoders.errors import UserError
-from encoders.storage import whole_file
+from encoders.storage import locked, whole_file
 
-__all__ = ["FILE_NAME", "STAGES", "Stage", "SwapError", "SwapState", "locked", "new_state"]
+__all__ = ["FILE_NAME", "STAGES", "Stage", "SwapError", "SwapState", "new_state", "working"]
 
 Stage = Literal["starting", "started", "backfilled", "shadowed", "switched"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -84,18 +82,9 @@ def new_state(
     )
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def working(folder: Path) -> AbstractContextManager[None]:
     """Keep other processes from working on the same swap.
 
     Raises SwapError where one does.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "LOCK", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise SwapError(f"Another process works on the swap in {folder}: wait for it.") from None
-    finally:
-        os.close(descriptor)
+    return locked(folder, SwapError(f"Another process works on the swap in {folder}: wait for it."))

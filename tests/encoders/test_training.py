@@ -128,6 +128,19 @@ def test_a_damaged_state_is_told(
             train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "a", small_training, resume=resume)
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_two_do_not_train_into_one_folder(
+    resume: bool, drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    def another(stage: str, done: int, total: int | None, note: str = "") -> None:
+        if stage == "training":
+            with pytest.raises(TrainingError, match="Another process is training into"):
+                train(drawn_pairs[:72], [], tmp_path / "a", small_training, resume=resume)
+
+    train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "a", small_training, another)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_an_interrupted_run_is_not_thrown_away(
     drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
 ) -> None:

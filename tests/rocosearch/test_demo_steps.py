@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from rocosearch.demo import run_steps, start_over, steps
 
 
@@ -11,7 +13,8 @@ def _runner(todo, ran, fails=()):
         produces = next(step.produces for step in todo if step.arguments == arguments)
         if produces:
             produces.parent.mkdir(parents=True, exist_ok=True)
-            produces.touch()
+            source = arguments[1] if arguments[0] == "corpus" else ""
+            produces.write_text(json.dumps({"source": source}))
         return 1 if arguments[0] in fails else 0
 
     return run
@@ -37,6 +40,15 @@ def test_what_follows_from_a_new_part_is_made_again(tmp_path):
     ran.clear()
     run_steps(todo, _runner(todo, ran), _silent)
     assert ran == ["train", "index", "search", "eval", "app"]
+
+
+def test_a_demo_of_another_size_is_made_again(tmp_path):
+    todo, ran = steps(tmp_path, 200), []
+    run_steps(todo, _runner(todo, ran), _silent)
+    ran.clear()
+    larger = steps(tmp_path, 400)
+    run_steps(larger, _runner(larger, ran), _silent)
+    assert ran == ["corpus", "train", "index", "search", "eval", "app"]
 
 
 def test_the_first_failure_ends_it(tmp_path):

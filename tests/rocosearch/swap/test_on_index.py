@@ -11,7 +11,7 @@ from ranking.embedded import EmbeddedEngine
 from ranking.types import EngineError, Query
 from rocosearch.pipeline import open_searcher
 from rocosearch.swap import SwapError, open_swap, start_on_index
-from rocosearch.swap.state import locked
+from rocosearch.swap.state import working
 
 
 def encoder_of(index: Path) -> str:
@@ -130,7 +130,7 @@ def test_another_encoder_is_refused_while_one_is_under_way(setting, tmp_path):
 
 def test_two_processes_do_not_meet(setting):
     swap = begin(setting)
-    with locked(swap.folder), pytest.raises(SwapError, match="Another process"):
+    with working(swap.folder), pytest.raises(SwapError, match="Another process"):
         swap.backfill()
 
 
