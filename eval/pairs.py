@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.metrics import Metric
-from eval.significance import RESAMPLES, bootstrap_means, interval
+from eval.significance import RESAMPLES, bootstrap_means, cluster_numbers, interval
 
 __all__ = ["PAIRS_METRICS", "PairsResult", "pairs_card"]
 
@@ -51,10 +51,15 @@ def pairs_card(
     captions: Vectors,
     images: Vectors,
     *,
+    groups: Sequence[str],
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> list[PairsResult]:
-    """All lines of the card, of L2-normalised captions and images [pairs, dimension]."""
+    """All lines of the card, of L2-normalised captions and images [pairs, dimension].
+
+    groups: case or article of each pair, "" for none; pairs of one are resampled together.
+    """
+    clusters = cluster_numbers(groups)
     order = np.random.default_rng(seed).permutation(len(ids))
     pools = {"full": [np.arange(len(ids))]}
     if len(ids) > SAMPLE:
@@ -64,7 +69,7 @@ def pairs_card(
         whole = len(ids) // BATCH * BATCH
         pools[f"batch{BATCH}"] = list(order[:whole].reshape(-1, BATCH))
     return [
-        _line(f"pairs-{name}-{direction}", ids, parts, (asking, asked), seed, resamples)
+        _line(f"pairs-{name}-{direction}", ids, parts, (asking, asked), clusters, seed, resamples)
         for name, parts in pools.items()
         for direction, asking, asked in (
             ("text-to-image", captions, images),
@@ -78,13 +83,17 @@ def _line(
     ids: Sequence[str],
     parts: Sequence[NDArray[np.intp]],
     sides: tuple[Vectors, Vectors],
+    clusters: NDArray[np.int64],
     seed: int,
     resamples: int,
 ) -> PairsResult:
     ranks = np.concatenate([_ranks(sides[0][part], sides[1][part]) for part in parts])
     pool = len(parts[0])
     values = np.column_stack([_value(metric, ranks) for metric in PAIRS_METRICS])
-    low, high = interval(bootstrap_means(values, resamples=resamples, seed=seed))
+    # A sample lacks some of the groups: numbered anew, none is empty.
+    drawn = np.unique(clusters[np.concatenate(parts)], return_inverse=True)[1]
+    means = bootstrap_means(values, clusters=drawn, resamples=resamples, seed=seed)
+    low, high = interval(means)
     every_rank = np.arange(1, pool + 1)
     return PairsResult(
         protocol=protocol,

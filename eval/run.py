@@ -201,7 +201,9 @@ def _pairs(searcher: PoolSearcher, seed: int) -> tuple[list[PairsResult], list[S
     if len(rows) < 2:
         return [], [Skipped(PAIRS, "fewer than two documents have a caption and a vector")]
     captions, images = _both_sides(searcher, rows)
-    return pairs_card([searcher.pool.ids[row] for row in rows], captions, images, seed=seed), []
+    ids = [searcher.pool.ids[row] for row in rows]
+    groups = [searcher.pool.groups[row] for row in rows]
+    return pairs_card(ids, captions, images, groups=groups, seed=seed), []
 
 
 def _similarity(searcher: PoolSearcher) -> NDArray[np.float64] | None:
