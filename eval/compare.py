@@ -11,6 +11,7 @@ import pandas as pd
 from rich.table import Table
 
 from eval.baseline import BASELINE
+from eval.comparable import refuse_other_pools
 from eval.metrics import HEADLINE
 from eval.report import PER_QUERY
 from eval.runs import EvaluationError
@@ -132,10 +133,11 @@ def compare_reports(
 ) -> Changes:
     """Compare two report folders on the queries they share.
 
-    Raises EvaluationError where a folder is no report, a metric is in neither, or the two
-    have no query in common.
+    Raises EvaluationError where a folder is no report, a metric is in neither, the two searched
+    other documents, or have no query in common.
     """
     old, new = _load(first), _load(second)
+    refuse_other_pools(first, second)
     absent = [name for name in metrics if name not in old or name not in new]
     if absent:
         raise EvaluationError(f"The reports do not both have {', '.join(map(repr, absent))}.")

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+import shutil
+
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from eval.compare import Changes, compare_reports
-from eval.report import PER_QUERY, write_report
+from eval.report import METRICS, PER_QUERY, write_report
 from eval.runs import EvaluationError
 from rocosearch.cli import app
 
@@ -21,6 +24,7 @@ def changed(report, out, change):
     table = pd.read_parquet(report / PER_QUERY)
     out.mkdir()
     change(table).to_parquet(out / PER_QUERY)
+    shutil.copy(report / METRICS, out)
     return out
 
 
@@ -77,6 +81,31 @@ def test_what_is_no_report(report, tmp_path):
         compare_reports(report, tmp_path)
     with pytest.raises(EvaluationError, match="do not both have 'RR@99'"):
         compare_reports(report, report, ("RR@99",))
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "other", "told"),
+    [
+        ("pool", "split", "validation", r"the split that asks \(test, validation\)"),
+        ("pool", "scope", "all", r"the pool \(--pool\) \(split, all\)"),
+        ("pool", "documents", 600, r"how many documents are searched \(111, 600\)"),
+        ("corpus", "content_sha256", "f00", r"the corpus .*, f00\)"),
+    ],
+)
+def test_figures_of_another_pool_are_not_compared(report, tmp_path, part, name, other, told):
+    elsewhere = changed(report, tmp_path / "b", lambda table: table)
+    content = json.loads((elsewhere / METRICS).read_text())
+    content["provenance"][part][name] = other
+    (elsewhere / METRICS).write_text(json.dumps(content))
+    with pytest.raises(EvaluationError, match=f"cannot be compared, for they differ in {told}"):
+        compare_reports(report, elsewhere)
+
+
+def test_a_report_that_does_not_tell_its_pool_is_refused(report, tmp_path):
+    silent = changed(report, tmp_path / "b", lambda table: table)
+    (silent / METRICS).write_text("{}")
+    with pytest.raises(EvaluationError, match="does not tell what was searched"):
+        compare_reports(report, silent)
 
 
 def test_the_command_is_a_gate(report, tmp_path):
