@@ -14,7 +14,6 @@ from encoders.jit import compiled, compiled_in_any_order
 
 __all__ = [
     "add_bm25",
-    "count_above",
     "first_best",
     "kth_largest",
     "none",
@@ -185,18 +184,6 @@ def scan_codes(codes: NDArray[np.int8], query: NDArray[np.int8], out: NDArray[np
                     out[64 * block + doc] = np.int32(total)
                 else:
                     out[64 * block + doc] += np.int32(total)
-
-
-@compiled
-def count_above(table: NDArray[np.int32], row: int, edge: np.int32) -> int:
-    """How many numbers of a row of 64 are above `edge`: registers compare many at once.
-
-    Counting is what the compiler does in registers here, finding the largest it does not.
-    """
-    count = np.int32(0)
-    for place in range(64):
-        count += np.int32(table[row, place] > edge)
-    return int(count)
 
 
 @compiled_in_any_order

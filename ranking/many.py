@@ -15,6 +15,7 @@ from ranking.machine import Program
 from ranking.many_kernels import search_many
 from ranking.many_layout import Masks, Questions, Searched, Task
 from ranking.plan import Plan
+from ranking.register_kernels import QUERIES
 from ranking.sought import masks_of, outside, sought, square
 from ranking.types import Query, Result
 from ranking.view import View
@@ -23,7 +24,6 @@ __all__ = ["answer_together", "kind"]
 
 Asked = tuple[Query, Wanted]
 
-NO_CODES = np.zeros((1, 0), np.int8)
 NO_VECTORS = np.zeros((1, 0), np.float32)
 
 
@@ -81,14 +81,15 @@ def _questions(view: View, plan: Plan, asked: Sequence[Asked]) -> Questions:
 def _codes(
     view: View, plan: Plan, asked: Sequence[Asked]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int8], NDArray[np.float64]]:
-    """Vectors, their squares, codes and the codes' scales."""
+    """Vectors, their squares, codes and the codes' scales; as many codes as `products_of` takes."""
     vectors = [ask.vector for _, ask in asked if ask.vector is not None]
+    spare = -len(asked) % QUERIES
     if plan.vector_field is None or not vectors:
         size = len(asked)
         return (
             np.broadcast_to(NO_VECTORS, (size, 0)).copy(),
             np.zeros(size),
-            np.broadcast_to(NO_CODES, (size, 0)).copy(),
+            np.zeros((size + spare, 0), np.int8),
             np.zeros((size, 4)),
         )
     sketch = view.parts[0][0].vectors[plan.vector_field.name].sketch
@@ -96,7 +97,12 @@ def _codes(
     return (
         np.stack(vectors),
         np.array([square(vector) for vector in vectors]),
-        np.stack([code.cells for code in codes]),
+        np.concatenate(
+            [
+                np.stack([code.cells for code in codes]),
+                np.zeros((spare, len(codes[0].cells)), np.int8),
+            ]
+        ),
         np.array([(code.margin, code.unit, code.differs, code.outside) for code in codes]),
     )
 

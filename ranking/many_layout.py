@@ -45,7 +45,7 @@ class Questions(NamedTuple):
 
     first: int64 [q + 1], where each query's terms begin in starts, ends, weights and rows (see
     `Lexicon`); margins: float64 [q]. vectors: float32 [q, dimension]; squares: float64 [q]; cells:
-    int8 [q, d]; scales: float64 [q, 4], a code's margin, unit, differs and outside.
+    int8 [q or more, d]; scales: float64 [q, 4], a code's margin, unit, differs and outside.
     """
 
     first: Docs

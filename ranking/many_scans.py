@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from encoders.jit import compiled
 from ranking.many_layout import Task, mask_of
 from ranking.near_kernels import Code
-from ranking.register_kernels import pack, products_of
+from ranking.register_kernels import QUERIES, pack, products_of
 from ranking.tile_kernels import LOWEST, TILE, WORD, bar, keep_tile, keeper, settled
 from ranking.word_kernels import Pursuit, WordSearch, pursued
 
@@ -26,13 +26,14 @@ def best_codes(task: Task) -> list[Docs]:
     near, asked = task.segment.near, task.asked
     size = len(task.segment.about.has_caption) if near.target > 0 else 0
     kept = keeper(asked.scales[:, 0], near.keep)
-    packed, scores = _room(near.code), np.empty(TILE, np.int32)
+    packed, scores = _room(near.code), np.empty((QUERIES, TILE), np.int32)
     for begin in range(0, size, TILE):
         blocks = near.code.documents[begin // WORD : (begin + TILE) // WORD]
         pack(blocks, packed)
-        tile = scores[: len(blocks) * WORD]
         for q in range(len(asked.margins)):
-            products_of(packed, 0, len(blocks), asked.cells[q], tile)
+            if q % QUERIES == 0:
+                products_of(packed[: len(blocks)], asked.cells[q : q + QUERIES], scores)
+            tile = scores[q % QUERIES, : len(blocks) * WORD]
             tile[size - begin :] = LOWEST
             bar(tile, begin, mask_of(task.masks, task.masks.away[q]))
             keep_tile(kept, q, tile, begin)
@@ -43,13 +44,17 @@ def best_codes(task: Task) -> list[Docs]:
 def pursue_all(task: Task, searches: list[WordSearch], pursuits: list[Pursuit]) -> None:
     """Go on with each query's search by words to the end of the segment."""
     code, size = task.segment.near.code, len(task.segment.words.norms)
-    packed, scores = _room(code), np.empty(TILE, np.int32)
+    packed, scores = _room(code), np.empty((QUERIES, TILE), np.int32)
     for begin in range(0, size, TILE):
-        blocks = code.documents[begin // WORD : (begin + TILE) // WORD]
+        blocks, end = (
+            code.documents[begin // WORD : (begin + TILE) // WORD],
+            min(begin + TILE, size),
+        )
         pack(blocks, packed)
-        products, end = scores[: len(blocks) * WORD], min(begin + TILE, size)
         for q in range(len(searches)):
-            products_of(packed, 0, len(blocks), task.asked.cells[q], products)
+            if q % QUERIES == 0:
+                products_of(packed[: len(blocks)], task.asked.cells[q : q + QUERIES], scores)
+            products = scores[q % QUERIES, : len(blocks) * WORD]
             pursuits[q] = pursued(searches[q], pursuits[q], products, begin, end)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.jit import compiled
-from ranking.kernels import count_above, first_best, kth_largest, none, row_dots, scan_codes
+from ranking.kernels import first_best, kth_largest, none, row_dots, scan_codes
+from ranking.register_kernels import bits_above, lowest_bit
 from ranking.term_kernels import Words, marked
 
 __all__ = ["NO_CODE", "Code", "Nearest", "best_products", "bound_of", "nearest"]
@@ -97,13 +98,13 @@ def _all_but(away: Words, size: int) -> Docs:
 @compiled
 def _of_best_code(code: Code, size: int, away: Words, keep: int, scores: Scores) -> Docs:
     """The documents of the `keep` best codes and those not further than the margin below."""
-    table = scores.reshape(-1, WORD)
+    blocks = len(scores) // WORD
     found, kept = np.empty(2 * BLOCKS * WORD, np.int64), np.empty(2 * BLOCKS * WORD, np.int32)
     filled, edge = 0, LOWEST
-    for begin in range(0, len(table), BLOCKS):
-        end = min(begin + BLOCKS, len(table))
+    for begin in range(0, blocks, BLOCKS):
+        end = min(begin + BLOCKS, blocks)
         scan_codes(code.documents[begin:end], code.cells, scores[begin * WORD : end * WORD])
-        if end == len(table):
+        if end == blocks:
             scores[size:] = LOWEST
         if filled > 2 * keep + WORD:
             filled, edge = _keep_best(found, kept, filled, keep, code.margin, edge)
@@ -111,14 +112,13 @@ def _of_best_code(code: Code, size: int, away: Words, keep: int, scores: Scores)
             found = np.concatenate((found, np.empty_like(found)))
             kept = np.concatenate((kept, np.empty_like(kept)))
         for row in range(begin, end):
-            if count_above(table, row, np.int32(edge)) == 0:
-                continue
-            bar = np.uint64(0) if len(away) == 0 else away[row]
-            for place in range(WORD):
-                if table[row, place] > edge and not (bar >> np.uint64(place)) & np.uint64(1):
-                    found[filled] = WORD * row + place
-                    kept[filled] = table[row, place]
-                    filled += 1
+            bits = bits_above(scores, WORD * row, np.int32(edge))
+            bits &= ~away[row] if len(away) else ~np.uint64(0)
+            while bits != np.uint64(0):
+                found[filled] = WORD * row + lowest_bit(bits)
+                kept[filled] = scores[found[filled]]
+                filled += 1
+                bits &= bits - np.uint64(1)
     filled, _ = _keep_best(found, kept, filled, keep, code.margin, edge)
     return found[:filled]
 

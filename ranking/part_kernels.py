@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.jit import compiled, compiled_in_any_order
-from ranking.kernels import count_above
+from ranking.register_kernels import bits_above
 from ranking.term_kernels import Lexicon, Words, popcount
 
 __all__ = ["BLOCK", "COARSE", "ROW", "add_block", "clear", "count_found", "fill_parts", "fill_rows"]
@@ -138,8 +138,7 @@ def clear(sums: Sums, begin: int, barred: Words) -> None:
 def count_found(sums: Sums) -> int:
     """How many documents of a block have any term."""
     # Floats not below 0, seen as whole numbers, sort as they are.
-    table = sums.view(np.int32).reshape(-1, ROW)
-    count = 0
-    for row in range(len(table)):
-        count += count_above(table, row, np.int32(0))
+    wholes, count = sums.view(np.int32), 0
+    for row in range(0, len(wholes), ROW):
+        count += popcount(bits_above(wholes, row, np.int32(0)))
     return count

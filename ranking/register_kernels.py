@@ -22,10 +22,12 @@ from encoders.jit import HAS_VNNI, compiled
 from ranking.kernels import scan_codes
 from ranking.term_kernels import popcount
 
-__all__ = ["bits_above", "lowest_bit", "pack", "products_of"]
+__all__ = ["QUERIES", "bits_above", "lowest_bit", "pack", "products_of"]
 
 ROW = 64
+HALF = 32
 LANES = 8
+QUERIES = 4
 # Codes are within -63..63; VNNI multiplies numbers not below 0 with numbers of either sign.
 LIFT = 64
 INT32 = ir.IntType(32)
@@ -54,38 +56,56 @@ def _bits_above(_: Any, numbers: Any, begin: Any, edge: Any) -> Any:
     return types.uint64(numbers, types.int64, types.int32), build
 
 
-def _row_dots(_: Any, packed: Any, row: Any, cells: Any, start: Any, out: Any) -> Any:
-    """Add products of 64 documents, those of a row of `packed`, with a query to `start`."""
+def _row_dots(_: Any, packed: Any, row: Any, cells: Any, starts: Any, out: Any) -> Any:
+    """Add products of 64 documents, those of a row of `packed`, with four queries to `starts`."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds, (codes, place, query, first, _) = signature.args, arguments
-        steps = builder.extract_value(
-            context.make_array(kinds[0])(context, builder, codes).shape, 1
-        )
-        words = _data(context, builder, kinds[0], codes, INT32)
-        words = builder.gep(words, [builder.mul(place, builder.mul(steps, INT64(ROW)))])
-        fours = _data(context, builder, kinds[2], query, INT32)
-        sums = [
-            cgutils.alloca_once_value(builder, everywhere(builder, first))  # type: ignore[no-untyped-call]
-            for _ in range(ROW // LANES)
+        row = arguments[1]
+        arrays = [
+            context.make_array(signature.args[n])(context, builder, arguments[n])
+            for n in (0, 2, 3, 4)
         ]
-        with cgutils.for_range(builder, steps) as loop:
-            four = builder.load(builder.gep(fours, [loop.index]), align=1)
-            four = everywhere(builder, four)
-            line = builder.gep(words, [builder.mul(loop.index, INT64(ROW))])
-            for number, total in enumerate(sums):
-                at = builder.gep(line, [INT64(LANES * number)])
-                some = builder.load(builder.bitcast(at, REGISTER.as_pointer()), align=1)
-                builder.store(add_products(builder, builder.load(total), some, four), total)
-        result = _data(context, builder, kinds[4], arguments[4], INT32)
-        result = builder.gep(result, [builder.mul(place, INT64(ROW))])
-        for number, total in enumerate(sums):
-            at = builder.gep(result, [INT64(LANES * number)])
-            at = builder.bitcast(at, REGISTER.as_pointer())
-            builder.store(builder.load(total), at, align=4)
+        steps, width = (builder.extract_value(arrays[n].shape, 1) for n in (0, -1))
+        words, fours, firsts, result = (
+            builder.bitcast(array.data, INT32.as_pointer()) for array in arrays
+        )
+        words = builder.gep(words, [builder.mul(row, builder.mul(steps, INT64(ROW)))])
+        result = builder.gep(result, [builder.mul(row, INT64(ROW))])
+        for side in range(0, ROW, HALF):  # so many sums as there are registers for
+            sums = [_sums(builder, firsts, query) for query in range(QUERIES)]
+            with cgutils.for_range(builder, steps) as loop:
+                line = builder.gep(words, [builder.mul(loop.index, INT64(ROW))])
+                some = [builder.load(at, align=1) for at in _registers(builder, line, side)]
+                for query, totals in enumerate(sums):
+                    at = builder.add(builder.mul(steps, INT64(query)), loop.index)
+                    four = everywhere(builder, builder.load(builder.gep(fours, [at]), align=1))
+                    for each, total in zip(some, totals, strict=True):
+                        added = add_products(builder, builder.load(total), each, four)
+                        builder.store(added, total)
+            for query, totals in enumerate(sums):
+                line = builder.gep(result, [builder.mul(width, INT64(query))])
+                for at, total in zip(_registers(builder, line, side), totals, strict=True):
+                    builder.store(builder.load(total), at, align=4)
         return context.get_dummy_value()
 
-    return types.none(packed, types.int64, cells, types.int32, out), build
+    return types.none(packed, types.int64, cells, starts, out), build
+
+
+def _sums(builder: Any, firsts: Any, query: int) -> list[Any]:
+    """Registers for the sums of a query and half a row's documents, at what the sums begin with."""
+    first = everywhere(builder, builder.load(builder.gep(firsts, [INT64(query)]), align=4))
+    return [
+        cgutils.alloca_once_value(builder, first)  # type: ignore[no-untyped-call]
+        for _ in range(HALF // LANES)
+    ]
+
+
+def _registers(builder: Any, numbers: Any, begin: int) -> list[Any]:
+    """Pointers to half a row of numbers, register by register, from `begin` on."""
+    places = range(begin, begin + HALF, LANES)
+    return [
+        builder.bitcast(builder.gep(numbers, [INT64(at)]), REGISTER.as_pointer()) for at in places
+    ]
 
 
 bits_above = cast(
@@ -112,12 +132,13 @@ def _pack_fours(blocks: NDArray[np.int8], out: NDArray[np.uint8]) -> None:
 
 @compiled
 def _vnni_products(
-    packed: NDArray[np.uint8], begin: int, end: int, cells: NDArray[np.int8], out: NDArray[np.int32]
+    packed: NDArray[np.uint8], cells: NDArray[np.int8], out: NDArray[np.int32]
 ) -> None:
-    lifted = np.int32(0)
-    for cell in cells:
-        lifted -= np.int32(LIFT) * np.int32(cell)
-    for row in range(begin, end):
+    lifted = np.zeros(QUERIES, np.int32)
+    for query in range(QUERIES):
+        for cell in cells[query]:
+            lifted[query] -= np.int32(LIFT) * np.int32(cell)
+    for row in range(len(packed)):
         _dots(packed, row, cells, lifted, out)
 
 
@@ -128,16 +149,17 @@ def _copy(blocks: NDArray[np.int8], out: NDArray[np.uint8]) -> None:
 
 @compiled
 def _plain_products(
-    packed: NDArray[np.uint8], begin: int, end: int, cells: NDArray[np.int8], out: NDArray[np.int32]
+    packed: NDArray[np.uint8], cells: NDArray[np.int8], out: NDArray[np.int32]
 ) -> None:
-    blocks = packed.view(np.int8).reshape(len(packed), len(cells), ROW)
-    scan_codes(blocks[begin:end], cells, out[ROW * begin : ROW * end])
+    blocks = packed.view(np.int8).reshape(len(packed), cells.shape[1], ROW)
+    for query in range(QUERIES):
+        scan_codes(blocks, cells[query], out[query])
 
 
 pack = _pack_fours if HAS_VNNI else _copy
 """Lay codes int8 [rows, d, 64] out as `products_of` wants them: uint8 [rows, d / 4, 256]."""
 
 products_of = _vnni_products if HAS_VNNI else _plain_products
-"""Products of the documents in rows `begin` to `end` of `packed`, 64 in each, with a query's code
-int8 [d]: int32, at their places in `out`.
+"""Products of all documents of `packed`, 64 in each row, with four queries' codes int8 [4, d]:
+int32 [4, documents or more]. Four share what is read.
 """

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields as fields_of
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,9 @@ class Generation:
     def folder(self) -> str:
         """Its own folder, under the index."""
         return f"generations/{self.number}"
+
+
+_KEYS = {each.name for each in fields_of(Generation)}
 
 
 @dataclass(frozen=True)
@@ -174,10 +177,11 @@ def _damaged(path: Path, reason: str) -> EngineError:
 
 
 def _generation(path: Path, content: dict[str, Any]) -> Generation:
-    if content.get("format") != FORMAT:
+    """What generation.json says. Its checksum was right: other keys are another version's."""
+    if content.get("format") != FORMAT or content.keys() != _KEYS:
         raise EngineError(
-            f"{path} has format {content.get('format')!r}; this version reads {FORMAT}: "
-            "build the index again."
+            f"{path} was made by another version of rocosearch, which this one cannot read: "
+            "index the corpus again."
         )
     fields = tuple(VectorField(**each) for each in content.pop("fields"))
     for name in ("segments", "alive"):

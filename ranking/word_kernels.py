@@ -310,7 +310,7 @@ def open_best(search: WordSearch, hits: Hits, waiting: Waiting) -> tuple[Hits, W
         return hits, Waiting(docs, values)
     count = min(max(search.depth, FEW), len(docs))
     promising = values >= kth_largest(values, count)
-    chosen = docs[promising]
+    chosen = np.sort(docs[promising])  # those of one block came in two lots
     features = exact(search.words, search.barred, chosen, search.vectors, search.about)
     scores = scored(search.first, features)
     hits = Hits(

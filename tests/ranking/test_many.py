@@ -11,7 +11,14 @@ from ranking import batch, vectors
 from ranking.embedded import EmbeddedEngine
 from ranking.kernels import scan_codes
 from ranking.profiles import SHIPPED
-from ranking.register_kernels import _copy, _plain_products, bits_above, pack, products_of
+from ranking.register_kernels import (
+    QUERIES,
+    _copy,
+    _plain_products,
+    bits_above,
+    pack,
+    products_of,
+)
 from ranking.tile_kernels import TILE, keep_tile, keeper, settled
 from ranking.types import Filter, Query, QueryError, Result, VectorField
 from tests.ranking.drawn import drawn_documents
@@ -129,13 +136,13 @@ def test_the_first_query_at_fault_is_named_before_any_is_answered():
 def test_products_of_codes_are_those_of_the_scan(lay, multiply):
     random = np.random.default_rng(1)
     blocks = random.integers(-63, 64, (3, 40, 64)).astype(np.int8)
-    cells = random.integers(-63, 64, 40).astype(np.int8)
-    expected, found = np.empty(192, np.int32), np.empty(192, np.int32)
-    scan_codes(blocks, cells, expected)
+    cells = random.integers(-63, 64, (QUERIES, 40)).astype(np.int8)
+    expected, found = np.zeros((QUERIES, 256), np.int32), np.zeros((QUERIES, 256), np.int32)
+    for query in range(QUERIES):
+        scan_codes(blocks, cells[query], expected[query])
     packed = np.empty((3, 10, 256), np.uint8)
     lay(blocks, packed)
-    multiply(packed, 0, 2, cells, found)
-    multiply(packed, 2, 3, cells, found)
+    multiply(packed, cells, found)
     np.testing.assert_array_equal(found, expected)
 
 

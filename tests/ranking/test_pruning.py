@@ -97,6 +97,19 @@ def test_the_hits_are_those_of_looking_at_everything(
         assert found.features.keys() == full.features.keys()
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_more_hits_than_nearest_are_found(seed, monkeypatch):
+    """So that the first documents with a word are looked at before any score is known."""
+    random = np.random.default_rng(seed)
+    words = " ".join(random.choice(WORDS, random.integers(1, 6)))
+    vector = np.float32(random.standard_normal(16))
+    k, nearest = (int(random.integers(*between)) for between in ((20, 600), (1, 60)))
+    query = Query(words, vector, "hybrid", k=k, target_hits=nearest)
+    pruned = ENGINE.search(query)
+    monkeypatch.setattr(batch, "fitting", lambda *_: None)
+    assert pruned.ids == ENGINE.search(query).ids
+
+
 @pytest.mark.parametrize(("latent", "shortest"), [(8, True), (128, False)])
 def test_codes_are_as_long_as_the_vectors_need(latent, shortest):
     """Vectors that lie near a few directions get short codes, those that do not long ones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from encoders.manifest import Manifest
+from encoders.storage import sha256_bytes
 from ranking import embedded, snapshot
 from ranking.embedded import EmbeddedEngine
 from ranking.types import Document, EngineError, Query, VectorField
@@ -101,6 +103,21 @@ def test_damage_is_one_sentence(index, kind):
     damage(index, kind)
     with pytest.raises(EngineError, match=r"^The index .* is damaged .*build it again\.$"):
         EmbeddedEngine.open(index)
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"format": None}, {"alive": None}, {"new": 1}])
+def test_an_index_of_another_version_is_not_called_damaged(index, change):
+    pointer = json.loads((index / "CURRENT").read_text())
+    file = index / "generations" / str(pointer["generation"]) / "generation.json"
+    content = {**json.loads(file.read_text()), **change}
+    text = json.dumps({key: value for key, value in content.items() if value is not None})
+    file.write_text(text)
+    pointer["sha256"] = sha256_bytes(text.encode())
+    (index / "CURRENT").write_text(json.dumps(pointer))
+    with pytest.raises(EngineError, match=r"another version of rocosearch.*index the corpus again"):
+        EmbeddedEngine.open(index)
+    EmbeddedEngine.build(index, documents(5, "brain"), [FIELD])
+    assert found(index, "brain") == 5
 
 
 def test_verify_finds_a_flipped_bit(index):
