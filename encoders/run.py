@@ -167,14 +167,19 @@ class Run:
     def _rate(self) -> float:
         """The learning rate now; concept pretraining and what follows rise and fall apart."""
         config, steps = self.config, self.batches.steps_per_epoch
-        first = config.concept_epochs * steps
+        first, later = config.concept_epochs * steps, config.epochs * steps
         done = self.counters.step + 1
         if done <= first:
-            return rate_at(done / first, config.learning_rate, config.warmup)
-        share = (done - first) / (config.epochs * steps)
+            return self._rate_of(done / first, first)
+        share = (done - first) / later
         if config.max_seconds:
             share = max(share, self.counters.seconds / config.max_seconds)
-        return rate_at(min(share, 1.0), config.learning_rate, config.warmup)
+        return self._rate_of(share, later)
+
+    def _rate_of(self, share: float, steps: int) -> float:
+        # At a share of 1 the rate is 0, and the last step, or the only one, would move nothing.
+        share = min(share, 1 - 0.5 / steps)
+        return rate_at(share, self.config.learning_rate, self.config.warmup)
 
     def _end_epoch(self, epoch: int) -> None:
         counters, config = self.counters, self.config
