@@ -24,6 +24,7 @@ from torch import nn
 
 from encoders import tokenizer as tokens
 from encoders.architecture import ClipConfig, EncoderError
+from encoders.errors import UserError
 from encoders.manifest import Manifest
 from encoders.module import ClipModule
 from encoders.preprocess import ImageInput
@@ -38,6 +39,7 @@ __all__ = [
     "WEIGHTS",
     "ClipConfig",
     "ClipModule",
+    "DeviceError",
     "Encoder",
     "EncoderError",
     "pick_device",
@@ -46,6 +48,10 @@ __all__ = [
 WEIGHTS = "model.safetensors"
 CURVES = "training.csv"
 TRAINING = "training.json"
+
+
+class DeviceError(UserError):
+    """The device named is not there."""
 
 
 class Encoder:
@@ -69,7 +75,7 @@ class Encoder:
         """Read an encoder's folder onto a device ("auto": a GPU where there is one).
 
         Raises EncoderError where a file is missing, changed or of unknown architecture,
-        ManifestError where encoder.json is.
+        ManifestError where encoder.json is, DeviceError where there is no such device.
         """
         manifest = Manifest.load(folder)
         for name, expected in (
@@ -137,10 +143,20 @@ def _told(path: Path) -> str:
 
 
 def pick_device(name: str) -> torch.device:
-    """Name a device; "auto" is a GPU where there is one."""
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Name a device; "auto" is a GPU where there is one.
+
+    Raises DeviceError for a device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # the name alone says nothing of the machine
+    except (AssertionError, RuntimeError, ImportError):  # torch raises each, by device
+        raise DeviceError(
+            f"There is no device {name!r} here to compute on: leave it at auto, or name cpu."
+        ) from None
+    return device
 
 
 def _device(module: nn.Module) -> torch.device:

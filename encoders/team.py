@@ -88,7 +88,8 @@ def leads() -> bool:
 def join_team(device: str) -> Team:
     """The team that this process was started in, or a team of one.
 
-    Raises TeamError where accelerate is not installed, or a GPU was named for several processes.
+    Raises TeamError where accelerate is not installed, or a GPU was named for several processes,
+    DeviceError for a device that is not there.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return Team(pick_device(device))

@@ -56,7 +56,8 @@ def train(
     may be left out. With `resume`, a run that was killed goes on from its last checkpoint, on
     the same pairs, and a finished one is left as it is; without it such a checkpoint is an error,
     for a new run would be written over it. In a process of `accelerate launch` the
-    others take part. Raises TrainingError, ImageError, ResumeError, TeamError.
+    others take part. Raises TrainingError, ImageError, ResumeError, TeamError,
+    DeviceError.
     """
     team = join_team(config.device)
     progress = progress if team.leads else silent

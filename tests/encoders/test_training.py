@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from encoders.checkpoint import ResumeError
-from encoders.clip import CURVES, TRAINING, Encoder
+from encoders.clip import CURVES, TRAINING, DeviceError, Encoder
 from encoders.curves import COLUMNS, VALIDATION
 from encoders.errors import UserError
 from encoders.preprocess import ImageError
@@ -176,6 +176,29 @@ def test_bfloat16_on_a_cpu_is_refused(
     config = replace(small_training, precision="bfloat16", device="cpu")
     with pytest.raises(TrainingError, match="GPU"):
         train(drawn_pairs, [], tmp_path / "a", config)
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "meta", "toaster", ""])
+def test_a_device_that_is_not_there_is_one_sentence(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(DeviceError, match=f"^There is no device '{name}' here"):
+        train(drawn_pairs, [], tmp_path / "a", replace(small_training, device=name))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("concept_epochs", [0, 1])
+def test_every_step_moves_the_weights_even_the_only_one(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path, concept_epochs: int
+) -> None:
+    config = replace(
+        small_training, batch=72, epochs=1, concept_epochs=concept_epochs, concept_minimum=1
+    )
+    pairs = [(*pair, ("drawn",)) for pair in drawn_pairs[:72]]
+    assert train(pairs, [], tmp_path / "a", config).steps == 1 + concept_epochs
+    with (tmp_path / "a" / CURVES).open() as stream:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(stream)]
+    assert min(rates) > config.learning_rate / 4
 
 
 def test_sub_sampled_epochs_are_shorter(
