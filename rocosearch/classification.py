@@ -40,7 +40,9 @@ class Classification:
     """What was measured on the held-out images.
 
     classes: label -> its name in the prompts. majority: accuracy of always answering the most
-    frequent class; balanced accuracy by chance is 1 / classes. left_out: images by reason.
+    frequent class; balanced accuracy by chance is 1 / classes. few_shot_left_out: numbers of
+    shots not tried -> the classes with fewer training examples -> how many those have.
+    left_out: images by reason.
     """
 
     field: str
@@ -52,6 +54,7 @@ class Classification:
     zero_shot: ClassificationScores
     probe: ClassificationScores
     few_shot: Sequence[FewShot]
+    few_shot_left_out: Mapping[int, Mapping[str, int]]
     left_out: Mapping[str, int]
 
     def summary(self) -> dict[str, object]:
@@ -64,6 +67,7 @@ class Classification:
             "zero_shot": self._scores(self.zero_shot),
             "linear_probe": self._scores(self.probe),
             "few_shot": [asdict(each) for each in self.few_shot],
+            "few_shot_left_out": {n: dict(few) for n, few in self.few_shot_left_out.items()},
             "left_out": dict(self.left_out),
         }
 
@@ -93,8 +97,14 @@ def classify_corpus(
     field: a column of the corpus, or a field that the source had (`extra`). names: label -> how
     the prompts call it. prompts: each with one {} for the name. split: test, or validation where
     there is no test. Examples for few-shot and probe come from the training split.
-    Raises ClassificationError where fewer than two classes have examples and held-out images.
+    Raises ClassificationError where that split is the training split, or fewer than two classes
+    have examples and held-out images.
     """
+    if split == "train":
+        raise ClassificationError(
+            "Images of the train split are what the probe and few-shot learn from, and cannot "
+            "judge them: name validation or test as the split."
+        )
     opened, loaded = Corpus.open(corpus), Encoder.load(encoder)
     held_out = split or ("test" if opened.manifest.splits.get("test") else "validation")
     embed_corpus(opened, loaded, progress)
@@ -138,6 +148,7 @@ def classify_corpus(
         zero_shot=classification_scores(by_prompts, labels),
         probe=classification_scores(probed, labels),
         few_shot=few,
+        few_shot_left_out=_too_many(shots, classes, example_labels),
         left_out=dict(left_out),
     )
 
@@ -155,6 +166,18 @@ def _classes(
             "classification needs two. Name another with --field, or another --split."
         )
     return classes
+
+
+def _too_many(
+    shots: Sequence[int], classes: list[str], labels: Labels
+) -> dict[int, dict[str, int]]:
+    """Numbers of shots that some class does not have, with those classes' examples."""
+    examples = dict(zip(classes, np.bincount(labels).tolist(), strict=True))
+    return {
+        count: {label: has for label, has in examples.items() if has < count}
+        for count in shots
+        if count > min(examples.values())
+    }
 
 
 def _select(

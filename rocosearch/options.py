@@ -20,7 +20,7 @@ __all__ = [
     "OptionalEncoder",
     "OutFolder",
     "ProfilesFile",
-    "parse_cutoffs",
+    "parse_counts",
 ]
 
 CellType = Literal["float", "bfloat16", "int8"]
@@ -65,15 +65,18 @@ AsJson = Annotated[
 ]
 
 
-def parse_cutoffs(value: str) -> tuple[int, ...]:
-    """Read "1,5,10" as (1, 5, 10); raise typer.BadParameter where it is something else."""
+def parse_counts(value: str, called: str) -> tuple[int, ...]:
+    """Read "1,5,10" as (1, 5, 10); raise typer.BadParameter where it is something else.
+
+    called: what one of the numbers is, for that message.
+    """
     try:
-        cutoffs = tuple(sorted({int(part) for part in value.split(",")}))
+        counts = tuple(sorted({int(part) for part in value.split(",")}))
     except ValueError:
         raise typer.BadParameter(f"{value!r} is not a list of numbers such as 1,5,10.") from None
-    if cutoffs[0] < 1:
-        raise typer.BadParameter(f"{value!r} has a cutoff below 1.")
-    return cutoffs
+    if counts[0] < 1:
+        raise typer.BadParameter(f"{value!r} has a {called} below 1.")
+    return counts
 
 
 Cutoffs = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
-from rocosearch.options import AsJson, CorpusFolder, parse_cutoffs
+from rocosearch.options import AsJson, CorpusFolder, parse_counts
 
 if TYPE_CHECKING:
     from rocosearch.classification import Classification
@@ -40,7 +40,8 @@ def command(
         typer.Option(metavar="TEXT", help="Prompt with {} for the class, may be repeated."),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Split judged; test, else validation.")
+        str | None,
+        typer.Option(metavar="NAME", help="Split judged, not train; test, else validation."),
     ] = None,
     shots: Annotated[
         str, typer.Option(metavar="1,2,4", help="Examples of each class for few-shot.")
@@ -57,7 +58,7 @@ def command(
     wrong = [text for text in prompt or () if text.count("{}") != 1]
     if wrong:
         raise typer.BadParameter(f"A prompt needs one {{}} for the class: {wrong[0]!r}.")
-    counts = parse_cutoffs(shots)
+    counts = parse_counts(shots, "number of shots")
     from rocosearch.classification import classify_corpus
 
     with progress_bars() as progress:
@@ -106,6 +107,9 @@ def _show(found: Classification) -> None:
             f"{each.shots}-shot: balanced {each.accuracy:.3f} "
             f"({each.low:.3f} to {each.high:.3f}, {each.trials} trials)"
         )
+    for count, lacking in found.few_shot_left_out.items():
+        has = ", ".join(f"{label} has {examples:,}" for label, examples in lacking.items())
+        results.print(f"left out: {count:,}-shot ({has} training examples)", markup=False)
     for reason, count in found.left_out.items():
         if count:
             results.print(f"left out: {reason} ({count:,})", markup=False)

@@ -20,7 +20,7 @@ from rocosearch.options import (
     OptionalEncoder,
     OutFolder,
     ProfilesFile,
-    parse_cutoffs,
+    parse_counts,
 )
 
 __all__ = ["EXAMPLE", "command"]
@@ -79,7 +79,7 @@ def command(
     reason. A running Vespa is asked by --encoder's vectors (without it only lexical ranking is
     evaluated); an answer from a part of its documents is an error.
     """
-    ks = parse_cutoffs(cutoffs)
+    ks = parse_counts(cutoffs, "cutoff")
     if qrels and not topics:
         raise typer.BadParameter("--qrels judges the queries of --topics: name them as well.")
     from eval.run import Options

@@ -440,6 +440,23 @@ def test_classification_stands_beside_chance(line):
     assert run("classify", line.corpus, line.encoder, "--prompt", "no place").exit_code == 2
 
 
+def test_classification_is_not_judged_by_what_it_learned_from(line):
+    assert "name validation or test" in refused(
+        "classify", line.corpus, line.encoder, "--split", "train"
+    )
+
+
+def test_shots_that_a_class_does_not_have_are_named(line):
+    command = ("classify", line.corpus, line.encoder, "--shots")
+    told = json.loads(ok(*command, "1,99999", "--json"))
+    assert [each["shots"] for each in told["few_shot"]] == [1]
+    lacking = told["few_shot_left_out"]["99999"]
+    assert lacking.keys() == told["classes"].keys()
+    assert sum(lacking.values()) == told["examples"]
+    assert "left out: 99,999-shot (ct has" in " ".join(ok(*command, "99999").split())
+    assert "number of shots below 1" in " ".join(run(*command, "0").stderr.split())
+
+
 def test_pictures_of_an_encoder(line, tmp_path):
     out = tmp_path / "pictures"
     told = json.loads(ok("look", line.corpus, line.encoder, out, "--text", "left mass", "--json"))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ingest.sources.open import FORMATS
 from rocosearch.cli import app
-from rocosearch.options import Layout, parse_cutoffs
+from rocosearch.options import Layout, parse_counts
 
 COMMANDS = sorted(typer.main.get_command(app).commands)
 
@@ -73,7 +73,7 @@ def test_wrong_usage_ends_with_2(arguments, told):
 
 
 def test_cutoffs_are_sorted_and_each_once():
-    assert parse_cutoffs("10,1,5,5") == (1, 5, 10)
+    assert parse_counts("10,1,5,5", "cutoff") == (1, 5, 10)
 
 
 def test_layouts_are_those_of_the_readers():
