@@ -25,6 +25,7 @@ from ingest.records import (
     to_arrow,
 )
 from ingest.splits import SplitRule, Splits
+from ranking.intake import is_text
 
 __all__ = ["DATA", "REJECTED", "ROW_GROUP", "CorpusWriter", "rewrite_splits"]
 
@@ -206,6 +207,8 @@ def _wrong_text(record: Record, seen: set[str]) -> Reason | None:
         return Reason.DUPLICATE_ID
     if record.caption_needed and not record.caption:
         return Reason.NO_CAPTION
+    if not (is_text(record.id) and is_text(record.caption)):
+        return Reason.NOT_TEXT
     try:
         canonical_json(to_arrow(replace(record, image=None))).encode()
     except UnicodeEncodeError:  # bytes that are not UTF-8 came as lone surrogates

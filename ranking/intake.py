@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -10,21 +11,27 @@ import numpy as np
 from encoders.progress import Progress
 from ranking.types import Document, EngineError, VectorField
 
-__all__ = ["collect", "fault", "with_vectors"]
+__all__ = ["collect", "fault", "is_text", "with_vectors"]
 
 REPORT_EVERY = 1000
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
+def is_text(value: str) -> bool:
+    """Whether an id or a caption can be indexed: no zero character, no lone surrogate."""
+    return _NO_TEXT.search(value) is None
 
 
 def fault(document: Document, fields: Sequence[VectorField]) -> str:
     """Say why a document cannot be indexed; "" where it can.
 
-    The same documents are refused as by Vespa, and those whose vectors it would pad with zeros.
+    Vespa refuses these too, but for vectors that it would pad with zeros. It also refuses other
+    control characters, which do no harm here.
     """
     if not document.id or not isinstance(document.id, str):
         return "it has no id, or one that is no text"
     for name in ("id", "caption"):
-        value = getattr(document, name) or ""
-        if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        if not is_text(getattr(document, name) or ""):
             return f"its {name} holds a character that is not text"
     dimensions = {field.name: field.dimension for field in fields}
     for name, vector in document.vectors.items():

@@ -13,11 +13,12 @@ from ingest.embed import embed_corpus
 from ingest.records import CorpusError, Reason, Record, Rejection
 from ingest.sources import open_source
 from ingest.sources.phantoms import Phantoms
+from ranking.intake import is_text
 
 from .conftest import PixelEncoder, Rows, png_bytes
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
-CAPTION = TEXT.filter(lambda text: bool(text.strip()))
+CAPTION = TEXT.filter(lambda text: bool(text.strip()) and is_text(text))
 JSON = st.recursive(st.none() | st.booleans() | st.integers(-(2**40), 2**40) | TEXT, st.lists)
 RECORDS = st.lists(
     st.builds(
@@ -85,6 +86,8 @@ def test_every_unusable_row_is_written_down_with_its_reason(tmp_path):
         Record("c", "empty image", image=b"", file="x.csv", line=6),
         Record("d", "no image", image=b"GIF89a nonsense", file="x.csv", line=7),
         Record("e", "not \udcff UTF-8", file="x.csv", line=8),
+        Record("f", "\x00 null", file="x.csv", line=9),
+        Record("g\x00", "a caption", file="x.csv", line=10),
     ]
     corpus = write_corpus(Rows(records), tmp_path / "c")
     rejected = corpus.rejected().to_pylist()
@@ -95,6 +98,8 @@ def test_every_unusable_row_is_written_down_with_its_reason(tmp_path):
         (6, "c", "unusable image"),
         (7, "d", "unusable image"),
         (8, "e", "not valid text"),
+        (9, "f", "not valid text"),
+        (10, "g\x00", "not valid text"),
     ]
     assert {r["source"] for r in rejected} == {"x.csv"}
     assert corpus.manifest.rejected["unusable image"] == 2
@@ -103,7 +108,7 @@ def test_every_unusable_row_is_written_down_with_its_reason(tmp_path):
 
 def test_a_caption_is_stripped_and_nothing_else(tmp_path):
     captions = {
-        "control": "a\x00b\x07\x1b[0m c\u2028d\x85e",
+        "control": "a\x01b\x07\x1b[0m c\u2028d\x85e",
         "long": "word " * 10_000 + "end",
         "chinese": "右肺上叶结节,边缘毛刺",
         "arabic": "أشعة سينية للصدر",
