@@ -62,14 +62,15 @@ class Searcher:
         filters: tuple[Filter, ...] = (),
         exclude_ids: frozenset[str] = frozenset(),
         group_by: FilterField | None = None,
-        target_hits: int = 100,
+        target_hits: int | None = None,
     ) -> Result:
         """Search by a text, an image, or both.
 
         Both: captions are searched by the text; the query vector is the sum of the two unit
         vectors, scaled to length 1. profile: by default the index's default; `lexical` where
         there is no encoder; `image`, where the index has it, for an image alone. Beside a text, an
-        image that the profile does not look at is a warning of the result.
+        image that the profile does not look at is a warning of the result. target_hits: how many
+        nearest vectors are retrieved; by default as many as hits are asked for, and 100 at least.
         Raises QueryError where neither is given or the profile cannot use what is.
         """
         text = text or ""
@@ -81,7 +82,7 @@ class Searcher:
                 profile=name,
                 inputs=inputs or {},
                 k=k,
-                target_hits=target_hits,
+                target_hits=max(k, Query.target_hits) if target_hits is None else target_hits,
                 filters=filters,
                 exclude_ids=exclude_ids,
                 group_by=group_by,

@@ -55,6 +55,17 @@ def test_a_text_is_encoded_and_ranked_by_the_default_profile():
     assert result.features[f"closeness(field,{NAMES.embedding})"][0] == pytest.approx(1, abs=1e-6)
 
 
+def test_as_many_nearest_are_retrieved_as_hits_are_asked_for():
+    vectors = np.random.default_rng(3).standard_normal((150, 8)).astype(np.float32)
+    documents = [Document(f"d{n}", None, {NAMES.embedding: v}) for n, v in enumerate(vectors)]
+    field = VectorField(NAMES.embedding, 8, FINGERPRINT)
+    many = EmbeddedEngine.in_memory(documents, [field], SHIPPED.instantiate(NAMES))
+    searcher = Searcher(many, Encoder())
+    assert len(searcher.search("knee", profile="vector", k=140)) == 140
+    assert searcher.search("knee", profile="vector", k=5).total == 100
+    assert len(searcher.search("knee", profile="vector", k=140, target_hits=20)) == 20
+
+
 def test_an_image_alone_finds_images():
     result = Searcher(engine(), Encoder()).search(image=b"head")
     assert result.ids[0] == "head"
