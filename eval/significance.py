@@ -159,19 +159,23 @@ def compare_profiles(
     clusters: NDArray[np.int64] | None = None,
     seed: int = 0,
     means: Values | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> list[Comparison]:
-    """Every pair of profiles, `values` being profile -> [queries], corrected together.
+    """Pairs of profiles, every one if none is named, corrected together.
 
-    means: bootstrap means of the profiles, float64 [resamples, profiles], where they are at hand.
+    values: profile -> [queries]. means: bootstrap means of the profiles, float64 [resamples,
+    profiles], where they are at hand.
     """
-    pairs = list(combinations(values, 2))
+    if pairs is None:
+        pairs = list(combinations(values, 2))
     if not pairs:
         return []
     differences = np.column_stack([values[first] - values[second] for first, second in pairs])
     if means is None:
         table = np.column_stack(list(values.values()))
         means = bootstrap_means(table, clusters=clusters, seed=seed)
-    left, right = np.array(list(combinations(range(len(values)), 2))).T
+    place = {name: column for column, name in enumerate(values)}
+    left, right = np.array([[place[first], place[second]] for first, second in pairs]).T
     low, high = interval(means[:, left] - means[:, right])
     p_values = paired_randomisation(differences, clusters=clusters, seed=seed)
     corrected = holm(p_values)

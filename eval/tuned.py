@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 from rich.table import Table
 
 from eval.metrics import HEADLINE
 from eval.results import Estimate
+from eval.significance import Comparison
 from ingest.corpus import Corpus
 from ranking.profiles import ProfileSet
 
@@ -38,8 +39,8 @@ class Tuning:
     profiles: the index's profiles with tuned defaults. chosen: profile -> its inputs.
     estimates: cross-validated figures of the tuned profiles, of the shipped defaults
     ("hybrid as it was") and of the single rankings. curve: MRR@10 over alpha, at the chosen k.
-    better_single: the single ranking that does better; difference, low, high, p: tuned hybrid
-    minus that; helps: whether that is more than noise.
+    better_single: the single ranking that does better. comparisons: each tuned blend minus that,
+    corrected together.
     """
 
     profiles: ProfileSet
@@ -47,39 +48,33 @@ class Tuning:
     estimates: Mapping[str, Estimate]
     curve: Mapping[float, Estimate]
     better_single: str
-    difference: float
-    low: float
-    high: float
-    p: float
-    detectable: float | None
+    comparisons: Sequence[Comparison]
     protocol: str
     split: str
     queries: int
 
     @property
-    def helps(self) -> bool:
-        """Whether blending beats the better single ranking by more than noise."""
-        return self.difference > 0 and self.p < ALPHA_LEVEL
+    def winners(self) -> list[str]:
+        """The blends that beat the better single ranking by more than noise, the best first."""
+        won = [c for c in self.comparisons if c.difference > 0 and c.p_holm < ALPHA_LEVEL]
+        return [c.first for c in sorted(won, key=lambda c: -c.difference)]
 
     def verdict(self) -> str:
-        """The outcome in a sentence or two."""
-        if not self.detectable:
-            return (
-                f"On {self.protocol} ({self.queries:,} queries of the {self.split} split) no blend "
-                f"beats {self.better_single} ranking: tuning arrives at it."
-            )
+        """The outcome in a few sentences: each tuned blend, and which of them helps."""
+        single, blends = self.better_single, "; ".join(map(_against, self.comparisons))
         told = (
-            f"Tuned hybrid against {self.better_single}, the better single ranking, on "
-            f"{self.protocol} ({self.queries:,} queries of the {self.split} split, "
-            f"cross-validated): {self.difference:+.3f} M{HEADLINE} "
-            f"({self.low:+.3f} to {self.high:+.3f}), p = {self.p:.4f}."
+            f"M{HEADLINE} on {self.protocol} ({self.queries:,} queries of the {self.split} split, "
+            f"cross-validated) against {single}, the better single ranking: {blends}."
         )
-        if self.helps:
-            return told
-        return (
-            f"{told} No blend beats {self.better_single} by more than noise: these queries "
-            f"could show a difference of {self.detectable:.3f}."
-        )
+        if self.winners:
+            return f"{told} It is beaten by tuned {' and tuned '.join(self.winners)}."
+        return f"{told} No blend beats {single} by more than noise."
+
+    def advice(self) -> str:
+        """What to rank by."""
+        if self.winners:
+            return f"Then rank by --profile {self.winners[0]}."
+        return f"But --profile {self.better_single}, which needs none, is not shown to be worse."
 
     def table(self) -> Table:
         """MRR@10 of every ranking; those that were tuned are cross-validated."""
@@ -98,15 +93,25 @@ class Tuning:
             "estimates": {name: vars(found) for name, found in self.estimates.items()},
             "curve": [{"alpha": alpha, **vars(found)} for alpha, found in self.curve.items()],
             "better_single": self.better_single,
-            "difference": self.difference,
-            "low": self.low,
-            "high": self.high,
-            "p": self.p,
-            "detectable": self.detectable,
-            "helps": self.helps,
+            "comparisons": [asdict(comparison) for comparison in self.comparisons],
+            "winners": self.winners,
+            "verdict": self.verdict(),
         }
 
 
 def tuned_split(split: str, corpus: Corpus) -> str:
     """How a tuned profile's description names the queries that it was tuned on."""
     return f"{split} split, corpus {corpus.manifest.content_sha256[:8]}"
+
+
+def _against(found: Comparison) -> str:
+    """One blend against the better single ranking."""
+    if not found.wins and not found.losses:
+        return f"tuned {found.first} arrives at the very same"
+    told = (
+        f"tuned {found.first} {found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}), "
+        f"p = {found.p_holm:.4f} after Holm's correction"
+    )
+    if found.p_holm < ALPHA_LEVEL or not found.detectable:
+        return told
+    return f"{told} (these queries could show {found.detectable:.3f})"

@@ -1,8 +1,8 @@
 """Blend weights found on a development split, and written back as profile defaults.
 
 Every figure is cross-validated: the weights that answer a query were chosen without it, nor
-any query of its case or article. A blend that does not beat the better single ranking by more
-than noise is told as such.
+any query of its case or article. Every tuned blend is compared with the better single ranking,
+and one that does not beat it by more than noise is told as such.
 """
 
 from __future__ import annotations
@@ -19,16 +19,13 @@ from encoders.progress import Progress, silent
 from eval.candidates import Candidates, collect_candidates
 from eval.curve import ALPHAS, CORNERS, column_estimates, expression_of
 from eval.logistic import fit_logistic
+from eval.metrics import HEADLINE
 from eval.pool import load_pool
 from eval.protocols import build_tasks, expand
 from eval.results import topic_clusters
 from eval.runs import EvaluationError
 from eval.searching import PoolSearcher, vector_field
-from eval.significance import (
-    RESAMPLES,
-    minimum_detectable_difference,
-    paired_randomisation,
-)
+from eval.significance import RESAMPLES, compare_profiles
 from eval.staleness import refuse_stale
 from eval.tasks import Skipped, Task
 from eval.tuned import TUNED_ON, Inputs, Tuning, TuningOptions, tuned_split
@@ -98,8 +95,7 @@ def tune(
     at_best_k = [row for row, inputs in enumerate(grid) if inputs["k"] == best["k"]]
     curve = column_estimates(tried[at_best_k].T, clusters, options.seed, RESAMPLES)
     single = max(SINGLE, key=lambda name: float(values[name].mean()))
-    gap = values[f"tuned {BLEND}"] - values[single]
-    spread = column_estimates(gap[:, None], clusters, options.seed, RESAMPLES)[0]
+    blends = {name: values[f"tuned {name}"] for name in chosen}
     table = np.column_stack(list(values.values()))
     return Tuning(
         profiles=_written_back(profiles, chosen, corpus, encoder, task, options),
@@ -109,11 +105,13 @@ def tune(
         ),
         curve=dict(zip([grid[row]["alpha"] for row in at_best_k], curve, strict=True)),
         better_single=single,
-        difference=spread.value,
-        low=spread.low,
-        high=spread.high,
-        p=float(paired_randomisation(gap[:, None], clusters=clusters, seed=options.seed)[0]),
-        detectable=minimum_detectable_difference(gap, clusters=clusters),
+        comparisons=compare_profiles(
+            {**blends, single: values[single]},
+            HEADLINE,
+            clusters=clusters,
+            seed=options.seed,
+            pairs=[(name, single) for name in blends],
+        ),
         protocol=task.protocol,
         split=options.split,
         queries=len(task.topics),

@@ -39,8 +39,8 @@ def command(
     """Choose the weights of the hybrid and learned profiles on a development split.
 
     Every figure is cross-validated. The winner is written to FILE as `query()` defaults, with
-    where it came from; index, search, eval and app take it with --profiles. Where no blend
-    beats the better single ranking by more than noise, that is what you are told.
+    where it came from; index, search, eval and app take it with --profiles. You are told which
+    blends beat the better single ranking by more than noise, or that none does.
     """
     from eval.tuning import TuningOptions
     from rocosearch.pipeline import tune_profiles
@@ -62,4 +62,8 @@ def command(
     for name, inputs in tuning.chosen.items():
         chosen = ", ".join(f"{key} {value:g}" for key, value in inputs.items())
         results.print(f"{name}: {chosen}", markup=False)
-    results.print(f"Written to {out}; give it to index, search, eval or app with --profiles.")
+    results.print(
+        f"Written to {out}; give it to index, search, eval or app with --profiles. "
+        f"{tuning.advice()}",
+        markup=False,
+    )

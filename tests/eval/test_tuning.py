@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -11,6 +13,7 @@ from eval.protocols import build_tasks
 from eval.run import Options, evaluate
 from eval.runs import EvaluationError
 from eval.searching import PoolSearcher
+from eval.significance import compare_profiles
 from eval.tuning import TuningOptions, tune
 from ranking.embedded import EmbeddedEngine
 from ranking.expression import parse
@@ -72,8 +75,31 @@ def test_candidates_evaluated_again_rank_as_a_search_does(engine, encoder, phant
 
 def test_an_untrained_encoder_is_told_to_be_of_no_help(tuning):
     assert tuning.better_single == "lexical"
-    assert not tuning.helps
+    assert tuning.winners == []
     assert "No blend beats lexical by more than noise" in tuning.verdict()
+    assert "--profile lexical" in tuning.advice()
+
+
+def test_every_tuned_blend_is_compared(tuning):
+    figures = {name: found.value for name, found in tuning.estimates.items()}
+    for found in tuning.comparisons:
+        assert found.second == "lexical"
+        ahead = figures[f"tuned {found.first}"] - figures["lexical"]
+        assert found.difference == pytest.approx(ahead)
+    assert [found.first for found in tuning.comparisons] == ["hybrid", "learned"]
+
+
+def test_the_blend_that_wins_is_named_whichever_it_is(tuning):
+    single = np.tile([0.0, 0.5], 30)
+    values = {"hybrid": single, "learned": single + 0.2, "lexical": single}
+    pairs = [("hybrid", "lexical"), ("learned", "lexical")]
+    found = replace(tuning, comparisons=compare_profiles(values, "RR@10", pairs=pairs))
+    assert found.winners == ["learned"]
+    assert "tuned hybrid arrives at the very same; tuned learned +0.200" in found.verdict()
+    assert found.verdict().endswith("It is beaten by tuned learned.")
+    assert "--profile learned" in found.advice()
+    hybrid, learned = found.comparisons
+    assert (hybrid.p_holm, learned.p_holm) == (1.0, pytest.approx(2 * learned.p))
 
 
 def test_the_choice_is_made_on_what_the_curve_shows(tuning):
