@@ -174,7 +174,7 @@ class Evaluation:
                     "low": low,
                     "high": high,
                     "queries": len(line.ranks),
-                    "leaky": False,
+                    "leaky": line.leaky,
                     "pool": line.pool,
                     "chance": line.chance[metric],
                 }

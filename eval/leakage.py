@@ -22,7 +22,7 @@ from eval.tasks import Task, Topic
 from eval.training_overlap import Overlap
 from ingest.clean import normal_caption
 
-__all__ = ["KINDS", "LEAKY_FROM", "Kind", "Leakage", "find_leakage"]
+__all__ = ["KINDS", "Kind", "Leakage", "find_leakage", "is_leaky"]
 
 Kind = Literal["", "exact", "normalised", "near-duplicate", "in-training", "like-training"]
 KINDS: tuple[Kind, ...] = (
@@ -67,12 +67,17 @@ class Leakage:
     def leaky(self) -> bool:
         """Whether the task's figures need the label."""
         proven = self.leaked - self.kinds.count("like-training")
-        return bool(self.kinds) and proven / len(self.kinds) >= LEAKY_FROM
+        return is_leaky(proven, len(self.kinds))
 
     def counts(self) -> dict[str, int]:
         """How many queries are leaked in each way."""
         found = Counter(self.kinds)
         return {kind: found[kind] for kind in KINDS}
+
+
+def is_leaky(leaked: int, queries: int) -> bool:
+    """Whether so many leaked queries earn a figure the label."""
+    return queries > 0 and leaked / queries >= LEAKY_FROM
 
 
 def find_leakage(task: Task, captions: Sequence[str], overlap: Overlap | None = None) -> Leakage:

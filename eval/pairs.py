@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.leakage import is_leaky
 from eval.metrics import Metric
 from eval.significance import RESAMPLES, bootstrap_means, cluster_numbers, interval
 
@@ -36,6 +37,7 @@ class PairsResult:
 
     protocol: "pairs-full", "pairs-2000" or "pairs-batch64", and the direction. pool: documents
     a query is compared with. ranks: int [queries], 1 for the best. metric -> (value, low, high).
+    in_training: how many queries ask for a pair whose image stands in training.
     """
 
     protocol: str
@@ -44,6 +46,12 @@ class PairsResult:
     ranks: Ranks
     figures: Mapping[str, tuple[float, float, float]]
     chance: Mapping[str, float]
+    in_training: int = 0
+
+    @property
+    def leaky(self) -> bool:
+        """Whether the encoder was trained on what it is asked for."""
+        return is_leaky(self.in_training, len(self.ranks))
 
 
 def pairs_card(
@@ -52,13 +60,16 @@ def pairs_card(
     images: Vectors,
     *,
     groups: Sequence[str],
+    in_training: NDArray[np.bool_] | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> list[PairsResult]:
     """All lines of the card, of L2-normalised captions and images [pairs, dimension].
 
     groups: case or article of each pair, "" for none; pairs of one are resampled together.
+    in_training: bool [pairs], whose image stands in training; None where nothing was trained.
     """
+    seen = np.zeros(len(ids), np.bool_) if in_training is None else in_training
     clusters = cluster_numbers(groups)
     order = np.random.default_rng(seed).permutation(len(ids))
     pools = {"full": [np.arange(len(ids))]}
@@ -69,7 +80,16 @@ def pairs_card(
         whole = len(ids) // BATCH * BATCH
         pools[f"batch{BATCH}"] = list(order[:whole].reshape(-1, BATCH))
     return [
-        _line(f"pairs-{name}-{direction}", ids, parts, (asking, asked), clusters, seed, resamples)
+        _line(
+            f"pairs-{name}-{direction}",
+            ids,
+            parts,
+            (asking, asked),
+            clusters,
+            seen,
+            seed,
+            resamples,
+        )
         for name, parts in pools.items()
         for direction, asking, asked in (
             ("text-to-image", captions, images),
@@ -84,6 +104,7 @@ def _line(
     parts: Sequence[NDArray[np.intp]],
     sides: tuple[Vectors, Vectors],
     clusters: NDArray[np.int64],
+    seen: NDArray[np.bool_],
     seed: int,
     resamples: int,
 ) -> PairsResult:
@@ -105,6 +126,7 @@ def _line(
             for i, metric in enumerate(PAIRS_METRICS)
         },
         chance={str(m): float(_value(m, every_rank).mean()) for m in PAIRS_METRICS},
+        in_training=int(seen[np.concatenate(parts)].sum()),
     )
 
 

@@ -14,7 +14,7 @@ from encoders.progress import Progress, silent
 from eval.baseline import BASELINE, rank_bm25_run
 from eval.curve import WeightCurve, weight_curve
 from eval.evaluation import Evaluation, headline
-from eval.leakage import find_leakage
+from eval.leakage import find_leakage, is_leaky
 from eval.metrics import Metric, default_metrics
 from eval.pairs import PairsResult, pairs_card
 from eval.pool import Pool, Scope, load_pool
@@ -106,7 +106,7 @@ def evaluate(
         else:
             skipped.append(Skipped(task.protocol, "; ".join(set(result.inapplicable.values()))))
     progress("evaluate", len(tasks), len(tasks))
-    card, refused = _pairs(searcher, options.seed) if PAIRS in names else ([], [])
+    card, refused = _pairs(searcher, options.seed, overlap) if PAIRS in names else ([], [])
     if not results and not card:
         reasons = "; ".join(f"{part.protocol}: {part.reason}" for part in [*skipped, *refused])
         raise EvaluationError(f"Nothing can be evaluated ({reasons}).")
@@ -120,7 +120,11 @@ def evaluate(
         training=training_curves(encoder),
         similarity=_similarity(searcher),
         overlap=overlap,
-        notes=[*compared, *_tuned_here(engine, profiles, pool, corpus)],
+        notes=[
+            *compared,
+            *_trained_here(pool, overlap),
+            *_tuned_here(engine, profiles, pool, corpus),
+        ],
         curve=_curve(searcher, engine, results, options),
         slices=[part for r in results for part in slices(r, pool, options.seed)],
     )
@@ -174,6 +178,21 @@ def _answer(
     )
 
 
+def _trained_here(pool: Pool, overlap: Overlap | None) -> list[str]:
+    """A note where queries are made of images that the encoder was trained on."""
+    if overlap is None:
+        return []
+    asking = int(pool.asking.sum())
+    seen = int((pool.asking & overlap.same_image).sum())
+    if not is_leaky(seen, asking):
+        return []
+    told = (
+        f"Of the {asking:,} images that queries are made of, {seen:,} stand in training: figures "
+        "of what the encoder ranks are leaky, and say nothing of images that it has not seen."
+    )
+    return [told]
+
+
 def _tuned_here(engine: Engine, profiles: Sequence[str], pool: Pool, corpus: Corpus) -> list[str]:
     """A note for each profile whose weights were tuned on the very queries evaluated here."""
     if not isinstance(engine, EmbeddedEngine):
@@ -196,14 +215,17 @@ def _curve(
     return weight_curve(searcher, shown.task, engine.profiles.resolve(BLEND), options.seed)
 
 
-def _pairs(searcher: PoolSearcher, seed: int) -> tuple[list[PairsResult], list[Skipped]]:
+def _pairs(
+    searcher: PoolSearcher, seed: int, overlap: Overlap | None
+) -> tuple[list[PairsResult], list[Skipped]]:
     rows = _paired_rows(searcher.pool)
     if len(rows) < 2:
         return [], [Skipped(PAIRS, "fewer than two documents have a caption and a vector")]
     captions, images = _both_sides(searcher, rows)
     ids = [searcher.pool.ids[row] for row in rows]
     groups = [searcher.pool.groups[row] for row in rows]
-    return pairs_card(ids, captions, images, groups=groups, seed=seed), []
+    seen = None if overlap is None else overlap.same_image[rows]
+    return pairs_card(ids, captions, images, groups=groups, in_training=seen, seed=seed), []
 
 
 def _similarity(searcher: PoolSearcher) -> NDArray[np.float64] | None:

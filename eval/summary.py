@@ -21,7 +21,7 @@ def summary(evaluation: Evaluation) -> list[str]:
     """A few sentences for the top of the report."""
     headline = evaluation.headline
     if headline is None:
-        return ["Only the pairs card could be computed: see below."]
+        return [*evaluation.notes, "Only the pairs card could be computed: see below."]
     verdict = _verdict(headline, len(evaluation.pool))
     # What makes every figure doubtful comes before the figures.
     return [*evaluation.notes, *verdict, *_warnings(headline)]

@@ -1,4 +1,4 @@
-"""Held-out documents that stand in the training split as well: images, captions, groups.
+"""Documents that stand in the training split, or have their like there: images, captions, groups.
 
 An encoder that was trained on an image finds it too easily. Images are compared by the hash
 of their bytes and by a perceptual hash (64 bits, near up to 3 differing ones).
@@ -16,17 +16,19 @@ from eval.pool import Pool
 from ingest.clean import NEAR_BITS, normal_caption
 from ingest.corpus import Corpus
 
-__all__ = ["Overlap", "find_overlap"]
+__all__ = ["TRAIN", "Overlap", "find_overlap"]
+
+TRAIN = "train"  # the split that encoders are trained on
 
 BLOCK = 512
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """bool [documents] each, in the order of the pool; documents of the train split are False.
+    """bool [documents] each, in the order of the pool.
 
-    same_image: an image of equal bytes stands in training; near_image: one that looks alike;
-    caption: an equal caption; group: an image of the same case or article.
+    same_image: the document is of the train split, or an image of equal bytes is; near_image:
+    one that looks alike; caption: an equal caption; group: an image of the same case or article.
     """
 
     same_image: NDArray[np.bool_]
@@ -46,24 +48,24 @@ class Overlap:
 
 
 def find_overlap(corpus: Corpus, pool: Pool) -> Overlap:
-    """Compare the pool's held-out documents with the corpus's train split."""
+    """Compare the pool's documents with the corpus's train split."""
     columns = corpus.table(["id", "caption", "group_id", "split", "hashes"]).to_pydict()
     place = {name: row for row, name in enumerate(columns["id"])}
-    trained = [row for row, split in enumerate(columns["split"]) if split == "train"]
+    trained = [row for row, split in enumerate(columns["split"]) if split == TRAIN]
     rows = [place[name] for name in pool.ids]
-    held_out = np.array([columns["split"][row] != "train" for row in rows])
+    of_training = np.isin(rows, trained)
 
     def stands_in_training(values: Sequence[str]) -> NDArray[np.bool_]:
         seen = {values[row] for row in trained} - {""}
-        return np.asarray(np.array([values[row] in seen for row in rows]) & held_out)
+        return np.array([values[row] in seen for row in rows], np.bool_)
 
     hashes = columns["hashes"]
-    same = stands_in_training([each["image_sha256"] or "" for each in hashes])
+    same = of_training | stands_in_training([each["image_sha256"] or "" for each in hashes])
     looks = [each["image_dhash"] or "" for each in hashes]
     near = _near([looks[row] for row in rows], [looks[row] for row in trained])
     return Overlap(
         same_image=same,
-        near_image=near & held_out & ~same,
+        near_image=near & ~same,
         caption=stands_in_training([normal_caption(text) for text in columns["caption"]]),
         group=stands_in_training([name or "" for name in columns["group_id"]]),
     )

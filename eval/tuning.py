@@ -28,6 +28,7 @@ from eval.searching import PoolSearcher, vector_field
 from eval.significance import RESAMPLES, compare_profiles
 from eval.staleness import refuse_stale
 from eval.tasks import Skipped, Task
+from eval.training_overlap import TRAIN
 from eval.tuned import TUNED_ON, Inputs, Tuning, TuningOptions, tuned_split
 from ingest.corpus import Corpus
 from ranking.embedded import EmbeddedEngine
@@ -128,6 +129,11 @@ def _prepare(
         )
     if BLEND not in engine.profiles.names():
         raise EvaluationError(f"The index has no profile {BLEND!r} to tune.")
+    if options.split == TRAIN:
+        raise EvaluationError(
+            f"Split {TRAIN!r} cannot be tuned on: the encoder was trained on it, so vector ranking "
+            "does better there than on any image it has not seen. Tune on the validation split."
+        )
     indexed = set(engine.ids())
     pool = load_pool(corpus, indexed, indexed, split=options.split)
     searcher = PoolSearcher(engine, pool, encoder)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rocosearch.console import progress_bars, results, show, show_json
+from rocosearch.console import progress_bars, results, say, show, show_json
 from rocosearch.options import (
     AsJson,
     ConfigUrl,
@@ -123,4 +123,6 @@ def command(
         show_json(evaluation.metrics())
         return
     show(evaluation.table())
+    for note in evaluation.notes:
+        say(note, style="yellow")
     results.print(f"Report: {out / 'report.html'}")

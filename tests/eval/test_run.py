@@ -14,6 +14,7 @@ from eval.report import write_report
 from eval.run import Options, choose_profiles, evaluate
 from eval.runs import EvaluationError, Qrels, Run
 from eval.searching import refuse_partial
+from eval.summary import summary
 from eval.trec import read_qrels, read_run
 from ranking.embedded import EmbeddedEngine
 from ranking.types import Coverage, Result
@@ -82,6 +83,16 @@ def test_an_untrained_encoder_ranks_at_chance(evaluation):
 def test_the_pool_is_the_queried_split(evaluation):
     assert {row["pool"] for row in rows(evaluation, protocol="caption")} == {111}
     assert evaluation.metrics()["provenance"]["pool"]["split"] == "test"
+
+
+def test_figures_on_the_train_split_are_leaky(engine, encoder, phantoms, evaluation):
+    options = Options(protocols=("pairs", "split-caption"), profiles=("vector",), split="train")
+    found = evaluate(engine, encoder, phantoms, options)
+    assert all(row["leaky"] for row in rows(found))
+    assert found.metrics()["training_overlap"]["same_image"] == len(found.pool)
+    assert "stand in training" in summary(found)[0]
+    assert not any(row["leaky"] for row in rows(evaluation, protocol="pairs-full-text-to-image"))
+    assert not any("stand in training" in note for note in evaluation.notes)
 
 
 def test_everything_indexed_as_pool(engine, encoder, phantoms):

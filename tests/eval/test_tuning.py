@@ -125,6 +125,7 @@ def test_tuned_profiles_are_written_and_used(tuning, engine, encoder, phantoms, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (TuningOptions(split="train"), "the encoder was trained on it"),
         (TuningOptions(split="dev"), "no split 'dev'"),
         (TuningOptions(protocol="hidden-caption"), "cannot be tuned on"),
         (TuningOptions(protocol="same-article"), "no article"),
