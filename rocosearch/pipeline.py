@@ -153,7 +153,7 @@ def build_index(
 
 def _compiled(engine: EmbeddedEngine, progress: Progress) -> EmbeddedEngine:
     """Ask once, so that what the first query on a machine compiles is there for the next ones."""
-    progress("compile", 0, 1, "once on a machine, up to a minute")
+    progress("compile", 0, 1, "once on a machine, about a minute")
     fields = engine.info().vector_fields
     vector = np.eye(1, fields[0].dimension, dtype=np.float32)[0] if fields else None
     profile = engine.profiles.default if fields else "lexical"
