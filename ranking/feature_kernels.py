@@ -17,7 +17,7 @@ __all__ = [
     "Vectors",
     "exact",
     "features_of",
-    "has_vector",
+    "having_vector",
     "reach",
     "scored",
     "side_by_side",
@@ -58,9 +58,11 @@ class About(NamedTuple):
 
 
 @compiled
-def has_vector(about: About, doc: int) -> bool:
-    """Whether a document has a vector in the profile's field."""
-    return about.any_vector and (len(about.present) == 0 or about.present[doc])
+def having_vector(about: About, docs: Docs) -> NDArray[np.bool_]:
+    """Which documents have a vector in the profile's field: bool [len(docs)]."""
+    if about.any_vector and len(about.present):
+        return about.present[docs]
+    return np.full(len(docs), about.any_vector)
 
 
 @compiled
@@ -79,9 +81,9 @@ def features_of(
     """The rows that a program reads (`ranking.machine`): float64 [5, len(docs)]."""
     features = np.empty((5, len(docs)))
     features[0] = bm25
+    features[4] = having_vector(about, docs)
     for place in range(len(docs)):
         features[3, place] = about.has_caption[docs[place]] > 0.0
-        features[4, place] = has_vector(about, docs[place])
     _set_closeness(features, products, vectors)
     return features
 

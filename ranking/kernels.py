@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.jit import compiled, compiled_in_any_order
+from ranking.prefetch import AHEAD, prefetch_row
 
 __all__ = [
     "add_bm25",
@@ -197,7 +198,11 @@ def row_dots(
 
     A row's product does not depend on what else is asked for, unlike a matrix product's.
     """
+    for place in range(min(AHEAD, len(which))):
+        prefetch_row(rows, which[place])
     for place in range(len(which)):
+        if place + AHEAD < len(which):
+            prefetch_row(rows, which[place + AHEAD])
         row = rows[which[place]]
         total = np.float32(0.0)
         for column in range(len(query)):

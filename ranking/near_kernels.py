@@ -12,7 +12,7 @@ from ranking.kernels import first_best, kth_largest, none, row_dots, scan_codes
 from ranking.register_kernels import bits_above, lowest_bit
 from ranking.term_kernels import Words, marked
 
-__all__ = ["NO_CODE", "Code", "Nearest", "best_products", "bound_of", "nearest"]
+__all__ = ["NO_CODE", "Code", "Nearest", "best_products", "bounds_of", "nearest"]
 
 Docs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
@@ -140,11 +140,18 @@ def _keep_best(
 
 
 @compiled
-def bound_of(code: Code, product: int, doc: int, most: float) -> float:
-    """What a document's dot product is at most: by its code's product, if it bounds, and `most`."""
+def bounds_of(code: Code, products: Scores, docs: Docs, most: float) -> Doubles:
+    """What documents' dot products are at most: by their codes' products, if they bound, and `most`.
+
+    float64 [len(docs)].
+    """
+    bounds = np.full(len(docs), most)
     if code.unit == 0.0:
-        return most
-    bound = float(product) * code.unit + code.differs
+        return bounds
+    beyond = np.zeros(len(docs), np.float32)
     if len(code.lengths):
-        bound += float(code.lengths[doc]) * code.outside
-    return min(bound, most)
+        beyond = code.lengths[docs]
+    for row in range(len(docs)):
+        bound = products[row] * code.unit + code.differs + beyond[row] * code.outside
+        bounds[row] = bound if bound < most else most
+    return bounds

@@ -44,20 +44,19 @@ def fill_rows(
     starts: Docs,
     ends: Docs,
     rows: NDArray[np.uint8],
-    bits: Words,
-    ranks: NDArray[np.uint32],
+    marks: NDArray[np.uint64],
 ) -> None:
-    """Fill the rows of frequent terms, which hold zeros, from documents and parts of postings."""
+    """Fill rows and marks of frequent terms, which hold zeros, from documents and their parts."""
     docs, parts = lexicon
     for row in range(len(starts)):
         for posting in range(starts[row], ends[row]):
             doc = np.int64(docs[posting])
             rows[row, doc] = np.uint8(np.ceil(parts[posting] * (COARSE / FINE)))
-            bits[row, doc >> 6] |= np.uint64(1) << np.uint64(doc & 63)
-        total = np.int64(0)
-        for word in range(bits.shape[1]):
-            ranks[row, word] = total
-            total += popcount(bits[row, word])
+            marks[row, doc >> 6, 0] |= np.uint64(1) << np.uint64(doc & 63)
+        total = 0
+        for word in range(marks.shape[1]):
+            marks[row, word, 1] = np.uint64(total)
+            total += popcount(marks[row, word, 0])
 
 
 @compiled

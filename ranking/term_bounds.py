@@ -29,14 +29,13 @@ NO_WORDS: Words = np.empty(0, np.uint64)
 class TermBounds:
     """Parts of BM25, rounded up, as `ranking.part_kernels` reads them.
 
-    parts, rows, bits, ranks: the arrays of a `Lexicon`. row_of: where a frequent term's postings
+    parts, rows, marks: the arrays of a `Lexicon`. row_of: where a frequent term's postings
     start -> its row. average: the mean length they were computed for.
     """
 
     parts: NDArray[np.uint16]
     rows: NDArray[np.uint8]
-    bits: Words
-    ranks: NDArray[np.uint32]
+    marks: NDArray[np.uint64]
     row_of: Mapping[int, int]
     average: float
 
@@ -78,12 +77,11 @@ def term_bounds(
     frequent = frequent[np.argsort(-sizes[frequent], kind="stable")][:MOST_ROWS]
     words = -(-len(norms) // 64)
     rows = np.zeros((len(frequent), len(norms)), np.uint8)
-    bits = np.zeros((len(frequent), words), np.uint64)
-    ranks = np.zeros((len(frequent), words), np.uint32)
+    marks = np.zeros((len(frequent), words, 2), np.uint64)
     first, last = starts[:-1][frequent], starts[1:][frequent]
-    fill_rows((docs, parts), first, last, rows, bits, ranks)
+    fill_rows((docs, parts), first, last, rows, marks)
     row_of = {start: row for row, start in enumerate(first.tolist())}
-    return TermBounds(parts, rows, bits, ranks, row_of, average)
+    return TermBounds(parts, rows, marks, row_of, average)
 
 
 def packed(mask: NDArray[np.bool_]) -> Words:

@@ -23,8 +23,8 @@ class Lexicon(NamedTuple):
     """A segment's postings, and the terms of a query.
 
     docs uint32, tfs uint16, parts uint16 [postings]; norms float64 [documents]. Rows of frequent
-    terms: parts uint8 [rows, documents], bits uint64 [rows, words], ranks uint32 of the same
-    shape: how many bits are set before each word. For each term of the query: start and end of
+    terms: parts uint8 [rows, documents]; marks uint64 [rows, words, 2], a bit for each of 64
+    documents, and how many bits are set before. For each term of the query: start and end of
     its postings, its weight, its row or -1. stretch: what the parts are to be multiplied with;
     margin: how far their sum can then be above a score.
     """
@@ -34,8 +34,7 @@ class Lexicon(NamedTuple):
     parts: NDArray[np.uint16]
     norms: Doubles
     rows: NDArray[np.uint8]
-    bits: Words
-    ranks: NDArray[np.uint32]
+    marks: NDArray[np.uint64]
     starts: Docs
     ends: Docs
     weights: Doubles
@@ -92,10 +91,10 @@ def _places_in_row(words: Lexicon, row: int, start: int, which: Docs, places: Do
     """Where documents' postings of a frequent term stand, -1 where they have none."""
     for each in range(len(which)):
         doc = which[each]
+        bits, before = words.marks[row, doc >> 6, 0], words.marks[row, doc >> 6, 1]
         bit = np.uint64(1) << np.uint64(doc & 63)
-        before = popcount(words.bits[row, doc >> 6] & (bit - np.uint64(1)))
-        place = start + np.int64(words.ranks[row, doc >> 6]) + before
-        places[each] = place if words.rows[row, doc] else -1
+        place = start + np.int64(before) + popcount(bits & (bit - np.uint64(1)))
+        places[each] = place if bits & bit else -1
 
 
 @compiled

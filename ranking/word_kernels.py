@@ -19,15 +19,15 @@ from ranking.feature_kernels import (
     About,
     Vectors,
     exact,
-    has_vector,
+    having_vector,
     reach,
     scored,
     side_by_side,
     tolerant,
 )
-from ranking.kernels import kth_largest
+from ranking.kernels import first_best, kth_largest
 from ranking.machine import Program
-from ranking.near_kernels import Code, bound_of
+from ranking.near_kernels import Code, bounds_of
 from ranking.part_kernels import BLOCK, ROW, add_block, clear, count_found
 from ranking.register_kernels import bits_above, lowest_bit
 from ranking.term_kernels import Lexicon, Words
@@ -51,6 +51,8 @@ Scores = NDArray[np.int32]
 FEW = 16
 # So many more are kept before they are bounded.
 MANY = 1024
+# There is room for so many at first: most queries need no more.
+ROOM = 256
 # The demand is looked at anew after so many documents, and when so many times as many are seen.
 FIRST = 4 * BLOCK
 GROWTH = 3
@@ -82,7 +84,7 @@ class WordSearch(NamedTuple):
 class Hits(NamedTuple):
     """Documents scored exactly: numbers, features float64 [5, n], scores.
 
-    best: the best scores of all, ascending, other documents' included, as many as hits are wanted.
+    best: the best scores of all, other documents' included, as many as hits are wanted.
     """
 
     docs: Docs
@@ -139,11 +141,10 @@ def found_by_words(search: WordSearch, products: Scores, others: Doubles) -> tup
 @compiled
 def begun(search: WordSearch, others: Doubles) -> Pursuit:
     """A search that has seen no document yet; others: scores of documents that compete."""
-    size = min(MANY + BLOCK, len(search.words.norms))
     return Pursuit(
         Hits(search.near[:0], np.empty((5, 0)), others[:0], best_of(others, search.depth)),
         Waiting(search.near[:0], others[:0]),
-        Room(np.empty(size, np.int64), np.empty(size, np.float32), np.empty(size, np.int32)),
+        Room(np.empty(ROOM, np.int64), np.empty(ROOM, np.float32), np.empty(ROOM, np.int32)),
         search.words.starts.copy(),
         Demand(0.0, 0.0, 0.0, 0.0),
         0.0,
@@ -174,12 +175,12 @@ def pursued(
             waiting, filled = joined(search, hits, waiting, room, filled), 0
             if len(hits.best) < search.depth:
                 lift_promising(sums, search.depth, lifts)
-                filled = gathered(sums, lifts, own, start, room, filled)
+                room, filled = gathered(sums, lifts, own, start, room, filled)
                 waiting, filled = joined(search, hits, waiting, room, filled), 0
             hits, waiting = open_best(search, hits, waiting)
             demand = demanded_of(search, hits, top)
         lift_above(search, sums, own, demand, lifts)
-        filled = gathered(sums, lifts, own, start, room, filled)
+        room, filled = gathered(sums, lifts, own, start, room, filled)
     return Pursuit(hits, waiting, room, cursors, demand, top, due, filled, matched)
 
 
@@ -206,13 +207,15 @@ def demanded_of(search: WordSearch, hits: Hits, top: float) -> Demand:
 @compiled
 def least_of(best: Doubles, depth: int) -> float:
     """The score that the last hit wanted has so far; -inf while there are fewer."""
-    return best[0] if len(best) == depth else -np.inf
+    return best.min() if len(best) == depth else -np.inf
 
 
 @compiled
 def best_of(scores: Doubles, depth: int) -> Doubles:
-    """The `depth` largest scores, ascending."""
-    return np.sort(scores)[max(len(scores) - depth, 0) :]
+    """The `depth` largest scores, in the order they came in."""
+    if len(scores) <= depth:
+        return scores
+    return scores[first_best(scores, kth_largest(scores, depth), depth)]
 
 
 @compiled
@@ -258,20 +261,46 @@ def lift_above(
 @compiled
 def gathered(
     sums: Floats, lifts: Floats, products: Scores, begin: int, room: Room, filled: int
-) -> int:
-    """Move the documents of a block that are lifted above 0 into the room; how many now."""
+) -> tuple[Room, int]:
+    """Move the documents of a block that are lifted above 0 into the room, made larger if needed.
+
+    Also how many are in it now.
+    """
+    lifted = lifted_of(lifts)
+    while filled + len(lifted) > len(room.docs):
+        room = doubled(room)
+    for place in lifted:
+        room.docs[filled], room.sums[filled] = begin + place, sums[place]
+        room.products[filled] = products[place] if len(products) else 0
+        sums[place] = 0.0
+        filled += 1
+    return room, filled
+
+
+@compiled
+def lifted_of(lifts: Floats) -> Docs:
+    """Places of a block's documents that are lifted above 0."""
     # Floats not below 0, seen as whole numbers, sort as they are; those below are below here too.
-    lifted = lifts.view(np.int32)
-    for row in range(0, BLOCK, ROW):
-        bits = bits_above(lifted, row, np.int32(0))
+    wholes, count = lifts.view(np.int32), 0
+    places = np.empty(len(lifts), np.int64)
+    for row in range(0, len(lifts), ROW):
+        bits = bits_above(wholes, row, np.int32(0))
         while bits != np.uint64(0):
-            place = row + lowest_bit(bits)
+            places[count] = row + lowest_bit(bits)
+            count += 1
             bits &= bits - np.uint64(1)
-            room.docs[filled], room.sums[filled] = begin + place, sums[place]
-            room.products[filled] = products[place] if len(products) else 0
-            sums[place] = 0.0
-            filled += 1
-    return filled
+    return places[:count]
+
+
+@compiled
+def doubled(room: Room) -> Room:
+    """Twice as much room, for those in it and others."""
+    docs, sums, products = room
+    return Room(
+        np.concatenate((docs, docs)),
+        np.concatenate((sums, sums)),
+        np.concatenate((products, products)),
+    )
 
 
 @compiled
@@ -279,26 +308,28 @@ def joined(search: WordSearch, hits: Hits, waiting: Waiting, room: Room, filled:
     """Those waiting, and of the `filled` in the room those that may be among the best."""
     if filled == 0:
         return waiting
-    near, place = search.near, np.searchsorted(search.near, room.docs[0])
-    docs, bm25 = np.empty(filled, np.int64), np.empty(filled)
-    products, present = np.zeros(filled), np.zeros(filled, np.bool_)
-    kept = 0
-    for row in range(filled):
-        doc = room.docs[row]
-        while place < len(near) and near[place] < doc:
-            place += 1
-        if place < len(near) and near[place] == doc:
-            continue
-        docs[kept], bm25[kept] = doc, room.sums[row] * (1.0 + ROUNDING)
-        present[kept] = has_vector(search.about, doc)
-        if present[kept] and search.vectors.kind > 0:
-            products[kept] = bound_of(search.code, room.products[row], doc, search.farthest)
-        kept += 1
-    values = reach(search.first, bm25[:kept], products[:kept], present[:kept], search.vectors)
+    rows = others_than(search.near, room.docs[:filled])
+    docs, bm25 = room.docs[rows], room.sums[rows] * np.float64(1.0 + ROUNDING)
+    present, products = having_vector(search.about, docs), np.zeros(len(docs))
+    if search.vectors.kind > 0:
+        products = bounds_of(search.code, room.products[rows], docs, search.farthest)
+    values = reach(search.first, bm25, products, present, search.vectors)
     able = np.flatnonzero(values >= tolerant(least_of(hits.best, search.depth)))
     return Waiting(
         np.concatenate((waiting.docs, docs[able])), np.concatenate((waiting.reach, values[able]))
     )
+
+
+@compiled
+def others_than(near: Docs, docs: Docs) -> Docs:
+    """Places of the documents that are not among the nearest; both ascend."""
+    rows, kept, place = np.empty(len(docs), np.int64), 0, np.searchsorted(near, docs[0])
+    for row in range(len(docs)):
+        while place < len(near) and near[place] < docs[row]:
+            place += 1
+        rows[kept] = row
+        kept += place == len(near) or near[place] != docs[row]
+    return rows[:kept]
 
 
 @compiled
