@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 from ranking.candidates import Wanted
 from ranking.fused import answer_fused, fitting
-from ranking.many import answer_together, kind
+from ranking.many import Together, kind, laid_out, results_of
+from ranking.many_kernels import Answers, search_many
 from ranking.plan import Plan
 from ranking.retrieval import answer, wanted
 from ranking.types import Query, QueryError, Result
@@ -45,12 +47,6 @@ def answer_many(view: View, asked: Sequence[tuple[Plan, Query]]) -> list[Result]
     share = _share(len(asked), cores)
     results: dict[int, Result] = {}
     waiting: dict[Hashable, dict[int, Checked]] = {}
-
-    def work(chunk: dict[int, Checked], *, alone: bool) -> None:
-        own = list(chunk.values())
-        found = [_answer(view, *each) for each in own] if alone else _together(view, own)
-        results.update(zip(chunk, found, strict=True))
-
     with ThreadPoolExecutor(cores) as pool:
         under_way = []
         try:
@@ -60,15 +56,43 @@ def answer_many(view: View, asked: Sequence[tuple[Plan, Query]]) -> list[Result]
                 chunk = waiting.setdefault(shared, {})
                 chunk[place] = plan, query, ask
                 if len(chunk) >= min(share, _most(plan, query)):
-                    under_way.append(pool.submit(work, waiting.pop(shared), alone=shared is None))
+                    del waiting[shared]
+                    under_way.append((chunk, _begun(pool, view, shared, chunk)))
         except QueryError:
             pool.shutdown(cancel_futures=True)
             raise
-        for shared, chunk in waiting.items():
-            under_way.append(pool.submit(work, chunk, alone=shared is None))
-        for each in under_way:
-            each.result()
+        under_way += [
+            (chunk, _begun(pool, view, shared, chunk)) for shared, chunk in waiting.items()
+        ]
+        for chunk, outcome in under_way:
+            results.update(zip(chunk, outcome(), strict=True))
     return [results[place] for place in range(len(asked))]
+
+
+def _begun(
+    pool: Executor, view: View, shared: Hashable | None, chunk: Mapping[int, Checked]
+) -> Callable[[], list[Result]]:
+    """Have queries answered by the pool; what is returned waits for the results.
+
+    Of those answered together the pool does what is compiled alone: no thread waits for another
+    to leave the interpreter.
+    """
+    own = list(chunk.values())
+    if shared is None:
+        return pool.submit(lambda: [_answer(view, *each) for each in own]).result
+    plan, query, ask = own[0]
+    first = fitting(view, plan, query, ask)
+    assert first is not None  # see `kind`
+    together = laid_out(view, plan, first, [(query, ask) for _, query, ask in own])
+    search = pool.submit(_searched, together)
+    return lambda: results_of(view, plan, together, *search.result())
+
+
+def _searched(together: Together) -> tuple[Answers, float]:
+    """What is found, and the seconds that each query took."""
+    started = time.perf_counter()
+    found = search_many(together.task)
+    return found, (time.perf_counter() - started) / len(together.asked)
 
 
 def _share(count: int, cores: int) -> int:
@@ -87,11 +111,3 @@ def _answer(view: View, plan: Plan, query: Query, ask: Wanted) -> Result:
     if first is None:
         return answer(view, plan, query, ask)
     return answer_fused(view, plan, query, ask, first)
-
-
-def _together(view: View, asked: Sequence[Checked]) -> list[Result]:
-    plan, query, ask = asked[0]
-    first = fitting(view, plan, query, ask)
-    if first is None:
-        return [_answer(view, *each) for each in asked]
-    return answer_together(view, plan, first, [(query, ask) for _, query, ask in asked])

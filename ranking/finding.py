@@ -88,7 +88,6 @@ def _nearest(view: View, parts: Sequence[Sought]) -> tuple[list[Nearest], float]
             part.vectors.query,
             part.masks[1],
             target,
-            part.near.keep,
         )
         for part in parts
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.candidates import Wanted
-from ranking.hits import cut_hits
+from ranking.hits import HitColumns, columns_of, cut_hits
 from ranking.machine import BM25, CAPTION, CLOSENESS, DISTANCE, VECTOR
 from ranking.phases import Candidates, Ranked, rank
 from ranking.plan import Plan
@@ -41,17 +41,26 @@ def finished(
 ) -> Result:
     """The result of a query; `seconds`: what the search took so far."""
     started = time.perf_counter()
-    found = Candidates(best.docs, _by_name(plan, ask, best.features))
-    ranked = Ranked(found, best.scores)
-    if plan.window:
-        ranked = rank(plan, found, best.scores, query.k, view.id_order)
+    columns = _columns(view, plan, query, ask, best)
     return Result(
-        **cut_hits(view, plan, query, ranked),
+        **columns,
         total=best.total,
         coverage=view.coverage,
         timing={"search": seconds, "rank": time.perf_counter() - started},
         warnings=() if best.known else (NO_WORD,),
     )
+
+
+def _columns(view: View, plan: Plan, query: Query, ask: Wanted, best: Best) -> HitColumns:
+    rows = _shown_rows(plan)
+    if rows is not None and not plan.window:  # there is nothing left to compute
+        features = {name: best.features[row] for name, row in rows}
+        return columns_of(view, query, best.docs, best.scores, features)
+    found = Candidates(best.docs, _by_name(plan, ask, best.features))
+    ranked = Ranked(found, best.scores)
+    if plan.window:
+        ranked = rank(plan, found, best.scores, query.k, view.id_order)
+    return cut_hits(view, plan, query, ranked)
 
 
 def _by_name(
@@ -64,6 +73,14 @@ def _by_name(
 def _rows(plan: Plan) -> tuple[tuple[str, int], ...]:
     """Each feature that the plan reads, and the row it has in compiled code."""
     return tuple((name, _row(name)) for name in plan.features)
+
+
+@lru_cache(maxsize=256)
+def _shown_rows(plan: Plan) -> tuple[tuple[str, int], ...] | None:
+    """Each match-feature's row in compiled code; None where one is an expression."""
+    if not plan.features.issuperset(plan.shown):
+        return None
+    return tuple((name, _row(name)) for name in plan.shown)
 
 
 def _row(name: str) -> int:

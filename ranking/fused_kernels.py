@@ -25,14 +25,13 @@ Doubles = NDArray[np.float64]
 
 
 class Near(NamedTuple):
-    """How the nearest are sought: `target` of them, `keep` compared, by a code or without.
+    """How the nearest are sought: `target` of them, by a code or without.
 
     longest: the largest of the code's lengths.
     """
 
     code: Code
     target: int
-    keep: int
     longest: float
 
 
@@ -66,7 +65,7 @@ def search(
     found.
     """
     barred, away = masks
-    found = nearest(near.code, vectors.rows, vectors.query, away, near.target, near.keep)
+    found = nearest(near.code, vectors.rows, vectors.query, away, near.target)
     known = known_of(words, barred, found, near.target, vectors, about, first)
     wanted = WordSearch(
         words,

@@ -13,7 +13,7 @@ from ranking.plan import Plan
 from ranking.types import Document, Query, QueryError
 from ranking.view import View
 
-__all__ = ["HitColumns", "cut_hits"]
+__all__ = ["HitColumns", "columns_of", "cut_hits"]
 
 
 class HitColumns(TypedDict):
@@ -36,11 +36,23 @@ def cut_hits(view: View, plan: Plan, query: Query, ranked: Ranked) -> HitColumns
         if query.group_by is not None:
             rows = _first_of_each_group(view, query, best)
         best, scores = best.take(rows), scores[rows]
-    documents = [view.document(int(doc)) for doc in best.docs] if query.with_documents else []
+    features = {name: _column(best, name, shown) for name, shown in plan.shown.items()}
+    return columns_of(view, query, best.docs, scores, features)
+
+
+def columns_of(
+    view: View,
+    query: Query,
+    docs: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    features: dict[str, NDArray[np.float64]],
+) -> HitColumns:
+    """Return the hits numbered `docs` as columns."""
+    documents = [view.document(int(doc)) for doc in docs] if query.with_documents else []
     return {
-        "ids": view.ids_of(best.docs),
+        "ids": view.ids_of(docs),
         "scores": scores,
-        "features": {name: _column(best, name, shown) for name, shown in plan.shown.items()},
+        "features": features,
         "documents": tuple(documents),
     }
 

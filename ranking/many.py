@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,15 @@ from ranking.candidates import Wanted
 from ranking.finish import Best, finished
 from ranking.fused import fitting
 from ranking.machine import Program
-from ranking.many_kernels import search_many
+from ranking.many_kernels import Answers
 from ranking.many_layout import Masks, Questions, Searched, Task
 from ranking.plan import Plan
 from ranking.register_kernels import QUERIES
-from ranking.sought import masks_of, outside, sought, square
+from ranking.sought import masks_of, outside, sought
 from ranking.types import Query, Result
 from ranking.view import View
 
-__all__ = ["answer_together", "kind"]
+__all__ = ["Together", "kind", "laid_out", "results_of"]
 
 Asked = tuple[Query, Wanted]
 
@@ -43,30 +43,43 @@ def kind(view: View, plan: Plan, query: Query, ask: Wanted) -> Hashable | None:
     return plan.name, id(first), by_vector, query.target_hits, query.k, query.filters
 
 
-def answer_together(view: View, plan: Plan, first: Program, asked: Sequence[Asked]) -> list[Result]:
-    """Answer queries of one `kind`, results in their order; `first`: their first phase."""
-    started = time.perf_counter()
+class Together(NamedTuple):
+    """Queries of one `kind`, laid out for `search_many`.
+
+    known: for each whether the index has a word of it, if words are looked for at all.
+    """
+
+    asked: Sequence[Asked]
+    task: Task
+    known: Sequence[bool]
+
+
+def laid_out(view: View, plan: Plan, first: Program, asked: Sequence[Asked]) -> Together:
+    """Lay queries of one `kind` out; `first`: their first phase."""
     query, ask = asked[0]
     part = sought(view, plan, query, ask)[0]
     segment = Searched(part.words, part.near, part.vectors, part.about)
     questions = _questions(view, plan, asked)
     by_words, depth = "text" in plan.retrieve, max(query.k, plan.window)
-    masks = _masks(view, plan, asked)
-    found = search_many(Task(segment, masks, questions, first, by_words, depth))
-    seconds = (time.perf_counter() - started) / len(asked)
-    known = _known(plan, asked, questions)
+    task = Task(segment, _masks(view, plan, asked), questions, first, by_words, depth)
+    return Together(asked, task, _known(plan, asked, questions))
+
+
+def results_of(
+    view: View, plan: Plan, together: Together, found: Answers, seconds: float
+) -> list[Result]:
+    """The queries' results in their order; `seconds`: what the search of each took."""
     results = []
-    for place, (size, total) in enumerate(
-        zip(found.sizes.tolist(), found.totals.tolist(), strict=True)
-    ):
+    counts = zip(found.sizes.tolist(), found.totals.tolist(), strict=True)
+    for place, (size, total) in enumerate(counts):
         best = Best(
             found.docs[place, :size],
             found.scores[place, :size],
             found.features[place, :, :size],
             total,
-            known[place],
+            together.known[place],
         )
-        results.append(finished(view, plan, *asked[place], best, seconds))
+        results.append(finished(view, plan, *together.asked[place], best, seconds))
     return results
 
 
@@ -93,18 +106,11 @@ def _codes(
             np.zeros((size, 4)),
         )
     sketch = view.parts[0][0].vectors[plan.vector_field.name].sketch
-    codes = [sketch.code(vector) for vector in vectors] if sketch else []
-    return (
-        np.stack(vectors),
-        np.array([square(vector) for vector in vectors]),
-        np.concatenate(
-            [
-                np.stack([code.cells for code in codes]),
-                np.zeros((spare, len(codes[0].cells)), np.int8),
-            ]
-        ),
-        np.array([(code.margin, code.unit, code.differs, code.outside) for code in codes]),
-    )
+    assert sketch is not None  # see `kind`
+    stacked = np.stack(vectors)
+    cells, scales = sketch.code_all(stacked)
+    squares = np.array([np.dot(row, row) for row in stacked.astype(np.float64)])
+    return stacked, squares, np.pad(cells, ((0, spare), (0, 0))), scales
 
 
 def _masks(view: View, plan: Plan, asked: Sequence[Asked]) -> Masks:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.jit import compiled
+from ranking.code_kernels import DIFFERS, MARGIN, OUTSIDE, UNIT
 from ranking.feature_kernels import About, Vectors
 from ranking.fused_kernels import Near
 from ranking.machine import Program
@@ -108,7 +109,8 @@ def words_of(task: Task, q: int) -> Lexicon:
 def code_of(task: Task, q: int) -> Code:
     """The documents' codes with one query's."""
     code, own = task.segment.near.code, task.asked.scales[q]
-    return Code(code.documents, task.asked.cells[q], own[0], own[1], own[2], own[3], code.lengths)
+    margin, unit, differs, outside = own[MARGIN], own[UNIT], own[DIFFERS], own[OUTSIDE]
+    return Code(code.documents, task.asked.cells[q], margin, unit, differs, outside, code.lengths)
 
 
 @compiled

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.jit import compiled
+from ranking.code_kernels import MARGIN
 from ranking.many_layout import Task, mask_of
 from ranking.near_kernels import Code
 from ranking.register_kernels import QUERIES, pack, products_of
@@ -25,7 +26,7 @@ def best_codes(task: Task) -> list[Docs]:
     """For each query the documents whose code is good enough to compare, ascending."""
     near, asked = task.segment.near, task.asked
     size = len(task.segment.about.has_caption) if near.target > 0 else 0
-    kept = keeper(asked.scales[:, 0], near.keep)
+    kept = keeper(asked.scales[:, MARGIN], max(near.target, 1))
     packed, scores = _room(near.code), np.empty((QUERIES, TILE), np.int32)
     for begin in range(0, size, TILE):
         blocks = near.code.documents[begin // WORD : (begin + TILE) // WORD]

@@ -56,19 +56,17 @@ class Nearest(NamedTuple):
 
 
 @compiled
-def nearest(
-    code: Code, rows: Floats, query: Floats, away: Words, target: int, keep: int
-) -> Nearest:
+def nearest(code: Code, rows: Floats, query: Floats, away: Words, target: int) -> Nearest:
     """The `target` documents of largest dot product.
 
     rows: float32 [n, dimension]. away: a bit for each document, set for those that are not to be
-    found, or [0]. keep: how many of best code to compare.
+    found, or [0].
     """
     scores = np.empty(len(code.documents) * WORD if target > 0 else 0, np.int32)
     if target <= 0:
         return Nearest(np.empty(0, np.int64), np.empty(0), scores)
     if len(scores):
-        among = _of_best_code(code, len(rows), away, keep, scores)
+        among = _of_best_code(code, len(rows), away, target, scores)
     else:
         among = _all_but(away, len(rows))
     products = np.empty(len(among))

@@ -55,10 +55,11 @@ def wanted(plan: Plan, query: Query) -> Wanted:
 
 def _check_form(query: Query) -> None:
     """Refuse what the types of a Query would not allow, and Python lets through."""
-    asked: set[str] = {each.field for each in query.filters} | {query.group_by or "id"}
-    for field in sorted(asked - FIELDS):
-        named = ", ".join(get_args(FilterField))
-        raise QueryError(f"There is no field {field!r} to filter or group by: {named}.")
+    if query.filters or query.group_by:
+        asked: set[str] = {each.field for each in query.filters} | {query.group_by or "id"}
+        for field in sorted(asked - FIELDS):
+            named = ", ".join(get_args(FilterField))
+            raise QueryError(f"There is no field {field!r} to filter or group by: {named}.")
     for name, value in (("k", query.k), ("target_hits", query.target_hits)):
         if not (type(value) is int or isinstance(value, Integral)) or value < 0:
             raise QueryError(f"{name} is {value!r}: give a whole number, 0 or more.")

@@ -6,10 +6,12 @@ The documents of best code are compared exactly afterwards. There are two kinds 
   be left out for certain: q.d differs from the codes' product by at most
   |q| * max|d - d'| + |q - q'| * max|d'| (d', q' what the codes stand for).
 - the first principal components (of the uncentred second moment, whose leading directions carry
-  most of every dot product): a tenth of the bytes, nearly the same candidates. How many are kept
-  is measured while the index is built: the fewest with which queries beside the index's own
-  vectors find at least `RECALL` of their true nearest. What the rest can add to a product is at
-  most the length of the rest of both vectors, multiplied.
+  most of every dot product): a tenth of the bytes, nearly the same candidates. While the index is
+  built, queries beside its own vectors are asked: how far their true nearest score below the last
+  of the best codes says how far below it documents are still compared, and so many components are
+  kept that the fewest bytes are read. A query that the codes tell little of has more documents so
+  near together: more are compared. What the rest can add to a product is at most the length of
+  the rest of both vectors, multiplied.
 
 Measured against HNSW (hnswlib, usearch) in docs/decisions/0001-embedded-engine.md.
 """
@@ -24,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.jit import compiled
+from ranking.code_kernels import MOST, codes_of
 from ranking.kernels import kth_largest, none, scan_codes
 
 __all__ = ["Code", "Sketch", "exact_sketch", "short_sketch"]
@@ -32,15 +34,14 @@ __all__ = ["Code", "Sketch", "exact_sketch", "short_sketch"]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-RECALL = 0.995
+# Such a share of the true nearest is found by queries of the sample.
+RECALL = 0.998
 DEPTH = 100
 PREFIXES = (32, 64, 96, 128, 192, 256, 384)
 SAMPLE = 20_000
 QUERIES = 48
 BLOCK = 16_384
 WIDTH = 64
-MOST = 63
-UNKNOWN = np.empty(0)
 NOTHING = none((0,), np.float32)
 
 
@@ -49,16 +50,15 @@ class Code:
     """A query's code, int8 [d].
 
     unit, differs, outside: the dot product with a document is its score times `unit`, give or take
-    `differs` and `outside` times the length of what the document's code leaves out; unit is 0
-    where the codes bound nothing. margin: how far a document among the nearest may score below
-    the last of the best codes.
+    `differs` and `outside` times the length of what the document's code leaves out. margin: how far
+    a document among the nearest may score below the last of as many best codes.
     """
 
     cells: NDArray[np.int8]
+    margin: float
     unit: float
     differs: float
     outside: float
-    margin: float
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,10 @@ class Sketch:
     """Codes of `documents` documents, int8 [blocks, d, 64]: see `kernels.scan_codes`.
 
     basis: float32 [components, dimension], turns a vector into the components that are coded; [0,
-    dimension] where they are the vector's own. bounds: float64 [3], the scale of the codes,
-    max|d - d'| within the components and max|d'|; [0] where they are not known. outside: float32
-    [documents], length of each vector beside its components; [0] where nothing is beside them.
+    dimension] where they are the vector's own. bounds: float64 [4], the scale of the codes,
+    max|d - d'| within the components, max|d'|, and the margin of a query of length 1, as a dot
+    product, where the codes are not certain. outside: float32 [documents], length of each vector
+    beside its components; [0] where nothing is beside them.
     """
 
     documents: int
@@ -105,61 +106,31 @@ class Sketch:
         """Whether the nearest are always among the candidates."""
         return len(self.basis) == 0
 
+    def code_all(self, queries: Floats) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+        """Return the codes of queries float32 [q, dimension]: see `code_kernels.codes_of`."""
+        return codes_of(queries, self.basis, self.bounds, self.codes.shape[1])
+
     def code(self, query: Floats) -> Code:
         """Return a query's code."""
-        components = query if self.certain else self.basis @ query
-        cells, scale, off, length, beyond = encoded(components, query, self.codes.shape[1])
-        if not len(self.bounds):
-            return Code(cells, 0.0, 0.0, 0.0, 0.0)
-        code_scale, error, longest = map(float, self.bounds)
-        unit = 1.0 / (scale * code_scale)
-        differs = length * error + off * longest
-        if self.certain:
-            return Code(cells, unit, differs, 0.0, 2.0 * differs / unit)
-        return Code(cells, unit, differs, beyond, 0.0)
+        cells, scales = self.code_all(query[None])
+        return Code(cells[0], *scales[0].tolist())
 
-    def wanted(self, count: int) -> int:
-        """How many documents of best code to compare in order to find the `count` nearest."""
-        return max(count, 1) if self.certain else 2 * count + 50
+    def scores(self, code: Code) -> NDArray[np.int32]:
+        """Return the products of all documents' codes with a query's: int32 [documents]."""
+        scores = np.empty(WIDTH * len(self.codes), np.int32)
+        scan_codes(self.codes, code.cells, scores)
+        return scores[: self.documents]
 
     def candidates(self, query: Floats, count: int, allowed: Mask | None) -> NDArray[np.int64]:
         """Numbers of the documents to compare in order to find the `count` nearest, ascending."""
         code = self.code(query)
-        scores = np.empty(WIDTH * len(self.codes), np.int32)
-        scan_codes(self.codes, code.cells, scores)
-        scores = scores[: self.documents]
+        scores = self.scores(code)
         rows = None if allowed is None else np.flatnonzero(allowed)
         among = scores if rows is None else scores[rows]
-        wanted = self.wanted(count)
-        if len(among) <= wanted:
+        if len(among) <= max(count, 1):
             return np.arange(len(among)) if rows is None else rows
-        best = np.flatnonzero(among >= kth_largest(among, wanted) - code.margin)
+        best = np.flatnonzero(among >= kth_largest(among, max(count, 1)) - code.margin)
         return best if rows is None else rows[best]
-
-
-@compiled
-def encoded(
-    components: Floats, query: Floats, width: int
-) -> tuple[NDArray[np.int8], float, float, float, float]:
-    """Round a query's components to a code int8 [width].
-
-    Also returns its scale, and the lengths of what rounding takes away, of the components, and of
-    what the query has beside them.
-    """
-    cells = np.zeros(width, np.int8)
-    largest = np.float64(np.abs(components).max())
-    scale = MOST / largest if largest > 0.0 else float(MOST)
-    off = within = whole = 0.0
-    for place in range(len(components)):
-        component = np.float64(components[place])
-        cell = np.rint(component * scale)
-        cells[place] = np.int8(cell)
-        off += (component - cell / scale) ** 2
-        within += component**2
-    for number in query:
-        whole += np.float64(number) ** 2
-    beyond = np.sqrt(max(whole - within, 0.0) + 1e-6 * whole)
-    return cells, scale, np.sqrt(off), np.sqrt(within), beyond
 
 
 def _beyond(vectors: Floats, components: Floats) -> NDArray[np.float64]:
@@ -178,7 +149,7 @@ def exact_sketch(vectors: Floats) -> Sketch:
     error = np.linalg.norm(vectors - meant, axis=1).max(initial=0.0)
     longest = np.linalg.norm(meant, axis=1).max(initial=0.0)
     # A little more than measured, for float32's own rounding.
-    bounds = np.array([scale, error * 1.001, longest * 1.001])
+    bounds = np.array([scale, error * 1.001, longest * 1.001, 0.0])
     none = np.empty((0, vectors.shape[1]), np.float32)
     return Sketch(len(vectors), none, _side_by_side(codes), bounds, NOTHING)
 
@@ -191,16 +162,39 @@ def short_sketch(vectors: Floats, present: Mask) -> Sketch:
     basis = _principal_axes(sample)
     queries = _beside(sample[:: max(len(sample) // QUERIES, 1)][:QUERIES], random)
     nearest = _nearest(vectors, queries)
+    best, fewest = None, np.inf
     for length in (*(p for p in PREFIXES if p < vectors.shape[1]), vectors.shape[1]):
+        if len(vectors) * length >= fewest:
+            break
         axes = basis[:length]
         scale = MOST / _largest_component(vectors, axes)
         codes = _codes(vectors, axes, scale)
-        sketch = Sketch(len(vectors), axes, _side_by_side(codes), UNKNOWN, NOTHING)
-        found = [sketch.candidates(query, DEPTH, None) for query in queries]
-        recall = np.mean([np.isin(a, b).mean() for a, b in zip(nearest, found, strict=True)])
-        if recall >= RECALL:
-            break
-    return _bounded(sketch, vectors, codes, scale)
+        scaled = np.array([scale, 0.0, 0.0, 0.0])
+        sketch = Sketch(len(vectors), axes, _side_by_side(codes), scaled, NOTHING)
+        gap, compared = _gap(sketch, queries, nearest)
+        read = len(vectors) * length + compared * vectors[0].nbytes
+        if read < fewest:
+            best, fewest = (sketch, codes, gap), read
+    assert best is not None  # the first is better than none
+    return _bounded(*best, vectors)
+
+
+def _gap(sketch: Sketch, queries: Floats, nearest: NDArray[np.int64]) -> tuple[float, float]:
+    """How far below the last of the best codes the nearest score, and how many do.
+
+    As a dot product with a query of length 1; and the mean of all queries. nearest: the true ones,
+    int64 [queries, DEPTH].
+    """
+    found = [(code.unit, sketch.scores(code)) for code in map(sketch.code, queries)]
+    units = np.array([unit for unit, _ in found]) / np.linalg.norm(queries, axis=1)
+    edges = np.array([kth_largest(scores, DEPTH) for _, scores in found])
+    own = np.array([scores[rows] for (_, scores), rows in zip(found, nearest, strict=True)])
+    gap = max(float(np.quantile((edges[:, None] - own) * units[:, None], RECALL)), 0.0)
+    compared = [
+        np.count_nonzero(scores >= edge - gap / unit)
+        for (_, scores), edge, unit in zip(found, edges, units, strict=True)
+    ]
+    return gap, float(np.mean(compared))
 
 
 def _side_by_side(codes: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -211,9 +205,9 @@ def _side_by_side(codes: NDArray[np.int8]) -> NDArray[np.int8]:
     return np.ascontiguousarray(blocks)
 
 
-def _bounded(sketch: Sketch, vectors: Floats, codes: NDArray[np.int8], scale: float) -> Sketch:
-    """The sketch with what its codes tell for certain."""
-    error = longest = 0.0
+def _bounded(sketch: Sketch, codes: NDArray[np.int8], gap: float, vectors: Floats) -> Sketch:
+    """The sketch with what its codes tell for certain, and the gap."""
+    scale, error, longest = sketch.bounds[0], 0.0, 0.0
     outside = np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), BLOCK):
         block = slice(start, start + BLOCK)
@@ -222,7 +216,7 @@ def _bounded(sketch: Sketch, vectors: Floats, codes: NDArray[np.int8], scale: fl
         error = max(error, float(np.linalg.norm(components - meant, axis=1).max()))
         longest = max(longest, float(np.linalg.norm(meant, axis=1).max()))
         outside[block] = _beyond(vectors[block], components)
-    bounds = np.array([scale, error * 1.001, longest * 1.001])
+    bounds = np.array([scale, error * 1.001, longest * 1.001, gap])
     return replace(sketch, bounds=bounds, outside=outside)
 
 

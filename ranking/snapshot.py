@@ -49,7 +49,7 @@ __all__ = [
 CURRENT = "CURRENT"
 GENERATION = "generation.json"
 PROFILES = "profiles.toml"
-FORMAT = 1
+FORMAT = 2
 NOWHERE = (0, 0)
 """What `stamp` gives where there is no index."""
 

@@ -23,7 +23,7 @@ from ranking.view import View
 __all__ = ["Sought", "masks_of", "outside", "sought", "square"]
 
 NO_VECTORS = Vectors(none((0, 0), np.float32), np.empty(0, np.float32), 0.0, 0)
-NOT_NEAR = Near(NO_CODE, 0, 0, 0.0)
+NOT_NEAR = Near(NO_CODE, 0, 0.0)
 ALL_PRESENT = none((0,), np.bool_)
 
 
@@ -102,7 +102,7 @@ def _near(
 ) -> Near:
     sketch = segment.vectors[field].sketch
     if sketch is None or (view.exact and not sketch.certain):
-        return Near(NO_CODE, query.target_hits, 0, 0.0)
+        return Near(NO_CODE, query.target_hits, 0.0)
     code = sketch.code(vector)
     own = Code(
         sketch.codes,
@@ -113,7 +113,7 @@ def _near(
         code.outside,
         sketch.outside,
     )
-    return Near(own, query.target_hits, sketch.wanted(query.target_hits), sketch.longest)
+    return Near(own, query.target_hits, sketch.longest)
 
 
 def _unmarked(view: View, mask: NDArray[np.bool_] | None) -> list[Words]:

@@ -92,7 +92,14 @@ def query_terms(text: str) -> list[str]:
     >>> query_terms("4,000 ms")
     ['4', '0', 'ms']
     """
+    if text.isascii():
+        return [_ascii_term(token) for token in _ASCII_TOKEN.findall(text.lower())]
     return [_as_number(token) for token in _tokens(unicodedata.normalize("NFKC", text))]
+
+
+@lru_cache(maxsize=1 << 16)
+def _ascii_term(token: str) -> str:
+    return _as_number(_stem(token))
 
 
 def _as_number(token: str) -> str:
