@@ -2,7 +2,7 @@
 
 tf / (tf + norm), the part of BM25 that a document's posting has, is between 0 and 1: two bytes hold
 it for each posting. Frequent terms have one byte for every document, which whole vector registers
-add at a time. Both are rounded up, so the sum is at most `margin` above the true score.
+add at a time (`ranking.row_kernels`). Both are rounded up, so the sum is at most `margin` above the true score.
 
 Frequent terms also have a bitmap, to tell without a search where a document's posting stands.
 """
@@ -12,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.jit import compiled, compiled_in_any_order
-from ranking.register_kernels import bits_above
+from encoders.jit import compiled
+from ranking.row_kernels import ROW, Frequent, sum_row
 from ranking.term_kernels import Lexicon, Words, popcount
 
-__all__ = ["BLOCK", "COARSE", "ROW", "add_block", "clear", "count_found", "fill_parts", "fill_rows"]
+__all__ = ["BLOCK", "COARSE", "add_postings", "add_rows", "fill_parts", "fill_rows", "frequent_of"]
 
 Docs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
@@ -25,7 +25,6 @@ Sums = NDArray[np.float32]
 FINE = 65535.0
 COARSE = 255.0
 BLOCK = 4096
-ROW = 64
 
 
 @compiled
@@ -60,12 +59,22 @@ def fill_rows(
 
 
 @compiled
-def add_block(words: Lexicon, cursors: Docs, begin: int, end: int, sums: Sums) -> bool:
-    """Sum the parts of documents `begin` to `end` anew; return whether any may have a term.
+def frequent_of(words: Lexicon) -> Frequent:
+    """The terms of the query that have rows."""
+    some = np.flatnonzero(words.row_of >= 0)
+    steps = words.weights[some] * (words.stretch / COARSE)
+    return Frequent(words.row_of[some], steps.astype(np.float32))
 
-    cursors: where each term's postings of the block begin; moved to where they end.
+
+@compiled
+def add_postings(words: Lexicon, cursors: Docs, begin: int, end: int, sums: Sums) -> bool:
+    """Set the sums of documents `begin` to `end` to the parts of terms without rows.
+
+    cursors: where each term's postings of the block begin; moved to where they end. Returns whether
+    there are any.
     """
-    touched = _set_rows(words, begin, end, sums)
+    sums[:] = 0.0
+    touched = False
     for term in range(len(cursors)):
         if words.row_of[term] >= 0:
             continue
@@ -81,63 +90,17 @@ def add_block(words: Lexicon, cursors: Docs, begin: int, end: int, sums: Sums) -
 
 
 @compiled
-def _set_rows(words: Lexicon, begin: int, end: int, sums: Sums) -> bool:
-    """Set the sums to those of frequent terms, two at a time; whether there are any."""
-    scale, waiting, fresh = words.stretch / COARSE, -1, True
-    for term in range(len(words.row_of)):
-        if words.row_of[term] < 0:
-            continue
-        if waiting < 0:
-            waiting = term
-            continue
-        one, two = words.row_of[waiting], words.row_of[term]
-        weights = scale * words.weights[waiting], scale * words.weights[term]
-        _add_rows(words.rows[one, begin:end], words.rows[two, begin:end], weights, fresh, sums)
-        waiting, fresh = -1, False
-    if waiting >= 0:
-        row = words.rows[words.row_of[waiting], begin:end]
-        _add_rows(row, row, (scale * words.weights[waiting], 0.0), fresh, sums)
-        fresh = False
-    if fresh:
-        sums[:] = 0.0
-    return not fresh
+def add_rows(words: Lexicon, frequent: Frequent, barred: Words, begin: int, sums: Sums) -> int:
+    """Add the parts of frequent terms to the sums of a block, and set those of barred ones to 0.
 
-
-@compiled_in_any_order
-def _add_rows(
-    one: NDArray[np.uint8],
-    two: NDArray[np.uint8],
-    weights: tuple[float, float],
-    fresh: bool,
-    sums: Sums,
-) -> None:
-    """Add the weighted parts of two terms to the sums, or, fresh, set the sums to them."""
-    first, second = np.float32(weights[0]), np.float32(weights[1])
-    if fresh:
-        sums[len(one) :] = 0.0
-        for place in range(len(one)):
-            sums[place] = first * np.float32(one[place]) + second * np.float32(two[place])
-        return
-    for place in range(len(one)):
-        sums[place] += first * np.float32(one[place]) + second * np.float32(two[place])
-
-
-@compiled
-def clear(sums: Sums, begin: int, barred: Words) -> None:
-    """Set the sums of a block's barred documents to 0; barred: their bits, or [0]."""
-    first = begin // ROW
-    for row in range(first, min(first + BLOCK // ROW, len(barred))):
-        if barred[row] != np.uint64(0):
-            for place in range(ROW):
-                if (barred[row] >> np.uint64(place)) & np.uint64(1):
-                    sums[ROW * (row - first) + place] = 0.0
-
-
-@compiled
-def count_found(sums: Sums) -> int:
-    """How many documents of a block have any term."""
-    # Floats not below 0, seen as whole numbers, sort as they are.
-    wholes, count = sums.view(np.int32), 0
-    for row in range(0, len(wholes), ROW):
-        count += popcount(bits_above(wholes, row, np.int32(0)))
-    return count
+    barred: bits of documents, or [0]. Returns how many documents have any term.
+    """
+    found, all_rows = 0, words.rows.shape[1]
+    for place in range(0, min(len(sums), all_rows - begin), ROW):
+        kept = ~np.uint64(0)
+        if len(barred):
+            kept = ~barred[(begin + place) // ROW]
+        found += popcount(
+            sum_row(words.rows, frequent.rows, frequent.steps, begin + place, kept, sums, place)
+        )
+    return found

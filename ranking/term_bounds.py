@@ -76,7 +76,7 @@ def term_bounds(
     frequent = np.flatnonzero(sizes >= len(norms) / FREQUENT) if len(norms) >= SMALL else sizes[:0]
     frequent = frequent[np.argsort(-sizes[frequent], kind="stable")][:MOST_ROWS]
     words = -(-len(norms) // 64)
-    rows = np.zeros((len(frequent), len(norms)), np.uint8)
+    rows = np.zeros((len(frequent), 64 * words), np.uint8)
     marks = np.zeros((len(frequent), words, 2), np.uint64)
     first, last = starts[:-1][frequent], starts[1:][frequent]
     fill_rows((docs, parts), first, last, rows, marks)

@@ -23,7 +23,7 @@ class Lexicon(NamedTuple):
     """A segment's postings, and the terms of a query.
 
     docs uint32, tfs uint16, parts uint16 [postings]; norms float64 [documents]. Rows of frequent
-    terms: parts uint8 [rows, documents]; marks uint64 [rows, words, 2], a bit for each of 64
+    terms: parts uint8 [rows, 64 * words]; marks uint64 [rows, words, 2], a bit for each of 64
     documents, and how many bits are set before. For each term of the query: start and end of
     its postings, its weight, its row or -1. stretch: what the parts are to be multiplied with;
     margin: how far their sum can then be above a score.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.jit import compiled, compiled_in_any_order
+from encoders.jit import compiled
 from ranking.demand_kernels import Demand, demanded
 from ranking.feature_kernels import (
     About,
@@ -28,8 +28,9 @@ from ranking.feature_kernels import (
 from ranking.kernels import first_best, kth_largest
 from ranking.machine import Program
 from ranking.near_kernels import Code, bounds_of
-from ranking.part_kernels import BLOCK, ROW, add_block, clear, count_found
+from ranking.part_kernels import BLOCK, add_postings, add_rows, frequent_of
 from ranking.register_kernels import bits_above, lowest_bit
+from ranking.row_kernels import ROW, Frequent, Line, who_meets
 from ranking.term_kernels import Lexicon, Words
 
 __all__ = [
@@ -111,14 +112,15 @@ class Room(NamedTuple):
 class Pursuit(NamedTuple):
     """How far the search has come.
 
-    room: documents that are still to be bounded, `filled` of them. cursors: where the postings of
-    each term go on. demand: what others must have, which holds for a BM25 up to `top`, to be asked
+    room: documents that are still to be bounded, `filled` of them. frequent: the terms that have
+    rows. cursors: where the postings of each term go on. demand: what others must have, which holds for a BM25 up to `top`, to be asked
     anew from the document `due` on. matched: how many documents had a word.
     """
 
     hits: Hits
     waiting: Waiting
     room: Room
+    frequent: Frequent
     cursors: Docs
     demand: Demand
     top: float
@@ -145,6 +147,7 @@ def begun(search: WordSearch, others: Doubles) -> Pursuit:
         Hits(search.near[:0], np.empty((5, 0)), others[:0], best_of(others, search.depth)),
         Waiting(search.near[:0], others[:0]),
         Room(np.empty(ROOM, np.int64), np.empty(ROOM, np.float32), np.empty(ROOM, np.int32)),
+        frequent_of(search.words),
         search.words.starts.copy(),
         Demand(0.0, 0.0, 0.0, 0.0),
         0.0,
@@ -162,26 +165,32 @@ def pursued(
 
     products: int32, those of their codes with the query's, or [0].
     """
-    hits, waiting, room, cursors, demand, top, due, filled, matched = pursuit
-    sums, lifts = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    hits, waiting, room, frequent, cursors, demand, top, due, filled, matched = pursuit
+    words, sums, places = search.words, np.empty(BLOCK, np.float32), np.empty(BLOCK, np.int64)
+    line = line_of(search, demand, products)
     for start in range(begin, end, BLOCK):
-        if not add_block(search.words, cursors, start, min(start + BLOCK, end), sums):
+        touched = add_postings(words, cursors, start, min(start + BLOCK, end), sums)
+        if not touched and len(frequent.rows) == 0:
             continue
-        clear(sums, start, search.barred)
-        matched += count_found(sums)
-        own = products[start - begin : start - begin + BLOCK]
+        matched += add_rows(words, frequent, search.barred, start, sums)
+        own = products[start - begin : start - begin + BLOCK] if len(products) else products
         if start >= due or filled > MANY:
-            top, due = max(top, largest(sums)), GROWTH * start + FIRST
+            columns = largest(sums)
+            top, due = max(top, float(columns.max())), GROWTH * start + FIRST
             waiting, filled = joined(search, hits, waiting, room, filled), 0
             if len(hits.best) < search.depth:
-                lift_promising(sums, search.depth, lifts)
-                room, filled = gathered(sums, lifts, own, start, room, filled)
+                few = those_above(sums, promising(sums, columns, search.depth), places)
+                room, filled = gathered(few, sums, own, start, room, filled)
                 waiting, filled = joined(search, hits, waiting, room, filled), 0
             hits, waiting = open_best(search, hits, waiting)
             demand = demanded_of(search, hits, top)
-        lift_above(search, sums, own, demand, lifts)
-        room, filled = gathered(sums, lifts, own, start, room, filled)
-    return Pursuit(hits, waiting, room, cursors, demand, top, due, filled, matched)
+            line = line_of(search, demand, products)
+        if line.sure > line.floor:
+            those = those_meeting(sums, own, line, places)
+        else:
+            those = those_above(sums, line.floor, places)
+        room, filled = gathered(those, sums, own, start, room, filled)
+    return Pursuit(hits, waiting, room, frequent, cursors, demand, top, due, filled, matched)
 
 
 @compiled
@@ -219,77 +228,88 @@ def best_of(scores: Doubles, depth: int) -> Doubles:
 
 
 @compiled
-def largest(sums: Floats) -> float:
-    """The largest of a block's sums: column by column, which registers can do."""
+def largest(sums: Floats) -> Floats:
+    """The largest of a block's sums in each of 64 columns, which registers can tell."""
     columns = sums[:ROW].copy()
     for start in range(ROW, len(sums), ROW):
         for place in range(ROW):
             value = sums[start + place]
             columns[place] = value if value > columns[place] else columns[place]
-    return float(columns.max())
+    return columns
 
 
 @compiled
-def lift_promising(sums: Floats, depth: int, lifts: Floats) -> None:
-    """Lift twice as many documents of a block as hits are wanted, those of best sum, above 0."""
-    edge = np.float32(kth_largest(sums, min(2 * depth, BLOCK)))
-    for place in range(BLOCK):
-        lifts[place] = sums[place] if sums[place] >= edge else np.float32(0.0)
+def promising(sums: Floats, columns: Floats, depth: int) -> np.float32:
+    """What at least twice as many sums of a block reach as hits are wanted, if so many are above 0.
+
+    columns: the largest in each column, whose largest are among the largest of all.
+    """
+    count = min(2 * depth, len(sums))
+    edge = kth_largest(columns, count) if count <= ROW else kth_largest(sums, count)
+    return np.float32(edge * (1.0 - ROUNDING))
 
 
-@compiled_in_any_order
-def lift_above(
-    search: WordSearch, sums: Floats, products: Scores, demand: Demand, lifts: Floats
-) -> None:
-    """How far each document of a block is above what is demanded, above 0 for whoever meets it."""
+@compiled
+def line_of(search: WordSearch, demand: Demand, products: Scores) -> Line:
+    """The demand on sums and products of codes; on sums alone where codes bound nothing."""
     code = search.code
-    floor, sure = np.float32(demand.floor), np.float32(demand.sure)
-    if len(products) == 0 or code.unit == 0.0 or sure <= floor:
-        for place in range(BLOCK):
-            lifts[place] = sums[place] - floor
-        return
-    weight, unit = np.float32(demand.weight), np.float32(code.unit)
-    cut = np.float32(demand.cut - code.differs - search.longest * code.outside)
-    lifts[len(products) :] = 0.0
-    for place in range(len(products)):
-        has = sums[place]
-        line = weight * has + unit * np.float32(products[place]) - cut
-        line = line if line > has - sure else has - sure
-        lifts[place] = line if line < has - floor else has - floor
+    sure, cut = demand.sure, demand.cut - code.differs - search.longest * code.outside
+    if len(products) == 0 or code.unit == 0.0:
+        sure = demand.floor
+    return Line(
+        np.float32(demand.floor),
+        np.float32(sure),
+        np.float32(demand.weight),
+        np.float32(code.unit),
+        np.float32(cut),
+    )
+
+
+@compiled
+def those_above(sums: Floats, floor: np.float32, places: Docs) -> Docs:
+    """Places of a block's sums above the floor, which is not below 0; places: room for them."""
+    # Floats not below 0, seen as whole numbers, sort as they are.
+    wholes, count, edge = sums.view(np.int32), 0, np.full(1, floor).view(np.int32)[0]
+    for row in range(0, len(sums), ROW):
+        count = placed(bits_above(wholes, row, edge), row, places, count)
+    return places[:count]
+
+
+@compiled
+def those_meeting(sums: Floats, products: Scores, line: Line, places: Docs) -> Docs:
+    """Places of a block's documents that meet the line; places: room for them."""
+    count = 0
+    for row in range(0, len(products), ROW):
+        count = placed(who_meets(sums, row, products, line), row, places, count)
+    return places[:count]
+
+
+@compiled
+def placed(bits: np.uint64, begin: int, places: Docs, count: int) -> int:
+    """Put down where bits are set, as places from `begin` on; how many are put down now."""
+    while bits != np.uint64(0):
+        places[count] = begin + lowest_bit(bits)
+        count += 1
+        bits &= bits - np.uint64(1)
+    return count
 
 
 @compiled
 def gathered(
-    sums: Floats, lifts: Floats, products: Scores, begin: int, room: Room, filled: int
+    places: Docs, sums: Floats, products: Scores, begin: int, room: Room, filled: int
 ) -> tuple[Room, int]:
-    """Move the documents of a block that are lifted above 0 into the room, made larger if needed.
+    """Move these documents of a block into the room, made larger if needed.
 
     Also how many are in it now.
     """
-    lifted = lifted_of(lifts)
-    while filled + len(lifted) > len(room.docs):
+    while filled + len(places) > len(room.docs):
         room = doubled(room)
-    for place in lifted:
+    for place in places:
         room.docs[filled], room.sums[filled] = begin + place, sums[place]
         room.products[filled] = products[place] if len(products) else 0
         sums[place] = 0.0
         filled += 1
     return room, filled
-
-
-@compiled
-def lifted_of(lifts: Floats) -> Docs:
-    """Places of a block's documents that are lifted above 0."""
-    # Floats not below 0, seen as whole numbers, sort as they are; those below are below here too.
-    wholes, count = lifts.view(np.int32), 0
-    places = np.empty(len(lifts), np.int64)
-    for row in range(0, len(lifts), ROW):
-        bits = bits_above(wholes, row, np.int32(0))
-        while bits != np.uint64(0):
-            places[count] = row + lowest_bit(bits)
-            count += 1
-            bits &= bits - np.uint64(1)
-    return places[:count]
 
 
 @compiled
