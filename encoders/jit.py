@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from llvmlite import binding
 from numba import config
 
-__all__ = ["HAS_VNNI", "compiled", "compiled_in_any_order", "kernel_stamp"]
+__all__ = ["HAS_VNNI", "ZERO", "compiled", "compiled_in_any_order", "kernel_stamp"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+ZERO = cast(int, np.int64(0))
+"""What compiled code hands on in place of 0: for a literal number numba compiles all anew."""
 
 
 def compiled(function: F) -> F:

@@ -78,11 +78,10 @@ def _begun(
     to leave the interpreter.
     """
     own = list(chunk.values())
-    if shared is None:
-        return pool.submit(lambda: [_answer(view, *each) for each in own]).result
     plan, query, ask = own[0]
-    first = fitting(view, plan, query, ask)
-    assert first is not None  # see `kind`
+    first = None if shared is None else fitting(view, plan, query, ask)
+    if first is None:
+        return pool.submit(lambda: [_answer(view, *each) for each in own]).result
     together = laid_out(view, plan, first, [(query, ask) for _, query, ask in own])
     search = pool.submit(_searched, together)
     return lambda: results_of(view, plan, together, *search.result())

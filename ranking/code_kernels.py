@@ -32,7 +32,7 @@ def codes_of(
     certain = len(basis) == 0
     components = np.empty(queries.shape[1] if certain else len(basis))
     every = np.arange(len(basis))
-    code_scale, error, longest, gap = bounds
+    code_scale, error, longest, beside, share, gap = bounds
     for q in range(len(queries)):
         if certain:
             components[:] = queries[q]
@@ -43,12 +43,12 @@ def codes_of(
         whole = _square(queries[q])
         unit = 1.0 / (scale * code_scale)
         differs = within * error + off * longest
-        scales[q, UNIT], scales[q, DIFFERS] = unit, differs
-        if certain:
-            scales[q, MARGIN], scales[q, OUTSIDE] = 2.0 * differs / unit, 0.0
-        else:
-            scales[q, MARGIN] = gap * np.sqrt(whole) / unit
-            scales[q, OUTSIDE] = np.sqrt(max(whole - within**2, 0.0) + 1e-6 * whole)
+        outside = 0.0
+        if not certain:
+            outside = np.sqrt(max(whole - within**2, 0.0) + 1e-6 * whole)
+        scales[q, UNIT], scales[q, DIFFERS], scales[q, OUTSIDE] = unit, differs, outside
+        margin = max(share * (differs + outside * beside), gap * np.sqrt(whole))
+        scales[q, MARGIN] = margin / unit
     return cells, scales
 
 

@@ -49,9 +49,9 @@ def demanded(
     floor = lone = top
     compared = vectors.kind > 0 and not np.isnan(most)
     if not all_vectors or not compared:
-        lone = floor = _least_bm25(first, vectors, edge, lowest, top, False, 0.0)
+        lone = floor = _least_bm25(first, vectors, edge, lowest, top, np.bool_(False), 0.0)
     if vectors.kind == 0:
-        floor = min(floor, _least_bm25(first, vectors, edge, lowest, top, True, 0.0))
+        floor = min(floor, _least_bm25(first, vectors, edge, lowest, top, np.bool_(True), 0.0))
     if not compared:
         return _loosened(floor, floor, 0.0, 0.0, top)
     products = _least_products(first, vectors, edge, lowest + step, most)
@@ -83,7 +83,7 @@ def _least_bm25(
     edge: float,
     lowest: Doubles,
     top: float,
-    present: bool,
+    present: bool | np.bool_,
     product: float,
 ) -> float:
     """A BM25 up to which documents with this product do not reach `edge`; at most `top`.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.jit import compiled
+from encoders.jit import ZERO, compiled
 from ranking.feature_kernels import About, Vectors, features_of, scored, side_by_side
 from ranking.kernels import kth_largest
 from ranking.machine import Program
@@ -81,7 +81,7 @@ def search(
     )
     pursuit = begun(wanted, known.scores)
     if by_words:
-        pursuit = pursued(wanted, pursuit, found.scores, 0, len(words.norms))
+        pursuit = pursued(wanted, pursuit, found.scores, ZERO, len(words.norms))
     docs, scores, features = best_of(known, ended(wanted, pursuit), depth)
     return docs, scores, features, pursuit.matched + added(known, by_words)
 

@@ -24,8 +24,6 @@ __all__ = ["Together", "kind", "laid_out", "results_of"]
 
 Asked = tuple[Query, Wanted]
 
-NO_VECTORS = np.zeros((1, 0), np.float32)
-
 
 def kind(view: View, plan: Plan, query: Query, ask: Wanted) -> Hashable | None:
     """What queries must share to be answered together; None for one that has to go alone.
@@ -96,17 +94,13 @@ def _codes(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int8], NDArray[np.float64]]:
     """Vectors, their squares, codes and the codes' scales; as many codes as `products_of` takes."""
     vectors = [ask.vector for _, ask in asked if ask.vector is not None]
-    spare = -len(asked) % QUERIES
-    if plan.vector_field is None or not vectors:
-        size = len(asked)
-        return (
-            np.broadcast_to(NO_VECTORS, (size, 0)).copy(),
-            np.zeros(size),
-            np.zeros((size + spare, 0), np.int8),
-            np.zeros((size, 4)),
-        )
-    sketch = view.parts[0][0].vectors[plan.vector_field.name].sketch
-    assert sketch is not None  # see `kind`
+    size, spare = len(asked), -len(asked) % QUERIES
+    sketch = None
+    if plan.vector_field is not None and vectors:
+        sketch = view.parts[0][0].vectors[plan.vector_field.name].sketch
+    if sketch is None:  # they have no vectors: see `kind`
+        nothing = np.zeros((size, 0), np.float32), np.zeros(size)
+        return *nothing, np.zeros((size + spare, 0), np.int8), np.zeros((size, 4))
     stacked = np.stack(vectors)
     cells, scales = sketch.code_all(stacked)
     squares = np.array([np.dot(row, row) for row in stacked.astype(np.float64)])

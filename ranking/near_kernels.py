@@ -139,9 +139,9 @@ def _keep_best(
 
 @compiled
 def bounds_of(code: Code, products: Scores, docs: Docs, most: float) -> Doubles:
-    """What documents' dot products are at most: by their codes' products, if they bound, and `most`.
+    """What documents' dot products are at most: float64 [len(docs)].
 
-    float64 [len(docs)].
+    By their codes' products, where codes bound, and not above `most`.
     """
     bounds = np.full(len(docs), most)
     if code.unit == 0.0:

@@ -22,7 +22,7 @@ from encoders.jit import HAS_VNNI, compiled
 from ranking.kernels import scan_codes
 from ranking.term_kernels import popcount
 
-__all__ = ["QUERIES", "bits_above", "lowest_bit", "pack", "products_of"]
+__all__ = ["QUERIES", "bits_above", "lowest_bit", "pack", "placed", "products_of"]
 
 ROW = 64
 HALF = 32
@@ -118,6 +118,16 @@ _dots = cast(Callable[..., None], intrinsic(_row_dots))
 def lowest_bit(bits: np.uint64) -> int:
     """The place of the lowest bit that is set."""
     return popcount(~bits & (bits - np.uint64(1)))
+
+
+@compiled
+def placed(bits: np.uint64, begin: int, places: NDArray[np.int64], count: int) -> int:
+    """Put down where bits are set, as places from `begin` on; how many are put down now."""
+    while bits != np.uint64(0):
+        places[count] = begin + lowest_bit(bits)
+        count += 1
+        bits &= bits - np.uint64(1)
+    return count
 
 
 @compiled

@@ -34,8 +34,9 @@ class Frequent(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A demand, all float32: a sum above `floor`; and above `sure`, or the sum times `weight` and
-    the code's product times `unit` together above `cut`.
+    """A demand in float32: a sum above `floor`; and above `sure`, or reaching the line.
+
+    That is, the sum times `weight` and the code's product times `unit` are together above `cut`.
     """
 
     floor: np.float32
@@ -81,9 +82,7 @@ def _sum_row(
 def _who_meets(_: Any, sums: Any, place: Any, products: Any, line: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sums, place, products, line = arguments
-        has = builder.load(
-            _at(context, builder, signature.args[0], sums, place, FLOATS), align=4
-        )
+        has = builder.load(_at(context, builder, signature.args[0], sums, place, FLOATS), align=4)
         floor, sure, weight, unit, cut = (
             everywhere(builder, builder.extract_value(line, n), ROW) for n in range(5)
         )

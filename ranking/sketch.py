@@ -6,12 +6,13 @@ The documents of best code are compared exactly afterwards. There are two kinds 
   be left out for certain: q.d differs from the codes' product by at most
   |q| * max|d - d'| + |q - q'| * max|d'| (d', q' what the codes stand for).
 - the first principal components (of the uncentred second moment, whose leading directions carry
-  most of every dot product): a tenth of the bytes, nearly the same candidates. While the index is
-  built, queries beside its own vectors are asked: how far their true nearest score below the last
-  of the best codes says how far below it documents are still compared, and so many components are
-  kept that the fewest bytes are read. A query that the codes tell little of has more documents so
-  near together: more are compared. What the rest can add to a product is at most the length of
-  the rest of both vectors, multiplied.
+  most of every dot product): a tenth of the bytes, nearly the same candidates. What the rest can
+  add to a product is at most the length of the rest of both vectors, multiplied; it hardly ever
+  does. So queries beside the index's own vectors are asked while it is built: how far their true
+  nearest fall short, by code, of the last of the best, and what share that is of the bound. Others'
+  nearest may fall short by the larger of both. A query of which the codes tell little (a text's
+  vector, far from all images) has a wide bound: more documents are compared. So many components
+  are kept that the fewest bytes are read.
 
 Measured against HNSW (hnswlib, usearch) in docs/decisions/0001-embedded-engine.md.
 """
@@ -20,8 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 # Such a share of the true nearest is found by queries of the sample.
-RECALL = 0.998
+RECALL = 0.999
 DEPTH = 100
 PREFIXES = (32, 64, 96, 128, 192, 256, 384)
 SAMPLE = 20_000
@@ -66,10 +66,11 @@ class Sketch:
     """Codes of `documents` documents, int8 [blocks, d, 64]: see `kernels.scan_codes`.
 
     basis: float32 [components, dimension], turns a vector into the components that are coded; [0,
-    dimension] where they are the vector's own. bounds: float64 [4], the scale of the codes,
-    max|d - d'| within the components, max|d'|, and the margin of a query of length 1, as a dot
-    product, where the codes are not certain. outside: float32 [documents], length of each vector
-    beside its components; [0] where nothing is beside them.
+    dimension] where they are the vector's own. bounds: float64 [6], the scale of the codes,
+    max|d - d'| within the components, max|d'|, the largest of `outside`; and what the nearest may
+    fall short by: a share of the most that a product can be wrong, and a part of the query's
+    length, whichever is more. outside: float32 [documents], length of each vector beside its
+    components; [0] where nothing is beside them.
     """
 
     documents: int
@@ -96,10 +97,10 @@ class Sketch:
             f"outside.{field}": self.outside,
         }
 
-    @cached_property
+    @property
     def longest(self) -> float:
         """The largest of `outside`; 0 for none."""
-        return float(self.outside.max(initial=0.0))
+        return float(self.bounds[3])
 
     @property
     def certain(self) -> bool:
@@ -149,7 +150,8 @@ def exact_sketch(vectors: Floats) -> Sketch:
     error = np.linalg.norm(vectors - meant, axis=1).max(initial=0.0)
     longest = np.linalg.norm(meant, axis=1).max(initial=0.0)
     # A little more than measured, for float32's own rounding.
-    bounds = np.array([scale, error * 1.001, longest * 1.001, 0.0])
+    # Of two documents one may seem so much too good, and the other too bad.
+    bounds = np.array([scale, error * 1.001, longest * 1.001, 0.0, 2.0, 0.0])
     none = np.empty((0, vectors.shape[1]), np.float32)
     return Sketch(len(vectors), none, _side_by_side(codes), bounds, NOTHING)
 
@@ -162,39 +164,47 @@ def short_sketch(vectors: Floats, present: Mask) -> Sketch:
     basis = _principal_axes(sample)
     queries = _beside(sample[:: max(len(sample) // QUERIES, 1)][:QUERIES], random)
     nearest = _nearest(vectors, queries)
-    best, fewest = None, np.inf
-    for length in (*(p for p in PREFIXES if p < vectors.shape[1]), vectors.shape[1]):
-        if len(vectors) * length >= fewest:
+    first, *longer = *(p for p in PREFIXES if p < vectors.shape[1]), vectors.shape[1]
+    best = _coded(vectors, basis[:first], queries, nearest)
+    for length in longer:
+        if len(vectors) * length >= best.read:
             break
-        axes = basis[:length]
-        scale = MOST / _largest_component(vectors, axes)
-        codes = _codes(vectors, axes, scale)
-        scaled = np.array([scale, 0.0, 0.0, 0.0])
-        sketch = Sketch(len(vectors), axes, _side_by_side(codes), scaled, NOTHING)
-        gap, compared = _gap(sketch, queries, nearest)
-        read = len(vectors) * length + compared * vectors[0].nbytes
-        if read < fewest:
-            best, fewest = (sketch, codes, gap), read
-    assert best is not None  # the first is better than none
-    return _bounded(*best, vectors)
+        best = min(best, _coded(vectors, basis[:length], queries, nearest), key=lambda it: it.read)
+    return best.sketch
 
 
-def _gap(sketch: Sketch, queries: Floats, nearest: NDArray[np.int64]) -> tuple[float, float]:
-    """How far below the last of the best codes the nearest score, and how many do.
+class _Coded(NamedTuple):
+    """Codes of some components, and what they cost: bytes that a query reads, all in all."""
 
-    As a dot product with a query of length 1; and the mean of all queries. nearest: the true ones,
-    int64 [queries, DEPTH].
+    read: float
+    sketch: Sketch
+
+
+def _coded(vectors: Floats, axes: Floats, queries: Floats, nearest: NDArray[np.int64]) -> _Coded:
+    scale = MOST / _largest_component(vectors, axes)
+    codes = _codes(vectors, axes, scale)
+    bounds, outside = _bounds(vectors, axes, codes, scale)
+    sketch = Sketch(len(vectors), axes, _side_by_side(codes), bounds, outside)
+    sketch = replace(sketch, bounds=np.append(bounds[:-2], _shortfall(sketch, queries, nearest)))
+    compared = np.mean([len(sketch.candidates(query, DEPTH, None)) for query in queries])
+    return _Coded(codes.nbytes + float(compared) * vectors[0].nbytes, sketch)
+
+
+def _shortfall(sketch: Sketch, queries: Floats, nearest: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How far nearly all of the true nearest score below the last of as many best codes.
+
+    As a share of the bound, and as a dot product with a query of length 1. nearest: int64 [queries,
+    DEPTH].
     """
-    found = [(code.unit, sketch.scores(code)) for code in map(sketch.code, queries)]
-    units = np.array([unit for unit, _ in found]) / np.linalg.norm(queries, axis=1)
-    edges = np.array([kth_largest(scores, DEPTH) for _, scores in found])
-    own = np.array([scores[rows] for (_, scores), rows in zip(found, nearest, strict=True)])
-    gap = max(float(np.quantile((edges[:, None] - own) * units[:, None], RECALL)), 0.0)
-    compared = [
-        np.count_nonzero(scores >= edge - gap / unit)
-        for (_, scores), edge, unit in zip(found, edges, units, strict=True)
-    ]
-    return gap, float(np.mean(compared))
+    codes = [sketch.code(query) for query in queries]
+    short = np.empty(nearest.shape)
+    for row, (code, own) in enumerate(zip(codes, nearest, strict=True)):
+        scores = sketch.scores(code)
+        short[row] = kth_largest(scores, DEPTH) - scores[own]
+    margins = np.array([code.margin for code in codes])
+    units = np.array([code.unit for code in codes]) / np.linalg.norm(queries, axis=1)
+    both = [short / margins[:, None], short * units[:, None]]
+    return np.maximum([np.quantile(each, RECALL) for each in both], 0.0)
 
 
 def _side_by_side(codes: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -205,19 +215,21 @@ def _side_by_side(codes: NDArray[np.int8]) -> NDArray[np.int8]:
     return np.ascontiguousarray(blocks)
 
 
-def _bounded(sketch: Sketch, codes: NDArray[np.int8], gap: float, vectors: Floats) -> Sketch:
-    """The sketch with what its codes tell for certain, and the gap."""
-    scale, error, longest = sketch.bounds[0], 0.0, 0.0
+def _bounds(
+    vectors: Floats, axes: Floats, codes: NDArray[np.int8], scale: float
+) -> tuple[NDArray[np.float64], Floats]:
+    """The `bounds` of a sketch whose nearest fall short by all they can; and its `outside`."""
+    error = longest = 0.0
     outside = np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), BLOCK):
         block = slice(start, start + BLOCK)
-        components = vectors[block] @ sketch.basis.T
+        components = vectors[block] @ axes.T
         meant = codes[block] / np.float32(scale)
         error = max(error, float(np.linalg.norm(components - meant, axis=1).max()))
         longest = max(longest, float(np.linalg.norm(meant, axis=1).max()))
         outside[block] = _beyond(vectors[block], components)
-    bounds = np.array([scale, error * 1.001, longest * 1.001, gap])
-    return replace(sketch, bounds=bounds, outside=outside)
+    beside = float(outside.max(initial=0.0))
+    return np.array([scale, error * 1.001, longest * 1.001, beside, 1.0, 0.0]), outside
 
 
 def _principal_axes(sample: Floats) -> Floats:

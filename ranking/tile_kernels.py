@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.jit import compiled
-from ranking.register_kernels import bits_above, lowest_bit
+from ranking.register_kernels import bits_above, lowest_bit, placed
 from ranking.term_kernels import Words, popcount
 
 __all__ = ["LOWEST", "TILE", "WORD", "Keeper", "bar", "keep_tile", "keeper", "settled"]
@@ -21,7 +21,7 @@ Docs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 Scores = NDArray[np.int32]
 
-TILE = 8192
+TILE = 32768
 WORD = 64
 LOWEST = -(2**31)
 # No product of codes, of up to 4,000 cells within -63..63, is beyond it.
@@ -35,13 +35,14 @@ PATIENCE = 3
 class Keeper(NamedTuple):
     """What is kept for each query: documents, ascending, and their scores; `filled` of them.
 
-    edges: int64 [q], only what is above is kept. margins: how far below the `wanted`-th best score
-    a document may be and still count.
+    places: room for those of a tile. edges: int64 [q], only what is above is kept. margins: how far
+    below the `wanted`-th best score a document may be and still count.
     """
 
     docs: list[Docs]
     scores: list[Scores]
     filled: Docs
+    places: Docs
     edges: Docs
     margins: Doubles
     wanted: int
@@ -50,11 +51,12 @@ class Keeper(NamedTuple):
 @compiled
 def keeper(margins: Doubles, wanted: int) -> Keeper:
     """Nothing kept yet, for as many queries as there are margins."""
-    queries, room = len(margins), ((PATIENCE + 1) * wanted + TILE) // WORD * WORD + WORD
+    queries, room = len(margins), (PATIENCE + 1) * wanted // WORD * WORD + WORD
     return Keeper(
         [np.empty(room, np.int64) for _ in range(queries)],
         [np.empty(room, np.int32) for _ in range(queries)],
         np.zeros(queries, np.int64),
+        np.empty(TILE, np.int64),
         np.full(queries, LOWEST, np.int64),
         margins,
         wanted,
@@ -68,18 +70,17 @@ def keep_tile(kept: Keeper, query: int, tile: Scores, begin: int) -> None:
         _raise_edge(kept, query, _edge_within(tile, kept.wanted))
     elif kept.filled[query] > PATIENCE * kept.wanted:
         _prune(kept, query)
-    while kept.filled[query] + len(tile) > len(kept.docs[query]):
+    least, count = np.int32(kept.edges[query]), 0
+    for start in range(0, len(tile), WORD):
+        count = placed(bits_above(tile, start, least), start, kept.places, count)
+    filled = kept.filled[query]
+    while filled + count > len(kept.docs[query]):
         kept.docs[query] = np.concatenate((kept.docs[query], np.empty_like(kept.docs[query])))
         kept.scores[query] = np.concatenate((kept.scores[query], np.empty_like(kept.scores[query])))
-    docs, scores, filled = kept.docs[query], kept.scores[query], kept.filled[query]
-    least = np.int32(kept.edges[query])
-    for start in range(0, len(tile), WORD):
-        bits = bits_above(tile, start, least)
-        while bits != np.uint64(0):
-            place = start + lowest_bit(bits)
-            docs[filled], scores[filled] = begin + place, tile[place]
-            filled += 1
-            bits &= bits - np.uint64(1)
+    docs, scores = kept.docs[query], kept.scores[query]
+    for place in kept.places[:count]:
+        docs[filled], scores[filled] = begin + place, tile[place]
+        filled += 1
     kept.filled[query] = filled
 
 
@@ -108,9 +109,11 @@ def bar(tile: Scores, begin: int, marks: Words) -> None:
 @compiled
 def _edge_within(scores: Scores, wanted: int) -> int:
     """An edge that at least `wanted` scores are above, if so many are, but few more."""
-    sample = scores[::SAMPLED].copy()
+    some = scores[::SAMPLED]
+    sample = np.full((len(some) + WORD - 1) // WORD * WORD, np.int32(LOWEST))
+    sample[: len(some)] = some
     place = wanted // SAMPLED + 2
-    while place < len(sample):
+    while place < len(some):
         edge = _nth_largest(sample, place) - 1
         if _count_above(scores, edge) >= wanted:
             return edge

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.jit import compiled
+from encoders.jit import ZERO, compiled
 from ranking.demand_kernels import Demand, demanded
 from ranking.feature_kernels import (
     About,
@@ -29,7 +29,7 @@ from ranking.kernels import first_best, kth_largest
 from ranking.machine import Program
 from ranking.near_kernels import Code, bounds_of
 from ranking.part_kernels import BLOCK, add_postings, add_rows, frequent_of
-from ranking.register_kernels import bits_above, lowest_bit
+from ranking.register_kernels import bits_above, placed
 from ranking.row_kernels import ROW, Frequent, Line, who_meets
 from ranking.term_kernels import Lexicon, Words
 
@@ -113,8 +113,9 @@ class Pursuit(NamedTuple):
     """How far the search has come.
 
     room: documents that are still to be bounded, `filled` of them. frequent: the terms that have
-    rows. cursors: where the postings of each term go on. demand: what others must have, which holds for a BM25 up to `top`, to be asked
-    anew from the document `due` on. matched: how many documents had a word.
+    rows. cursors: where the postings of each term go on. demand: what others must have, which holds
+    for a BM25 up to `top`, to be asked anew from the document `due` on. matched: how many documents
+    had a word.
     """
 
     hits: Hits
@@ -136,7 +137,7 @@ def found_by_words(search: WordSearch, products: Scores, others: Doubles) -> tup
     products: int32, those of all documents' codes with the query's, or [0]. others: scores of
     documents that compete.
     """
-    pursuit = pursued(search, begun(search, others), products, 0, len(search.words.norms))
+    pursuit = pursued(search, begun(search, others), products, ZERO, len(search.words.norms))
     return ended(search, pursuit), pursuit.matched
 
 
@@ -177,11 +178,11 @@ def pursued(
         if start >= due or filled > MANY:
             columns = largest(sums)
             top, due = max(top, float(columns.max())), GROWTH * start + FIRST
-            waiting, filled = joined(search, hits, waiting, room, filled), 0
+            waiting, filled = joined(search, hits, waiting, room, filled), ZERO
             if len(hits.best) < search.depth:
                 few = those_above(sums, promising(sums, columns, search.depth), places)
                 room, filled = gathered(few, sums, own, start, room, filled)
-                waiting, filled = joined(search, hits, waiting, room, filled), 0
+                waiting, filled = joined(search, hits, waiting, room, filled), ZERO
             hits, waiting = open_best(search, hits, waiting)
             demand = demanded_of(search, hits, top)
             line = line_of(search, demand, products)
@@ -282,16 +283,6 @@ def those_meeting(sums: Floats, products: Scores, line: Line, places: Docs) -> D
     for row in range(0, len(products), ROW):
         count = placed(who_meets(sums, row, products, line), row, places, count)
     return places[:count]
-
-
-@compiled
-def placed(bits: np.uint64, begin: int, places: Docs, count: int) -> int:
-    """Put down where bits are set, as places from `begin` on; how many are put down now."""
-    while bits != np.uint64(0):
-        places[count] = begin + lowest_bit(bits)
-        count += 1
-        bits &= bits - np.uint64(1)
-    return count
 
 
 @compiled

@@ -154,10 +154,15 @@ def test_a_bit_for_each_number_above():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 400), st.sampled_from([0.0, 3.0]))
-def test_the_best_of_many_tiles_are_kept(seed, wanted, margin):
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 400),
+    st.sampled_from([0.0, 3.0]),
+    st.sampled_from([3 * TILE, 2 * TILE + 64, 11 * 64]),
+)
+def test_the_best_of_many_tiles_are_kept(seed, wanted, margin, size):
     random = np.random.default_rng(seed)
-    scores = random.integers(0, random.integers(2, 3000), 3 * TILE)
+    scores = random.integers(0, random.integers(2, 3000), size)
     found = best_of_tiles(scores.astype(np.int32), wanted, margin)
     edge = np.sort(scores)[-wanted] - margin
     np.testing.assert_array_equal(found, np.flatnonzero(scores >= edge))

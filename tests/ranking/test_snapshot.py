@@ -105,7 +105,9 @@ def test_damage_is_one_sentence(index, kind):
         EmbeddedEngine.open(index)
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"format": None}, {"alive": None}, {"new": 1}])
+@pytest.mark.parametrize(
+    "change", [{"format": 1}, {"format": 99}, {"format": None}, {"alive": None}, {"new": 1}]
+)
 def test_an_index_of_another_version_is_not_called_damaged(index, change):
     pointer = json.loads((index / "CURRENT").read_text())
     file = index / "generations" / str(pointer["generation"]) / "generation.json"
