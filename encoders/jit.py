@@ -47,13 +47,15 @@ def _jit(function: F, options: dict[str, Any]) -> F:
 
 @cache
 def kernel_stamp(folder: Path) -> str:
-    """A hash of all files of compiled code in a folder.
+    """A hash of all files of compiled code in a folder and in this one, which it may call.
 
     numba looks only at the file of the function that is called, though it puts the code of others
     into it: after an update of those it would go on with what they were.
     """
-    files = (path.read_bytes() for path in sorted(folder.glob("*.py")))
-    return hashlib.sha256(b"".join(text for text in files if b"compiled" in text)).hexdigest()
+    folders = sorted({folder, Path(__file__).parent})
+    files = [path.read_bytes() for each in folders for path in sorted(each.glob("*.py"))]
+    kernels = [text for text in files if b"compiled" in text or b"intrinsic" in text]
+    return hashlib.sha256(b"".join(kernels)).hexdigest()
 
 
 def _has_vnni() -> bool:

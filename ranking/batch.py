@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 
 from ranking.candidates import Wanted
 from ranking.fused import answer_fused, fitting
@@ -32,14 +33,16 @@ def answer_one(view: View, plan: Plan, query: Query) -> Result:
 
     Raises QueryError where it is at fault.
     """
-    return _answer(view, plan, query, wanted(plan, query))
+    ask = wanted(plan, query)
+    return _answer(view, plan, _within(view, query), ask)
 
 
 def answer_many(view: View, asked: Sequence[tuple[Plan, Query]]) -> list[Result]:
     """Answer queries, results in their order.
 
     Queries of a kind are handed over as soon as there are enough of them, so that the next ones are
-    checked while those are answered. Raises QueryError for the first query that is at fault.
+    checked while those are answered. Raises QueryError where one is at fault, for the first that is
+    seen to be.
     """
     if DECODED * sum(query.k for _, query in asked) > view.size:
         view.decode_ids()
@@ -51,11 +54,11 @@ def answer_many(view: View, asked: Sequence[tuple[Plan, Query]]) -> list[Result]
         under_way = []
         try:
             for place, (plan, query) in enumerate(asked):
-                ask = wanted(plan, query)
-                shared = kind(view, plan, query, ask)
+                ask, within = wanted(plan, query), _within(view, query)
+                shared = kind(view, plan, within, ask)
                 chunk = waiting.setdefault(shared, {})
-                chunk[place] = plan, query, ask
-                if len(chunk) >= min(share, _most(plan, query)):
+                chunk[place] = plan, within, ask
+                if len(chunk) >= min(share, _most(plan, within)):
                     del waiting[shared]
                     under_way.append((chunk, _begun(pool, view, shared, chunk)))
         except QueryError:
@@ -92,6 +95,14 @@ def _searched(together: Together) -> tuple[Answers, float]:
     started = time.perf_counter()
     found = search_many(together.task)
     return found, (time.perf_counter() - started) / len(together.asked)
+
+
+def _within(view: View, query: Query) -> Query:
+    """The query, asking for no more than there can be: what is asked for takes room."""
+    size = max(view.size, 1)
+    if query.k <= size and query.target_hits <= size:
+        return query
+    return replace(query, k=min(query.k, size), target_hits=min(query.target_hits, size))
 
 
 def _share(count: int, cores: int) -> int:

@@ -86,7 +86,7 @@ def _questions(view: View, plan: Plan, asked: Sequence[Asked]) -> Questions:
     first = np.zeros(len(asked) + 1, np.int64)
     np.cumsum([len(each) for each in terms], out=first[1:])
     laid = view.words.laid([term for each in terms for term in each], 0)
-    return Questions(first, *laid, view.words.margins(first, laid, 0), *_codes(view, plan, asked))
+    return Questions(first, *laid, *_codes(view, plan, asked))
 
 
 def _codes(

@@ -45,7 +45,7 @@ class Questions(NamedTuple):
     """What many queries ask of a segment, laid end to end.
 
     first: int64 [q + 1], where each query's terms begin in starts, ends, weights and rows (see
-    `Lexicon`); margins: float64 [q]. vectors: float32 [q, dimension]; squares: float64 [q]; cells:
+    `Lexicon`). vectors: float32 [q, dimension]; squares: float64 [q]; cells:
     int8 [q or more, d]; scales: float64 [q, 4], a code's margin, unit, differs and outside.
     """
 
@@ -54,7 +54,6 @@ class Questions(NamedTuple):
     ends: Docs
     weights: Doubles
     rows: Docs
-    margins: Doubles
     vectors: Floats
     squares: Doubles
     cells: NDArray[np.int8]
@@ -101,7 +100,6 @@ def words_of(task: Task, q: int) -> Lexicon:
         asked.weights[begin:end],
         asked.rows[begin:end],
         words.stretch,
-        asked.margins[q],
     )
 
 

@@ -31,7 +31,7 @@ def best_codes(task: Task) -> list[Docs]:
     for begin in range(0, size, TILE):
         blocks = near.code.documents[begin // WORD : (begin + TILE) // WORD]
         pack(blocks, packed)
-        for q in range(len(asked.margins)):
+        for q in range(len(asked.scales)):
             if q % QUERIES == 0:
                 products_of(packed[: len(blocks)], asked.cells[q : q + QUERIES], scores)
             tile = scores[q % QUERIES, : len(blocks) * WORD]

@@ -2,8 +2,7 @@
 
 tf / (tf + norm), the part of BM25 that a document's posting has, is between 0 and 1: two bytes hold
 it for each posting. Frequent terms have one byte for every document, of which whole vector
-registers are added at a time (`ranking.row_kernels`). Both are rounded up, so the sum is at most
-`margin` above the true score.
+registers are added at a time (`ranking.row_kernels`). Both are rounded up, so the sum is a bound.
 
 Frequent terms also have a bitmap, to tell without a search where a document's posting stands.
 """

@@ -149,8 +149,8 @@ def exact_sketch(vectors: Floats) -> Sketch:
     meant = codes / np.float32(scale)
     error = np.linalg.norm(vectors - meant, axis=1).max(initial=0.0)
     longest = np.linalg.norm(meant, axis=1).max(initial=0.0)
-    # A little more than measured, for float32's own rounding.
-    # Of two documents one may seem so much too good, and the other too bad.
+    # A little more than measured, for float32's own rounding. Of two documents one may seem so much
+    # too good, and the other too bad.
     bounds = np.array([scale, error * 1.001, longest * 1.001, 0.0, 2.0, 0.0])
     none = np.empty((0, vectors.shape[1]), np.float32)
     return Sketch(len(vectors), none, _side_by_side(codes), bounds, NOTHING)
@@ -201,8 +201,10 @@ def _shortfall(sketch: Sketch, queries: Floats, nearest: NDArray[np.int64]) -> N
     for row, (code, own) in enumerate(zip(codes, nearest, strict=True)):
         scores = sketch.scores(code)
         short[row] = kth_largest(scores, DEPTH) - scores[own]
-    margins = np.array([code.margin for code in codes])
-    units = np.array([code.unit for code in codes]) / np.linalg.norm(queries, axis=1)
+    # Vectors that are all zeros fall short by nothing.
+    least = np.finfo(np.float64).tiny
+    margins = np.maximum([code.margin for code in codes], least)
+    units = [code.unit for code in codes] / np.maximum(np.linalg.norm(queries, axis=1), least)
     both = [short / margins[:, None], short * units[:, None]]
     return np.maximum([np.quantile(each, RECALL) for each in both], 0.0)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.part_kernels import COARSE, fill_parts, fill_rows
+from ranking.part_kernels import fill_parts, fill_rows
 from ranking.term_kernels import Words
 
 __all__ = ["NO_WORDS", "TermBounds", "packed", "term_bounds", "union_of"]
@@ -19,8 +19,6 @@ MOST_ROWS = 1024
 SMALL = 4096
 # How far the mean length may drift before the parts are computed anew.
 DRIFT = 1e-3
-# For sums in float32, and parts rounded to 1/65535.
-ROUNDING = 4e-5
 
 NO_WORDS: Words = np.empty(0, np.uint64)
 
@@ -49,17 +47,6 @@ class TermBounds:
         A norm falls, relatively, at most as the mean length rises.
         """
         return max(average / self.average, 1.0) if self.average else 1.0
-
-    def margin(
-        self, weights: NDArray[np.float64], rows: NDArray[np.int64], average: float
-    ) -> float:
-        """How far a sum of parts, stretched, can be above the true score."""
-        return float((weights * self.slack(rows, average)).sum())
-
-    def slack(self, rows: NDArray[np.int64], average: float) -> NDArray[np.float64]:
-        """What share of its weight each term can add to that: float64 [terms]."""
-        drift = abs(average / self.average - 1.0) if self.average else 0.0
-        return np.where(rows >= 0, 1.01 / COARSE, 0.0) + (ROUNDING + 2.0 * drift)
 
 
 def term_bounds(

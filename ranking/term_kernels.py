@@ -25,8 +25,8 @@ class Lexicon(NamedTuple):
     docs uint32, tfs uint16, parts uint16 [postings]; norms float64 [documents]. Rows of frequent
     terms: parts uint8 [rows, 64 * words]; marks uint64 [rows, words, 2], a bit for each of 64
     documents, and how many bits are set before. For each term of the query: start and end of
-    its postings, its weight, its row or -1. stretch: what the parts are to be multiplied with;
-    margin: how far their sum can then be above a score.
+    its postings, its weight, its row or -1. stretch: what the parts are to be multiplied with
+    to be bounds.
     """
 
     docs: NDArray[np.uint32]
@@ -40,7 +40,6 @@ class Lexicon(NamedTuple):
     weights: Doubles
     row_of: Docs
     stretch: float
-    margin: float
 
 
 # So many postings for each document sought are gone through one by one.

@@ -14,6 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.jit import ZERO, compiled
+from ranking.block_kernels import (
+    ROUNDING,
+    Room,
+    gathered,
+    largest,
+    line_of,
+    promising,
+    some_room,
+    those_above,
+    those_meeting,
+)
 from ranking.demand_kernels import Demand, demanded
 from ranking.feature_kernels import (
     About,
@@ -29,8 +40,7 @@ from ranking.kernels import first_best, kth_largest
 from ranking.machine import Program
 from ranking.near_kernels import Code, bounds_of
 from ranking.part_kernels import BLOCK, add_postings, add_rows, frequent_of
-from ranking.register_kernels import bits_above, placed
-from ranking.row_kernels import ROW, Frequent, Line, who_meets
+from ranking.row_kernels import Frequent
 from ranking.term_kernels import Lexicon, Words
 
 __all__ = [
@@ -52,13 +62,9 @@ Scores = NDArray[np.int32]
 FEW = 16
 # So many more are kept before they are bounded.
 MANY = 1024
-# There is room for so many at first: most queries need no more.
-ROOM = 256
 # The demand is looked at anew after so many documents, and when so many times as many are seen.
 FIRST = 4 * BLOCK
 GROWTH = 3
-# A sum in float32 may be so much too low.
-ROUNDING = 1e-6
 
 
 class WordSearch(NamedTuple):
@@ -101,14 +107,6 @@ class Waiting(NamedTuple):
     reach: Doubles
 
 
-class Room(NamedTuple):
-    """Room for documents that met the demand: numbers, sums of BM25, products of their codes."""
-
-    docs: Docs
-    sums: Floats
-    products: Scores
-
-
 class Pursuit(NamedTuple):
     """How far the search has come.
 
@@ -147,7 +145,7 @@ def begun(search: WordSearch, others: Doubles) -> Pursuit:
     return Pursuit(
         Hits(search.near[:0], np.empty((5, 0)), others[:0], best_of(others, search.depth)),
         Waiting(search.near[:0], others[:0]),
-        Room(np.empty(ROOM, np.int64), np.empty(ROOM, np.float32), np.empty(ROOM, np.int32)),
+        some_room(),
         frequent_of(search.words),
         search.words.starts.copy(),
         Demand(0.0, 0.0, 0.0, 0.0),
@@ -168,7 +166,7 @@ def pursued(
     """
     hits, waiting, room, frequent, cursors, demand, top, due, filled, matched = pursuit
     words, sums, places = search.words, np.empty(BLOCK, np.float32), np.empty(BLOCK, np.int64)
-    line = line_of(search, demand, products)
+    line = line_of(search.code, search.longest, demand, products)
     for start in range(begin, end, BLOCK):
         touched = add_postings(words, cursors, start, min(start + BLOCK, end), sums)
         if not touched and len(frequent.rows) == 0:
@@ -185,7 +183,7 @@ def pursued(
                 waiting, filled = joined(search, hits, waiting, room, filled), ZERO
             hits, waiting = open_best(search, hits, waiting)
             demand = demanded_of(search, hits, top)
-            line = line_of(search, demand, products)
+            line = line_of(search.code, search.longest, demand, products)
         if line.sure > line.floor:
             those = those_meeting(sums, own, line, places)
         else:
@@ -226,92 +224,6 @@ def best_of(scores: Doubles, depth: int) -> Doubles:
     if len(scores) <= depth:
         return scores
     return scores[first_best(scores, kth_largest(scores, depth), depth)]
-
-
-@compiled
-def largest(sums: Floats) -> Floats:
-    """The largest of a block's sums in each of 64 columns, which registers can tell."""
-    columns = sums[:ROW].copy()
-    for start in range(ROW, len(sums), ROW):
-        for place in range(ROW):
-            value = sums[start + place]
-            columns[place] = value if value > columns[place] else columns[place]
-    return columns
-
-
-@compiled
-def promising(sums: Floats, columns: Floats, depth: int) -> np.float32:
-    """What at least twice as many sums of a block reach as hits are wanted, if so many are above 0.
-
-    columns: the largest in each column, whose largest are among the largest of all.
-    """
-    count = min(2 * depth, len(sums))
-    edge = kth_largest(columns, count) if count <= ROW else kth_largest(sums, count)
-    return np.float32(edge * (1.0 - ROUNDING))
-
-
-@compiled
-def line_of(search: WordSearch, demand: Demand, products: Scores) -> Line:
-    """The demand on sums and products of codes; on sums alone where codes bound nothing."""
-    code = search.code
-    sure, cut = demand.sure, demand.cut - code.differs - search.longest * code.outside
-    if len(products) == 0 or code.unit == 0.0:
-        sure = demand.floor
-    return Line(
-        np.float32(demand.floor),
-        np.float32(sure),
-        np.float32(demand.weight),
-        np.float32(code.unit),
-        np.float32(cut),
-    )
-
-
-@compiled
-def those_above(sums: Floats, floor: np.float32, places: Docs) -> Docs:
-    """Places of a block's sums above the floor, which is not below 0; places: room for them."""
-    # Floats not below 0, seen as whole numbers, sort as they are.
-    wholes, count, edge = sums.view(np.int32), 0, np.full(1, floor).view(np.int32)[0]
-    for row in range(0, len(sums), ROW):
-        count = placed(bits_above(wholes, row, edge), row, places, count)
-    return places[:count]
-
-
-@compiled
-def those_meeting(sums: Floats, products: Scores, line: Line, places: Docs) -> Docs:
-    """Places of a block's documents that meet the line; places: room for them."""
-    count = 0
-    for row in range(0, len(products), ROW):
-        count = placed(who_meets(sums, row, products, line), row, places, count)
-    return places[:count]
-
-
-@compiled
-def gathered(
-    places: Docs, sums: Floats, products: Scores, begin: int, room: Room, filled: int
-) -> tuple[Room, int]:
-    """Move these documents of a block into the room, made larger if needed.
-
-    Also how many are in it now.
-    """
-    while filled + len(places) > len(room.docs):
-        room = doubled(room)
-    for place in places:
-        room.docs[filled], room.sums[filled] = begin + place, sums[place]
-        room.products[filled] = products[place] if len(products) else 0
-        sums[place] = 0.0
-        filled += 1
-    return room, filled
-
-
-@compiled
-def doubled(room: Room) -> Room:
-    """Twice as much room, for those in it and others."""
-    docs, sums, products = room
-    return Room(
-        np.concatenate((docs, docs)),
-        np.concatenate((sums, sums)),
-        np.concatenate((products, products)),
-    )
 
 
 @compiled

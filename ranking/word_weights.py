@@ -21,8 +21,6 @@ Part = tuple[Segment, NDArray[np.bool_] | None]
 Span = tuple[int, int]
 
 CACHED_TERMS = 1 << 16
-# More than a sum over many terms loses by rounding.
-ABOVE = 1e-12
 
 
 class Laid(NamedTuple):
@@ -99,7 +97,6 @@ class WordWeights:
                 bounds.marks,
                 *laid,
                 bounds.stretch(average),
-                bounds.margin(laid.weights, laid.rows, average),
             )
             parts.append(lexicon)
         return parts
@@ -111,17 +108,6 @@ class WordWeights:
         columns = np.array(found, np.float64).reshape(-1, 4).T.copy()
         starts, ends, rows = columns[[0, 1, 3]].astype(np.int64)
         return Laid(starts, ends, columns[2], rows)
-
-    def margins(self, first: NDArray[np.int64], laid: Laid, place: int) -> NDArray[np.float64]:
-        """How far rough sums can be above the true scores of many queries: float64 [queries].
-
-        first: int64 [queries + 1], where the terms of each begin in `laid`.
-        """
-        slack = self.bounds[place].slack(laid.rows, self.statistics.average_length)
-        sums = np.zeros(len(laid.weights) + 1)
-        np.cumsum(laid.weights * slack, out=sums[1:])
-        margins: NDArray[np.float64] = np.diff(sums[first]) + ABOVE * sums[-1]
-        return margins
 
     def _lay(self, term: str, place: int) -> tuple[float, float, float, float]:
         spans, weight = self._term(term)

@@ -126,6 +126,15 @@ def test_more_queries_than_are_answered_together(monkeypatch):
     assert engine.search_many([]) == []
 
 
+@pytest.mark.parametrize("huge", [10**9, 2**40, 10**20])
+def test_more_is_asked_for_than_there_is_room_for(huge):
+    engine = ENGINES["whole"]
+    for asked in (Query("w1", profile="lexical", k=huge), Query("w1", target_hits=huge, k=huge)):
+        one = engine.search(asked)
+        assert len(one) == one.total
+        check_same(engine.search_many([asked])[0], one)
+
+
 def test_the_first_query_at_fault_is_named_before_any_is_answered():
     asked = [Query("w1", profile="lexical"), Query("", profile="lexical"), Query("w2", k=-1)]
     with pytest.raises(QueryError, match="empty"):

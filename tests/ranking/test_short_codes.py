@@ -41,6 +41,12 @@ def few_distinct(random: np.random.Generator, count: int) -> np.ndarray:
     return noise(np.random.default_rng(10), 30)[random.integers(30, size=count)]
 
 
+def with_zeros(random: np.random.Generator, count: int) -> np.ndarray:
+    found = structured(random, count)
+    found[::20] = 0
+    return found
+
+
 def flat(random: np.random.Generator, count: int) -> np.ndarray:
     """Nothing in the second half of the components."""
     found = noise(random, count)
@@ -48,11 +54,12 @@ def flat(random: np.random.Generator, count: int) -> np.ndarray:
     return found
 
 
-SHAPES = {make.__name__: make for make in (structured, clustered, constant, few_distinct, flat)}
+SHAPES = {make.__name__: make for make in (structured, clustered, constant, few_distinct, flat, with_zeros)}
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    return np.float32(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.float32(vectors / np.where(lengths > 0, lengths, 1))
 
 
 def document(number: int, vector: np.ndarray) -> Document:
