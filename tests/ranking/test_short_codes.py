@@ -54,7 +54,8 @@ def flat(random: np.random.Generator, count: int) -> np.ndarray:
     return found
 
 
-SHAPES = {make.__name__: make for make in (structured, clustered, constant, few_distinct, flat, with_zeros)}
+MADE = (structured, clustered, constant, few_distinct, flat, with_zeros)
+SHAPES = {make.__name__: make for make in MADE}
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
