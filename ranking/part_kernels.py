@@ -16,7 +16,7 @@ from encoders.jit import compiled
 from ranking.row_kernels import ROW, Frequent, sum_row
 from ranking.term_kernels import Lexicon, Words, popcount
 
-__all__ = ["BLOCK", "COARSE", "add_postings", "add_rows", "fill_parts", "fill_rows", "frequent_of"]
+__all__ = ["BLOCK", "add_postings", "add_rows", "fill_parts", "fill_rows", "frequent_of"]
 
 Docs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
