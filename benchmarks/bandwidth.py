@@ -11,8 +11,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.embedded import EmbeddedEngine
-from ranking.kernels import scan_codes
+from ranking.engine.compiled.kernels import scan_codes
+from ranking.engine.engine import EmbeddedEngine
 
 __all__ = ["scan_rates"]
 

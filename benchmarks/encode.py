@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.clip import ClipModule, Encoder
-from encoders.errors import UserError
+from encoders.base.errors import UserError
 from encoders.fast_images import Precision, fast_images
-from encoders.presets import preset
-from encoders.tokenizer import train_tokenizer
-from ingest.corpus import Corpus
+from encoders.model.clip import ClipModule, Encoder
+from encoders.model.tokenizer import train_tokenizer
+from encoders.training.presets import preset
+from ingest.corpus.corpus import Corpus
 from ingest.sources.open import open_source
 
 Encode = Callable[[], NDArray[np.float32]]

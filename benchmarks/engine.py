@@ -33,7 +33,7 @@ from made_up import DIMENSION, Asked, Corpus, kept_corpus, make_queries  # noqa:
 from memory import OURS, memory_of  # noqa: E402
 from rivals import RIVALS, Rival, open_rival  # noqa: E402
 
-from ranking.embedded import EmbeddedEngine  # noqa: E402
+from ranking.engine.engine import EmbeddedEngine  # noqa: E402
 from ranking.types import Document, Filter, Query, VectorField  # noqa: E402
 
 K = 10

@@ -19,19 +19,19 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from eval.evaluation import Evaluation
-from eval.leakage import find_leakage
-from eval.metrics import DEFAULT_METRICS
-from eval.pool import Pool, load_pool
+from eval.leakage.leakage import find_leakage
+from eval.measure.metrics import DEFAULT_METRICS
+from eval.measure.results import judge
+from eval.measure.slices import slices
 from eval.protocols import build_tasks
-from eval.provenance import provenance
-from eval.report import write_report
-from eval.results import judge
-from eval.searching import to_run
-from eval.slices import slices
-from ingest.corpus import Corpus, write_corpus
-from ingest.records import Record
-from ranking.embedded import EmbeddedEngine
+from eval.report.evaluation import Evaluation
+from eval.report.provenance import provenance
+from eval.report.report import write_report
+from eval.search.answer import to_run
+from eval.search.pool import Pool, load_pool
+from ingest.corpus.corpus import Corpus, write_corpus
+from ingest.corpus.records import Record
+from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Document, Query, VectorField
 
 PROFILES = ("lexical", "vector", "hybrid")

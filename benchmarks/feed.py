@@ -4,9 +4,9 @@
     python benchmarks/feed.py --kit ../shared/vespa-check/vespa-check
 
 The corpus is phantoms with random unit vectors of 512 numbers. Each client sends every document,
-turn by turn. `rocosearch` is the whole of `ingest.feed`: reading the corpus, hashing, checking,
-the ledger; `vespa feed` reads a file that is there already (floats as hex). With --kit, the
-server is Vespa's own HTTP front without content nodes; a whole server is slower for both.
+turn by turn. `rocosearch` is the whole of `ingest.feed.feed`: reading the corpus, hashing,
+checking, the ledger; `vespa feed` reads a file that is there already (floats as hex). With --kit,
+the server is Vespa's own HTTP front without content nodes; a whole server is slower for both.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from pathlib import Path
 
 import numpy as np
 
-from encoders.manifest import Manifest
-from ingest.corpus import write_corpus
-from ingest.embed import embed_corpus
-from ingest.feed import FeedSource, feed
-from ingest.feed_file import write_feed_file
+from encoders.model.manifest import Manifest
+from ingest.corpus.corpus import write_corpus
+from ingest.feed.feed import FeedSource, feed
+from ingest.feed.feed_file import write_feed_file
+from ingest.feed.targets import VespaTarget
 from ingest.sources.phantoms import Phantoms
-from ingest.targets import VespaTarget
-from ranking.profiles import SHIPPED
-from vespa_app.application import Application, read_application
-from vespa_app.documents import DocumentClient, FeedSettings
-from vespa_app.options import PackageOptions
-from vespa_app.package import write_application
+from ingest.vectors.embed import embed_corpus
+from ranking.profiles.shipped import SHIPPED
+from vespa_app.feed.documents import DocumentClient, FeedSettings
+from vespa_app.package.options import PackageOptions
+from vespa_app.package.package import write_application
+from vespa_app.read.application import Application, read_application
 
 DIMENSION = 512
 WARM_UP = 5

@@ -17,14 +17,14 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 
-from ingest.corpus import Corpus, write_corpus
-from ingest.feed import FeedSource, feed
-from ingest.records import Record
-from ingest.targets import VespaTarget
+from ingest.corpus.corpus import Corpus, write_corpus
+from ingest.corpus.records import Record
+from ingest.feed.feed import FeedSource, feed
+from ingest.feed.targets import VespaTarget
 from tests.vespa_app.fake_server import FakeVespa
-from vespa_app.application import Application
-from vespa_app.connection import Credentials
-from vespa_app.documents import DocumentClient, FeedSettings
+from vespa_app.feed.documents import DocumentClient, FeedSettings
+from vespa_app.http.connection import Credentials
+from vespa_app.read.application import Application
 
 STREAMS = 64
 COUNT = 3000
@@ -69,7 +69,7 @@ def drill(path: Path, server: FakeVespa, kills: int) -> dict[str, object]:
     needed = COUNT
     write_corpus(Captions(version), path)
     processes = get_context("forkserver")  # a process that starts at once: all is imported
-    processes.set_forkserver_preload(["ingest.feed", "ingest.targets", "__main__"])
+    processes.set_forkserver_preload(["ingest.feed.feed", "ingest.feed.targets", "__main__"])
     while done < kills:
         before = len(server.requests)
         feeder = processes.Process(target=feed_once, args=(path, server.url))

@@ -4,7 +4,7 @@
 
 APP: an application package (`rocosearch app`). Every text is sent in five kinds of query, where
 a person's words may stand: as text, as a filter's value, as an excluded id, to embed(), and as a
-text with operators, which may have those alone that `ranking.operators` reads in it. Counts
+text with operators, which may have those alone that `ranking.text.query_syntax` reads in it. Counts
 queries refused, and trees whose shape is not that of the kind; exits 1 where there are any.
 """
 
@@ -23,11 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ranking.operators import read
+from ranking.text.query_syntax import read
 from ranking.types import Filter, Query, QueryError
-from vespa_app.application import Application, read_application
-from vespa_app.query import search_request
-from vespa_app.query_text import QueryText
+from vespa_app.query.query import search_request
+from vespa_app.query.text import QueryText
+from vespa_app.read.application import Application, read_application
 
 PIECES = (
     *'"\'\\()[]{}<>;:,.@#$%^&*!?|~`+-=_/\n\t\r\x00\x1f\x7f\x85\u2028\ufeff\u200b\u202e',
@@ -135,7 +135,7 @@ def shape_of(line: str, yql: str) -> str:
 
 
 def operators_meant(text: str) -> str:
-    """The shape that the text has by `ranking.operators`."""
+    """The shape that the text has by `ranking.text.query_syntax`."""
     asked = read(QueryText.of(text).words)
     must, barred = ([_name(p) for p in phrases] for phrases in (asked.must, asked.must_not))
     wanted = [f.field for f in asked.filters if not f.exclude]

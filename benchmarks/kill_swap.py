@@ -24,8 +24,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from encoders.manifest import Manifest
-from ranking.embedded import EmbeddedEngine
+from encoders.model.manifest import Manifest
+from ranking.engine.engine import EmbeddedEngine
 from ranking.types import EngineError
 from rocosearch.swap import SwapError, open_swap, start_on_index
 

@@ -22,7 +22,7 @@ import numpy as np
 from made_up import Asked
 from rivals import RIVALS
 
-from ranking.embedded import EmbeddedEngine
+from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Query
 
 __all__ = ["OURS", "memory_of"]

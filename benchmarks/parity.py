@@ -14,9 +14,9 @@ import json
 import sys
 from pathlib import Path
 
-from encoders.errors import UserError
-from ranking.parity.records import find_collections
-from ranking.parity.table import measure, to_text
+from encoders.base.errors import UserError
+from tests.vespa_records.records import find_collections
+from tests.vespa_records.table import measure, to_text
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from made_up import DIMENSION, kept_corpus, make_queries
 from numpy.typing import NDArray
 
-from ranking.sketch import Sketch, short_sketch
+from ranking.engine.segment.codes import Sketch, short_sketch
 
 NEAREST = 100
 FIXED = 250

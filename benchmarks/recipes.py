@@ -22,16 +22,16 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
-from encoders.augment import NO_AUGMENTATION, Augmentation
-from encoders.augment_text import TextAugmentation
-from encoders.clip import Encoder
-from encoders.pairs import Pairs, read_pairs
-from encoders.presets import preset, resized
-from encoders.progress import silent
-from encoders.storage import whole_file
-from encoders.training import train
-from encoders.validation import asked_once, embed_pairs, text_to_image_mrr
-from ingest.corpus import Corpus
+from encoders.base.progress import silent
+from encoders.base.storage import whole_file
+from encoders.model.clip import Encoder
+from encoders.training.augment import NO_AUGMENTATION, Augmentation
+from encoders.training.augment_text import TextAugmentation
+from encoders.training.pairs import Pairs, read_pairs
+from encoders.training.presets import preset, resized
+from encoders.training.train import train
+from encoders.training.validation import asked_once, embed_pairs, text_to_image_mrr
+from ingest.corpus.corpus import Corpus
 from rocosearch.pipeline import training_pairs
 
 Row = dict[str, object]

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from onnxruntime import quantization
 from torch import Tensor, nn
 
+from encoders.export.torch_to_onnx import make_onnx
 from encoders.int8_resnet import fits, int8_resnet
-from encoders.module import ClipModule
-from encoders.onnx_export import make_onnx
-from encoders.resnet import ResNet
-from encoders.towers import ViTConfig
+from encoders.model.module import ClipModule
+from encoders.model.resnet import ResNet
+from encoders.model.towers import ViTConfig
 
 __all__ = ["Pixels", "Precision", "Run", "compile_tower", "torch_run"]
 

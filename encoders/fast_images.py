@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoders.clip import ClipModule, Encoder
+from encoders.base.errors import UserError
 from encoders.compiled import Pixels, Precision, Run, compile_tower, torch_run
-from encoders.errors import UserError
 from encoders.grey_png import grey_png
-from encoders.image_rules import parsers_silenced
-from encoders.manifest import Manifest
-from encoders.preprocess import ImageInput, Preprocessing, open_image
+from encoders.images.limits import parsers_silenced
+from encoders.images.preprocess import ImageInput, Preprocessing, open_image
+from encoders.model.clip import ClipModule, Encoder
+from encoders.model.manifest import Manifest
 
 __all__ = ["FastImages", "Precision", "fast_images"]
 

@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.image_rules import MAX_BYTES, MAX_PIXELS
+from encoders.images.limits import MAX_BYTES, MAX_PIXELS
 from encoders.jit import compiled
 
 __all__ = ["grey_png"]

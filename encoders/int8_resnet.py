@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from encoders.images.preprocess import Preprocessing
 from encoders.int8_kernels import Block, Conv, Layer, Norm, Room, encode, project
 from encoders.int8_registers import TILE, WIDTH
 from encoders.jit import HAS_VNNI
-from encoders.preprocess import Preprocessing
-from encoders.resnet import Residual, ResNet
+from encoders.model.resnet import Residual, ResNet
 
 __all__ = ["fits", "int8_resnet"]
 

@@ -15,7 +15,7 @@ from ranking.types import Engine, EngineError, Filter, FilterField, Query, Query
 if TYPE_CHECKING:  # a lexical search need not wait for torch
     from PIL import Image
 
-    from encoders.clip import Encoder
+    from encoders.model.clip import Encoder
 
 __all__ = ["Searcher"]
 

@@ -1,6 +1,6 @@
 """Documents, queries, results, and what every engine must do with them.
 
-`EmbeddedEngine` (ranking/embedded.py) and `VespaEngine` (vespa_app/engine.py) both satisfy
+`EmbeddedEngine` (ranking/engine/engine.py) and `VespaEngine` (vespa_app/engine.py) both satisfy
 `Engine`; tests/engine_contract runs one suite over both.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.errors import UserError
+from encoders.base.errors import UserError
 
 __all__ = [
     "CellType",

@@ -10,10 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.clip import Encoder
-from encoders.errors import UserError
-from encoders.progress import Progress, silent
-from encoders.zero_shot import (
+from encoders.analysis.zero_shot import (
     PROMPTS,
     ClassificationError,
     ClassificationScores,
@@ -24,8 +21,11 @@ from encoders.zero_shot import (
     linear_probe,
     zero_shot,
 )
-from ingest.corpus import Corpus
-from ingest.embed import embed_corpus, read_embeddings
+from encoders.base.errors import UserError
+from encoders.base.progress import Progress, silent
+from encoders.model.clip import Encoder
+from ingest.corpus.corpus import Corpus
+from ingest.vectors.embed import embed_corpus, read_embeddings
 from rocosearch.fields import field_of
 
 __all__ = ["Classification", "classify_corpus"]

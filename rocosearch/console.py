@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from encoders.progress import Progress
+from encoders.base.progress import Progress
 
 __all__ = [
     "PlainLines",
@@ -111,7 +111,7 @@ class PlainLines:
         self._last: dict[str, float] = {}
 
     def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
-        """Report as `encoders.progress.Progress` says."""
+        """Report as `encoders.base.progress.Progress` says."""
         now = time.monotonic()
         last = self._last.setdefault(stage, now)
         if done != total and now - last < self._seconds:

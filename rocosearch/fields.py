@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.records import Record
+from ingest.corpus.records import Record
 
 __all__ = ["field_of"]
 

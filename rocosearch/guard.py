@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from encoders.errors import UserError
+from encoders.base.errors import UserError
 from rocosearch.console import say
 
 __all__ = ["TRACE", "GuardedCommand", "GuardedGroup"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from encoders.errors import UserError
-from ranking.profiles import load_profiles
+from encoders.base.errors import UserError
+from ranking.profiles.shipped import load_profiles
 
 __all__ = ["OutputError", "check_file", "check_profiles_file", "check_replaceable"]
 

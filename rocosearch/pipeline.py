@@ -13,31 +13,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoders.manifest import FILE_NAME as ENCODER_FILE, Manifest
-from encoders.progress import Progress, silent
-from ingest.corpus import Corpus, write_corpus
-from ingest.documents import documents
-from ingest.manifest import MANIFEST as CORPUS_FILE
-from ingest.records import CorpusError
+from encoders.base.progress import Progress, silent
+from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
+from ingest.corpus.corpus import Corpus, write_corpus
+from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
+from ingest.corpus.records import CorpusError
+from ingest.feed.documents import documents
 from ingest.sources.open import open_source
-from ranking.embedded import EmbeddedEngine
+from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
-from ranking.profiles import SHIPPED, load_profiles, save_profiles
+from ranking.profiles.cosine import with_scale
+from ranking.profiles.shipped import SHIPPED, load_profiles, save_profiles
 from ranking.searcher import Searcher
-from ranking.similarity import with_scale
 from ranking.types import Engine, EngineError, Query, QueryError, VectorField
 from rocosearch.fields import field_of
 from rocosearch.outputs import check_profiles_file, check_replaceable
 
 if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs none of it
-    from encoders.clip import Encoder
-    from encoders.pairs import Pair
-    from encoders.training import Trained
-    from eval.evaluation import Evaluation
-    from eval.run import Options
-    from eval.tuning import Tuning, TuningOptions
-    from ingest.embed import EmbedReport
-    from vespa_app.options import PackageOptions
+    from encoders.model.clip import Encoder
+    from encoders.training.pairs import Pair
+    from encoders.training.train import Trained
+    from eval.evaluate import Options
+    from eval.report.evaluation import Evaluation
+    from eval.tuning.tuning import Tuning, TuningOptions
+    from ingest.vectors.embed import EmbedReport
+    from vespa_app.package.options import PackageOptions
 
 __all__ = [
     "build_corpus",
@@ -82,11 +82,11 @@ def train_encoder(
 
     image_size: side of the tower's images in pixels, in place of the preset's.
     concept_fields: fields of the records whose values count as concepts too, such as modality.
-    changes: fields of encoders.presets.TrainingConfig that replace the preset's.
+    changes: fields of encoders.training.presets.TrainingConfig that replace the preset's.
     Raises TrainingError where there are no pairs of image and caption.
     """
-    from encoders.presets import preset as named_preset, resized
-    from encoders.training import train
+    from encoders.training.presets import preset as named_preset, resized
+    from encoders.training.train import train
 
     check_replaceable(out, ENCODER_FILE, "an encoder")
     config = named_preset(preset, **changes)
@@ -110,7 +110,7 @@ def training_pairs(
     corpus: Corpus, split: str, concept_fields: Sequence[str] = ()
 ) -> Iterator[Pair]:
     """The split's pairs of image and caption, with case or article, and concepts."""
-    from encoders.pairs import Pair
+    from encoders.training.pairs import Pair
 
     for record in corpus.records(split):
         if record.image is not None and record.caption:
@@ -137,7 +137,7 @@ def build_index(
     if encoder is None:
         engine = EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
         return _compiled(engine, progress)
-    from ingest.embed import embed_corpus
+    from ingest.vectors.embed import embed_corpus
 
     loaded = load_encoder(encoder)
     embed_corpus(opened, loaded, progress)
@@ -167,7 +167,7 @@ def embed_images(
     corpus: Path, encoder: Path, *, part: str = "0/1", progress: Progress = silent
 ) -> EmbedReport:
     """Embed one part ("I/N") of a corpus's images; what is embedded already is left alone."""
-    from ingest.embed import Partition, embed_corpus
+    from ingest.vectors.embed import Partition, embed_corpus
 
     partition = Partition.parse(part)
     return embed_corpus(Corpus.open(corpus), load_encoder(encoder), progress, partition=partition)
@@ -175,7 +175,7 @@ def embed_images(
 
 def load_encoder(folder: Path) -> Encoder:
     """Load an encoder's folder; raises ManifestError or EncoderError where it is none."""
-    from encoders.clip import Encoder
+    from encoders.model.clip import Encoder
 
     return Encoder.load(folder)
 
@@ -235,8 +235,8 @@ def evaluate_engine(
 
     encoder: whose vectors ask; lexical ranking alone is evaluated without one.
     """
-    from eval.report import write_report
-    from eval.run import evaluate as run_evaluation
+    from eval.evaluate import evaluate as run_evaluation
+    from eval.report.report import write_report
 
     check_replaceable(out, "metrics.json", "a report")
     loaded = load_encoder(encoder) if encoder else None
@@ -258,7 +258,7 @@ def tune_profiles(
 
     Raises OutputError, before any work, where something else than profiles is there.
     """
-    from eval.tuning import tune
+    from eval.tuning.tuning import tune
 
     check_profiles_file(out)
     engine = open_engine(index, profiles)
@@ -281,8 +281,8 @@ def write_app(
 
     others: folders of encoders that stand beside the current one. Returns the files' names.
     """
-    from vespa_app.options import PackageOptions
-    from vespa_app.package import PackagedEncoder, write_application
+    from vespa_app.package.options import PackageOptions
+    from vespa_app.package.package import PackagedEncoder, write_application
 
     check_replaceable(out, "services.xml", "an application package")
     chosen = load_profiles(profiles) if profiles else None

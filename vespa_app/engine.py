@@ -27,16 +27,16 @@ from ranking.types import (
     Result,
     VectorField,
 )
-from vespa_app.answers import Answer, judge, read_answer, to_result
-from vespa_app.application import Application
-from vespa_app.connection import Connection, Credentials
-from vespa_app.documents import DocumentClient, FeedSettings
-from vespa_app.errors import VespaDegradedError
-from vespa_app.operations import Operation, Verdict
-from vespa_app.query import SearchRequest, search_request
-from vespa_app.retries import Retries, retrying
-from vespa_app.store import Store, put_fields, vector_fields
-from vespa_app.windows import Chosen, Window, choose
+from vespa_app.feed.documents import DocumentClient, FeedSettings
+from vespa_app.feed.operations import Operation, Verdict
+from vespa_app.feed.store import Store, put_fields, vector_fields
+from vespa_app.http.connection import Connection, Credentials
+from vespa_app.http.errors import VespaDegradedError
+from vespa_app.http.retries import Retries, retrying
+from vespa_app.query.answers import Answer, judge, read_answer, to_result
+from vespa_app.query.query import SearchRequest, search_request
+from vespa_app.query.top_k import Chosen, Window, choose
+from vespa_app.read.application import Application
 
 __all__ = ["EngineSettings", "VespaEngine"]
 
@@ -224,7 +224,7 @@ class VespaEngine:
         return {
             "yql": f"select id from {schema} where {where}",  # noqa: S608 - names of our own
             "hits": 0,
-            "ranking.profile": "unranked",
+            "ranking.profiles.profile": "unranked",
             "model.restrict": schema,
         }
 

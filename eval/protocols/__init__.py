@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from eval.pool import Pool
 from eval.protocols import concepts, groups, known_item
-from eval.runs import EvaluationError
-from eval.tasks import Builder, Skipped, Task
+from eval.protocols.tasks import Builder, Skipped, Task
+from eval.search.pool import Pool
+from eval.search.runs import EvaluationError
 
 __all__ = ["ALIASES", "PAIRS", "PROTOCOLS", "build_tasks", "expand"]
 
@@ -22,7 +22,7 @@ PROTOCOLS: dict[str, Builder] = {
     "image-to-image": groups.image_to_image,
     "image-to-caption": known_item.image_to_caption,
 }
-# The pairs card needs both sides' vectors and no engine: eval/pairs.py.
+# The pairs card needs both sides' vectors and no engine: eval/measure/pairs.py.
 PAIRS = "pairs"
 ALIASES = {"same-group": ("same-case", "same-article"), "all": (*PROTOCOLS, PAIRS)}
 

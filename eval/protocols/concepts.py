@@ -8,11 +8,11 @@ from itertools import chain
 import numpy as np
 from scipy.sparse import csr_array
 
-from eval.pool import Pool
-from eval.runs import Qrels
-from eval.significance import cluster_numbers
-from eval.tasks import Asks, Skipped, Task, Topic, left_out_notes
-from ingest.clean import normal_caption
+from eval.measure.significance import cluster_numbers
+from eval.protocols.tasks import Asks, Skipped, Task, Topic, left_out_notes
+from eval.search.pool import Pool
+from eval.search.runs import Qrels
+from ingest.corpus.duplicates import normal_caption
 
 __all__ = ["concepts", "shared_concepts"]
 

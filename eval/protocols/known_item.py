@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from eval.pool import Pool
-from eval.tasks import Skipped, Task, Topic, make_task
-from ingest.documents import second_half
+from eval.protocols.tasks import Skipped, Task, Topic, make_task
+from eval.search.pool import Pool
+from ingest.feed.documents import second_half
 
 __all__ = ["caption", "hidden_caption", "image_to_caption", "split_caption"]
 

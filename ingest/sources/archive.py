@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import TracebackType
 from typing import Self
 
-from ingest.images import MAX_IMAGE_BYTES, ImageRejectedError
-from ingest.records import CorpusError, Reason, Rejection
+from ingest.corpus.images import MAX_IMAGE_BYTES, ImageRejectedError
+from ingest.corpus.records import CorpusError, Reason, Rejection
 from ingest.sources.files import IMAGE_SUFFIXES, read_image
 
 __all__ = ["ImageFiles", "distrusted", "open_archive", "read_member"]

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from encoders.dicom_preamble import PREAMBLE_BYTES, is_dicom
-from ingest.images import ImageRejectedError
-from ingest.records import CorpusError, Reason, Rejection, Row
+from encoders.images.dicom_preamble import PREAMBLE_BYTES, is_dicom
+from ingest.corpus.images import ImageRejectedError
+from ingest.corpus.records import CorpusError, Reason, Rejection, Row
 from ingest.sources.dicom_captions import read_captions
 from ingest.sources.dicom_files import Found, found_files
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from ingest.records import CorpusError, Reason, Rejection
+from ingest.corpus.records import CorpusError, Reason, Rejection
 from ingest.sources.files import read_table
 
 __all__ = ["CAPTIONS", "Captions", "read_captions"]

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from ingest.records import CorpusError, Reason, Rejection
+from ingest.corpus.records import CorpusError, Reason, Rejection
 from ingest.sources.archive import distrusted, open_archive, read_member
 from ingest.sources.files import safe_file
 

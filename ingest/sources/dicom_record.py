@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from encoders.dicom import (
+from encoders.base.storage import sha256_bytes
+from encoders.images.dicom import (
     DecoderMissingError,
     NoPixelsError,
     described,
@@ -22,11 +23,10 @@ from encoders.dicom import (
     read_header,
     render_frame,
 )
-from encoders.dicom_preamble import PREAMBLE_BYTES, is_dicom
-from encoders.preprocess import ImageError
-from encoders.storage import sha256_bytes
-from ingest.images import ImageRejectedError
-from ingest.records import Reason, Record, Rejection, Row
+from encoders.images.dicom_preamble import PREAMBLE_BYTES, is_dicom
+from encoders.images.preprocess import ImageError
+from ingest.corpus.images import ImageRejectedError
+from ingest.corpus.records import Reason, Record, Rejection, Row
 from ingest.sources.dicom_captions import Captions
 from ingest.sources.dicom_files import Found
 from ingest.sources.modalities import modality_of_dicom

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from ingest.records import GroupKind, Reason, Record, Rejection, Row
+from ingest.corpus.records import GroupKind, Reason, Record, Rejection, Row
 from ingest.sources.files import normal_name, split_named, told_apart
 
 __all__ = ["CAPTIONS", "ID", "group_keys", "record_from"]

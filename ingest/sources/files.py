@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from ingest.images import MAX_IMAGE_BYTES, ImageRejectedError
-from ingest.records import CorpusError, Reason, Rejection
+from ingest.corpus.images import MAX_IMAGE_BYTES, ImageRejectedError
+from ingest.corpus.records import CorpusError, Reason, Rejection
 from ingest.sources.comma_separated import comma_separated
 
 __all__ = [

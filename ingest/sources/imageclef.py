@@ -19,8 +19,8 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.images import ImageRejectedError
-from ingest.records import CorpusError, Reason, Record, Rejection, Row
+from ingest.corpus.images import ImageRejectedError
+from ingest.corpus.records import CorpusError, Reason, Record, Rejection, Row
 from ingest.sources.archive import ImageFiles
 from ingest.sources.fields import group_keys
 from ingest.sources.files import TableRow, normal_name, read_table, split_of

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ingest.images import ImageRejectedError
-from ingest.records import CorpusError, Reason, Rejection, Row
+from ingest.corpus.images import ImageRejectedError
+from ingest.corpus.records import CorpusError, Reason, Rejection, Row
 from ingest.sources.fields import ID, record_from
 from ingest.sources.files import SPLITS, read_image, read_table, split_of, unused_images
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ingest.records import CorpusError, Source
+from ingest.corpus.records import CorpusError, Source
 from ingest.sources.dicom import Dicom, looks_like_dicom
 from ingest.sources.imageclef import ImageClef, looks_like_imageclef
 from ingest.sources.imagefolder import ImageFolder, looks_like_imagefolder

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.corpus import Corpus
-from ingest.images import ImageRejectedError
-from ingest.manifest import MANIFEST
-from ingest.records import CorpusError, Reason, Rejection, Row
+from ingest.corpus.corpus import Corpus
+from ingest.corpus.images import ImageRejectedError
+from ingest.corpus.manifest import MANIFEST
+from ingest.corpus.records import CorpusError, Reason, Rejection, Row
 from ingest.sources.fields import CAPTIONS, group_keys, record_from
 from ingest.sources.files import normal_name, read_image, split_of
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.records import Record
+from ingest.corpus.records import Record
 from ingest.sources.phantom_captions import describe
 from ingest.sources.phantom_images import draw, png
 

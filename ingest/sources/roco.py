@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ingest.images import ImageRejectedError
-from ingest.records import CorpusError, Reason, Record, Rejection, Row
+from ingest.corpus.images import ImageRejectedError
+from ingest.corpus.records import CorpusError, Reason, Record, Rejection, Row
 from ingest.sources.files import read_image, read_tabbed, read_table, split_of, unused_images
 from ingest.sources.modalities import modality_of
 

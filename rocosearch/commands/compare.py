@@ -35,7 +35,7 @@ def command(
     Paired, over the queries that both reports have, corrected for how many comparisons are
     made (Holm). Exit code 1 where anything fell significantly: a gate for CI.
     """
-    from eval.compare import compare_reports
+    from eval.comparison.compare import compare_reports
 
     changes = compare_reports(first, second, tuple(metric) if metric else ("RR@10",), seed=seed)
     if as_json:

@@ -12,7 +12,7 @@ from rocosearch.console import progress_bars, results, show_json
 from rocosearch.options import AsJson, Layout, OutFolder
 
 if TYPE_CHECKING:
-    from ingest.manifest import CorpusManifest
+    from ingest.corpus.manifest import CorpusManifest
 
 __all__ = ["EXAMPLE", "command"]
 

@@ -46,7 +46,7 @@ def command(
 
     Credentials come from the environment, never from options: see docs/operations.md.
     """
-    from rocosearch.serving import deploy_package
+    from rocosearch.vespa_jobs import deploy_package
 
     with progress_bars() as progress:
         deployed = deploy_package(

@@ -82,9 +82,9 @@ def command(
     ks = parse_counts(cutoffs, "cutoff")
     if qrels and not topics:
         raise typer.BadParameter("--qrels judges the queries of --topics: name them as well.")
-    from eval.run import Options
+    from eval.evaluate import Options
     from rocosearch.pipeline import evaluate
-    from rocosearch.serving import Server, evaluate_server
+    from rocosearch.vespa_jobs import Server, evaluate_server
 
     server = Server(index, package, config_url)
     if server.is_url and profiles:

@@ -12,7 +12,7 @@ from rocosearch.console import progress_bars, results, say, show_json
 from rocosearch.options import AsJson, ConfigUrl, CorpusFolder, DeployedPackage
 
 if TYPE_CHECKING:
-    from ingest.feed import FeedResult
+    from ingest.feed.feed import FeedResult
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -59,7 +59,7 @@ def command(
     """
     if (to is None) == (jsonl is None):
         raise typer.BadParameter("Give either --to URL|INDEX or --jsonl FILE.")
-    from rocosearch.serving import Server, feed_corpus, find_application, write_feed
+    from rocosearch.vespa_jobs import Server, feed_corpus, find_application, write_feed
 
     if jsonl:
         if not (package or config_url):

@@ -46,7 +46,7 @@ def command(
     images. neighbours.png: the nearest images of a text and of an image. heatmap.png: where in
     an image the text is. A map shows what the encoder looks at; it is no diagnosis.
     """
-    from rocosearch.looking import look
+    from rocosearch.encoder_pictures import look
 
     with progress_bars() as progress:
         written = look(

@@ -10,7 +10,7 @@ from rocosearch.console import progress_bars, results, show_json
 from rocosearch.options import AsJson, ConfigUrl, DeployedPackage, IndexFolder
 
 if TYPE_CHECKING:
-    from rocosearch.parity import Parity
+    from rocosearch.live_parity import Parity
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -38,7 +38,7 @@ def command(
     Overlap of the best hits, rank correlation, the largest difference of every feature, and
     the causes: documents, statistics, tokens, approximate search, ties.
     """
-    from rocosearch.serving import Server, compare_with_server
+    from rocosearch.vespa_jobs import Server, compare_with_server
 
     with progress_bars() as progress:
         parity = compare_with_server(

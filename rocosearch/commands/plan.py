@@ -47,7 +47,7 @@ def command(
     one percent into one node and compare before you buy.
     """
     from rocosearch.outputs import check_replaceable
-    from vespa_app.plan import Load, Machine, plan, plan_files, write_plan
+    from vespa_app.package.plan import Load, Machine, plan, plan_files, write_plan
 
     if out:
         check_replaceable(out, "services.xml", "a plan's folder")

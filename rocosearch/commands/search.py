@@ -62,7 +62,7 @@ def command(
     """
     if text is None and image is None:
         raise typer.BadParameter("Give TEXT, or --image FILE, or both.")
-    from rocosearch.searching import searching
+    from rocosearch.searchers import searching
 
     with (
         searching(

@@ -48,7 +48,7 @@ def command(
     lexical, vector and hybrid side by side.
     """
     from rocosearch.page.opening import open_page
-    from rocosearch.searching import searching
+    from rocosearch.searchers import searching
 
     with (
         searching(

@@ -56,7 +56,7 @@ def start(
     ] = False,
 ) -> None:
     """Put the new encoder's field and profiles beside the old ones; nothing else changes."""
-    from rocosearch.serving import start_swap
+    from rocosearch.vespa_jobs import start_swap
 
     with progress_bars() as progress:
         swap = start_swap(

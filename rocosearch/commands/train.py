@@ -199,9 +199,9 @@ def command(
     To fine-tune, download a model first, name it with --start (a CLIP) or --text-tower (a
     BERT), lower the rate, and lock with --freeze what shall not change.
     """
-    from encoders.augment import AUGMENTED, NO_AUGMENTATION
-    from encoders.augment_text import TextAugmentation
-    from encoders.team import leads
+    from encoders.training.augment import AUGMENTED, NO_AUGMENTATION
+    from encoders.training.augment_text import TextAugmentation
+    from encoders.training.distributed import leads
     from rocosearch.pipeline import train_encoder
 
     given = {"share": AUGMENTED.share if moved is None else moved, "cutout": cutout or 0.0}

@@ -42,7 +42,7 @@ def command(
     where it came from; index, search, eval and app take it with --profiles. You are told which
     blends beat the better single ranking by more than noise, or that none does.
     """
-    from eval.tuning import TuningOptions
+    from eval.tuning.tuning import TuningOptions
     from rocosearch.pipeline import tune_profiles
 
     options = TuningOptions(

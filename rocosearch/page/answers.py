@@ -11,7 +11,7 @@ from typing import Any
 
 from ranking.names import encoder_names
 from ranking.searcher import Searcher
-from ranking.text import tokenize
+from ranking.text.tokens import tokenize
 from ranking.types import Filter, Hit, Query, QueryError, Result
 
 __all__ = ["LONGEST_TEXT", "MOST_HITS", "MOST_PROFILES", "Asked", "Desk", "read_asked"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from encoders.errors import UserError
-from ingest.corpus import Corpus
+from encoders.base.errors import UserError
+from ingest.corpus.corpus import Corpus
 from ranking.searcher import Searcher
 from rocosearch.page.answers import Desk
 from rocosearch.page.pictures import Pictures

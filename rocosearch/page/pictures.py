@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from encoders.errors import UserError
-from encoders.preprocess import open_image
-from ingest.corpus import Corpus
+from encoders.base.errors import UserError
+from encoders.images.preprocess import open_image
+from ingest.corpus.corpus import Corpus
 
 __all__ = ["SIDES", "Pictures"]
 

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from encoders.errors import UserError
+from encoders.base.errors import UserError
 from rocosearch.page.answers import Desk, read_asked
 from rocosearch.page.pictures import Pictures
 

@@ -10,15 +10,15 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from encoders.clip import Encoder
-from encoders.manifest import Manifest
-from encoders.progress import Progress, silent
-from ingest.corpus import Corpus
-from ingest.documents import documents
-from ingest.embed import embed_corpus
-from ranking.embedded import EmbeddedEngine
+from encoders.base.progress import Progress, silent
+from encoders.model.clip import Encoder
+from encoders.model.manifest import Manifest
+from ingest.corpus.corpus import Corpus
+from ingest.feed.documents import documents
+from ingest.vectors.embed import embed_corpus
+from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
-from ranking.similarity import with_scale
+from ranking.profiles.cosine import with_scale
 from ranking.types import Document, EngineError
 from rocosearch.pipeline import evaluate
 from rocosearch.swap.job import Backfilled

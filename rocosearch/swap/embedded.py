@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from encoders.progress import Progress, silent
-from encoders.storage import sync_file
-from ingest.corpus import Corpus
-from ranking.embedded import EmbeddedEngine
+from encoders.base.progress import Progress, silent
+from encoders.base.storage import sync_file
+from ingest.corpus.corpus import Corpus
+from ranking.engine.engine import EmbeddedEngine
 from rocosearch.swap.candidate import (
     backfill_index,
     build_candidate,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from encoders.progress import Progress, silent
-from eval.compare import Changes, compare_reports
+from encoders.base.progress import Progress, silent
+from eval.comparison.compare import Changes, compare_reports
 from rocosearch.swap.state import STAGES, Stage, SwapError, SwapState, working
 
 __all__ = ["Backfilled", "Mover", "Swap"]

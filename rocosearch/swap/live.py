@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from encoders.clip import Encoder
-from encoders.progress import Progress, silent
-from encoders.storage import whole_file
-from ingest.corpus import Corpus
+from encoders.base.progress import Progress, silent
+from encoders.base.storage import whole_file
+from encoders.model.clip import Encoder
+from ingest.corpus.corpus import Corpus
 from ranking.names import encoder_names
 from ranking.types import Query
-from vespa_app.application import Application
 from vespa_app.engine import EngineSettings, VespaEngine
+from vespa_app.read.application import Application
 
 __all__ = ["compare_live"]
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from encoders.errors import UserError
-from encoders.storage import locked, whole_file
+from encoders.base.errors import UserError
+from encoders.base.storage import locked, whole_file
 
 __all__ = ["FILE_NAME", "STAGES", "Stage", "SwapError", "SwapState", "new_state", "working"]
 

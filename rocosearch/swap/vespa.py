@@ -16,14 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from encoders.clip import Encoder
-from encoders.progress import Progress, silent
-from encoders.storage import whole_folder
-from ingest.corpus import Corpus
-from ingest.embed import embed_corpus, read_embeddings
-from ingest.feed import FeedSource, feed
-from ingest.targets import VespaTarget
-from ranking.embedded import EmbeddedEngine
+from encoders.base.progress import Progress, silent
+from encoders.base.storage import whole_folder
+from encoders.model.clip import Encoder
+from ingest.corpus.corpus import Corpus
+from ingest.feed.feed import FeedSource, feed
+from ingest.feed.targets import VespaTarget
+from ingest.vectors.embed import embed_corpus, read_embeddings
+from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from rocosearch.swap.candidate import (
     backfill_index,
@@ -34,14 +34,14 @@ from rocosearch.swap.candidate import (
 from rocosearch.swap.job import Backfilled, Swap
 from rocosearch.swap.live import compare_live
 from rocosearch.swap.state import FILE_NAME, SwapError, SwapState, new_state
-from vespa_app.application import read_application
-from vespa_app.config_server import ConfigServer
-from vespa_app.deploy import deploy
-from vespa_app.documents import DocumentClient
-from vespa_app.evolve import compare
-from vespa_app.options import PackageOptions
-from vespa_app.package import PackagedEncoder, write_application
-from vespa_app.read_options import Written, differences, read_written
+from vespa_app.feed.documents import DocumentClient
+from vespa_app.http.config_server import ConfigServer
+from vespa_app.http.deploy import deploy
+from vespa_app.package.evolve import compare
+from vespa_app.package.options import PackageOptions
+from vespa_app.package.package import PackagedEncoder, write_application
+from vespa_app.read.application import read_application
+from vespa_app.read.read_options import Written, differences, read_written
 
 __all__ = ["VespaMover", "VespaServer", "start_on_vespa", "write_packages"]
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from encoders.clip import ClipConfig, ClipModule, Encoder
-from encoders.preprocess import Preprocessing
-from encoders.presets import TrainingConfig
-from encoders.resnet import ResNetConfig
-from encoders.tokenizer import train_tokenizer
-from encoders.towers import TextConfig
+from encoders.images.preprocess import Preprocessing
+from encoders.model.clip import ClipConfig, ClipModule, Encoder
+from encoders.model.resnet import ResNetConfig
+from encoders.model.tokenizer import train_tokenizer
+from encoders.model.towers import TextConfig
+from encoders.training.presets import TrainingConfig
 
 PLACES = {"upper left": (2, 2), "upper right": (18, 2), "lower left": (2, 18)}
 SHAPES = ("square", "disc", "bar")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from encoders.augment import AUGMENTED, NO_AUGMENTATION, Augmentation, augment_images
-from encoders.checkpoint import step_generator
+from encoders.training.augment import AUGMENTED, NO_AUGMENTATION, Augmentation, augment_images
+from encoders.training.checkpoint import step_generator
 
 
 def images() -> torch.Tensor:

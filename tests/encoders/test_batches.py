@@ -8,15 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from encoders.augment import NO_AUGMENTATION
-from encoders.augment_text import NO_TEXT_AUGMENTATION, TextAugmentation, augment_text
-from encoders.batches import Batches, Prefetch
-from encoders.clip import Encoder
-from encoders.objectives import contrastive_backward
-from encoders.pairs import Pairs, read_pairs
-from encoders.presets import TrainingConfig
-from encoders.progress import silent
-from encoders.team import Team
+from encoders.base.progress import silent
+from encoders.model.clip import Encoder
+from encoders.training.augment import NO_AUGMENTATION
+from encoders.training.augment_text import NO_TEXT_AUGMENTATION, TextAugmentation, augment_text
+from encoders.training.batches import Batches, Prefetch
+from encoders.training.distributed import Team
+from encoders.training.objectives import contrastive_backward
+from encoders.training.pairs import Pairs, read_pairs
+from encoders.training.presets import TrainingConfig
 
 SOLO = Team(torch.device("cpu"))
 Drawn = list[tuple[Image.Image, str, str]]
@@ -39,8 +39,8 @@ def test_large_sets_are_kept_in_a_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("encoders.pairs.IN_MEMORY", 10_000)
-    monkeypatch.setattr("encoders.pairs.CHUNK", 20)
+    monkeypatch.setattr("encoders.training.pairs.IN_MEMORY", 10_000)
+    monkeypatch.setattr("encoders.training.pairs.CHUNK", 20)
     mapped = read_pairs(
         drawn_pairs, small_training.model.preprocessing, tmp_path, "reading", silent
     )

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from encoders.clip import WEIGHTS, ClipConfig, Encoder, EncoderError
-from encoders.manifest import ManifestError
-from encoders.presets import PRESETS
+from encoders.model.clip import WEIGHTS, ClipConfig, Encoder, EncoderError
+from encoders.model.manifest import ManifestError
+from encoders.training.presets import PRESETS
 
 TEXTS = ["chest x-ray", "", "word " * 500, "rayos X de tórax 胸部"]
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 from sklearn.metrics import average_precision_score
 from torch.nn import functional as F  # noqa: N812
 
-from encoders.concepts import (
+from encoders.training.concepts import (
     asymmetric_loss,
     average_precision,
     balance,

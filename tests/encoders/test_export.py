@@ -9,13 +9,12 @@ import onnx
 import pytest
 import torch
 
-from encoders import export
-from encoders.clip import ClipConfig, ClipModule, Encoder
-from encoders.export import ExportError, export_text_tower
-from encoders.preprocess import Preprocessing
-from encoders.resnet import ResNetConfig
-from encoders.tokenizer import train_tokenizer
-from encoders.towers import TextConfig
+from encoders.export.text_tower import ExportError, export_text_tower, text_tower as export
+from encoders.images.preprocess import Preprocessing
+from encoders.model.clip import ClipConfig, ClipModule, Encoder
+from encoders.model.resnet import ResNetConfig
+from encoders.model.tokenizer import train_tokenizer
+from encoders.model.towers import TextConfig
 
 
 def encoder_with(text: dict[str, object]) -> Encoder:

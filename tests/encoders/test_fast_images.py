@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from encoders.clip import ClipConfig, ClipModule, Encoder
-from encoders.errors import UserError
+from encoders.base.errors import UserError
 from encoders.fast_images import fast_images
-from encoders.preprocess import ImageError, Preprocessing
-from encoders.resnet import ResNetConfig
-from encoders.tokenizer import train_tokenizer
-from encoders.towers import TextConfig, ViTConfig
+from encoders.images.preprocess import ImageError, Preprocessing
+from encoders.model.clip import ClipConfig, ClipModule, Encoder
+from encoders.model.resnet import ResNetConfig
+from encoders.model.tokenizer import train_tokenizer
+from encoders.model.towers import TextConfig, ViTConfig
 
 RESNET = ResNetConfig(widths=(8, 16), blocks=(1, 1))
 VIT = ViTConfig(patch=8, width=32, layers=1, heads=2)

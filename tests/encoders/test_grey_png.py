@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from encoders import grey_png as module
 from encoders.grey_png import grey_png
-from encoders.preprocess import ImageError, decode_image
+from encoders.images.preprocess import ImageError, decode_image
 
 
 def chunk(name: bytes, body: bytes) -> bytes:

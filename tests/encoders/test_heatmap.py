@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from encoders.clip import ClipModule, Encoder
-from encoders.heatmap import HeatMapError, heat_map, overlay
-from encoders.presets import TrainingConfig
-from encoders.towers import ViTConfig
-from encoders.training import train
+from encoders.analysis.heatmap import HeatMapError, heat_map, overlay
+from encoders.model.clip import ClipModule, Encoder
+from encoders.model.towers import ViTConfig
+from encoders.training.presets import TrainingConfig
+from encoders.training.train import train
 
 
 def test_covering_the_finding_costs_most_similarity(

@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
+from encoders.images.preprocess import Preprocessing
 from encoders.int8_registers import TILE, WIDTH, tile_products
 from encoders.int8_resnet import fits, int8_resnet
 from encoders.jit import HAS_VNNI
-from encoders.preprocess import Preprocessing
-from encoders.resnet import ResNet, ResNetConfig
+from encoders.model.resnet import ResNet, ResNetConfig
 
 pytestmark = pytest.mark.skipif(not HAS_VNNI, reason="the processor has no VNNI")
 

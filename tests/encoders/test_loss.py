@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch.nn import functional as F  # noqa: N812
 
-from encoders.loss import batch_accuracy, positives, symmetric_infonce
+from encoders.training.loss import batch_accuracy, positives, symmetric_infonce
 
 batches = st.tuples(st.integers(2, 9), st.integers(0, 1000), st.floats(1, 100))
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings, strategies as st
 
-from encoders.neighbours import grouped_order, near_captions
-from encoders.tokenizer import train_tokenizer
+from encoders.model.tokenizer import train_tokenizer
+from encoders.training.similar_captions import grouped_order, near_captions
 
 TEXTS = ["small mass, left lung", "large mass, left lung", "knee x-ray", "knee x-ray, lateral"]
 WORDS = train_tokenizer(TEXTS * 3, vocabulary=400)

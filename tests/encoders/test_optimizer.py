@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from encoders.clip import Encoder
-from encoders.optimizer import (
+from encoders.model.clip import Encoder
+from encoders.training.optimizer import (
     FreezeError,
     freeze,
     layers_below_top,

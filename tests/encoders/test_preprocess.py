@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageDraw
 
-from encoders.preprocess import ImageError, Preprocessing, decode_image, open_image
+from encoders.images.preprocess import ImageError, Preprocessing, decode_image, open_image
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

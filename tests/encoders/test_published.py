@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import CLIPConfig, CLIPModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from encoders.clip import Encoder, EncoderError
-from encoders.published import is_published, load_any, load_published
+from encoders.model.clip import Encoder, EncoderError
+from encoders.published.clip import is_published, load_any, load_published
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY = 300

@@ -13,15 +13,15 @@ from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig as TheirConfig, BertModel
 
-from encoders.architecture import EncoderError
-from encoders.bert import BertTower
-from encoders.clip import Encoder
-from encoders.export import export_text_tower
-from encoders.frozen_text import frozen_text_features, text_features
-from encoders.presets import TrainingConfig
-from encoders.published_bert import load_bert
-from encoders.tokenizer import batch_ids
-from encoders.training import TrainingError, train
+from encoders.export.text_tower import export_text_tower
+from encoders.model.architecture import EncoderError
+from encoders.model.bert import BertTower
+from encoders.model.clip import Encoder
+from encoders.model.tokenizer import batch_ids
+from encoders.published.bert import load_bert
+from encoders.training.frozen_text import frozen_text_features, text_features
+from encoders.training.presets import TrainingConfig
+from encoders.training.train import TrainingError, train
 
 Drawn = list[tuple[Image.Image, str, str]]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "chest", "lung", "faint", "bright", "square",

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from encoders.team import Team, TeamError, join_team
+from encoders.training.distributed import Team, TeamError, join_team
 
 WORKER = """
 import sys
@@ -26,13 +26,13 @@ from safetensors.torch import save_file
 sys.path.insert(0, sys.argv[1])
 from conftest import drawn_pairs, small_encoder, small_training
 
-from encoders.augment import NO_AUGMENTATION
-from encoders.batches import Batches
-from encoders.objectives import concept_backward, contrastive_backward, share_gradients
-from encoders.pairs import read_pairs
-from encoders.progress import silent
-from encoders.team import join_team
-from encoders.training import train
+from encoders.training.augment import NO_AUGMENTATION
+from encoders.training.batches import Batches
+from encoders.training.objectives import concept_backward, contrastive_backward, share_gradients
+from encoders.training.pairs import read_pairs
+from encoders.base.progress import silent
+from encoders.training.distributed import join_team
+from encoders.training.train import train
 
 def copy(tensor):
     return tensor.clone(memory_format=torch.contiguous_format)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from encoders.tokenizer import TokenizerError, batch_ids, load_tokenizer, train_tokenizer
+from encoders.model.tokenizer import TokenizerError, batch_ids, load_tokenizer, train_tokenizer
 
 TEXTS = ["Chest X-ray of the left lung.", "CT of the abdomen, axial.", "chest x-ray, lateral"] * 4
 TOKENIZER = train_tokenizer(TEXTS, vocabulary=320, max_tokens=12)

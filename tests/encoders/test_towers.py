@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from encoders.clip import ClipModule
-from encoders.presets import PRESETS
-from encoders.resnet import ModifiedResNet, ModifiedResNetConfig, ResNet, ResNetConfig
-from encoders.tokenizer import train_tokenizer
-from encoders.towers import TextConfig, TextTower, ViT, ViTConfig
+from encoders.model.clip import ClipModule
+from encoders.model.resnet import ModifiedResNet, ModifiedResNetConfig, ResNet, ResNetConfig
+from encoders.model.tokenizer import train_tokenizer
+from encoders.model.towers import TextConfig, TextTower, ViT, ViTConfig
+from encoders.training.presets import PRESETS
 
 
 def count(module: torch.nn.Module) -> int:

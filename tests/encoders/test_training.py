@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoders.checkpoint import ResumeError
-from encoders.clip import CURVES, TRAINING, DeviceError, Encoder
-from encoders.curves import COLUMNS, VALIDATION
-from encoders.errors import UserError
-from encoders.preprocess import ImageError
-from encoders.presets import TrainingConfig, preset, resized
-from encoders.training import TrainingError, train
-from encoders.validation import asked_once, chance_mrr, text_to_image_mrr
+from encoders.base.errors import UserError
+from encoders.images.preprocess import ImageError
+from encoders.model.clip import CURVES, TRAINING, DeviceError, Encoder
+from encoders.training.checkpoint import ResumeError
+from encoders.training.curves import COLUMNS, VALIDATION
+from encoders.training.presets import TrainingConfig, preset, resized
+from encoders.training.train import TrainingError, train
+from encoders.training.validation import asked_once, chance_mrr, text_to_image_mrr
 
 Drawn = list[tuple[Image.Image, str, str]]
 
@@ -65,8 +65,8 @@ def test_the_same_seed_gives_the_same_encoder(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import encoders.run as loop
-import encoders.training as training
+import encoders.training.loop as loop
+import encoders.training.train as training
 sys.path.insert(0, {tests!r})
 from conftest import drawn_pairs, small_training
 pairs, config = drawn_pairs.__wrapped__(), small_training.__wrapped__()

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from encoders.clip import Encoder
-from encoders.zero_shot import (
+from encoders.analysis.zero_shot import (
     ClassificationError,
     class_vectors,
     classification_scores,
@@ -13,6 +12,7 @@ from encoders.zero_shot import (
     linear_probe,
     zero_shot,
 )
+from encoders.model.clip import Encoder
 
 
 def clouds(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

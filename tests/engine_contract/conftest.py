@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ranking.embedded import EmbeddedEngine
-from ranking.profiles import ProfileSet
+from ranking.engine.engine import EmbeddedEngine
+from ranking.profiles.shipped import ProfileSet
 from ranking.types import Document, Engine, VectorField
 from tests.live.contract import make_live
 from tests.live.server import URL, LiveServer, live_server

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ranking.names import encoder_names
-from ranking.profiles import SHIPPED
+from ranking.profiles.shipped import SHIPPED
 from ranking.types import Document, EngineError, Filter, Query, QueryError, VectorField
 from vespa_app.engine import VespaEngine
 

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from encoders.clip import ClipConfig, ClipModule, Encoder
-from encoders.preprocess import Preprocessing
-from encoders.resnet import ResNetConfig
-from encoders.tokenizer import train_tokenizer
-from encoders.towers import TextConfig
-from eval.pool import Pool
-from eval.run import Options, evaluate
-from ingest.corpus import write_corpus
-from ingest.documents import documents
-from ingest.embed import embed_corpus
+from encoders.images.preprocess import Preprocessing
+from encoders.model.clip import ClipConfig, ClipModule, Encoder
+from encoders.model.resnet import ResNetConfig
+from encoders.model.tokenizer import train_tokenizer
+from encoders.model.towers import TextConfig
+from eval.evaluate import Options, evaluate
+from eval.search.pool import Pool
+from ingest.corpus.corpus import write_corpus
+from ingest.feed.documents import documents
 from ingest.sources.phantoms import Phantoms
-from ranking.embedded import EmbeddedEngine
+from ingest.vectors.embed import embed_corpus
+from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.types import VectorField
 

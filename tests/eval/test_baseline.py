@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from rank_bm25 import BM25Okapi
 
-from eval.baseline import rank_bm25_run, rank_bm25_scores
+from eval.measure.baseline import rank_bm25_run, rank_bm25_scores
 from eval.protocols import PROTOCOLS
 
 

@@ -7,7 +7,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
-from eval.report import write_report
+from eval.report.report import write_report
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from eval.compare import Changes, compare_reports
-from eval.report import METRICS, PER_QUERY, write_report
-from eval.runs import EvaluationError
+from eval.comparison.compare import Changes, compare_reports
+from eval.report.report import METRICS, PER_QUERY, write_report
+from eval.search.runs import EvaluationError
 from rocosearch.cli import app
 
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from eval.indexed_texts import Shingles
-from eval.leakage import find_leakage
-from eval.pool import load_pool
+from eval.leakage.indexed_texts import Shingles
+from eval.leakage.leakage import find_leakage
+from eval.leakage.training_overlap import Overlap, find_overlap
 from eval.protocols import PROTOCOLS
-from eval.training_overlap import Overlap, find_overlap
+from eval.search.pool import load_pool
 
 
 def leakage(pool, name, variant=None):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from eval.chance import chance
-from eval.metrics import default_metrics, measure, parse_metrics
-from eval.runs import EvaluationError, Qrels, Run, gains, strictly_decreasing
+from eval.measure.chance import chance
+from eval.measure.metrics import default_metrics, measure, parse_metrics
+from eval.search.runs import EvaluationError, Qrels, Run, gains, strictly_decreasing
 
 NAMES = ["RR@1", "RR@10", "Success@5", "nDCG@10", "nDCG@100", "R@100", "AP@100", "AP@7", "P@5"]
 

@@ -7,15 +7,15 @@ from itertools import islice
 
 import pytest
 
-from encoders.errors import UserError
-from eval.report import write_report
-from eval.run import Options, evaluate
-from ingest.corpus import write_corpus
-from ingest.documents import documents
-from ingest.embed import embed_corpus
-from ingest.records import Record
+from encoders.base.errors import UserError
+from eval.evaluate import Options, evaluate
+from eval.report.report import write_report
+from ingest.corpus.corpus import write_corpus
+from ingest.corpus.records import Record
+from ingest.feed.documents import documents
 from ingest.sources.phantoms import Phantoms
-from ranking.embedded import EmbeddedEngine
+from ingest.vectors.embed import embed_corpus
+from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.types import VectorField
 from tests.ingest.conftest import Rows

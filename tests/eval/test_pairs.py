@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.pairs import pairs_card
+from eval.measure.pairs import pairs_card
 
 
 def unit(values):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from eval.protocols import PROTOCOLS, build_tasks, expand
-from eval.runs import EvaluationError
-from eval.tasks import Skipped, Task
+from eval.protocols.tasks import Skipped, Task
+from eval.search.runs import EvaluationError
 
 
 def one(pool, name):

@@ -14,9 +14,9 @@ import sys
 import numpy as np
 import pytest
 
-from eval.metrics import measure, parse_metrics
-from eval.runs import Qrels, Run
-from eval.significance import paired_randomisation
+from eval.measure.metrics import measure, parse_metrics
+from eval.measure.significance import paired_randomisation
+from eval.search.runs import Qrels, Run
 
 if importlib.util.find_spec("ranx") is None:
     pytest.skip("needs ranx", allow_module_level=True)

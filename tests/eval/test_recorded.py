@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.leakage import Leakage
-from eval.metrics import parse_metrics
-from eval.results import judge
-from eval.runs import Qrels, Run
-from eval.searching import refuse_partial
-from eval.tasks import Task, Topic
-from ranking.parity.records import find_collections
-from ranking.parity.replay import Skipped, make_replay
+from eval.leakage.leakage import Leakage
+from eval.measure.metrics import parse_metrics
+from eval.measure.results import judge
+from eval.protocols.tasks import Task, Topic
+from eval.search.answer import refuse_partial
+from eval.search.runs import Qrels, Run
 from tests.live.recorded import load_recordings, recorded_engine
+from tests.vespa_records.records import find_collections
+from tests.vespa_records.replay import Skipped, make_replay
 
 MADE_UP = Path(__file__).parents[1] / "golden" / "made-up"
 METRICS = parse_metrics(["RR@10", "Success@1", "nDCG@20", "R@20", "AP@20", "P@5"])

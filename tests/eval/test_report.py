@@ -7,8 +7,8 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from eval.report import write_report
-from eval.runs import EvaluationError
+from eval.report.report import write_report
+from eval.search.runs import EvaluationError
 
 
 @pytest.fixture(scope="module")

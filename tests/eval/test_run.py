@@ -8,15 +8,15 @@ import ir_measures
 import numpy as np
 import pytest
 
-from eval.baseline import BASELINE
-from eval.metrics import parse_metrics
-from eval.report import write_report
-from eval.run import Options, choose_profiles, evaluate
-from eval.runs import EvaluationError, Qrels, Run
-from eval.searching import refuse_partial
-from eval.summary import summary
-from eval.trec import read_qrels, read_run
-from ranking.embedded import EmbeddedEngine
+from eval.evaluate import Options, choose_profiles, evaluate
+from eval.measure.baseline import BASELINE
+from eval.measure.metrics import parse_metrics
+from eval.report.report import write_report
+from eval.report.summary import summary
+from eval.search.answer import refuse_partial
+from eval.search.runs import EvaluationError, Qrels, Run
+from eval.search.trec import read_qrels, read_run
+from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Coverage, Result
 
 

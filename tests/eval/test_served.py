@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from encoders.errors import UserError
-from eval.run import Options, evaluate
-from eval.runs import EvaluationError
-from ingest.documents import second_half
-from ranking.embedded import EmbeddedEngine
-from ranking.profiles import SHIPPED
+from encoders.base.errors import UserError
+from eval.evaluate import Options, evaluate
+from eval.search.runs import EvaluationError
+from ingest.feed.documents import second_half
+from ranking.engine.engine import EmbeddedEngine
+from ranking.profiles.shipped import SHIPPED
 from rocosearch.cli import app
 from tests.eval.served import serving
 from tests.vespa_app.client.kit_server import kit_server
-from vespa_app.application import read_application
 from vespa_app.engine import EngineSettings, VespaEngine
-from vespa_app.package import write_application
+from vespa_app.package.package import write_application
+from vespa_app.read.application import read_application
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.significance import (
+from eval.measure.significance import (
     bootstrap_means,
     cluster_numbers,
     compare_profiles,

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eval.run import Options, evaluate
-from eval.runs import EvaluationError
-from eval.tuning import TuningOptions, tune
-from ranking.embedded import EmbeddedEngine
+from eval.evaluate import Options, evaluate
+from eval.search.runs import EvaluationError
+from eval.tuning.tuning import TuningOptions, tune
+from ranking.engine.engine import EmbeddedEngine
 
 OPTIONS = Options(protocols=("image-to-image",), profiles=("vector",), split="validation")
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from eval.run import Options, evaluate
-from eval.runs import EvaluationError
-from eval.topics import own_task, read_topics
+from eval.evaluate import Options, evaluate
+from eval.search.runs import EvaluationError
+from eval.search.topics import own_task, read_topics
 
 
 def write(path, text):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import ir_measures
 import pytest
 
-from eval.runs import EvaluationError, Qrels, Run
-from eval.trec import read_qrels, read_run, write_qrels, write_run
+from eval.search.runs import EvaluationError, Qrels, Run
+from eval.search.trec import read_qrels, read_run, write_qrels, write_run
 
 
 def test_round_trip(tmp_path):

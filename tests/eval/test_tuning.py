@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from eval.candidates import Candidates, collect_candidates
-from eval.logistic import fit_logistic
-from eval.pool import load_pool
+from eval.evaluate import Options, evaluate
+from eval.measure.significance import compare_profiles
 from eval.protocols import build_tasks
-from eval.run import Options, evaluate
-from eval.runs import EvaluationError
-from eval.searching import PoolSearcher
-from eval.significance import compare_profiles
-from eval.tuning import TuningOptions, tune
-from ranking.embedded import EmbeddedEngine
-from ranking.expression import parse
-from ranking.profiles import load_profiles, save_profiles
+from eval.search.answer import PoolSearcher
+from eval.search.pool import load_pool
+from eval.search.runs import EvaluationError
+from eval.tuning.candidates import Candidates, collect_candidates
+from eval.tuning.logistic import fit_logistic
+from eval.tuning.tuning import TuningOptions, tune
+from ranking.engine.engine import EmbeddedEngine
+from ranking.expressions.expression import parse
+from ranking.profiles.shipped import load_profiles, save_profiles
 
 OPTIONS = TuningOptions(protocol="same-case", split="test", folds=3)
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoders.manifest import Manifest
-from ingest.corpus import Corpus, write_corpus
-from ingest.records import Row
+from encoders.model.manifest import Manifest
+from ingest.corpus.corpus import Corpus, write_corpus
+from ingest.corpus.records import Row
 from ingest.sources.phantoms import Phantoms
 
 

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import given, settings, strategies as st
 
-from ingest.clean import find_duplicates, normal_caption
-from ingest.corpus import write_corpus
-from ingest.records import SCHEMA, Record, to_arrow
+from ingest.corpus.corpus import write_corpus
+from ingest.corpus.duplicates import find_duplicates, normal_caption
+from ingest.corpus.records import SCHEMA, Record, to_arrow
 
 from .conftest import Rows, png_bytes
 
@@ -54,7 +54,7 @@ def test_near_means_at_most_three_bits(tmp_path_factory, hashes, data):
 
 
 def test_large_buckets_are_compared_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("ingest.clean.BLOCK", 3)
+    monkeypatch.setattr("ingest.corpus.duplicates.BLOCK", 3)
     assert len(with_hashes([5] * 20, tmp_path)) == 19
 
 

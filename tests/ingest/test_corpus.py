@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from ingest.corpus import Corpus, write_corpus
-from ingest.embed import embed_corpus
-from ingest.records import CorpusError, Reason, Record, Rejection
+from ingest.corpus.corpus import Corpus, write_corpus
+from ingest.corpus.records import CorpusError, Reason, Record, Rejection
 from ingest.sources import open_source
 from ingest.sources.phantoms import Phantoms
-from ranking.intake import is_text
+from ingest.vectors.embed import embed_corpus
+from ranking.engine.store.validate import is_text
 
 from .conftest import PixelEncoder, Rows, png_bytes
 
@@ -165,7 +165,7 @@ def test_a_damaged_part_is_found_at_opening(own_corpus, damage):
 
 
 def test_many_parts_keep_the_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("ingest.writer.PART_ROWS", 7)
+    monkeypatch.setattr("ingest.corpus.writer.PART_ROWS", 7)
     records = [Record(f"{n:03d}", f"caption {n}") for n in range(40)]
     corpus = write_corpus(Rows(records), tmp_path / "c")
     assert len(corpus.parts) == 6

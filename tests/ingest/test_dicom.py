@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from pydicom import Dataset, Sequence
 
-from encoders.preprocess import decode_image
-from ingest.corpus import Corpus, write_corpus
-from ingest.records import CorpusError, Record, Rejection
+from encoders.images.preprocess import decode_image
+from ingest.corpus.corpus import Corpus, write_corpus
+from ingest.corpus.records import CorpusError, Record, Rejection
 from ingest.sources import open_source
 from ingest.sources.dicom import Dicom
 from ingest.sources.dicom_record import EXTRA

@@ -24,8 +24,8 @@ from pydicom.uid import (
     JPEGLSLossless,
 )
 
-from encoders.dicom import DecoderMissingError, NoPixelsError
-from encoders.preprocess import ImageError, decode_image, open_image
+from encoders.images.dicom import DecoderMissingError, NoPixelsError
+from encoders.images.preprocess import ImageError, decode_image, open_image
 
 from .dicom_made import RAMP, SIDE, compressed, dataset, dicom_bytes, run_length_encoded, written
 
@@ -230,7 +230,7 @@ def test_a_report_holds_no_image():
 
 
 def test_a_deflated_bomb_is_not_inflated(monkeypatch):
-    monkeypatch.setattr("encoders.dicom.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("encoders.images.dicom.MAX_BYTES", 1 << 20)
     head = dicom_bytes(RAMP, syntax=DeflatedExplicitVRLittleEndian)
     body_at = head.index(b"1.2.840.10008.1.2.1.99") + 22
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)

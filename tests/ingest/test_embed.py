@@ -6,12 +6,12 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-import ingest.embed
-from ingest.corpus import Corpus, write_corpus
-from ingest.documents import documents, second_half
-from ingest.embed import Partition, embed_corpus, read_embeddings
-from ingest.records import CorpusError, Record
-from ingest.vectors import VectorError, check_vectors
+import ingest.vectors.embed
+from ingest.corpus.corpus import Corpus, write_corpus
+from ingest.corpus.records import CorpusError, Record
+from ingest.feed.documents import documents, second_half
+from ingest.vectors.embed import Partition, embed_corpus, read_embeddings
+from ingest.vectors.vectors import VectorError, check_vectors
 from ranking.names import encoder_names
 
 from .conftest import PixelEncoder, Rows, png_bytes
@@ -30,7 +30,7 @@ def test_every_image_is_embedded_once(own_corpus, pixel_encoder):
 
 
 def test_a_kill_costs_one_chunk(own_corpus, pixel_encoder, monkeypatch):
-    monkeypatch.setattr("ingest.embed.CHUNK", 10)
+    monkeypatch.setattr("ingest.vectors.embed.CHUNK", 10)
     encode, calls = pixel_encoder.encode_images, []
 
     def dying(images, batch_size=64):
@@ -48,13 +48,13 @@ def test_a_kill_costs_one_chunk(own_corpus, pixel_encoder, monkeypatch):
 
 
 def _embed_part(path, index, count):
-    ingest.embed.CHUNK = 8
+    ingest.vectors.embed.CHUNK = 8
     embed_corpus(Corpus.open(path), PixelEncoder(), partition=Partition(index, count))
 
 
 def test_several_processes_share_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr("ingest.writer.ROW_GROUP", 5)
-    monkeypatch.setattr("ingest.writer.PART_ROWS", 12)
+    monkeypatch.setattr("ingest.corpus.writer.ROW_GROUP", 5)
+    monkeypatch.setattr("ingest.corpus.writer.PART_ROWS", 12)
     rows = [Record(f"{n:02}", f"caption {n}", image=png_bytes(n, side=5 + n)) for n in range(60)]
     corpus = write_corpus(Rows(rows), tmp_path / "c")
     jobs = [(corpus.path, i, 3) for i in (0, 1, 2, 2)]  # one of them started twice

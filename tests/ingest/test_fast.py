@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ingest.corpus import write_corpus
-from ingest.embed import embed_corpus, read_embeddings
-from ingest.fast import SAME, compiled_exactly
+from ingest.corpus.corpus import write_corpus
 from ingest.sources.phantoms import Phantoms
+from ingest.vectors.embed import embed_corpus, read_embeddings
+from ingest.vectors.fast import SAME, compiled_exactly
 from tests.vespa_app.conftest import tiny_encoder
 
 
@@ -27,7 +27,7 @@ def images_of(corpus):
 
 
 def test_a_large_corpus_is_embedded_by_it(corpus, encoder, monkeypatch):
-    monkeypatch.setattr("ingest.embed.CHUNK", 32)
+    monkeypatch.setattr("ingest.vectors.embed.CHUNK", 32)
     report = embed_corpus(corpus, encoder)
     assert report.embedded == 40
     assert report.by.startswith("compiled image tower, float32")
@@ -42,7 +42,7 @@ def test_a_small_one_is_not(corpus, encoder):
 
 
 def test_other_vectors_are_not_taken(corpus, encoder, monkeypatch):
-    monkeypatch.setattr("ingest.fast.SAME", 0.0)
+    monkeypatch.setattr("ingest.vectors.fast.SAME", 0.0)
     maker, why = compiled_exactly(encoder, images_of(corpus))
     assert maker is encoder
     assert "vectors differ by" in why

@@ -14,23 +14,23 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from encoders.manifest import Manifest
-from ingest.corpus import Corpus, write_corpus
-from ingest.documents import documents, second_half
-from ingest.embed import embed_corpus
-from ingest.feed import FeedSource, feed, ledger_path
-from ingest.feed_file import write_feed_file
-from ingest.reconcile import reconcile
-from ingest.records import Record
-from ingest.targets import Change, EngineTarget, FeedError, VespaTarget
-from ranking.embedded import EmbeddedEngine
+from encoders.model.manifest import Manifest
+from ingest.corpus.corpus import Corpus, write_corpus
+from ingest.corpus.records import Record
+from ingest.feed.documents import documents, second_half
+from ingest.feed.feed import FeedSource, feed, ledger_path
+from ingest.feed.feed_file import write_feed_file
+from ingest.feed.reconcile import reconcile
+from ingest.feed.targets import Change, EngineTarget, FeedError, VespaTarget
+from ingest.vectors.embed import embed_corpus
+from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
-from ranking.profiles import SHIPPED
+from ranking.profiles.shipped import SHIPPED
 from ranking.types import Document, VectorField
 from tests.vespa_app.fake_server import FakeVespa, Fault
-from vespa_app.application import Application, ServedEncoder
-from vespa_app.connection import Credentials
-from vespa_app.documents import DocumentClient, FeedSettings
+from vespa_app.feed.documents import DocumentClient, FeedSettings
+from vespa_app.http.connection import Credentials
+from vespa_app.read.application import Application, ServedEncoder
 
 from .conftest import PixelEncoder, Rows, png_bytes
 
@@ -330,12 +330,12 @@ def test_a_feed_file(corpus, pixel_encoder, tmp_path):
 FEEDER = """
 import os, sys
 from pathlib import Path
-from ingest.corpus import Corpus
-from ingest.feed import FeedSource, feed
-from ingest.targets import VespaTarget
-from vespa_app.application import Application
-from vespa_app.connection import Credentials
-from vespa_app.documents import DocumentClient, FeedSettings
+from ingest.corpus.corpus import Corpus
+from ingest.feed.feed import FeedSource, feed
+from ingest.feed.targets import VespaTarget
+from vespa_app.read.application import Application
+from vespa_app.http.connection import Credentials
+from vespa_app.feed.documents import DocumentClient, FeedSettings
 
 for _ in sys.stdin:
     pid = os.fork()

@@ -9,24 +9,24 @@ import subprocess
 import numpy as np
 import pytest
 
-from ingest.corpus import write_corpus
-from ingest.documents import documents
-from ingest.embed import embed_corpus
-from ingest.feed import FeedSource, feed
-from ingest.feed_file import write_feed_file
-from ingest.reconcile import reconcile
-from ingest.records import Record
-from ingest.targets import VespaTarget, with_fingerprints
+from ingest.corpus.corpus import write_corpus
+from ingest.corpus.records import Record
+from ingest.feed.documents import documents
+from ingest.feed.feed import FeedSource, feed
+from ingest.feed.feed_file import write_feed_file
+from ingest.feed.reconcile import reconcile
+from ingest.feed.targets import VespaTarget, with_fingerprints
+from ingest.vectors.embed import embed_corpus
 from ranking.names import encoder_names
-from ranking.profiles import SHIPPED
-from vespa_app.application import read_application
-from vespa_app.connection import Connection, Credentials
-from vespa_app.documents import DocumentClient
-from vespa_app.operations import Operation
-from vespa_app.options import PackageOptions
-from vespa_app.package import PackagedEncoder, write_application
-from vespa_app.retries import Retries
-from vespa_app.store import Store
+from ranking.profiles.shipped import SHIPPED
+from vespa_app.feed.documents import DocumentClient
+from vespa_app.feed.operations import Operation
+from vespa_app.feed.store import Store
+from vespa_app.http.connection import Connection, Credentials
+from vespa_app.http.retries import Retries
+from vespa_app.package.options import PackageOptions
+from vespa_app.package.package import PackagedEncoder, write_application
+from vespa_app.read.application import read_application
 
 from .conftest import PixelEncoder, Rows, png_bytes
 

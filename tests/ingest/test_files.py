@@ -9,8 +9,8 @@ import zipfile
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from ingest.images import ImageRejectedError
-from ingest.records import CorpusError, Rejection
+from ingest.corpus.images import ImageRejectedError
+from ingest.corpus.records import CorpusError, Rejection
 from ingest.sources.archive import ImageFiles
 from ingest.sources.files import normal_name, read_tabbed, read_table, split_of
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingest.corpus import write_corpus
-from ingest.images import ImageRejectedError, check_image, dhash
-from ingest.records import Record
+from ingest.corpus.corpus import write_corpus
+from ingest.corpus.images import ImageRejectedError, check_image, dhash
+from ingest.corpus.records import Record
 
 from .conftest import Rows, png_bytes
 

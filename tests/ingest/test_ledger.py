@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ingest.ledger import Known, Ledger, LedgerError
+from ingest.feed.ledger import Known, Ledger, LedgerError
 
 IDS = st.sampled_from("abcd")
 VECTORS = st.dictionaries(st.sampled_from(["f1", "f2"]), st.sampled_from("xyz"))

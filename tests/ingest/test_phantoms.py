@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingest.records import CorpusError
+from ingest.corpus.records import CorpusError
 from ingest.sources import open_source
 from ingest.sources.phantom_captions import TEMPLATES, WORDS
 from ingest.sources.phantoms import ATTRIBUTES, CONCEPT_NAMES, Phantoms

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from encoders.storage import sha256_bytes
-from ingest.corpus import write_corpus
+from encoders.base.storage import sha256_bytes
+from ingest.corpus.corpus import write_corpus
 from ingest.sources import open_source
 
 EXPECTED = {

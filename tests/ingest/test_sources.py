@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.records import CorpusError, Record, Rejection
+from ingest.corpus.records import CorpusError, Record, Rejection
 from ingest.sources import open_source
 
 from .conftest import png_bytes

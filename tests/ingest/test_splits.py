@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ingest.records import CorpusError, Record
-from ingest.splits import Splits
+from ingest.corpus.records import CorpusError, Record
+from ingest.corpus.splits import Splits
 
 WORDS = st.sampled_from("abcdefgh")
 RECORDS = st.lists(st.builds(Record, id=st.uuids().map(str), caption=WORDS, group_id=WORDS))

@@ -13,21 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from encoders.clip import Encoder
-from encoders.manifest import Manifest
-from ingest.corpus import Corpus
-from ingest.feed import FeedSource, feed
-from ingest.targets import VespaTarget
-from ranking.embedded import EmbeddedEngine
+from encoders.model.clip import Encoder
+from encoders.model.manifest import Manifest
+from ingest.corpus.corpus import Corpus
+from ingest.feed.feed import FeedSource, feed
+from ingest.feed.targets import VespaTarget
+from ranking.engine.engine import EmbeddedEngine
 from rocosearch.pipeline import build_corpus, build_index
 from rocosearch.swap.vespa import write_packages
 from tests.live.server import ROOMY, LiveServer, live_server
 from tests.vespa_app.conftest import tiny_encoder
-from vespa_app.application import read_application
-from vespa_app.documents import DocumentClient
 from vespa_app.engine import EngineSettings, VespaEngine
-from vespa_app.options import PackageOptions
-from vespa_app.read_options import Written
+from vespa_app.feed.documents import DocumentClient
+from vespa_app.package.options import PackageOptions
+from vespa_app.read.application import read_application
+from vespa_app.read.read_options import Written
 
 RECORDS = 400
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from encoders.manifest import Manifest
-from ingest.targets import with_fingerprints
-from ranking.profiles import ProfileSet
+from encoders.model.manifest import Manifest
+from ingest.feed.targets import with_fingerprints
+from ranking.profiles.shipped import ProfileSet
 from ranking.types import Document, Engine, VectorField
 from tests.live.server import ROOMY, LiveServer
-from vespa_app.application import read_application
 from vespa_app.engine import VespaEngine
-from vespa_app.options import PackageOptions
-from vespa_app.package import PackagedEncoder, write_application
+from vespa_app.package.options import PackageOptions
+from vespa_app.package.package import PackagedEncoder, write_application
+from vespa_app.read.application import read_application
 
 _deployed: list[tuple[LiveServer, Sequence[VectorField], ProfileSet]] = []
 

@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.profiles import Retriever
+from ranking.profiles.shipped import Retriever
 from ranking.types import Query, VectorField
 from tests.live.answering import AnsweringServer
-from vespa_app.application import Application, ServedEncoder, ServedProfile
-from vespa_app.connection import Credentials
 from vespa_app.engine import EngineSettings, VespaEngine
-from vespa_app.query_text import QueryText
+from vespa_app.http.connection import Credentials
+from vespa_app.query.text import QueryText
+from vespa_app.read.application import Application, ServedEncoder, ServedProfile
 
 __all__ = ["Recording", "load_recordings", "recorded_engine"]
 
@@ -223,7 +223,7 @@ class _Answers:
         }
         if "text" not in asked and not vectors:
             return 200, json.dumps(self._count()).encode()
-        profile = asked["ranking.profile"]
+        profile = asked["ranking.profiles.profile"]
         key = _key(asked.get("text", ""), profile, "".join(vectors), inputs)
         found = self._by_key.get(key)
         if found is None:

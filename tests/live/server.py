@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from vespa_app.deploy import deploy
-from vespa_app.options import ClusterOptions
+from vespa_app.http.deploy import deploy
+from vespa_app.package.options import ClusterOptions
 
 # A server for tests shares its disk with much else.
 ROOMY = ClusterOptions(disk_limit=0.98, memory_limit=0.97)

@@ -28,12 +28,12 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from ranking.embedded import EmbeddedEngine
-from ranking.schema_file import read_schema
+from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Filter, Query, QueryError
 from tests.live.answering import AnsweringServer
 from tests.live.server import CONFIG_URL, URL
-from vespa_app.answers import document_of
+from tests.vespa_records.schema_file import read_schema
+from vespa_app.query.answers import document_of
 
 TENANT = "/application/v2/tenant/default"
 INSTANCE = f"{TENANT}/application/default/environment/prod/region/default/instance/default"
@@ -204,7 +204,7 @@ class StandIn:
         where = yql.partition(" where ")[2]
         asked = _VECTOR.search(where)
         filters, barred = _filters(where, body)
-        profile = body["ranking.profile"]
+        profile = body["ranking.profiles.profile"]
         scored = re.search(r"rank\((.*)\)", where)
         if scored:
             finds = scored[1].partition(", (")[0]

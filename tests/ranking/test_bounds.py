@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ranking.bounds import rises
-from ranking.candidates import tolerant
-from ranking.expression import parse
-from ranking.profiles import SHIPPED
-from ranking.vectors import closeness_to_distance
+from ranking.engine.candidates import tolerant
+from ranking.engine.segment.vectors import closeness_to_distance
+from ranking.expressions.expression import parse
+from ranking.expressions.monotone import rises
+from ranking.profiles.shipped import SHIPPED
 
 INPUTS = {"query(a)": 0.5, "query(k)": 8.0, "query(zero)": 0.0, "query(less)": -2.0}
 CLOSENESS = "closeness(field,e)"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ranking.embedded import EmbeddedEngine
+from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Document, Query, VectorField
 
 FIELD = VectorField("embedding", 4)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ranking.expression import ExpressionError, parse
-from ranking.expression_functions import FUNCTIONS, normalize_linear, reciprocal_rank
-from ranking.expression_tree import (
+from ranking.expressions.expression import ExpressionError, parse
+from ranking.expressions.functions import FUNCTIONS, normalize_linear, reciprocal_rank
+from ranking.expressions.tree import (
     PRECEDENCE,
     Binary,
     Call,

@@ -9,16 +9,16 @@ import subprocess
 
 import pytest
 
-from encoders.manifest import Manifest
-from ranking import expression_parser
-from ranking.expression import parse
-from ranking.expression_deployed import for_vespa
-from ranking.expression_parser import parse_tree
-from ranking.expression_tree import _CONTENT_NODE_LEVEL, PRECEDENCE
+from encoders.model.manifest import Manifest
+from ranking.expressions import parser as expression_parser
+from ranking.expressions.deployed import for_vespa
+from ranking.expressions.expression import parse
+from ranking.expressions.parser import parse_tree
+from ranking.expressions.tree import _CONTENT_NODE_LEVEL, PRECEDENCE
 from ranking.names import encoder_names
-from ranking.profiles import Phase, Profile, ProfileSet
-from vespa_app.options import PackageOptions
-from vespa_app.package import write_application
+from ranking.profiles.shipped import Phase, Profile, ProfileSet
+from vespa_app.package.options import PackageOptions
+from vespa_app.package.package import write_application
 
 COUNT, GLOBAL = 400, 60
 MANIFEST = Manifest(4, True, 16, 32, "L", "pad", (0.5,), (0.5,), "00", "11", "{}")

@@ -10,9 +10,9 @@ import subprocess
 
 import pytest
 
-from ranking.expression import ExpressionError, parse
-from ranking.expression_functions import FUNCTIONS
-from ranking.expression_tree import PRECEDENCE
+from ranking.expressions.expression import ExpressionError, parse
+from ranking.expressions.functions import FUNCTIONS
+from ranking.expressions.tree import PRECEDENCE
 
 COUNT = 3000
 FEATURES = {"a": 0.5, "b": 2.0, "c": -3.25, "z": 0.0, "query(n)": 7.0, "bm25(caption)": 1.5}

@@ -11,11 +11,11 @@ from hypothesis import given, settings, strategies as st
 from numba.core.caching import IndexDataCacheFile
 
 from encoders.jit import kernel_stamp
-from ranking import kernels
-from ranking.expression import parse
-from ranking.kernels import kth_largest, scan_codes
-from ranking.machine import program, run
-from ranking.profiles import SHIPPED
+from ranking.engine.compiled import kernels
+from ranking.engine.compiled.kernels import kth_largest, scan_codes
+from ranking.engine.compiled.machine import program, run
+from ranking.expressions.expression import parse
+from ranking.profiles.shipped import SHIPPED
 
 NAMES = (
     "bm25(caption)",

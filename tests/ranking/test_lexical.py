@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from rank_bm25 import BM25Okapi
 
-from ranking.embedded import EmbeddedEngine
-from ranking.lexical import LexicalIndex, idf, lexical_arrays
-from ranking.segment import Segment, segment_arrays
+from ranking.engine.engine import EmbeddedEngine
+from ranking.engine.segment.postings import LexicalIndex, idf, lexical_arrays
+from ranking.engine.segment.segment import Segment, segment_arrays
+from ranking.engine.view import View
 from ranking.types import Document, Query
-from ranking.view import View
 
 PLAIN = re.compile(r"[A-Za-z0-9 ]+")
 WORDS = st.sampled_from(["chest", "lung", "heart", "ct", "of", "the", "left", "mass"])

@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from encoders.jit import compiled
-from ranking import batch, vectors
-from ranking.embedded import EmbeddedEngine
-from ranking.kernels import scan_codes
-from ranking.profiles import SHIPPED
-from ranking.register_kernels import (
+from ranking.engine.compiled import batch
+from ranking.engine.compiled.kernels import scan_codes
+from ranking.engine.compiled.register_kernels import (
     QUERIES,
     _copy,
     _plain_products,
@@ -19,7 +17,10 @@ from ranking.register_kernels import (
     pack,
     products_of,
 )
-from ranking.tile_kernels import TILE, keep_tile, keeper, settled
+from ranking.engine.compiled.tile_kernels import TILE, keep_tile, keeper, settled
+from ranking.engine.engine import EmbeddedEngine
+from ranking.engine.segment import vectors
+from ranking.profiles.shipped import SHIPPED
 from ranking.types import Filter, Query, QueryError, Result, VectorField
 from tests.ranking.drawn import drawn_documents
 

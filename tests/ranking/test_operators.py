@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from ranking.embedded import EmbeddedEngine
-from ranking.operators import Asked, read
+from ranking.engine.engine import EmbeddedEngine
+from ranking.text.query_syntax import Asked, read
 from ranking.types import Document, Filter, Query
 
 ENGINE = EmbeddedEngine.in_memory(

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ranking.embedded import EmbeddedEngine
-from ranking.parity.records import find_collections, read_records
-from ranking.parity.table import Row, count_record
+from ranking.engine.engine import EmbeddedEngine
+from tests.vespa_records.records import find_collections, read_records
+from tests.vespa_records.table import Row, count_record
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "made-up"
 WANTED = [

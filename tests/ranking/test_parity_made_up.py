@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from ranking.parity.compare import compare
-from ranking.parity.records import RecordsError, find_collections, read_records
-from ranking.parity.replay import Skipped, make_replay
-from ranking.parity.table import Row, measure, to_text
+from tests.vespa_records.compare import compare
+from tests.vespa_records.records import RecordsError, find_collections, read_records
+from tests.vespa_records.replay import Skipped, make_replay
+from tests.vespa_records.table import Row, measure, to_text
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "made-up"
 ROOT = GOLDEN.parents[2]

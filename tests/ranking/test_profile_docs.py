@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encoders.manifest import Manifest
-from ranking.embedded import EmbeddedEngine
-from ranking.expression_functions import FUNCTIONS
+from encoders.model.manifest import Manifest
+from ranking.engine.engine import EmbeddedEngine
+from ranking.expressions.functions import FUNCTIONS
 from ranking.names import encoder_names
-from ranking.profiles import SHIPPED, ProfileSet, load_profiles
+from ranking.profiles.shipped import SHIPPED, ProfileSet, load_profiles
 from ranking.types import Document, Query, VectorField
-from vespa_app.options import PackageOptions
-from vespa_app.package import write_application
+from vespa_app.package.options import PackageOptions
+from vespa_app.package.package import write_application
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "profiles.md").read_text("utf-8")
 MANIFEST = Manifest(4, True, 16, 32, "L", "pad", (0.5,), (0.5,), "00", "11", "{}")

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ranking.expression import parse
+from ranking.expressions.expression import parse
 from ranking.names import encoder_names
-from ranking.profiles import (
+from ranking.profiles.cosine import START_SCALE
+from ranking.profiles.shipped import (
     SHIPPED,
     Phase,
     Profile,
@@ -19,7 +20,6 @@ from ranking.profiles import (
     load_profiles,
     save_profiles,
 )
-from ranking.similarity import START_SCALE
 
 FIRST = encoder_names("1a2b3c4d" * 8)
 SECOND = encoder_names("ffffffff" * 8)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ranking import batch, candidates
-from ranking.embedded import EmbeddedEngine
-from ranking.profiles import SHIPPED, Profile, ProfileSet
-from ranking.sketch import exact_sketch, short_sketch
+from ranking.engine import candidates
+from ranking.engine.compiled import batch
+from ranking.engine.engine import EmbeddedEngine
+from ranking.engine.segment.codes import exact_sketch, short_sketch
+from ranking.profiles.shipped import SHIPPED, Profile, ProfileSet
 from ranking.types import Filter, Query, VectorField
 from tests.ranking.drawn import drawn_documents
 

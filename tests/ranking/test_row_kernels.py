@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings, strategies as st
 
 from encoders.jit import compiled
-from ranking.row_kernels import ROW, Line, sum_row, who_meets
+from ranking.engine.compiled.row_kernels import ROW, Line, sum_row, who_meets
 
 
 @compiled

@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from ranking.expression import ExpressionError, parse
-from ranking.schema_file import SchemaError, read_schema
+from ranking.expressions.expression import ExpressionError, parse
 from ranking.types import VectorField
+from tests.vespa_records.schema_file import SchemaError, read_schema
 
 SCHEMA = """
 schema picture {

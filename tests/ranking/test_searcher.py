@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ranking.embedded import EmbeddedEngine
+from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
-from ranking.profiles import SHIPPED
+from ranking.profiles.shipped import SHIPPED
 from ranking.searcher import Searcher
 from ranking.types import Document, EngineError, Filter, Query, QueryError, VectorField
 

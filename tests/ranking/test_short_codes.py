@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ranking.embedded import EmbeddedEngine
-from ranking.sketch import short_sketch
+from ranking.engine.engine import EmbeddedEngine
+from ranking.engine.segment.codes import short_sketch
+from ranking.engine.segment.vectors import SHORT_CODES_FROM
 from ranking.types import Document, Filter, Query, VectorField
-from ranking.vectors import SHORT_CODES_FROM
 
 COUNT = 10_400
 DIMENSION = 40

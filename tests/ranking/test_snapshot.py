@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encoders.manifest import Manifest
-from encoders.storage import sha256_bytes
-from ranking import embedded, snapshot
-from ranking.embedded import EmbeddedEngine
+from encoders.base.storage import sha256_bytes
+from encoders.model.manifest import Manifest
+from ranking.engine import engine as embedded
+from ranking.engine.engine import EmbeddedEngine
+from ranking.engine.store import snapshot
 from ranking.types import Document, EngineError, Query, VectorField
 
 FIELD = VectorField("embedding", 8, fingerprint="ab" * 32)
@@ -136,7 +137,7 @@ def test_a_full_disk_leaves_the_old_index(index, monkeypatch, at):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    target = "ranking.embedded" if at == "save_profiles" else "ranking.snapshot_writing"
+    target = "ranking.engine.engine" if at == "save_profiles" else "ranking.engine.store.writer"
     monkeypatch.setattr(f"{target}.{at}", full)
     with pytest.raises(EngineError, match="No space left"):
         EmbeddedEngine.build(index, documents(5, "brain"), [FIELD])

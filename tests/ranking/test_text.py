@@ -10,7 +10,7 @@ import sys
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ranking.text import query_terms, tokenize
+from ranking.text.tokens import query_terms, tokenize
 
 ODD = [
     "T2-weighted images, 5° and 2.28 cm",
@@ -157,8 +157,8 @@ def test_ascii_takes_the_short_way_to_the_same_tokens(text):
 def test_without_the_stemmer_one_sentence_says_what_to_install():
     code = (
         "import sys; sys.modules['krovetzstemmer'] = None\n"
-        "from encoders.errors import UserError\n"
-        "try:\n    import ranking.text\n"
+        "from encoders.base.errors import UserError\n"
+        "try:\n    import ranking.text.tokens\n"
         "except UserError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ranking.embedded import EmbeddedEngine
+from ranking.engine.engine import EmbeddedEngine
+from ranking.engine.segment.vectors import as_floats, cells, top
 from ranking.types import CellType, Distance, Document, Query, QueryError, VectorField
-from ranking.vectors import as_floats, cells, top
 
 RANDOM = np.random.default_rng(11)
 DIMENSION = 24

@@ -6,7 +6,7 @@ import pytest
 
 from rocosearch.pipeline import build_corpus, build_index, write_app
 from tests.vespa_app.conftest import tiny_encoder
-from vespa_app.options import PackageOptions
+from vespa_app.package.options import PackageOptions
 
 
 @pytest.fixture(scope="module")

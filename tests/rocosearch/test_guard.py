@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from encoders.errors import UserError
+from encoders.base.errors import UserError
 from rocosearch.guard import TRACE, GuardedGroup
 
 

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from encoders.manifest import Manifest
-from ingest.corpus import Corpus
-from ranking.embedded import EmbeddedEngine
+from encoders.model.manifest import Manifest
+from ingest.corpus.corpus import Corpus
+from ranking.engine.engine import EmbeddedEngine
 from rocosearch.cli import app
 
 RECORDS = 240

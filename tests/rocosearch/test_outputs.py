@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ranking.profiles import SHIPPED, save_profiles
+from ranking.profiles.shipped import SHIPPED, save_profiles
 from rocosearch.outputs import OutputError, check_profiles_file, check_replaceable
 from rocosearch.pipeline import tune_profiles
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ranking.embedded import EmbeddedEngine
+from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Document
-from rocosearch.parity import CAUSES, ParityError, compare_engines
+from rocosearch.live_parity import CAUSES, ParityError, compare_engines
 
 WORDS = ("left", "right", "chest", "head", "mass", "cyst", "large", "small", "upper", "lower")
 

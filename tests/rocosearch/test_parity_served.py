@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from typer.testing import CliRunner
 
-from ranking.embedded import EmbeddedEngine
+from ranking.engine.engine import EmbeddedEngine
 from rocosearch.cli import app
-from rocosearch.parity import CAUSES
+from rocosearch.live_parity import CAUSES
 from tests.eval.served import serving
 
 

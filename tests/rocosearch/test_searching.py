@@ -7,9 +7,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from encoders.errors import UserError
+from encoders.base.errors import UserError
 from rocosearch.cli import app
-from rocosearch.searching import searching
+from rocosearch.searchers import searching
 from tests.eval.served import serving
 
 TEXT = "lesion in the chest"

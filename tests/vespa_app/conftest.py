@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from encoders.clip import ClipConfig, ClipModule, Encoder
-from encoders.preprocess import Preprocessing
-from encoders.resnet import ResNetConfig
-from encoders.tokenizer import train_tokenizer
-from encoders.towers import TextConfig
+from encoders.images.preprocess import Preprocessing
+from encoders.model.clip import ClipConfig, ClipModule, Encoder
+from encoders.model.resnet import ResNetConfig
+from encoders.model.tokenizer import train_tokenizer
+from encoders.model.towers import TextConfig
 
 CAPTIONS = (
     "chest x-ray frontal view of the left lung",

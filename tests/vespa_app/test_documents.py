@@ -11,22 +11,22 @@ import pytest
 
 from ranking.types import EngineError
 from tests.vespa_app.fake_server import FakeVespa, Fault
-from vespa_app.connection import Credentials
-from vespa_app.documents import DocumentClient, FeedSettings
-from vespa_app.errors import (
+from vespa_app.feed.documents import DocumentClient, FeedSettings
+from vespa_app.feed.operations import (
+    Operation,
+    Verdict,
+    feed_line,
+    judge_operation,
+    operation_body,
+)
+from vespa_app.http.connection import Credentials
+from vespa_app.http.errors import (
     VespaFullError,
     VespaGarbledError,
     VespaRefusedError,
     VespaTimeoutError,
     VespaUnavailableError,
     VespaUnreachableError,
-)
-from vespa_app.operations import (
-    Operation,
-    Verdict,
-    feed_line,
-    judge_operation,
-    operation_body,
 )
 
 QUICK = FeedSettings(streams=8, seconds=5, patience=3, first=0.001, longest=0.02)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from encoders.manifest import Manifest
-from ranking.profiles import SHIPPED
-from vespa_app.evolve import compare, write_overrides
-from vespa_app.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
-from vespa_app.package import PackagedEncoder, write_application
+from encoders.model.manifest import Manifest
+from ranking.profiles.shipped import SHIPPED
+from vespa_app.package.evolve import compare, write_overrides
+from vespa_app.package.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
+from vespa_app.package.package import PackagedEncoder, write_application
 
 CLIENT = PackageOptions(embedding="client")
 Edits = dict[str, list[tuple[str, str]]]

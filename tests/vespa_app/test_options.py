@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from encoders.manifest import Manifest
-from vespa_app.options import (
+from encoders.model.manifest import Manifest
+from vespa_app.package.options import (
     AnnThresholds,
     ClusterOptions,
     PackageError,

@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from encoders.manifest import Manifest
+from encoders.model.manifest import Manifest
 from ranking.names import encoder_names
-from ranking.profiles import SHIPPED, Profile, ProfileError, ProfileSet
-from vespa_app.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
-from vespa_app.package import PackagedEncoder, application_package, write_application
-from vespa_app.schema_file import read_schema
+from ranking.profiles.shipped import SHIPPED, Profile, ProfileError, ProfileSet
+from vespa_app.package.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
+from vespa_app.package.package import PackagedEncoder, application_package, write_application
+from vespa_app.read.schema_file import read_schema
 
 CLIENT = PackageOptions(embedding="client")
 COMMON = {

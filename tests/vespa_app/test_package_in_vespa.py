@@ -13,16 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encoders.clip import Encoder
-from encoders.export import PARITY_TEXTS
-from encoders.manifest import Manifest
-from ranking.expression import parse
+from encoders.export.text_tower import PARITY_TEXTS
+from encoders.model.clip import Encoder
+from encoders.model.manifest import Manifest
+from ranking.expressions.expression import parse
 from ranking.names import EncoderNames, encoder_names
-from ranking.profiles import SHIPPED
-from vespa_app import package
-from vespa_app.options import AnnThresholds, ClusterOptions, PackageOptions, VectorOptions
-from vespa_app.package import PackagedEncoder, write_application
-from vespa_app.services import model_folder
+from ranking.profiles.shipped import SHIPPED
+from vespa_app.package.options import AnnThresholds, ClusterOptions, PackageOptions, VectorOptions
+from vespa_app.package.package import PackagedEncoder, package, write_application
+from vespa_app.package.services import model_folder
 
 Kit = Callable[..., list[dict]]
 SERVED = tuple(SHIPPED.names())

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given, strategies as st
 
-from vespa_app.options import PackageError
-from vespa_app.plan import Load, Machine, plan, plan_files, write_plan
+from vespa_app.package.options import PackageError
+from vespa_app.package.plan import Load, Machine, plan, plan_files, write_plan
 
 LOADS = st.builds(
     Load,

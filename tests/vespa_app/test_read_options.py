@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from encoders.manifest import Manifest
-from ranking.profiles import SHIPPED
-from vespa_app.options import (
+from encoders.model.manifest import Manifest
+from ranking.profiles.shipped import SHIPPED
+from vespa_app.package.options import (
     AnnThresholds,
     ClusterOptions,
     PackageError,
     PackageOptions,
     VectorOptions,
 )
-from vespa_app.package import write_application
-from vespa_app.read_options import differences, read_written
+from vespa_app.package.package import write_application
+from vespa_app.read.read_options import differences, read_written
 
 CLIENT = PackageOptions(embedding="client")
 WIDE = ClusterOptions(8, 2, 4, 3, 3, "n{number}-{role}.search1.example.org", threads=4)

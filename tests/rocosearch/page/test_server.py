@@ -10,8 +10,8 @@ import pytest
 import requests
 from PIL import Image
 
-from encoders.errors import UserError
-from ranking.embedded import EmbeddedEngine
+from encoders.base.errors import UserError
+from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from ranking.types import Document
 from rocosearch.page.opening import open_page

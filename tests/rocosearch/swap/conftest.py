@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from encoders.manifest import Manifest
+from encoders.model.manifest import Manifest
 from rocosearch.pipeline import build_corpus, build_index
 from tests.vespa_app.conftest import tiny_encoder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ranking.embedded import EmbeddedEngine
+from ranking.engine.engine import EmbeddedEngine
 from ranking.types import EngineError, Query
 from rocosearch.pipeline import open_searcher
 from rocosearch.swap import SwapError, open_swap, start_on_index
@@ -101,7 +101,7 @@ def test_steps_out_of_order_are_refused(setting):
 def test_a_worse_encoder_is_not_switched_to_without_force(setting, monkeypatch):
     swap = begin(setting)
     swap.backfill()
-    monkeypatch.setattr("eval.compare.Changes.passed", property(lambda _: False))
+    monkeypatch.setattr("eval.comparison.compare.Changes.passed", property(lambda _: False))
     swap.shadow()
     with pytest.raises(SwapError, match="significantly worse"):
         swap.switch()

@@ -7,18 +7,18 @@ import re
 
 import pytest
 
-from ingest.corpus import Corpus
-from ingest.feed import FeedSource, feed
-from ingest.targets import VespaTarget
+from ingest.corpus.corpus import Corpus
+from ingest.feed.feed import FeedSource, feed
+from ingest.feed.targets import VespaTarget
 from ranking.names import encoder_names
 from rocosearch.swap import SwapError, VespaServer, start_on_vespa
 from rocosearch.swap.vespa import write_packages
 from tests.vespa_app.client.fake_config_server import FakeConfigServer, running
 from tests.vespa_app.client.kit_server import kit_server
-from vespa_app.application import read_application
-from vespa_app.documents import DocumentClient
-from vespa_app.options import AnnThresholds, PackageOptions, VectorOptions
-from vespa_app.read_options import Written
+from vespa_app.feed.documents import DocumentClient
+from vespa_app.package.options import AnnThresholds, PackageOptions, VectorOptions
+from vespa_app.read.application import read_application
+from vespa_app.read.read_options import Written
 
 CHOSEN = PackageOptions(
     embedding="client",

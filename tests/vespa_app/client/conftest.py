@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ranking.profiles import SHIPPED
+from ranking.profiles.shipped import SHIPPED
 from tests.vespa_app.client.kit_server import kit_server
-from vespa_app.application import Application, read_application
 from vespa_app.engine import VespaEngine
-from vespa_app.package import PackagedEncoder, write_application
+from vespa_app.package.package import PackagedEncoder, write_application
+from vespa_app.read.application import Application, read_application
 
 # (id, relevance, group): a tie of three, and groups that repeat.
 HITS = (

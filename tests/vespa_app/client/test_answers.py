@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from ranking.types import Query, QueryError
-from vespa_app import errors
-from vespa_app.answers import Row, document_of, judge, read_answer, to_result
-from vespa_app.connection import Reply
-from vespa_app.store import judged_document
-from vespa_app.windows import Window, choose
+from vespa_app.feed.store import judged_document
+from vespa_app.http import errors
+from vespa_app.http.connection import Reply
+from vespa_app.query.answers import Row, document_of, judge, read_answer, to_result
+from vespa_app.query.top_k import Window, choose
 
 
 def records(path: Path) -> Iterator[dict]:

@@ -9,8 +9,8 @@ import requests
 
 from ranking.types import EngineError
 from tests.vespa_app.client.authority import Authority
-from vespa_app.connection import Connection, Credentials
-from vespa_app.errors import VespaUnreachableError
+from vespa_app.http.connection import Connection, Credentials
+from vespa_app.http.errors import VespaUnreachableError
 
 TOKEN = "vespa_cloud_very_secret"
 

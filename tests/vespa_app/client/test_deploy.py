@@ -16,10 +16,10 @@ from tests.vespa_app.client.fake_config_server import (
     FakeConfigServer,
     running,
 )
-from vespa_app.application import read_application
-from vespa_app.config_server import ConfigServer, DeployError
-from vespa_app.deploy import CloudTarget, deploy, deploy_to_cloud
-from vespa_app.errors import VespaGarbledError
+from vespa_app.http.config_server import ConfigServer, DeployError
+from vespa_app.http.deploy import CloudTarget, deploy, deploy_to_cloud
+from vespa_app.http.errors import VespaGarbledError
+from vespa_app.read.application import read_application
 
 DEAD = {"root": FOUND["root"] | {"errors": [{"code": 10, "summary": "x"}]}}
 LESS = {"coverage": 50, "documents": 1, "full": False, "nodes": 1, "degraded": {"timeout": True}}
@@ -155,7 +155,7 @@ class FakeCloud:
 
 
 def test_vespa_cloud(package, monkeypatch, capsys):
-    monkeypatch.setattr("vespa_app.deploy.VespaCloud", FakeCloud)
+    monkeypatch.setattr("vespa_app.http.deploy.VespaCloud", FakeCloud)
     url = deploy_to_cloud(package, CloudTarget("tenant", "images"))
     assert url == "https://tenant.vespa-app.cloud"
     with pytest.raises(DeployError, match="quota exceeded"):

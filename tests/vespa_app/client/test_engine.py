@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ranking.types import Document, Filter, Query, QueryError
-from vespa_app import errors
 from vespa_app.engine import EngineSettings, VespaEngine
-from vespa_app.retries import Retries
+from vespa_app.http import errors
+from vespa_app.http.retries import Retries
 
 UNIT = np.eye(24, dtype=np.float32)[0]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.fuzz_queries import SHAPES, hostile, request, requests, shape, shape_of
-from ranking.text import query_terms
+from ranking.text.tokens import query_terms
 from ranking.types import Query
-from vespa_app.query_text import QueryText
+from vespa_app.query.text import QueryText
 
 MIXTURES = 120
 

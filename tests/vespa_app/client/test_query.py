@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ranking.types import Filter, Query, QueryError
-from vespa_app.query import MAX_VALUES, search_request
-from vespa_app.query_text import clean
+from vespa_app.query.query import MAX_VALUES, search_request
+from vespa_app.query.text import clean
 
 UNIT = np.eye(24, dtype=np.float32)[0]
 
@@ -27,7 +27,7 @@ def test_text_goes_as_a_parameter(application):
     assert found["yql"].endswith(
         'from image where ({grammar: "linguistics", grammar.composite: "or"}userInput(@text))'
     )
-    assert found["ranking.profile"] == "lexical"
+    assert found["ranking.profiles.profile"] == "lexical"
     assert found["language"] == "en"
 
 

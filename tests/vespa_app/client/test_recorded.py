@@ -13,10 +13,10 @@ import pytest
 from ranking.types import EngineError, Query, QueryError, VectorField
 from tests.live.answering import AnsweringServer
 from tests.live.recorded import load_recordings, recorded_engine
-from vespa_app.application import Application, ServedEncoder, ServedProfile
-from vespa_app.connection import Credentials
-from vespa_app.documents import DocumentClient
 from vespa_app.engine import VespaEngine
+from vespa_app.feed.documents import DocumentClient
+from vespa_app.http.connection import Credentials
+from vespa_app.read.application import Application, ServedEncoder, ServedProfile
 
 MADE_UP = Path(__file__).parents[2] / "golden" / "made-up" / "queries.jsonl.gz"
 

@@ -1,0 +1,6 @@
+"""What all packages stand on: errors a person reads, progress, files written whole.
+
+errors.py    The one exception a person is meant to read
+progress.py  How long work tells what it has done, without knowing who watches
+storage.py   Files that are either whole or not there: write beside, then rename
+"""

@@ -1,0 +1,187 @@
+"""From the bytes of an image to the numbers a tower sees; every choice goes to the manifest.
+
+Images come from strangers: sizes are checked before pixels are decoded, and whatever Pillow
+cannot make sense of is an ImageError of one sentence.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from encoders.images.dicom_preamble import is_dicom
+from encoders.images.limits import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    WINDOW,
+    ImageError,
+    parsers_silenced,
+    percentile_window,
+)
+
+__all__ = [
+    "ImageError",
+    "ImageInput",
+    "Preprocessing",
+    "decode_image",
+    "open_image",
+]
+
+ImageInput = Image.Image | bytes | Path
+FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "JPEG2000", "PPM")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a decoded image becomes a tower's input.
+
+    size: side of the square in pixels. mode: "L" (one channel) or "RGB" (three). resize: "pad"
+    keeps the whole image on black, "crop" keeps the middle square. mean, std: one number per
+    channel, on intensities scaled to 0..1.
+    """
+
+    size: int = 64
+    mode: Literal["L", "RGB"] = "L"
+    resize: Literal["pad", "crop"] = "pad"
+    mean: tuple[float, ...] = (0.25,)
+    std: tuple[float, ...] = (0.25,)
+    resample: Literal["bilinear", "bicubic"] = "bilinear"
+    window: tuple[float, float] = WINDOW
+
+    @property
+    def channels(self) -> int:
+        """Channels of a tower's input."""
+        return len(self.mode)
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        """uint8 [C, size, size] of a decoded image."""
+        method = Image.Resampling[self.resample.upper()]
+        image = image if image.mode == self.mode else image.convert(self.mode)
+        side = (self.size, self.size)
+        if image.size == side:
+            square = image
+        elif self.resize == "pad":
+            square = ImageOps.pad(image, side, method=method, color=0)
+        else:
+            square = _middle(image, self.size, method)
+        array = np.asarray(square, dtype=np.uint8)
+        return array[None] if self.mode == "L" else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """uint8, or float in 0..1, [B, C, S, S] to float32 of the same shape."""
+        shape = (1, len(self.mean), 1, 1)
+        mean = torch.tensor(self.mean, device=pixels.device).view(shape)
+        std = torch.tensor(self.std, device=pixels.device).view(shape)
+        scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        return (scaled - mean) / std
+
+
+def open_image(image: ImageInput, *, luminance: bool = False) -> Image.Image:
+    """Decode bytes or a file, or take a Pillow image as it is; 8-bit "L" or "RGB".
+
+    luminance: of a JPEG file in colours decode only that, as mode "L": a quarter faster than all
+    of it and `convert("L")`, and but for rounding the same.
+    Raises ImageError.
+    """
+    if isinstance(image, Image.Image):
+        _check_size(image)
+        return _plain(image)
+    if isinstance(image, bytes):
+        return decode_image(image, luminance=luminance)
+    try:
+        if image.stat().st_size > MAX_BYTES:
+            raise ImageError(f"{image}: the file has more than {MAX_BYTES:,} bytes.")
+        return decode_image(image.read_bytes(), luminance=luminance)
+    except OSError as error:
+        raise ImageError(f"{image}: cannot be read ({error.strerror}).") from None
+    except ImageError as error:
+        raise ImageError(f"{image}: {error}") from None
+
+
+def _middle(image: Image.Image, size: int, method: Image.Resampling) -> Image.Image:
+    """The middle square after the short side became `size`, as CLIP's own preprocessing."""
+    short = min(image.size)
+    width, height = (int(size * side / short) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    return image.resize((width, height), method).crop((left, top, left + size, top + size))
+
+
+def decode_image(data: bytes, *, luminance: bool = False) -> Image.Image:
+    """Decode one image to 8 bits, mode "L" or "RGB", upright as its EXIF tag says.
+
+    Transparent pixels become black. More than 8 bits a pixel are windowed to 8: percentile
+    0.5 becomes 0 and percentile 99.5 becomes 255. Of several frames the first is taken. How a
+    DICOM file is decoded stands in encoders/images/dicom.py. luminance: as of `open_image`.
+    Raises ImageError: empty, too large (by bytes, or by pixels before anything is decoded),
+    truncated, or no image.
+    """
+    if not data:
+        raise ImageError("The image is empty (0 bytes).")
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"The image has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
+    try:
+        with parsers_silenced:
+            return _decode(data, luminance)
+    except UnidentifiedImageError:
+        raise ImageError("The bytes are no image of a known format.") from None
+    except (Image.DecompressionBombError, MemoryError):
+        raise ImageError(f"The image has more than {MAX_PIXELS:,} pixels.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError) as error:
+        raise ImageError(f"The image is damaged: {str(error).rstrip('.')}.") from None
+    except (IndexError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        # Pillow's parsers let these out of malformed headers.
+        raise ImageError(f"The image is damaged: {type(error).__name__} in its header.") from None
+
+
+def _decode(data: bytes, luminance: bool) -> Image.Image:
+    if is_dicom(data):
+        from encoders.images.dicom import decode_dicom  # noqa: PLC0415 - most images need no pydicom
+
+        return decode_dicom(data)
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _check_size(image)
+        # A process-wide switch of Pillow's that others may have set: half an image is no image.
+        if ImageFile.LOAD_TRUNCATED_IMAGES:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+        if luminance:
+            image.draft("L", None)  # Pillow: does nothing unless the file is a JPEG in colours
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)  # most are upright, and need no copy
+        return _plain(image)
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"The image has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are decoded."
+        )
+    if width < 1 or height < 1:
+        raise ImageError(f"The image has {width} x {height} pixels.")
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """8-bit "L" or "RGB" of any mode."""
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode.startswith("I") or image.mode == "F":
+        return percentile_window(np.asarray(image, dtype=np.float32))
+    grey = image.mode in ("L", "LA", "La")
+    if "transparency" in image.info or image.mode in ("LA", "La", "RGBA", "RGBa", "PA"):
+        return _on_black(image.convert("LA" if grey else "RGBA"), "L" if grey else "RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _on_black(image: Image.Image, mode: str) -> Image.Image:
+    black = Image.new(mode, image.size, 0)
+    black.paste(image.convert(mode), mask=image.getchannel("A"))
+    return black

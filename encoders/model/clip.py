@@ -1,0 +1,201 @@
+"""An encoder and its folder.
+
+    encoder = Encoder.load(Path("build/encoder"))
+    encoder.encode_texts(["chest x-ray, frontal"]) @ encoder.encode_images([Path("x.png")]).T
+
+An encoder's folder holds model.safetensors, tokenizer.json, training.csv (its curves),
+training.json (settings and figures of the run) and encoder.json (the manifest, with the hashes
+of the first two). Nothing in it is code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from encoders.base.errors import UserError
+from encoders.base.storage import sha256_bytes, sha256_file, whole_folder
+from encoders.images.preprocess import ImageInput
+from encoders.model import tokenizer as tokens
+from encoders.model.architecture import ClipConfig, EncoderError
+from encoders.model.manifest import Manifest
+from encoders.model.module import ClipModule
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = [
+    "CURVES",
+    "TRAINING",
+    "WEIGHTS",
+    "ClipConfig",
+    "ClipModule",
+    "DeviceError",
+    "Encoder",
+    "EncoderError",
+    "pick_device",
+]
+
+WEIGHTS = "model.safetensors"
+CURVES = "training.csv"
+TRAINING = "training.json"
+
+
+class DeviceError(UserError):
+    """The device named is not there."""
+
+
+class Encoder:
+    """A finished encoder: unit vectors of texts and images, and the manifest they follow from."""
+
+    def __init__(self, module: ClipModule, curves: str = "", training: str = "") -> None:
+        self._weights = _weights(module)
+        self.module = module.eval()
+        self.curves, self.training = curves, training
+        self.manifest = _manifest(module, sha256_bytes(self._weights))
+
+    @cached_property
+    def model(self) -> SentenceTransformer:
+        """The same as a sentence-transformers model."""
+        from encoders.model.sentence_transformer import as_sentence_transformer  # noqa: PLC0415  (takes seconds)
+
+        return as_sentence_transformer(self.module)
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> Encoder:
+        """Read an encoder's folder onto a device ("auto": a GPU where there is one).
+
+        Raises EncoderError where a file is missing, changed or of unknown architecture,
+        ManifestError where encoder.json is, DeviceError where there is no such device.
+        """
+        manifest = Manifest.load(folder)
+        for name, expected in (
+            (WEIGHTS, manifest.weights_sha256),
+            (tokens.FILE_NAME, manifest.tokenizer_sha256),
+        ):
+            _check_hash(folder / name, expected)
+        module = ClipModule(
+            ClipConfig.from_json(manifest.architecture), tokens.load_tokenizer(folder)
+        )
+        try:
+            module.load_state_dict(load_file(folder / WEIGHTS))
+        except (SafetensorError, RuntimeError) as error:
+            raise EncoderError(f"{folder / WEIGHTS} does not fit its manifest: {error}") from None
+        return cls(
+            module.to(pick_device(device)), *map(_told, (folder / CURVES, folder / TRAINING))
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder's folder whole, replacing an older one."""
+        with whole_folder(folder) as beside:
+            (beside / WEIGHTS).write_bytes(self._weights)
+            (beside / tokens.FILE_NAME).write_text(_tokenizer_json(self.module), "utf-8")
+            for name, told in ((CURVES, self.curves), (TRAINING, self.training)):
+                if told:
+                    (beside / name).write_text(told, "utf-8")
+            self.manifest.save(beside)
+
+    @property
+    def scale(self) -> float:
+        """What cosine similarities are multiplied by before a softmax: 1 / temperature."""
+        return float(self.module.scale.detach())
+
+    def encode_texts(self, texts: Sequence[str], batch_size: int = 256) -> NDArray[np.float32]:
+        """Unit vectors float32 [N, D]; a text that names a file is still a text."""
+        # Texts of a length together: little padding is computed.
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        vectors = self._encode([{"text": texts[row]} for row in order], batch_size)
+        out = np.empty_like(vectors)
+        out[order] = vectors
+        return out
+
+    def encode_images(
+        self, images: Sequence[ImageInput], batch_size: int = 64
+    ) -> NDArray[np.float32]:
+        """Unit vectors float32 [N, D] of Pillow images, encoded bytes or files.
+
+        Raises ImageError for one that cannot be decoded.
+        """
+        return self._encode([{"image": image} for image in images], batch_size)
+
+    @torch.inference_mode()
+    def _encode(self, inputs: list[dict[str, Any]], batch_size: int) -> NDArray[np.float32]:
+        out = np.empty((len(inputs), self.manifest.dimension), dtype=np.float32)
+        device = _device(self.module)
+        for start in range(0, len(inputs), batch_size):
+            features = self.module.preprocess(inputs[start : start + batch_size])
+            features = {name: value.to(device) for name, value in features.items()}
+            out[start : start + batch_size] = self.module(features).cpu().numpy()
+        return out
+
+
+def _told(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def pick_device(name: str) -> torch.device:
+    """Name a device; "auto" is a GPU where there is one.
+
+    Raises DeviceError for a device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # the name alone says nothing of the machine
+    except (AssertionError, RuntimeError, ImportError):  # torch raises each, by device
+        raise DeviceError(
+            f"There is no device {name!r} here to compute on: leave it at auto, or name cpu."
+        ) from None
+    return device
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
+
+
+def _weights(module: ClipModule) -> bytes:
+    state = {name: value.cpu().contiguous() for name, value in module.state_dict().items()}
+    return save(state)
+
+
+def _tokenizer_json(module: ClipModule) -> str:
+    module.tokenizer.no_padding()
+    return module.tokenizer.to_str(pretty=True)
+
+
+def _manifest(module: ClipModule, weights_sha256: str) -> Manifest:
+    config = module.config
+    return Manifest(
+        dimension=config.dimension,
+        normalized=True,
+        max_tokens=config.text.context,
+        image_size=config.preprocessing.size,
+        image_mode=config.preprocessing.mode,
+        image_resize=config.preprocessing.resize,
+        image_mean=config.preprocessing.mean,
+        image_std=config.preprocessing.std,
+        weights_sha256=weights_sha256,
+        tokenizer_sha256=sha256_bytes(_tokenizer_json(module).encode("utf-8")),
+        architecture=config.to_json(),
+        logit_scale=float(module.scale.detach()),
+    )
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise EncoderError(f"{path.parent} is not a whole encoder: {path.name} is missing.")
+    if sha256_file(path) != expected:
+        raise EncoderError(
+            f"{path} is not the file its manifest names: it was changed or cut short. "
+            "Take the encoder from its source again."
+        )

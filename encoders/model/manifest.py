@@ -1,0 +1,112 @@
+"""The encoder's manifest: everything that decides what vector an input gets.
+
+`encoder.json` is where the schema's tensor type, the feed's vectors and the query's vectors
+come from. Its fingerprint is stored with every vector, so that vectors of two encoders are
+never compared.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from encoders.base.errors import UserError
+from encoders.base.storage import sha256_bytes, whole_file
+
+__all__ = ["FILE_NAME", "Manifest", "ManifestError"]
+
+FILE_NAME = "encoder.json"
+FORMAT = 1
+
+
+class ManifestError(UserError):
+    """The manifest is missing, damaged, or of another encoder."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What decides an encoder's vectors, and what their cosines are worth.
+
+    dimension: length of the vectors. normalized: whether they have length 1.
+    max_tokens: texts are cut to this many tokens, the special ones included.
+    image_size: side of the square input in pixels. image_mode: "L" or "RGB".
+    image_resize: how an image becomes square ("pad" or "crop"). image_mean, image_std: one
+    number per channel, on intensities scaled to 0..1.
+    weights_sha256, tokenizer_sha256: of the files as saved.
+    architecture: the towers' configuration as canonical JSON.
+    logit_scale: what the encoder learned to multiply cosines by (CLIP, figure 3), 0 if unknown;
+    it follows from the weights and changes no vector, so it is not part of the fingerprint.
+    """
+
+    dimension: int
+    normalized: bool
+    max_tokens: int
+    image_size: int
+    image_mode: str
+    image_resize: str
+    image_mean: tuple[float, ...]
+    image_std: tuple[float, ...]
+    weights_sha256: str
+    tokenizer_sha256: str
+    architecture: str
+    format: int = FORMAT
+    logit_scale: float = 0.0
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex sha256 over every field that decides a vector, in canonical JSON."""
+        return sha256_bytes(_canonical(self).encode())
+
+    def save(self, folder: Path) -> None:
+        """Write `encoder.json` into `folder`, with the fingerprint for readers."""
+        content = {**asdict(self), "fingerprint": self.fingerprint}
+        with whole_file(folder / FILE_NAME) as path:
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Manifest:
+        """Read `encoder.json` of `folder`.
+
+        Raises ManifestError where it is missing, unreadable, or its fingerprint does not
+        follow from its content.
+        """
+        path = folder / FILE_NAME
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ManifestError(
+                f"{folder} is not an encoder: it has no {FILE_NAME}. "
+                "Name a folder written by `rocosearch train`."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ManifestError(f"{path} cannot be read: {error}") from None
+        return _from_json(content, path)
+
+
+def _canonical(manifest: Manifest) -> str:
+    fields = asdict(manifest)
+    del fields["logit_scale"]
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+
+
+def _from_json(content: object, path: Path) -> Manifest:
+    if not isinstance(content, dict):
+        raise ManifestError(f"{path} is damaged: not a JSON object. Train or export it again.")
+    stored = content.pop("fingerprint", None)
+    if content.get("format") != FORMAT:
+        raise ManifestError(
+            f"{path} has format {content.get('format')!r}; this version reads {FORMAT}."
+        )
+    try:
+        for name in ("image_mean", "image_std"):
+            content[name] = tuple(float(x) for x in content[name])
+        manifest = Manifest(**content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ManifestError(f"{path} is damaged ({error}). Train or export it again.") from None
+    if manifest.fingerprint != stored:
+        raise ManifestError(
+            f"{path} was changed by hand: its fingerprint does not follow from its content. "
+            "Take the encoder from its source again."
+        )
+    return manifest

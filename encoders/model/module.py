@@ -1,0 +1,85 @@
+"""Both towers as one torch module, with tokenizer and learned temperature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from encoders.images.preprocess import open_image
+from encoders.model import tokenizer as tokens
+from encoders.model.architecture import ClipConfig, image_tower, text_tower
+
+__all__ = ["MAX_LOGIT_SCALE", "ClipModule"]
+
+MAX_LOGIT_SCALE = math.log(100)  # CLIP, section 2.5: logits are never scaled by more than 100
+START_LOGIT_SCALE = math.log(1 / 0.07)
+
+
+def _is_text(item: object) -> bool:
+    return isinstance(item, str) or (isinstance(item, dict) and "text" in item)
+
+
+class ClipModule(nn.Module):
+    """Image and text tower, tokenizer and learned temperature."""
+
+    def __init__(self, config: ClipConfig, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = tokenizer
+        # A quarter faster than the default layout on CPUs, and what tensor cores want.
+        self.image = image_tower(config)
+        self.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.text = text_tower(config)
+        self.logit_scale = nn.Parameter(torch.tensor(START_LOGIT_SCALE))
+
+    @property
+    def scale(self) -> Tensor:
+        """What cosine similarities are multiplied by: 1 / temperature, at most 100."""
+        return self.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp()
+
+    def preprocess(self, inputs: Sequence[object]) -> dict[str, Tensor]:
+        """Tensors of one batch of images, or of one batch of texts.
+
+        Items are Pillow images or {"image": image, bytes or path}, strings or {"text": string}.
+        A string is always a text, also where a file of that name exists.
+        """
+        values = [next(iter(item.values())) if isinstance(item, dict) else item for item in inputs]
+        if not all(_is_text(item) for item in inputs):
+            return {"pixels": self.pixels(values)}
+        ids, mask = tokens.batch_ids(self.tokenizer, [str(text) for text in values])
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def pixels(self, images: Iterable[Any]) -> Tensor:
+        """uint8 [B, C, S, S] of images in any form. Raises ImageError."""
+        make = self.config.preprocessing.pixels
+        return torch.from_numpy(np.stack([make(open_image(image)) for image in images]))
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """uint8, or float in 0..1, [B, C, S, S] to vectors [B, D], not normalised."""
+        features: Tensor = self.image(self.config.preprocessing.normalize(pixels))
+        return features
+
+    def embed_pixels(self, pixels: Tensor) -> Tensor:
+        """uint8, or float in 0..1, [B, C, S, S] to unit vectors [B, D]."""
+        return F.normalize(self.image_features(pixels), dim=-1)
+
+    def embed_ids(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """int64 [B, T] twice to unit vectors [B, D]."""
+        return F.normalize(self.text(input_ids, attention_mask), dim=-1)
+
+    def project_text(self, features: Tensor) -> Tensor:
+        """What the text tower's `features` gave, [B, W], to unit vectors [B, D]."""
+        return F.normalize(self.text.projection(features), dim=-1)
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Unit vectors float [B, D] of what `preprocess` made."""
+        if "pixels" in features:
+            return self.embed_pixels(features["pixels"]).float()
+        return self.embed_ids(features["input_ids"], features["attention_mask"]).float()

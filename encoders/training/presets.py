@@ -1,0 +1,186 @@
+"""Named recipes: which towers, and how they are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+from encoders.base.errors import UserError
+from encoders.images.preprocess import Preprocessing
+from encoders.model.clip import ClipConfig
+from encoders.model.resnet import ModifiedResNetConfig, ResNetConfig
+from encoders.model.towers import TextConfig, ViTConfig
+from encoders.training.augment import AUGMENTED, Augmentation
+from encoders.training.augment_text import NO_TEXT_AUGMENTATION, TextAugmentation
+
+__all__ = ["PRESETS", "TrainingConfig", "preset", "resized"]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides a training run.
+
+    model: its `text.vocabulary` is an upper limit; the tokenizer trained on the captions may
+    need fewer.
+    start: folder of an encoder, ours or a published CLIP, to fine-tune; it replaces `model`.
+    text_tower: folder of a published BERT that replaces the model's text tower; its projection
+    is new.
+    freeze: beginnings of the names of parameters that stay: ("image",) locks the image tower,
+    ("text.bert",) a published text tower.
+    rates: beginnings of names, and what the learning rate is multiplied by there.
+    layer_decay: below 1, lower layers learn slower by this factor a layer.
+
+    epochs, max_seconds: whichever ends first; the learning rate falls to zero by then (with
+    max_seconds it follows the clock, so two runs differ; without, runs with the same seed on a
+    CPU are equal, interrupted or not).
+    samples_per_epoch: train each epoch on that many pairs drawn anew (0: on all).
+    patience: epochs without a better validation MRR@10 before stopping (0: never).
+    ask: what validation asks; "pair": the caption of every pair, "caption": each caption once,
+    on however many images it stands (steadier where some captions stand on many).
+    batch: pairs that are each other's negatives. micro_batch: how many the towers see at a time
+    (gradient caching; 0: all).
+    near_captions: batches are made of groups of so many pairs with near captions, negatives that
+    differ in few words (0: at random).
+    positives: which other pairs of a batch are no negatives; "caption": those of equal text,
+    "group": also those of the same case or article.
+    learning_rate: its peak. warmup: share of the run. weight_decay: of matrices only, as in
+    CLIP. clip_norm: of gradients.
+    concept_epochs: epochs before the others in which the image tower learns to name concepts.
+    concept_minimum: how many pairs a concept must have to be learned. concept_loss: what is
+    minimised then; both give rare labels more weight than cross-entropy does.
+    balance_cap: at most about so many pairs a concept in an epoch, as MetaCLIP (0: no limit).
+    precision: "auto" computes in bfloat16 on a GPU, float32 on a CPU.
+    device: "auto" is a GPU where there is one.
+    checkpoint_seconds: how much work a kill may cost.
+    """
+
+    model: ClipConfig
+    start: str = ""
+    text_tower: str = ""
+    freeze: tuple[str, ...] = ()
+    rates: tuple[tuple[str, float], ...] = ()
+    layer_decay: float = 1.0
+    epochs: int = 20
+    max_seconds: float = 0.0
+    samples_per_epoch: int = 0
+    patience: int = 5
+    ask: Literal["pair", "caption"] = "pair"
+    batch: int = 64
+    micro_batch: int = 0
+    near_captions: int = 0
+    positives: Literal["none", "caption", "group"] = "caption"
+    learning_rate: float = 3e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    augmentation: Augmentation = AUGMENTED
+    text_augmentation: TextAugmentation = NO_TEXT_AUGMENTATION
+    concept_epochs: int = 0
+    concept_minimum: int = 5
+    concept_loss: Literal["asymmetric", "focal"] = "asymmetric"
+    balance_cap: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    checkpoint_seconds: float = 10.0
+    seed: int = 0
+
+
+GREY = ((0.25,), (0.25,))
+# Means and deviations of the images CLIP was trained on (OpenAI's published preprocessor).
+CLIP_RGB = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+
+
+def _grey(size: int) -> Preprocessing:
+    return Preprocessing(size, "L", "pad", *GREY)
+
+
+TINY = TrainingConfig(
+    ClipConfig(ResNetConfig(blocks=(0, 1, 1, 1)), TextConfig(2048, width=64), 128, _grey(64)),
+    epochs=30,
+    patience=10,
+)
+SMALL = TrainingConfig(
+    ClipConfig(
+        ResNetConfig(widths=(32, 64, 128, 256)),
+        TextConfig(8192, width=128, layers=2),
+        256,
+        _grey(96),
+    ),
+    epochs=30,
+    batch=128,
+    learning_rate=1e-3,
+)
+VIT_SMALL = TrainingConfig(
+    ClipConfig(
+        ViTConfig(patch=8, width=192, layers=6, heads=3),
+        TextConfig(8192, width=192, layers=3, heads=3),
+        256,
+        _grey(96),
+    ),
+    epochs=60,
+    batch=128,
+    learning_rate=5e-4,
+    weight_decay=0.2,
+)
+# The text tower and preprocessing of OpenAI's released models (CLIP, table 20).
+CLIP_TEXT = TextConfig(
+    49408,
+    context=77,
+    width=512,
+    layers=12,
+    heads=8,
+    causal=True,
+    pooling="eos",
+    activation="quick_gelu",
+)
+CLIP_IMAGES = Preprocessing(224, "RGB", "crop", *CLIP_RGB, resample="bicubic")
+CLIP_VIT_B_32 = TrainingConfig(
+    ClipConfig(
+        ViTConfig(patch=32, width=768, layers=12, heads=12, activation="quick_gelu"),
+        CLIP_TEXT,
+        512,
+        CLIP_IMAGES,
+    ),
+    epochs=32,
+    batch=256,
+    learning_rate=5e-4,
+    weight_decay=0.2,
+)
+CLIP_RN50 = replace(
+    CLIP_VIT_B_32, model=ClipConfig(ModifiedResNetConfig(), CLIP_TEXT, 1024, CLIP_IMAGES)
+)
+
+PRESETS: Mapping[str, TrainingConfig] = MappingProxyType(
+    {
+        # Seconds to minutes on a laptop's CPU: to see CLIP work, and for up to some 5,000 pairs.
+        "tiny": TINY,
+        # Half an hour on a CPU: finer images, a longer look at captions; 5,000 to 50,000 pairs.
+        "small": SMALL,
+        # Needs more pairs than a ResNet to do as well (measured: docs/experiments.md), and a GPU.
+        "vit-small": VIT_SMALL,
+        # The published architecture, 151 M parameters: a GPU, or to fine-tune published weights.
+        "clip-vit-b-32": CLIP_VIT_B_32,
+        # CLIP's ResNet with attention pooling, 102 M parameters: a GPU.
+        "clip-rn50": CLIP_RN50,
+    }
+)
+
+
+def preset(name: str, **changes: object) -> TrainingConfig:
+    """The preset of that name with some fields changed. Raises UserError for an unknown name."""
+    if name not in PRESETS:
+        raise UserError(f"There is no preset {name!r}. The presets are: {', '.join(PRESETS)}.")
+    return replace(PRESETS[name], **changes)  # type: ignore[arg-type]
+
+
+def resized(config: TrainingConfig, image_size: int) -> TrainingConfig:
+    """The same recipe for images of another side in pixels.
+
+    Raises UserError where an encoder to start from decides that already.
+    """
+    if config.start:
+        raise UserError(f"{config.start} has an image size of its own: leave out --image-size.")
+    preprocessing = replace(config.model.preprocessing, size=image_size)
+    return replace(config, model=replace(config.model, preprocessing=preprocessing))

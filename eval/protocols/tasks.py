@@ -1,0 +1,108 @@
+"""What a protocol asks: queries, relevance judgements, and what must be hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.search.pool import Pool
+from eval.search.runs import Qrels
+
+__all__ = ["Builder", "Skipped", "Task", "Topic", "left_out_notes", "make_task"]
+
+Asks = Literal["text", "image"]
+Vectors = Literal["images", "captions"]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One query.
+
+    row: the document it was made of, None for a user's own topic. text: "" where an image
+    asks. excluded: documents taken out of the results; hidden: documents whose bm25 reads as 0.
+    Documents are rows of the pool.
+    """
+
+    id: str
+    text: str
+    row: int | None = None
+    excluded: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """One protocol on one pool.
+
+    texts: what is indexed instead of the captions, one a document; None for the captions.
+    vectors: whether documents are found by their image's vector or by their caption's.
+    asks: whether queries are texts or images. no_lexical: why lexical ranking does not apply,
+    "" where it does. notes: counts of what was left out, for the report.
+    """
+
+    protocol: str
+    description: str
+    topics: tuple[Topic, ...]
+    qrels: Qrels
+    texts: tuple[str, ...] | None = None
+    vectors: Vectors = "images"
+    asks: Asks = "text"
+    no_lexical: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def searched(self) -> NDArray[np.int64]:
+        """How many documents each query could return, int [queries]."""
+        excluded = np.array([len(topic.excluded) for topic in self.topics], dtype=np.int64)
+        return len(self.qrels.documents) - excluded
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A protocol that the data cannot support."""
+
+    protocol: str
+    reason: str
+
+
+Builder = Callable[[Pool], list[Task | Skipped]]
+
+
+def make_task(
+    pool: Pool,
+    protocol: str,
+    description: str,
+    topics: Sequence[Topic],
+    relevant: Sequence[Sequence[int]],
+    *,
+    texts: tuple[str, ...] | None = None,
+    vectors: Vectors = "images",
+    asks: Asks = "text",
+    no_lexical: str = "",
+    left_out: dict[str, int] | None = None,
+) -> Task:
+    """A task with binary judgements; `left_out` maps why queries were left out to how many."""
+    return Task(
+        protocol=protocol,
+        description=description,
+        topics=tuple(topics),
+        qrels=Qrels.from_columns(tuple(topic.id for topic in topics), pool.ids, relevant),
+        texts=texts,
+        vectors=vectors,
+        asks=asks,
+        no_lexical=no_lexical,
+        notes=left_out_notes(left_out or {}),
+    )
+
+
+def left_out_notes(left_out: dict[str, int]) -> tuple[str, ...]:
+    """One sentence for each reason that left queries out."""
+    return tuple(
+        f"{count} {'query' if count == 1 else 'queries'} left out: {reason}."
+        for reason, count in left_out.items()
+        if count
+    )

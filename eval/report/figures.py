@@ -1,0 +1,76 @@
+"""Which plots a report has, and what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from eval.measure.metrics import HEADLINE
+from eval.measure.results import TaskResult
+from eval.report import plots
+from eval.report.evaluation import Evaluation
+from eval.search.runs import gains
+from eval.tuning.curve import WeightCurve
+
+__all__ = ["curve_plot", "drawings"]
+
+
+def drawings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    """Yield name and SVG of every plot that there is something to draw for."""
+    if evaluation.tasks:
+        yield (
+            "intervals",
+            plots.dot_plot(
+                {
+                    r.task.protocol: {p: f[HEADLINE] for p, f in r.estimates.items()}
+                    for r in evaluation.tasks
+                },
+                {r.task.protocol: r.chance[HEADLINE] for r in evaluation.tasks},
+                f"mean {HEADLINE} with 95 % interval",
+            ),
+        )
+    if evaluation.curve is not None:
+        yield "weight", curve_plot(evaluation.curve)
+    if evaluation.headline is not None:
+        scores = _scores(evaluation.headline)
+        if scores:
+            yield "scores", plots.histograms(scores, "score of the first hits")
+    for name, label in (("loss", "training loss"), ("validation_mrr10", "validation MRR@10")):
+        points = evaluation.training.get(name, [])
+        if len(points) > 1:
+            steps, values = zip(*points, strict=True)
+            yield name, plots.line_plot([plots.Line(label, steps, values)], "step", label)
+    if evaluation.similarity is not None:
+        yield "similarity", plots.heat_map(evaluation.similarity, "captions", "images")
+
+
+def curve_plot(curve: WeightCurve) -> str:
+    """MRR@10 over alpha with its interval; dotted: the profile's own alpha."""
+    found = list(curve.estimates.values())
+    line = plots.Line(
+        series=curve.profile,
+        x=list(curve.estimates),
+        y=[each.value for each in found],
+        low=[each.low for each in found],
+        high=[each.high for each in found],
+    )
+    label = "alpha: 0 is lexical, 1 is vector ranking; dotted: the profile's own"
+    return plots.line_plot([line], label, "MRR@10", mark=curve.default)
+
+
+def _scores(result: TaskResult) -> dict[str, dict[str, np.ndarray]]:
+    """Scores of relevant hits and of the best hit that is not relevant, by profile."""
+    panels = {}
+    for profile, run in result.runs.items():
+        relevant = gains(run, result.task.qrels) > 0
+        returned = np.isfinite(run.scores)
+        other = returned & ~relevant
+        first_other = other & (other.cumsum(axis=1) == 1)
+        series = {
+            "relevant": run.scores[relevant & returned],
+            "best that is not relevant": run.scores[first_other],
+        }
+        if all(len(values) for values in series.values()):
+            panels[profile] = series
+    return panels

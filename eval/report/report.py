@@ -1,0 +1,117 @@
+"""The report folder, written whole or not at all.
+
+OUT/report.html          one page, nothing to load from anywhere
+OUT/report.md            the same tables in Markdown
+OUT/metrics.json         every figure, for programs
+OUT/per_query.parquet    every query's values
+OUT/runs/                TREC run files and qrels
+OUT/plots/               the plots, as SVG files
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from encoders.base.storage import whole_folder
+from eval.measure.metrics import HEADLINE
+from eval.measure.results import TaskResult
+from eval.report.evaluation import Evaluation
+from eval.report.figures import drawings
+from eval.report.page import page_context, template
+from eval.report.summary import summary
+from eval.search.runs import EvaluationError, gains
+from eval.search.topics import OWN_TOPICS
+from eval.search.trec import write_qrels, write_run
+
+__all__ = ["METRICS", "PER_QUERY", "per_query", "write_report"]
+
+METRICS = "metrics.json"
+PER_QUERY = "per_query.parquet"
+
+
+def write_report(evaluation: Evaluation, out: Path) -> None:
+    """Write the report to `out`, replacing an older report there.
+
+    Raises EvaluationError where `out` holds something that is no report.
+    """
+    if out.exists() and not (out.is_dir() and _replaceable(out)):
+        raise EvaluationError(f"{out} exists and is not a report. Name another folder.")
+    content = evaluation.metrics()
+    with whole_folder(out) as folder:
+        (folder / METRICS).write_text(_json(content, indent=1) + "\n", encoding="utf-8")
+        pq.write_table(per_query(evaluation), folder / PER_QUERY)
+        _write_runs(evaluation, folder / "runs")
+        drawn = dict(drawings(evaluation))
+        (folder / "plots").mkdir()
+        for name, svg in drawn.items():
+            (folder / "plots" / f"{name}.svg").write_text(svg, encoding="utf-8")
+        context = {
+            "evaluation": evaluation,
+            "content": content,
+            "summary": summary(evaluation),
+            "own_topics": any(r.task.protocol == OWN_TOPICS for r in evaluation.tasks),
+            "headline_metric": HEADLINE,
+            "metric_names": list(next(iter(evaluation.tasks)).chance) if evaluation.tasks else [],
+        }
+        markdown = template("report.md.j2").render(**context, plots=list(drawn))
+        (folder / "report.md").write_text(markdown, encoding="utf-8")
+        page = template("report.html.j2").render(**context, **page_context(evaluation, drawn))
+        (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def per_query(evaluation: Evaluation) -> pa.Table:
+    """One row a protocol, profile and query: its values, and where the first right one stood."""
+    tables = [
+        pa.table(
+            {
+                "protocol": [result.task.protocol] * len(result.task.topics),
+                "profile": [profile] * len(result.task.topics),
+                "query": list(result.task.qrels.queries),
+                "text": [topic.text for topic in result.task.topics],
+                "group": [
+                    "" if topic.row is None else evaluation.pool.groups[topic.row]
+                    for topic in result.task.topics
+                ],
+                "relevant": result.task.qrels.relevant,
+                "first_rank": _first_ranks(result, profile),
+                "leaked": list(result.leakage.kinds),
+                **values,
+            }
+        )
+        for result in evaluation.tasks
+        for profile, values in result.values.items()
+    ]
+    return pa.concat_tables(tables) if tables else pa.table({"protocol": pa.array([], pa.string())})
+
+
+def _first_ranks(result: TaskResult, profile: str) -> pa.Array:
+    found = gains(result.runs[profile], result.task.qrels) > 0
+    if not found.shape[1]:
+        return pa.nulls(len(found), pa.int64())
+    return pa.array(found.argmax(axis=1) + 1, pa.int64(), mask=~found.any(axis=1))
+
+
+def _write_runs(evaluation: Evaluation, folder: Path) -> None:
+    with ThreadPoolExecutor() as pool:  # the writing itself is Arrow's, outside of Python's lock
+        writing = [
+            pool.submit(write_run, folder / f"{result.task.protocol}.{name}.trec", run, name)
+            for result in evaluation.tasks
+            for name, run in ((p.replace(" ", "-"), run) for p, run in result.runs.items())
+        ]
+        for result in evaluation.tasks:
+            write_qrels(folder / f"{result.task.protocol}.qrels", result.task.qrels)
+        for each in writing:
+            each.result()
+
+
+def _replaceable(out: Path) -> bool:
+    return (out / METRICS).exists() or not any(out.iterdir())
+
+
+def _json(content: object, indent: int | None = None) -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=indent)

@@ -1,0 +1,152 @@
+"""Tasks answered by an engine: the vectors that ask, the queries, the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.model.clip import Encoder
+from eval.protocols.tasks import Task
+from eval.search.pool import Pool
+from eval.search.runs import EvaluationError, Run
+from eval.search.targets import make_views
+from ranking.names import encoder_names
+from ranking.types import Document, Engine, Query, Result, VectorField
+
+__all__ = ["PoolSearcher", "refuse_partial", "to_run", "vector_field"]
+
+Vectors = NDArray[np.float32]
+
+# Seconds a query may take on a busy server: a late answer counts as much as a quick one here.
+TIMEOUT = 60.0
+
+
+def vector_field(engine: Engine, encoder: Encoder | None) -> VectorField | None:
+    """The field that holds this encoder's vectors; None without an encoder.
+
+    Raises EvaluationError where the index was built with another encoder.
+    """
+    if encoder is None:
+        return None
+    name = encoder_names(encoder.manifest.fingerprint).embedding
+    fields = {field.name: field for field in engine.info().vector_fields}
+    if name not in fields:
+        held = ", ".join(fields) or "none"
+        raise EvaluationError(
+            f"The index has no vectors of this encoder ({name}; it holds {held}). "
+            "Index the corpus with it first."
+        )
+    return fields[name]
+
+
+class PoolSearcher:
+    """An engine restricted to a pool, and to the view that a task asks for."""
+
+    def __init__(self, engine: Engine, pool: Pool, encoder: Encoder | None) -> None:
+        self.pool = pool
+        self.encoder = encoder
+        self.field = vector_field(engine, encoder)
+        self._views = make_views(engine, pool, self.encode, self.field)
+        self._encoded: dict[str, Vectors] = {}
+
+    @property
+    def held(self) -> Sequence[tuple[int, Document]]:
+        """Rows of the pool and their documents as the engine stores them: all, or a sample."""
+        return self._views.held
+
+    def supports(self, profile: str) -> bool:
+        """Whether the index has what the profile finds candidates by."""
+        return self.field is not None or "vector" not in self._views.retrieve(profile)
+
+    def applies(self, profile: str, task: Task) -> str:
+        """Why the profile cannot answer the task, "" where it can."""
+        retrieve = self._views.retrieve(profile)
+        if not self.supports(profile):
+            return "n/a: the index has no vectors"
+        if "vector" not in retrieve and task.no_lexical:
+            return task.no_lexical
+        if "text" in retrieve and task.asks == "image":
+            return "n/a: the query has no text"
+        return self._views.refuses(task)
+
+    def search(
+        self,
+        task: Task,
+        profile: str,
+        depth: int,
+        inputs: Mapping[str, float] | None = None,
+    ) -> list[Result]:
+        """Answer every topic of the task; raises EvaluationError where an answer is partial."""
+        engine, filters = self._views.prepare(task)
+        retrieve = self._views.retrieve(profile)
+        vectors = self.query_vectors(task) if "vector" in retrieve else None
+        ids = self.pool.ids
+        queries = [
+            Query(
+                text=topic.text if "text" in retrieve else "",
+                vector=None if vectors is None else vectors[row],
+                profile=profile,
+                inputs=inputs or {},
+                k=depth,
+                target_hits=max(depth, 100),
+                filters=filters,
+                exclude_ids=frozenset(ids[other] for other in topic.excluded),
+                hidden_captions=frozenset(ids[other] for other in topic.hidden),
+                timeout=TIMEOUT,
+                with_documents=False,
+            )
+            for row, topic in enumerate(task.topics)
+        ]
+        results = engine.search_many(queries)
+        refuse_partial(results, task)
+        return results
+
+    def query_vectors(self, task: Task) -> Vectors:
+        """One vector a topic, float32 [queries, dimension]."""
+        if task.asks == "text":
+            return self.encode([topic.text for topic in task.topics])
+        return self.image_vectors([topic.row for topic in task.topics if topic.row is not None])
+
+    def image_vectors(self, rows: Sequence[int]) -> Vectors:
+        """Vectors of the pool's documents at `rows`, float32 [rows, dimension]."""
+        if self.field is None:
+            raise EvaluationError("Images cannot ask: the index has no vectors.")
+        return self._views.vectors(rows, self.field)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of texts, float32 [texts, dimension]; each distinct text is encoded once."""
+        if self.encoder is None:
+            raise EvaluationError("Text cannot be encoded: the index has no encoder.")
+        new = [text for text in dict.fromkeys(texts) if text not in self._encoded]
+        if new:
+            self._encoded.update(zip(new, self.encoder.encode_texts(new), strict=True))
+        return np.stack([self._encoded[text] for text in texts])
+
+
+def refuse_partial(results: Sequence[Result], task: Task) -> None:
+    """Raise EvaluationError where any answer did not look at every document."""
+    partial = [
+        (topic.id, result)
+        for topic, result in zip(task.topics, results, strict=True)
+        if not result.coverage.full
+    ]
+    if partial:
+        name, first = partial[0]
+        why = ", ".join(first.coverage.degraded) or f"{first.coverage.percent:.1f} % covered"
+        raise EvaluationError(
+            f"{len(partial)} of {len(results)} answers of {task.protocol} are partial "
+            f"(query {name!r}: {why}); figures made of them would be wrong. "
+            "Raise the time-out or mend the server, then evaluate again."
+        )
+
+
+def to_run(results: Sequence[Result], task: Task) -> Run:
+    """Results, in the order of the task's topics, as a run."""
+    return Run.from_lists(
+        task.qrels.queries,
+        task.qrels.documents,
+        [result.ids for result in results],
+        [result.scores for result in results],
+    )

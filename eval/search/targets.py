@@ -1,0 +1,186 @@
+"""What is searched for a task: an index of the pool here, or a server as it was fed.
+
+A view other than the whole embedded index is an index in memory over the pool's documents,
+with the pool's statistics; vectors are taken over as they are. A server is asked as it stands:
+the pool is kept to by a filter on the split, its BM25 statistics are those of all it holds,
+and what would need other documents is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.protocols.tasks import Task
+from eval.search.pool import Pool
+from eval.search.runs import EvaluationError
+from ingest.corpus.corpus import Corpus
+from ingest.feed.documents import second_half
+from ingest.vectors.embed import read_embeddings
+from ranking.engine.engine import EmbeddedEngine
+from ranking.profiles.shipped import Retriever
+from ranking.types import Document, Engine, Filter, VectorField
+from vespa_app.engine import VespaEngine
+
+__all__ = ["EmbeddedViews", "ServedViews", "Views", "make_views", "with_vectors"]
+
+Vectors = NDArray[np.float32]
+Encode = Callable[[Sequence[str]], Vectors]
+
+SAMPLE = 50  # documents
+
+
+def with_vectors(
+    engine: Engine, corpus: Corpus, ids: Collection[str], field: VectorField
+) -> set[str]:
+    """Ids of the documents that have a vector in this field."""
+    if isinstance(engine, EmbeddedEngine):
+        found = ((name, engine.get(name)) for name in ids)
+        return {name for name, d in found if d is not None and field.name in d.vectors}
+    embedded, _ = read_embeddings(corpus, field.fingerprint)
+    return set(ids).intersection(embedded)
+
+
+class Views(Protocol):
+    """Engines over a pool, by task."""
+
+    def retrieve(self, profile: str) -> tuple[Retriever, ...]:
+        """What the profile finds candidates by."""
+
+    def refuses(self, task: Task) -> str:
+        """Why this task cannot be answered, "" where it can."""
+
+    def prepare(self, task: Task) -> tuple[Engine, tuple[Filter, ...]]:
+        """The engine to ask, and the filters that keep it to the pool."""
+
+    def vectors(self, rows: Sequence[int], field: VectorField) -> Vectors:
+        """Stored vectors of the pool's documents, float32 [rows, dimension]."""
+
+    @property
+    def held(self) -> Sequence[tuple[int, Document]]:
+        """Rows of the pool and their documents as they are stored: all, or a sample."""
+
+
+def make_views(engine: Engine, pool: Pool, encode: Encode, field: VectorField | None) -> Views:
+    """Views of an embedded index or of a running application."""
+    if isinstance(engine, EmbeddedEngine):
+        return EmbeddedViews(engine, pool, encode, field)
+    if isinstance(engine, VespaEngine):
+        return ServedViews(engine, pool)
+    raise EvaluationError(f"{type(engine).__name__} is no engine that can be evaluated.")
+
+
+class EmbeddedViews:
+    """Indexes in memory, each made once."""
+
+    def __init__(
+        self, engine: EmbeddedEngine, pool: Pool, encode: Encode, field: VectorField | None
+    ) -> None:
+        self._engine, self._pool, self._encode, self._field = engine, pool, encode, field
+        self._made: dict[tuple[object, str], EmbeddedEngine] = {}
+
+    @cached_property
+    def documents(self) -> list[Document]:
+        """The pool's documents as the index holds them."""
+        found = [self._engine.get(identifier) for identifier in self._pool.ids]
+        return [document for document in found if document is not None]
+
+    @property
+    def held(self) -> Sequence[tuple[int, Document]]:
+        """All of the pool."""
+        return list(enumerate(self.documents))
+
+    def retrieve(self, profile: str) -> tuple[Retriever, ...]:
+        """What the profile finds candidates by."""
+        return self._engine.profiles.resolve(profile).retrieve
+
+    def refuses(self, task: Task) -> str:
+        """Nothing: every view can be made."""
+        return ""
+
+    def prepare(self, task: Task) -> tuple[Engine, tuple[Filter, ...]]:
+        """The index itself where the task searches all of it, else one in memory."""
+        whole = task.texts is None and task.vectors == "images"
+        if whole and len(self._pool) == self._engine.count():
+            return self._engine, ()
+        key = (task.texts, task.vectors)
+        if key not in self._made:
+            fields = self._engine.info().vector_fields
+            self._made[key] = EmbeddedEngine.in_memory(
+                self._seen_by(task), fields, self._engine.profiles
+            )
+        return self._made[key], ()
+
+    def vectors(self, rows: Sequence[int], field: VectorField) -> Vectors:
+        """Stored vectors, float32 [rows, dimension]."""
+        return np.stack([self.documents[row].vectors[field.name] for row in rows])
+
+    def _seen_by(self, task: Task) -> list[Document]:
+        documents = self.documents
+        if task.texts is not None:
+            pairs = zip(documents, task.texts, strict=True)
+            documents = [replace(document, caption=text) for document, text in pairs]
+        if task.vectors == "captions" and self._field is not None:
+            vectors = self._encode(self._pool.captions)
+            documents = [
+                replace(document, vectors={self._field.name: vector})
+                for document, vector in zip(documents, vectors, strict=True)
+            ]
+        return documents
+
+
+class ServedViews:
+    """A running Vespa application, searched as it was fed."""
+
+    def __init__(self, engine: VespaEngine, pool: Pool) -> None:
+        self._engine, self._pool = engine, pool
+
+    @cached_property
+    def holds_halves(self) -> bool:
+        """Whether the server was fed with `--view split-caption`; a sample of captions tells."""
+        captions = self._pool.captions
+        long = [
+            (d, captions[row])
+            for row, d in self.held
+            if second_half(captions[row]) != captions[row]
+        ]
+        return bool(long) and all(d.caption == second_half(text) for d, text in long)
+
+    @cached_property
+    def held(self) -> Sequence[tuple[int, Document]]:
+        """Documents spread over the pool, asked for one by one."""
+        rows = np.unique(np.linspace(0, len(self._pool) - 1, SAMPLE).astype(int)).tolist()
+        found = [(row, self._engine.get(self._pool.ids[row])) for row in rows]
+        return [(row, document) for row, document in found if document is not None]
+
+    def retrieve(self, profile: str) -> tuple[Retriever, ...]:
+        """What the profile finds candidates by."""
+        return self._engine.application.profile(profile).retrieve
+
+    def refuses(self, task: Task) -> str:
+        """Tasks that need other documents than the server holds, or hide captions."""
+        if task.vectors == "captions":
+            return "the server holds images' vectors, not captions': evaluate the embedded index"
+        if any(topic.hidden for topic in task.topics):
+            return "Vespa cannot hide captions from ranking: evaluate the embedded index"
+        if (task.texts is not None) and not self.holds_halves:
+            return "the server holds whole captions: feed another one with `--view split-caption`"
+        if task.texts is None and task.asks == "text" and self.holds_halves:
+            return "the server was fed with `--view split-caption`, halves of captions only"
+        return ""
+
+    def prepare(self, task: Task) -> tuple[Engine, tuple[Filter, ...]]:
+        """The server, kept to the pool's split."""
+        if self._pool.scope == "all" or self._pool.split == "all":
+            return self._engine, ()
+        return self._engine, (Filter("split", (self._pool.split,)),)
+
+    def vectors(self, rows: Sequence[int], field: VectorField) -> Vectors:
+        """Stored vectors, float32 [rows, dimension], fetched one by one."""
+        found = [self._engine.get(self._pool.ids[row]) for row in rows]
+        return np.stack([d.vectors[field.name] for d in found if d is not None])

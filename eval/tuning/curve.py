@@ -1,0 +1,94 @@
+"""MRR@10 over the weight of the blend: for looking at, not for choosing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.measure.results import FEWER, Estimate, as_estimate, topic_clusters
+from eval.measure.significance import bootstrap_means, interval
+from eval.protocols.tasks import Task
+from eval.search.answer import PoolSearcher
+from eval.tuning.candidates import Candidates, collect_candidates
+from ranking.expressions.expression import Expression, parse
+from ranking.profiles.shipped import Profile
+
+__all__ = ["ALPHAS", "CORNERS", "WeightCurve", "column_estimates", "expression_of", "weight_curve"]
+
+Values = NDArray[np.float64]
+
+ALPHAS = tuple(np.linspace(0, 1, 21).round(2).tolist())
+# Candidates are searched for with these, so that both single rankings have theirs among them.
+CORNERS = ({"alpha": 0.02}, {"alpha": 0.5}, {"alpha": 0.98})
+MOST_QUERIES = 1_000
+
+
+@dataclass(frozen=True)
+class WeightCurve:
+    """MRR@10 of a profile over its alpha, on one task; alpha 0 is lexical, 1 is vector ranking.
+
+    default: the alpha that the profile has. queries: how many; beyond 1,000 a seeded sample.
+    """
+
+    protocol: str
+    profile: str
+    default: float
+    estimates: dict[float, Estimate]
+    queries: int
+
+
+def weight_curve(
+    searcher: PoolSearcher, task: Task, profile: Profile, seed: int = 0
+) -> WeightCurve | None:
+    """The curve; None for a profile without alpha or a task that it cannot answer."""
+    if "alpha" not in profile.inputs or searcher.applies(profile.name, task) or task.no_lexical:
+        return None
+    sampled = _sample(task, seed)
+    found = collect_candidates(searcher, sampled, profile.name, CORNERS)
+    expression = expression_of(profile)
+    tried = _over_alpha(found, expression, profile)
+    clusters = topic_clusters(sampled, searcher.pool.groups)
+    estimates = column_estimates(tried.T, clusters, seed)
+    return WeightCurve(
+        protocol=task.protocol,
+        profile=profile.name,
+        default=profile.inputs["alpha"],
+        estimates=dict(zip(ALPHAS, estimates, strict=True)),
+        queries=len(sampled.topics),
+    )
+
+
+def expression_of(profile: Profile) -> Expression:
+    """The first phase of a resolved profile, its functions written in."""
+    return parse(profile.first_phase, profile.functions)
+
+
+def column_estimates(
+    table: Values, clusters: NDArray[np.int64], seed: int, resamples: int = FEWER
+) -> Sequence[Estimate]:
+    """One a column of values [queries, columns]."""
+    means = bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed)
+    low, high = interval(means)
+    return [as_estimate(*column) for column in zip(table.T, low, high, strict=True)]
+
+
+def _over_alpha(found: Candidates, expression: Expression, profile: Profile) -> Values:
+    """RR@10 of each query at each alpha, float64 [alphas, queries]."""
+    return np.stack(
+        [
+            found.reciprocal_ranks(found.scores(expression, {**profile.inputs, "alpha": alpha}))
+            for alpha in ALPHAS
+        ]
+    )
+
+
+def _sample(task: Task, seed: int) -> Task:
+    if len(task.topics) <= MOST_QUERIES:
+        return task
+    rows = np.sort(np.random.default_rng(seed).permutation(len(task.topics))[:MOST_QUERIES])
+    return replace(
+        task, topics=tuple(task.topics[row] for row in rows), qrels=task.qrels.take(rows)
+    )

@@ -1,0 +1,10 @@
+"""The corpus on disk, and what becomes of rows on their way into it.
+
+corpus.py      The corpus on disk: Parquet parts, what was rejected, and a manifest written la
+duplicates.py  Which records repeat another. Duplicates are marked, never deleted: that is for
+images.py      Whether an image can be used, and its perceptual hash
+manifest.py    `corpus.json`: what a corpus holds and where it came from. Written last, it mak
+records.py     One record of a corpus, what became of rows that are none, and their Arrow sche
+splits.py      Which record goes into which split, never splitting a group
+writer.py      Rows become Parquet parts, in bounded memory; what cannot be used is written do
+"""

@@ -1,0 +1,156 @@
+"""The corpus on disk: Parquet parts, what was rejected, and a manifest written last.
+
+CORPUS/corpus.json             counts, splits, content hash, where it came from
+CORPUS/data/part-*.parquet     the records (records.SCHEMA)
+CORPUS/rejected.parquet        every row that could not be used, and why
+CORPUS/duplicates.parquet      records that repeat an earlier one
+CORPUS/embeddings/<fingerprint>/part-*.parquet   vectors, added later by ingest.vectors.embed
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from encoders.base.progress import Progress, silent
+from encoders.base.storage import whole_folder
+from ingest.corpus.duplicates import DUPLICATES, find_duplicates
+from ingest.corpus.manifest import CorpusManifest
+from ingest.corpus.records import SCHEMA, CorpusError, Record, Rejection, Source, from_arrow
+from ingest.corpus.writer import DATA, REJECTED, ROW_GROUP, CorpusWriter, rewrite_splits
+
+__all__ = ["EMBEDDINGS", "Corpus", "CorpusManifest", "Record", "Rejection", "write_corpus"]
+
+EMBEDDINGS = "embeddings"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An opened corpus. `len()` is its number of records."""
+
+    path: Path
+    manifest: CorpusManifest
+
+    @classmethod
+    def open(cls, path: Path) -> Corpus:
+        """Open the corpus at `path`; raises CorpusError where there is none, or a part of one."""
+        if not path.is_dir():
+            raise CorpusError(
+                f"There is no corpus at {path}. Write one with `rocosearch corpus SOURCE {path}`."
+            )
+        corpus = cls(path, CorpusManifest.load(path))
+        corpus._check_rows()
+        return corpus
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return self.manifest.records
+
+    @property
+    def parts(self) -> list[Path]:
+        """The Parquet files, in order."""
+        return sorted((self.path / DATA).glob("part-*.parquet"))
+
+    def records(self, split: str | None = None) -> Iterator[Record]:
+        """Records in the order of the source, those of one split where `split` is given."""
+        for row in self.rows(SCHEMA.names):
+            if split is None or row["split"] == split:
+                yield from_arrow(row)
+
+    def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The same as plain values of some columns, in bounded memory; others are not read."""
+        for part in self.parts:
+            with pq.ParquetFile(part) as file:
+                for batch in file.iter_batches(batch_size=ROW_GROUP, columns=list(columns)):
+                    yield from batch.to_pylist()
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The records as one Arrow table; every column but the images where none are named."""
+        wanted = [name for name in SCHEMA.names if name != "image"]
+        return ds.dataset(self.parts, schema=SCHEMA).to_table(columns=list(columns or wanted))
+
+    def rejected(self) -> pa.Table:
+        """What was not taken: source, line, id, reason, detail, row_kept."""
+        return pq.read_table(self.path / REJECTED)
+
+    def duplicates(self) -> pa.Table:
+        """Which records repeat an earlier one: id, kind, like (ingest/corpus/duplicates.py)."""
+        return pq.read_table(self.path / DUPLICATES)
+
+    def _check_rows(self) -> None:
+        try:
+            rows = sum(pq.read_metadata(part).num_rows for part in self.parts)
+        except (OSError, pa.ArrowException) as error:
+            raise CorpusError(
+                f"{self.path / DATA} is damaged ({error}). Write the corpus again."
+            ) from None
+        if rows != len(self):
+            raise CorpusError(
+                f"{self.path} is damaged: its manifest tells of {len(self)} records, its parts "
+                f"hold {rows}. Write the corpus again."
+            )
+
+
+def write_corpus(
+    source: Source,
+    out: Path,
+    *,
+    splits: Literal["auto", "source", "drawn"] = "auto",
+    progress: Progress = silent,
+) -> Corpus:
+    """Read all of `source` and write the corpus at `out`, whole or not at all.
+
+    Images are decoded once, to reject what cannot be used; their bytes are stored as they
+    were. Embeddings of a corpus that stood at `out` are kept: they belong to image bytes, and
+    those that no longer fit are not read. `splits` is explained in ingest/corpus/splits.py.
+    Memory: one part, and about 500 bytes a record.
+    Raises CorpusError where no row of the source can be used, or the source lies in `out`.
+    """
+    _check_apart(source, out)
+    with whole_folder(out) as folder:
+        writer = CorpusWriter(folder)
+        for done, row in enumerate(source, 1):
+            writer.add(row)
+            if done % 100 == 0:
+                progress("corpus", done, None, f"{writer.rejections} rejected")
+        if not writer.records:
+            raise CorpusError(_nothing_usable(source, writer))
+        rule, assigned = writer.finish(splits)
+        if assigned is not None:
+            rewrite_splits(folder / DATA, assigned)
+        repeats = find_duplicates(sorted((folder / DATA).iterdir()))
+        pq.write_table(repeats, folder / DUPLICATES)
+        manifest = writer.manifest(source, rule, assigned, Counter(repeats["kind"].to_pylist()))
+        _keep_embeddings(out, folder)
+        manifest.save(folder)
+    progress("corpus", manifest.records, manifest.records, f"{writer.rejections} rejected")
+    return Corpus.open(out)
+
+
+def _check_apart(source: Source, out: Path) -> None:
+    path = Path(source.location)
+    if path.exists() and path.resolve().is_relative_to(out.resolve()):
+        raise CorpusError(
+            f"{out} holds the source {path} and would be replaced: name another folder to write to."
+        )
+
+
+def _nothing_usable(source: Source, writer: CorpusWriter) -> str:
+    if not writer.rejections:
+        return f"{source.location} is empty: it holds no record in the {source.format} layout."
+    reasons = ", ".join(f"{reason} ({n})" for reason, n in writer.rejected.most_common())
+    return f"No row of {source.location} can be used: {reasons}."
+
+
+def _keep_embeddings(old: Path, new: Path) -> None:
+    if (old / EMBEDDINGS).is_dir():
+        shutil.copytree(old / EMBEDDINGS, new / EMBEDDINGS, copy_function=os.link)

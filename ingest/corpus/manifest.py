@@ -1,0 +1,64 @@
+"""`corpus.json`: what a corpus holds and where it came from. Written last, it makes it whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from ingest.corpus.records import CorpusError
+
+__all__ = ["MANIFEST", "CorpusManifest"]
+
+MANIFEST = "corpus.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class CorpusManifest:
+    """What `corpus.json` says.
+
+    content_sha256: over all records in order. rejected: rows left out, by reason; lost_parts:
+    parts of kept rows that were left out (an unknown concept). groups_across_splits: groups
+    that the source itself puts into several splits (kept there, since the splits are its own).
+    duplicates: records that repeat an earlier one, by kind (ingest/corpus/duplicates.py).
+    """
+
+    records: int
+    images: int
+    groups: int
+    splits: dict[str, int]
+    split_rule: str
+    groups_across_splits: int
+    rejected: dict[str, int]
+    lost_parts: dict[str, int]
+    duplicates: dict[str, int]
+    source: str
+    source_format: str
+    content_sha256: str
+    format: int = FORMAT
+
+    def save(self, folder: Path) -> None:
+        """Write `corpus.json` into `folder`."""
+        text = json.dumps(asdict(self), indent=2) + "\n"
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read `corpus.json` of `folder`; raises CorpusError where it is missing or damaged."""
+        path = folder / MANIFEST
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] == FORMAT:
+                return cls(**content)
+        except FileNotFoundError:
+            raise CorpusError(
+                f"{folder} is not a corpus, or only half of one: it has no {MANIFEST}. "
+                "Write it again with `rocosearch corpus`."
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CorpusError(f"{path} is damaged ({error}). Write the corpus again.") from None
+        raise CorpusError(
+            f"{folder} has corpus format {content['format']}; this version reads {FORMAT}."
+        )

@@ -1,0 +1,244 @@
+"""One record of a corpus, what became of rows that are none, and their Arrow schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+
+from encoders.base.errors import UserError
+from encoders.base.storage import sha256_bytes
+
+__all__ = [
+    "REJECTED_SCHEMA",
+    "SCHEMA",
+    "CorpusError",
+    "GroupKind",
+    "Reason",
+    "Record",
+    "Rejection",
+    "Row",
+    "Source",
+    "canonical_json",
+    "from_arrow",
+    "to_arrow",
+]
+
+GroupKind = Literal["article", "case", "none"]
+
+
+class CorpusError(UserError):
+    """A source or a corpus cannot be read, or is not what it should be."""
+
+
+class Reason(StrEnum):
+    """Why a row, or a part of it, was not taken."""
+
+    NO_CAPTION = "no caption"
+    NO_ID = "no id"
+    DUPLICATE_ID = "duplicate id"
+    MALFORMED_ROW = "malformed row"
+    UNUSABLE_IMAGE = "unusable image"
+    MISSING_IMAGE = "missing image"
+    UNSAFE_PATH = "unsafe path"
+    UNUSED_FILE = "image without a row"
+    UNKNOWN_CONCEPT = "unknown concept"
+    UNKNOWN_ID = "no caption with this id"
+    NOT_TEXT = "not valid text"
+    NOT_DICOM = "not a DICOM file"
+    NO_PIXELS = "DICOM without an image"
+    NO_DECODER = "decoder of the extra dicom not installed"
+    OTHER_FRAMES = "other frames"
+    BURNED_IN = "text burned into the pixels"
+    NO_SPLIT = "no split, put into train"
+    UNKNOWN_SPLIT = "split of another name"
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A row that did not become a record, or what must be said of one that did (`row_kept`).
+
+    file and line: where it stood in the source (line 0: not a text file, or not known).
+    """
+
+    reason: Reason
+    file: str
+    line: int = 0
+    id: str = ""
+    detail: str = ""
+    row_kept: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """One captioned image, or one caption whose image is not at hand.
+
+    image: the file's bytes as they were (any format that Pillow decodes), or None.
+    image_path: the image's name in the source. split: "train", "validation", "test", or ""
+    where the source has none. extra: every other field of the source, as JSON values.
+    group_keys: all that ties the record to others ("patient:7", "study:3"), where that is more
+    than group_id says; not stored.
+    image_dhash: 16 hex digits of the perceptual hash, filled in by `write_corpus`.
+    file, line: where the row stood in the source; used in rejections, not stored.
+    caption_needed: whether a record without a caption is rejected. stock_caption: the caption
+    is made of codes that many records share, and is no reason to draw one split for all of
+    them. Neither is stored.
+    """
+
+    id: str
+    caption: str
+    image: bytes | None = None
+    image_path: str = ""
+    concepts: tuple[str, ...] = ()
+    concept_names: tuple[str, ...] = ()
+    group_id: str = ""
+    group_kind: GroupKind = "none"
+    modality: str = ""
+    split: str = ""
+    licence: str = ""
+    source: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    image_dhash: str = ""
+    group_keys: tuple[str, ...] = field(default=(), compare=False)
+    file: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)
+    caption_needed: bool = field(default=True, compare=False)
+    stock_caption: bool = field(default=False, compare=False)
+
+    @property
+    def image_sha256(self) -> str:
+        """Hex sha256 of the image's bytes, "" without an image."""
+        return sha256_bytes(self.image) if self.image is not None else ""
+
+    @property
+    def caption_sha256(self) -> str:
+        """Hex sha256 of the caption in UTF-8."""
+        return sha256_bytes(self.caption.encode())
+
+
+Row = Record | Rejection
+
+
+class Source(Protocol):
+    """One data set in one layout: iterate for its rows, as often as needed."""
+
+    @property
+    def format(self) -> str:
+        """Name of the layout, as `rocosearch corpus --format` takes it."""
+
+    @property
+    def location(self) -> str:
+        """Where it was read from, for messages and the manifest."""
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield records and rejections in the order of the source."""
+
+
+_STRINGS = pa.list_(pa.string())
+_HASHES = pa.struct(
+    [("image_sha256", pa.string()), ("caption_sha256", pa.string()), ("image_dhash", pa.string())]
+)
+_TEXT = {"dtype": "string", "_type": "Value"}
+_TEXTS = {"feature": _TEXT, "_type": "List"}
+
+# What Hugging Face `datasets` reads from the Parquet footer to know that `image` is an image.
+# https://huggingface.co/docs/datasets/about_dataset_features
+_FEATURES: dict[str, Any] = {
+    "id": _TEXT,
+    "image": {"_type": "Image"},
+    "caption": _TEXT,
+    "concepts": _TEXTS,
+    "concept_names": _TEXTS,
+    "group_id": _TEXT,
+    "group_kind": _TEXT,
+    "modality": _TEXT,
+    "split": _TEXT,
+    "licence": _TEXT,
+    "source": _TEXT,
+    "hashes": dict.fromkeys(("image_sha256", "caption_sha256", "image_dhash"), _TEXT),
+    "extra": _TEXT,
+}
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("caption", pa.string()),
+        ("concepts", _STRINGS),
+        ("concept_names", _STRINGS),
+        ("group_id", pa.string()),
+        ("group_kind", pa.string()),
+        ("modality", pa.string()),
+        ("split", pa.string()),
+        ("licence", pa.string()),
+        ("source", pa.string()),
+        ("hashes", _HASHES),
+        ("extra", pa.string()),
+    ],
+    metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
+)
+
+REJECTED_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("line", pa.int64()),
+        ("id", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("row_kept", pa.bool_()),
+    ]
+)
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces, so that equal values give equal text."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def to_arrow(record: Record) -> dict[str, Any]:
+    """`record` as one row of `SCHEMA`."""
+    has_image = record.image is not None
+    return {
+        "id": record.id,
+        "image": {"bytes": record.image, "path": record.image_path} if has_image else None,
+        "caption": record.caption,
+        "concepts": list(record.concepts),
+        "concept_names": list(record.concept_names),
+        "group_id": record.group_id,
+        "group_kind": record.group_kind,
+        "modality": record.modality,
+        "split": record.split,
+        "licence": record.licence,
+        "source": record.source,
+        "hashes": {
+            "image_sha256": record.image_sha256,
+            "caption_sha256": record.caption_sha256,
+            "image_dhash": record.image_dhash,
+        },
+        "extra": canonical_json(dict(record.extra)),
+    }
+
+
+def from_arrow(row: Mapping[str, Any]) -> Record:
+    """The record of one row of `SCHEMA`."""
+    image = row["image"] or {}
+    return Record(
+        id=row["id"],
+        caption=row["caption"],
+        image=image.get("bytes"),
+        image_path=image.get("path") or "",
+        concepts=tuple(row["concepts"]),
+        concept_names=tuple(row["concept_names"]),
+        group_id=row["group_id"],
+        group_kind=row["group_kind"],
+        modality=row["modality"],
+        split=row["split"],
+        licence=row["licence"],
+        source=row["source"],
+        extra=json.loads(row["extra"]),
+        image_dhash=row["hashes"]["image_dhash"],
+    )

@@ -1,0 +1,268 @@
+"""Feeding: bring a target to hold what the corpus holds, and nothing sent without need.
+
+Every record is compared with the ledger. What the target lacks, or has otherwise, is put whole;
+where only a vector is new, that alone is updated; what is the same is not sent. An operation is
+entered when the target has confirmed it, so a feed that is killed and run again goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from encoders.base.progress import Progress, silent
+from encoders.base.storage import sha256_bytes
+from ingest.corpus.corpus import Corpus
+from ingest.corpus.records import canonical_json
+from ingest.feed.documents import View, documents
+from ingest.feed.ledger import SLICE, Known, Ledger
+from ingest.feed.targets import Change, FeedError, Outcome, Target
+from ingest.vectors.embed import embedding_parts
+from ranking.names import encoder_names
+from ranking.types import Document, EngineError
+from vespa_app.feed.operations import Verdict
+
+__all__ = ["FeedResult", "FeedSource", "feed", "ledger_path"]
+
+
+@dataclass(frozen=True)
+class FeedSource:
+    """What is fed: a corpus, the encoders whose vectors go with it, and the view of captions.
+
+    delete: also remove from the target what has left the corpus since it was fed.
+    """
+
+    corpus: Corpus
+    fingerprints: tuple[str, ...] = ()
+    view: View = "full"
+    delete: bool = False
+
+
+@dataclass
+class FeedResult:
+    """What a feed did, in documents; `tries_again` counts requests beyond one for each.
+
+    refused: dead letters. They stand in the file `dead_letters`, with the target's reasons.
+    """
+
+    put: int = 0
+    updated: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    tries_again: int = 0
+    seconds: float = 0.0
+    dead_letters: Path | None = None
+
+    @property
+    def sent(self) -> int:
+        """Operations that the target confirmed."""
+        return self.put + self.updated + self.removed
+
+
+def ledger_path(corpus: Corpus, target: Target) -> Path:
+    """Where their ledger lies: beside the corpus, whose folder may be written anew."""
+    name = sha256_bytes(target.name.encode())[:12]
+    return corpus.path.with_name(f"{corpus.path.name}.feeds") / f"{name}.sqlite"
+
+
+def feed(
+    source: FeedSource,
+    target: Target,
+    *,
+    ledger: Path | None = None,
+    progress: Progress = silent,
+) -> FeedResult:
+    """Feed what the target lacks of `source`.
+
+    ledger: its file, by default `ledger_path`; dead letters are written beside it.
+    Memory: places of vectors (about 200 bytes a record) and what is under way.
+    Raises FeedError where the target has no field for an encoder, or has to be left before the
+    end (full, unreachable, no access): what was confirmed is in the ledger, and feeding again
+    goes on from there.
+    """
+    path = ledger or ledger_path(source.corpus, target)
+    with Ledger(path, target.name) as opened:
+        if not opened.count():
+            opened.put_all(_held(target))
+            opened.note(source.corpus.table(["id"])["id"].to_pylist())
+            opened.forget(opened.not_noted())  # what others put there is not this corpus's
+        work = _Feed(_with_known_encoders(source, target, opened), target, opened, progress)
+        dead_letters = path.with_suffix(".dead.jsonl")
+        try:
+            return work.run()
+        except EngineError as error:
+            raise FeedError(
+                f"{error} Fed until then: {opened.count()} of {len(source.corpus)} documents. "
+                "Feed again to go on."
+            ) from None
+        finally:
+            if opened.write_dead_letters(dead_letters):
+                work.result.dead_letters = dead_letters
+
+
+def _with_known_encoders(source: FeedSource, target: Target, ledger: Ledger) -> FeedSource:
+    """With the other encoders whose vectors the target holds: a put must not drop them."""
+    offered = {field.name: field for field in target.vector_fields}
+    for fingerprint in source.fingerprints:
+        name = encoder_names(fingerprint).embedding
+        if name not in offered:
+            raise FeedError(
+                f"{target.name} has no vector field {name} for encoder {fingerprint[:8]}; it has "
+                f"{', '.join(offered) or 'none'}. Deploy or build it with this encoder first."
+            )
+        if offered[name].fingerprint not in ("", fingerprint):
+            raise FeedError(
+                f"The vectors in {name} of {target.name} are of encoder "
+                f"{offered[name].fingerprint}, not of {fingerprint}: the two cannot be mixed."
+            )
+        if not embedding_parts(source.corpus, fingerprint):
+            raise FeedError(
+                f"{source.corpus.path} has no vectors of encoder {fingerprint[:8]}: embed it first."
+            )
+    others = [
+        each
+        for each in ledger.fingerprints()
+        if each not in source.fingerprints
+        and encoder_names(each).embedding in offered
+        and embedding_parts(source.corpus, each)
+    ]
+    return replace(source, fingerprints=(*source.fingerprints, *others))
+
+
+@dataclass
+class _Wanted:
+    """A document as the target should hold it, and its hashes."""
+
+    document: Document
+    content: str
+    vectors: Mapping[str, str]  # hash by fingerprint
+
+
+@dataclass
+class _Feed:
+    source: FeedSource
+    target: Target
+    ledger: Ledger
+    progress: Progress
+    result: FeedResult = field(default_factory=FeedResult)
+    _under_way: dict[str, _Wanted] = field(default_factory=dict)
+    _absent: deque[_Wanted] = field(default_factory=deque)
+
+    def run(self) -> FeedResult:
+        started = time.monotonic()
+        target = self.target.for_encoders(self.source.fingerprints)
+        try:
+            for outcome in target.send(self._changes()):
+                self._enter(outcome)
+            while self._absent:  # of the last ones sent
+                for outcome in target.send(self._puts_of_absent()):
+                    self._enter(outcome)
+            if self.source.delete:
+                for outcome in target.send(self._removals()):
+                    self._enter(outcome)
+        finally:
+            self.result.seconds = time.monotonic() - started
+        return self.result
+
+    def _changes(self) -> Iterator[Change]:
+        wanted = self._wanted()
+        while some := list(islice(wanted, SLICE)):
+            known = self.ledger.known([each.document.id for each in some])
+            for each in some:
+                yield from self._puts_of_absent()
+                change = _change(each, known.get(each.document.id))
+                if change is None:
+                    self.result.unchanged += 1
+                    continue
+                self._under_way[each.document.id] = each
+                yield change
+            self._report()
+
+    def _wanted(self) -> Iterator[_Wanted]:
+        source = self.source
+        prints = {encoder_names(each).embedding: each for each in source.fingerprints}
+        for document in documents(source.corpus, source.fingerprints, view=source.view):
+            hashes = {
+                prints[name]: _short_hash(v.tobytes()) for name, v in document.vectors.items()
+            }
+            yield _Wanted(document, _content_hash(document), hashes)
+
+    def _puts_of_absent(self) -> Iterator[Change]:
+        """Documents that the ledger knew and the target does not have: whole, after all."""
+        while self._absent:
+            wanted = self._absent.popleft()
+            self._under_way[wanted.document.id] = wanted
+            yield Change("put", wanted.document)
+
+    def _removals(self) -> Iterator[Change]:
+        self.ledger.note(self.source.corpus.table(["id"])["id"].to_pylist())
+        for identifier in self.ledger.not_noted():
+            yield Change("remove", Document(identifier))
+
+    def _enter(self, outcome: Outcome) -> None:
+        change, identifier = outcome.change, outcome.change.document.id
+        wanted = self._under_way.pop(identifier, None)
+        self.result.tries_again += max(0, outcome.attempts - 1)
+        if outcome.verdict is Verdict.REFUSED:
+            self.ledger.refuse(identifier, outcome.message)
+            self.result.refused += 1
+        elif outcome.verdict is Verdict.ABSENT and wanted is not None:
+            self.ledger.forget([identifier])
+            self._absent.append(wanted)
+        elif change.kind == "remove":
+            self.ledger.forget([identifier])
+            self.result.removed += 1
+        elif wanted is not None and change.kind == "put":
+            self.ledger.put(identifier, wanted.content, wanted.vectors)
+            self.result.put += 1
+        elif wanted is not None:
+            self.ledger.update(identifier, wanted.vectors)
+            self.result.updated += 1
+        if (self.result.sent + self.result.refused) % 100 == 0:
+            self._report()
+
+    def _report(self) -> None:
+        result = self.result
+        done = result.put + result.updated + result.unchanged + result.refused
+        self.progress("feed", done, len(self.source.corpus), f"{result.refused} refused")
+
+
+def _change(wanted: _Wanted, known: Known | None) -> Change | None:
+    """What brings the target from `known` to `wanted`; None where nothing is needed."""
+    document = wanted.document
+    if known is None or known.content != wanted.content:
+        return Change("put", document)
+    if any(fingerprint not in wanted.vectors for fingerprint in known.vectors):
+        return Change("put", document)  # an update cannot take a vector away
+    new = [f for f, vector in wanted.vectors.items() if known.vectors.get(f) != vector]
+    if not new:
+        return None
+    names = {encoder_names(fingerprint).embedding for fingerprint in new}
+    vectors = {name: vector for name, vector in document.vectors.items() if name in names}
+    return Change("update", replace(document, vectors=vectors))
+
+
+def _held(target: Target) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """What a target that no feed knows yet holds already, as the ledger has it."""
+    prints = {each.name: each.fingerprint for each in target.vector_fields if each.fingerprint}
+    for document in target.held():
+        vectors = {
+            prints[name]: _short_hash(vector.tobytes())
+            for name, vector in document.vectors.items()
+            if name in prints
+        }
+        yield document.id, _content_hash(document), vectors
+
+
+def _content_hash(document: Document) -> str:
+    fields = {name: value for name, value in vars(document).items() if name != "vectors"}
+    return _short_hash(canonical_json(fields).encode())
+
+
+def _short_hash(data: bytes) -> str:
+    return sha256_bytes(data)[:32]

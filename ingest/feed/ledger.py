@@ -1,0 +1,208 @@
+"""What a target is known to hold: one SQLite file for each corpus and target.
+
+A row is written when the target has confirmed the operation, and not before; so after a crash
+the ledger knows at most too little, and a feed that runs again sends exactly what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from encoders.base.errors import UserError
+from encoders.base.storage import whole_file
+
+__all__ = ["SLICE", "Known", "Ledger", "LedgerError"]
+
+FORMAT = 1
+BUSY_SECONDS = 30.0
+CHECKPOINT_PAGES = 10_000  # 40 MB: merging the log into the file waits for the disk
+SLICE = 500  # ids in one look-up; SQLite's limit on variables is 999 in old versions
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS documents (
+    id TEXT PRIMARY KEY,
+    content TEXT NOT NULL,  -- hash of all fields but the vectors, '' where nothing is stored
+    vectors TEXT NOT NULL,  -- JSON: hash of the vector by the encoder's fingerprint
+    status TEXT NOT NULL,   -- 'fed' or 'refused'
+    message TEXT NOT NULL   -- the target's reason for a refusal
+) WITHOUT ROWID;
+CREATE TEMP TABLE noted (id TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+
+class LedgerError(UserError):
+    """The ledger cannot be read, or belongs to another target."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the target holds of a document: content hash, and vector hash by fingerprint."""
+
+    content: str
+    vectors: Mapping[str, str] = field(default_factory=dict)
+
+
+class Ledger:
+    """Opens or makes the ledger at `path` for `target`. Use it in `with`, or close it."""
+
+    def __init__(self, path: Path, target: str) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _told(path):
+            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            # Readers and the writer do not wait for each other, and a commit is one write
+            # without a sync: it survives a kill; a power failure may cost the last moments.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            self._connection.executescript(TABLES)
+            self._claim(target)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def known(self, ids: Sequence[str]) -> dict[str, Known]:
+        """What is known of these ids (at most 500); those that the target lacks are left out."""
+        marks = ",".join("?" * len(ids))
+        rows = self._connection.execute(
+            f"SELECT id, content, vectors FROM documents WHERE content <> '' AND id IN ({marks})",  # noqa: S608  (marks only)
+            ids,
+        )
+        return {identifier: Known(content, json.loads(v)) for identifier, content, v in rows}
+
+    def put(self, identifier: str, content: str, vectors: Mapping[str, str]) -> None:
+        """The target holds this document with these vectors and no others."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, 'fed', '')",
+            (identifier, content, json.dumps(vectors)),
+        )
+
+    def put_all(self, held: Iterable[tuple[str, str, Mapping[str, str]]]) -> None:
+        """The target holds all these: (id, content, vectors)."""
+        with self._transaction():
+            for each in held:
+                self.put(*each)
+
+    def update(self, identifier: str, vectors: Mapping[str, str]) -> None:
+        """The target has set these vectors of the document, and left its other ones."""
+        self._connection.execute(
+            "UPDATE documents SET vectors = json_patch(vectors, ?), status = 'fed', message = '' "
+            "WHERE id = ?",
+            (json.dumps(vectors), identifier),
+        )
+
+    def refuse(self, identifier: str, message: str) -> None:
+        """The target has refused the document; it is tried again by the next feed."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO documents VALUES (?, '', '{}', 'refused', ?)",
+            (identifier, message),
+        )
+
+    def forget(self, identifiers: Iterable[str]) -> None:
+        """The target does not hold these documents."""
+        with self._transaction():
+            self._connection.executemany(
+                "DELETE FROM documents WHERE id = ?", ((identifier,) for identifier in identifiers)
+            )
+
+    def fingerprints(self) -> list[str]:
+        """The encoders whose vectors the target holds."""
+        return self._ids("SELECT DISTINCT key FROM documents, json_each(vectors) ORDER BY key")
+
+    def count(self) -> int:
+        """Documents that the target holds."""
+        (number,) = self._connection.execute(
+            "SELECT count(*) FROM documents WHERE content <> ''"
+        ).fetchone()
+        return int(number)
+
+    def note(self, ids: Iterable[str]) -> int:
+        """Keep `ids` aside, on disk, for the next three; return how many they are."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM noted")
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO noted VALUES (?)", ((identifier,) for identifier in ids)
+            )
+        (number,) = self._connection.execute("SELECT count(*) FROM noted").fetchone()
+        return int(number)
+
+    def not_noted(self) -> list[str]:
+        """Ids that the ledger has, refused ones too, and that were not noted."""
+        return self._ids("SELECT id FROM documents WHERE id NOT IN noted ORDER BY id")
+
+    def held_not_noted(self) -> list[str]:
+        """The same without the refused ones."""
+        return self._ids(
+            "SELECT id FROM documents WHERE content <> '' AND id NOT IN noted ORDER BY id"
+        )
+
+    def noted_only(self) -> list[str]:
+        """Noted ids that the ledger has not."""
+        return self._ids(
+            "SELECT id FROM noted WHERE id NOT IN (SELECT id FROM documents) ORDER BY id"
+        )
+
+    def write_dead_letters(self, path: Path) -> int:
+        """Write what was refused and why, one JSON object a line; return how many there are."""
+        rows = self._connection.execute(
+            "SELECT id, message FROM documents WHERE status = 'refused' ORDER BY id"
+        ).fetchall()
+        if not rows:
+            path.unlink(missing_ok=True)
+            return 0
+        lines = (json.dumps({"id": i, "message": m}, ensure_ascii=False) for i, m in rows)
+        with whole_file(path) as beside:
+            beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return len(rows)
+
+    def _claim(self, target: str) -> None:
+        expected = {"format": str(FORMAT), "target": target}
+        self._connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", expected.items())
+        found = dict(self._connection.execute("SELECT name, value FROM about").fetchall())
+        if found != expected:
+            self._connection.close()
+            raise LedgerError(
+                f"{self.path} is the ledger of {found.get('target')} (format "
+                f"{found.get('format')}), not of {target}: name another one with --ledger."
+            )
+
+    def _ids(self, query: str) -> list[str]:
+        return [identifier for (identifier,) in self._connection.execute(query)]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(
+            f"{path} cannot be used as a ledger ({error}): delete it, and everything is fed again."
+        ) from None

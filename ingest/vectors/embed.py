@@ -1,0 +1,232 @@
+"""Corpus x encoder -> vectors, made once for each encoder and shared by index, feed and swap.
+
+    CORPUS/embeddings/<fingerprint>/part-<hash>.parquet   id, image_sha256, vector float32 [D]
+
+A part is named after the records in it, so that the same work gives the same file: a job that
+was killed, or run twice, or split over machines, ends with the same folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from encoders.base.progress import Progress, silent
+from encoders.base.storage import sha256_bytes, whole_file
+from ingest.corpus.corpus import EMBEDDINGS, Corpus
+from ingest.corpus.records import CorpusError, Record, from_arrow
+from ingest.vectors.image_encoder import ImageEncoder
+from ingest.vectors.vectors import check_vectors
+
+__all__ = [
+    "EmbedReport",
+    "Partition",
+    "embed_corpus",
+    "embedding_parts",
+    "part_vectors",
+    "read_embeddings",
+]
+
+CHUNK = 1024  # vectors in one part file: what a kill can cost
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Share `index` of `count` (from 0); the shares are disjoint and together the corpus."""
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise CorpusError(
+                f"There is no part {self.index}/{self.count}: parts are 0 to {self.count - 1}."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Partition:
+        """From "0/4", the first of four; raises CorpusError."""
+        index, _, count = text.partition("/")
+        if not (index.isdigit() and count.isdigit()):
+            raise CorpusError(f"Write a part as INDEX/COUNT, such as 0/4: {text!r} is not.")
+        return cls(int(index), int(count))
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """How many vectors were made, were there already, and cannot be (records without image).
+
+    by: what made them, "" where nothing was to be made.
+    """
+
+    embedded: int
+    present: int
+    without_image: int
+    by: str = ""
+
+
+def embed_corpus(
+    corpus: Corpus,
+    encoder: ImageEncoder,
+    progress: Progress = silent,
+    *,
+    partition: Partition = Partition(),
+    batch_size: int = 64,
+) -> EmbedReport:
+    """Embed the records that have an image and no vector of this encoder yet.
+
+    Any number of processes may run at once, each with its own `partition`, or by mistake with
+    the same. From a thousand images on, the encoder's image tower is compiled for a CPU, if that
+    gives its vectors to 1e-5 (`ingest.vectors.fast`). Raises VectorError where the encoder gives a
+    vector that is none.
+    """
+    folder = _folder(corpus, encoder.manifest.fingerprint)
+    done = _stored_keys(folder)
+    embedded = present = without = 0
+    waiting: list[Record] = []
+    maker, by = encoder, ""
+
+    def write() -> None:
+        nonlocal embedded, maker, by
+        if not by:
+            maker, by = _maker(encoder, waiting, progress)
+        _write_part(folder, waiting, maker, batch_size)
+        embedded += len(waiting)
+        waiting.clear()
+        progress("embed", embedded + present, corpus.manifest.images)
+
+    for record in _share(corpus, partition):
+        if record.image is None:
+            without += 1
+        elif (record.id, record.image_sha256) in done:
+            present += 1
+        else:
+            waiting.append(record)
+            if len(waiting) == CHUNK:
+                write()
+    if waiting:
+        write()
+    return EmbedReport(embedded, present, without, by)
+
+
+def _maker(
+    encoder: ImageEncoder, records: Sequence[Record], progress: Progress
+) -> tuple[ImageEncoder, str]:
+    """What embeds the records, and its description: compiling costs as much as a few hundred."""
+    if len(records) < CHUNK:
+        return encoder, "the encoder itself"
+    from ingest.vectors.fast import compiled_exactly  # noqa: PLC0415 - torch takes seconds to load
+
+    images = [record.image for record in records if record.image is not None]
+    progress("compile image tower", 0, 1)
+    maker, by = compiled_exactly(encoder, images)
+    progress("compile image tower", 1, 1, by)
+    return maker, by
+
+
+def read_embeddings(corpus: Corpus, fingerprint: str) -> tuple[list[str], Floats]:
+    """Ids in corpus order and their vectors, float32 [N, D], of the records that have one.
+
+    Vectors of an image that has been replaced since are left out. Raises CorpusError where
+    this encoder has embedded nothing of the corpus.
+    """
+    folder = _folder(corpus, fingerprint)
+    by_key: dict[tuple[str, str], Floats] = {}
+    for part in _parts(folder):
+        table = _read_part(part, ["id", "image_sha256"])
+        keys = zip(table["id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True)
+        by_key.update(zip(keys, part_vectors(part), strict=True))
+    if not by_key:
+        raise CorpusError(
+            f"{corpus.path} holds no vectors of encoder {fingerprint[:8]}: "
+            "embed it with `rocosearch index` first."
+        )
+    columns = corpus.table(["id", "hashes"])
+    found = [
+        (identifier, by_key[identifier, hashes["image_sha256"]])
+        for identifier, hashes in zip(
+            columns["id"].to_pylist(), columns["hashes"].to_pylist(), strict=True
+        )
+        if (identifier, hashes["image_sha256"]) in by_key
+    ]
+    dimension = next(iter(by_key.values())).shape[0]
+    vectors = np.array([vector for _, vector in found], np.float32).reshape(-1, dimension)
+    return [identifier for identifier, _ in found], vectors
+
+
+def embedding_parts(corpus: Corpus, fingerprint: str) -> list[Path]:
+    """The part files of one encoder's vectors; none where it has embedded nothing."""
+    return _parts(_folder(corpus, fingerprint))
+
+
+def part_vectors(part: Path) -> Floats:
+    """The vectors of one part file, float32 [rows, D]."""
+    column = _read_part(part, ["vector"])["vector"].combine_chunks()
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat, np.float32).reshape(len(column), -1)
+
+
+def _folder(corpus: Corpus, fingerprint: str) -> Path:
+    return corpus.path / EMBEDDINGS / fingerprint
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def _share(corpus: Corpus, partition: Partition) -> Iterator[Record]:
+    """The records of every `count`-th row group: other groups are not even read."""
+    number = 0
+    for part in corpus.parts:
+        with pq.ParquetFile(part) as file:
+            for group in range(file.num_row_groups):
+                if number % partition.count == partition.index:
+                    yield from map(from_arrow, file.read_row_group(group).to_pylist())
+                number += 1
+
+
+def _stored_keys(folder: Path) -> set[tuple[str, str]]:
+    keys: set[tuple[str, str]] = set()
+    for part in _parts(folder):
+        table = _read_part(part, ["id", "image_sha256"])
+        keys.update(zip(table["id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True))
+    return keys
+
+
+def _write_part(
+    folder: Path, records: Sequence[Record], encoder: ImageEncoder, batch_size: int
+) -> None:
+    images = [record.image for record in records if record.image is not None]
+    vectors = encoder.encode_images(images, batch_size=batch_size)
+    ids = [record.id for record in records]
+    hashes = [record.image_sha256 for record in records]
+    check_vectors(ids, vectors, encoder.manifest.dimension, encoder.manifest.normalized)
+    column = pa.FixedSizeListArray.from_arrays(
+        pa.array(vectors.ravel(), pa.float32()), encoder.manifest.dimension
+    )
+    table = pa.table({"id": ids, "image_sha256": hashes, "vector": column})
+    name = sha256_bytes("\n".join(_flat(zip(ids, hashes, strict=True))).encode())[:16]
+    with whole_file(folder / f"part-{name}.parquet") as path:
+        # Random mantissas do not compress.
+        pq.write_table(table, path, compression={"id": "zstd", "image_sha256": "zstd"})
+
+
+def _flat(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for pair in pairs:
+        yield from pair
+
+
+def _read_part(part: Path, columns: list[str]) -> pa.Table:
+    try:
+        return pq.read_table(part, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(
+            f"{part} is damaged ({error}): delete it and embed again, nothing else is lost."
+        ) from None

@@ -1,0 +1,50 @@
+"""Feeding and removing as changes to the list of segments: small ones added, merged later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.engine.segment.segment import Segment
+from ranking.engine.view import View
+from ranking.types import Document
+
+__all__ = ["Part", "merged", "without"]
+
+Part = tuple[Segment, NDArray[np.bool_] | None]
+
+MOST_SEGMENTS = 8
+
+
+def without(view: View, numbers: Sequence[int]) -> list[Part]:
+    """Return the view's segments with the documents of these numbers marked as removed."""
+    alive = view.alive
+    marked = np.ones(view.size, np.bool_) if alive is None else alive.copy()
+    marked[list(numbers)] = False
+    parts: list[Part] = []
+    for _, segment, where in view.slices():
+        kept = marked[where]
+        if kept.any() or len(view.parts) == 1:
+            parts.append((segment, None if kept.all() else kept))
+    return parts
+
+
+def merged(parts: Sequence[Part], make: Callable[[Sequence[Document]], Segment]) -> list[Part]:
+    """Join the smaller half of the segments into one where there are more than eight.
+
+    The largest are left alone, so that the cost of a change stays that of its own documents:
+    each is rewritten about log(documents) times in all.
+    """
+    if len(parts) <= MOST_SEGMENTS:
+        return list(parts)
+    by_size = sorted(parts, key=lambda part: len(part[0]))
+    small, large = by_size[: MOST_SEGMENTS // 2], by_size[MOST_SEGMENTS // 2 :]
+    documents = [
+        segment.document(number, with_vectors=True)
+        for segment, alive in small
+        for number in range(len(segment))
+        if alive is None or alive[number]
+    ]
+    return [*reversed(large), (make(documents), None)]

@@ -1,0 +1,211 @@
+"""The index on disk, as it is read: a folder that is always whole, through memory maps.
+
+    INDEX/CURRENT            names the generation in use; replaced last, in one step
+    INDEX/LOCK               held by the one process that writes
+    INDEX/generations/N/     generation.json, profiles.toml, NAME.alive
+    INDEX/segments/NAME      one segment, never changed once written
+    INDEX/encoders/NAME/     the encoder that made the vectors
+
+A crash or a full disk before `CURRENT` is replaced leaves the old generation in use. What it
+does not need is removed by the next writer (ranking/engine/store/writer.py); readers that still map
+those files keep them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields as fields_of
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.base.errors import UserError
+from encoders.base.storage import sha256_bytes, sha256_file
+from ranking.engine.segment.segment import Arrays, Segment
+from ranking.engine.store.array_file import read_arrays
+from ranking.profiles.set import ProfileSet
+from ranking.profiles.toml import load_profiles
+from ranking.types import EngineError, VectorField
+
+__all__ = [
+    "CURRENT",
+    "GENERATION",
+    "NOWHERE",
+    "PROFILES",
+    "Alive",
+    "Generation",
+    "Opened",
+    "current",
+    "open_segment",
+    "open_snapshot",
+    "stamp",
+    "verify",
+]
+
+CURRENT = "CURRENT"
+GENERATION = "generation.json"
+PROFILES = "profiles.toml"
+FORMAT = 2
+NOWHERE = (0, 0)
+"""What `stamp` gives where there is no index."""
+
+Alive = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One state of the index.
+
+    segments: names, in order. alive: those of them that documents were removed from.
+    files: path under the index -> [bytes, sha256].
+    """
+
+    number: int
+    fields: tuple[VectorField, ...]
+    segments: tuple[str, ...]
+    alive: tuple[str, ...]
+    encoder: str
+    files: Mapping[str, tuple[int, str]]
+    format: int = FORMAT
+
+    @property
+    def folder(self) -> str:
+        """Its own folder, under the index."""
+        return f"generations/{self.number}"
+
+
+_KEYS = {each.name for each in fields_of(Generation)}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A generation with its segments mapped."""
+
+    generation: Generation
+    parts: tuple[tuple[Segment, Alive | None], ...]
+    profiles: ProfileSet
+    encoder: Path | None
+    stamp: tuple[int, int]
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """What changes when another generation is put in use; NOWHERE where there is none."""
+    try:
+        found = os.stat(f"{path}/{CURRENT}")  # noqa: PTH116 - every query asks, and this is quick
+    except OSError:
+        return NOWHERE
+    return (found.st_ino, found.st_mtime_ns)
+
+
+def open_snapshot(path: Path, known: Mapping[str, Segment]) -> Opened:
+    """Open the generation in use; segments among `known`, by name, are not mapped again.
+
+    Sizes are checked, contents are not: `verify` does that. Raises EngineError where the
+    folder is no index, or is damaged.
+    """
+    while True:
+        seen = stamp(path)
+        try:
+            return _open(path, known, seen)
+        except UserError:
+            # A writer may have put the next generation in use and removed this one meanwhile.
+            if stamp(path) == seen:
+                raise
+
+
+def _open(path: Path, known: Mapping[str, Segment], seen: tuple[int, int]) -> Opened:
+    generation = current(path)
+    for name, (size, _) in generation.files.items():
+        _check_size(path, name, size)
+    parts = tuple(
+        (
+            known[name] if name in known else open_segment(path, name, generation.fields),
+            _arrays(path, f"{generation.folder}/{name}.alive")["alive"].astype(np.bool_, copy=False)
+            if name in generation.alive
+            else None,
+        )
+        for name in generation.segments
+    )
+    encoder = path / "encoders" / generation.encoder if generation.encoder else None
+    profiles = load_profiles(path / generation.folder / PROFILES)
+    return Opened(generation, parts, profiles, encoder, seen)
+
+
+def open_segment(path: Path, name: str, fields: Sequence[VectorField]) -> Segment:
+    """Map one segment."""
+    return Segment(name, _arrays(path, f"segments/{name}"), fields)
+
+
+def _arrays(path: Path, name: str) -> Arrays:
+    try:
+        return read_arrays(path / name)
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        raise _damaged(path, f"{name}: {error}") from None
+
+
+def current(path: Path) -> Generation:
+    """What the generation in use says of itself.
+
+    Raises EngineError where the folder is no index, or is damaged.
+    """
+    try:
+        pointer = json.loads((path / CURRENT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EngineError(
+            f"{path} is not a finished index (it has no file {CURRENT}): "
+            "make one with `rocosearch index`."
+        ) from None
+    except NotADirectoryError:
+        raise EngineError(f"{path} is a file; an index is a folder.") from None
+    except (OSError, ValueError) as error:
+        raise _damaged(path, f"{CURRENT}: {error}") from None
+    try:
+        text = (path / "generations" / str(int(pointer["generation"])) / GENERATION).read_bytes()
+        if sha256_bytes(text) != pointer["sha256"]:
+            raise _damaged(path, f"{GENERATION} was changed")
+        return _generation(path, json.loads(text))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, f"{GENERATION}: {error}") from None
+
+
+def _damaged(path: Path, reason: str) -> EngineError:
+    return EngineError(f"The index {path} is damaged ({reason}): build it again.")
+
+
+def _generation(path: Path, content: dict[str, Any]) -> Generation:
+    """What generation.json says. Its checksum was right: other keys are another version's."""
+    if content.get("format") != FORMAT or content.keys() != _KEYS:
+        raise EngineError(
+            f"{path} was made by another version of rocosearch, which this one cannot read: "
+            "index the corpus again."
+        )
+    fields = tuple(VectorField(**each) for each in content.pop("fields"))
+    for name in ("segments", "alive"):
+        content[name] = tuple(content[name])
+    return Generation(fields=fields, **content)
+
+
+def _check_size(path: Path, name: str, size: int) -> None:
+    try:
+        found = (path / name).stat().st_size
+    except FileNotFoundError:
+        raise _damaged(path, f"{name} is missing") from None
+    if found != size:
+        raise _damaged(path, f"{name} has {found} bytes, not {size}")
+
+
+def verify(path: Path) -> Generation:
+    """Read every file of the generation in use and compare its checksum.
+
+    Raises EngineError naming the first file that differs.
+    """
+    generation = current(path)
+    for name, (size, digest) in generation.files.items():
+        _check_size(path, name, size)
+        if sha256_file(path / name) != digest:
+            raise _damaged(path, f"{name} has another checksum than when it was written")
+    return generation

@@ -1,0 +1,87 @@
+"""One rank profile: phases, functions, inputs, and how candidates are retrieved."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from encoders.base.errors import UserError
+from ranking.expressions.expression import Expression, parse
+
+__all__ = ["MISSING", "Phase", "Profile", "ProfileError", "Retriever", "inputs_of_half_a_query"]
+
+Retriever = Literal["text", "vector"]
+
+MISSING = "missing"
+"""The input that says what share of the part it has a document is given for the one it lacks."""
+
+_OF_VECTORS = ("closeness(", "distance(", "attribute(has_vector", "query(q)", "query(q_")
+
+
+class ProfileError(UserError):
+    """A rank profile cannot be used; the message says which, where and why."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A reranking phase: its expression and how many of the best hits it looks at."""
+
+    expression: str
+    rerank_count: int = 100
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One rank profile.
+
+    retrieve: which retrievers find candidates; with both, the union.
+    inputs: `query()` numbers with their defaults. functions: signature -> expression, the
+    signature a name or a name with arguments ("saturate(x, k)").
+    A profile without a first phase, its own or inherited, is only there to be inherited.
+    """
+
+    name: str
+    first_phase: str = ""
+    retrieve: tuple[Retriever, ...] = ()
+    inherits: str = ""
+    inputs: Mapping[str, float] = field(default_factory=dict)
+    functions: Mapping[str, str] = field(default_factory=dict)
+    second_phase: Phase | None = None
+    global_phase: Phase | None = None
+    match_features: tuple[str, ...] = ()
+    description: str = ""
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield (where it stands, expression) of every phase and match feature."""
+        if self.first_phase:
+            yield "first phase", self.first_phase
+        if self.second_phase:
+            yield "second phase", self.second_phase.expression
+        if self.global_phase:
+            yield "global phase", self.global_phase.expression
+        for name in self.match_features:
+            yield f"match feature {name}", name
+
+    def expressions(self) -> Iterator[Expression]:
+        """Yield the same, parsed; of a resolved profile, whose functions are all there."""
+        for _, text in self.texts():
+            yield parse(text, self.functions)
+
+    @property
+    def uses_vector(self) -> bool:
+        """Whether a resolved profile needs a query vector or a vector field."""
+        features = {name for e in self.expressions() for name in e.features}
+        return "vector" in self.retrieve or any(name.startswith(_OF_VECTORS) for name in features)
+
+
+def inputs_of_half_a_query(
+    inputs: Collection[str], given: Collection[str], *, whole: bool
+) -> dict[str, float]:
+    """Return the inputs that a query with only words, or only a vector, sets by itself.
+
+    No document can then be found for its other half, so lacking one makes up for nothing:
+    `missing` is 0. inputs: names that the profile has; given: names that the query sets.
+    whole: whether the query has both words and a vector.
+    """
+    return {} if whole or MISSING not in inputs or MISSING in given else {MISSING: 0.0}

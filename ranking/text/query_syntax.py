@@ -1,0 +1,78 @@
+"""The query language for those who ask for it: phrases, +must, -not, field:value.
+
+    "pleural effusion"   both words, next to each other
+    +ct                  a caption without it is not found
+    -head                a caption with it is not found
+    modality:ct          documents with this value in a column; caption:ct is +ct
+
+What cannot be read as an operator is plain words: nothing a person types is an error. All words
+but the excluded ones count for BM25. The operators bind what the words find; a profile that also
+searches vectors unites that with the nearest images, as Vespa does.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import cast, get_args
+
+from ranking.text.tokens import query_terms
+from ranking.types import Filter, FilterField
+
+__all__ = ["Asked", "plain", "read"]
+
+_PIECE = re.compile(r'(?P<sign>[+-]?)(?:(?P<field>[a-z_]+):)?(?:"(?P<phrase>[^"]*)"|(?P<word>\S+))')
+_COLUMNS: frozenset[str] = frozenset(get_args(FilterField))
+_CAPTION = "caption"
+
+Phrase = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a query's text asks for.
+
+    terms: count for BM25. must, must_not: words next to each other that a caption has to have,
+    or may not have. filters: columns' values.
+    """
+
+    terms: tuple[str, ...]
+    must: tuple[Phrase, ...] = ()
+    must_not: tuple[Phrase, ...] = ()
+    filters: tuple[Filter, ...] = ()
+
+    @property
+    def bound(self) -> bool:
+        """Whether anything but the words restricts what is found."""
+        return bool(self.must or self.must_not or self.filters)
+
+
+def plain(text: str) -> Asked:
+    """Read a text as nothing but words."""
+    return Asked(tuple(query_terms(text)))
+
+
+def read(text: str) -> Asked:
+    """Read a text with operators."""
+    terms: list[str] = []
+    must: list[Phrase] = []
+    must_not: list[Phrase] = []
+    filters: list[Filter] = []
+    for piece in _PIECE.finditer(text):
+        sign, field = piece["sign"], piece["field"] or ""
+        value = piece["word"] if piece["phrase"] is None else piece["phrase"]
+        if field in _COLUMNS:
+            filters.append(Filter(cast(FilterField, field), (value,), exclude=sign == "-"))
+            continue
+        if field and field != _CAPTION:
+            value = f"{field} {value}"
+        phrase = tuple(query_terms(value))
+        if not phrase:
+            continue
+        if sign == "-":
+            must_not.append(phrase)
+            continue
+        terms += phrase
+        if sign == "+" or field == _CAPTION or piece["phrase"] is not None:
+            must.append(phrase)
+    return Asked(tuple(terms), tuple(must), tuple(must_not), tuple(filters))

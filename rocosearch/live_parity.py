@@ -1,0 +1,232 @@
+"""Two engines that hold the same documents, asked the same: what differs, and why.
+
+Meant for an index and the Vespa application written from it. Where they differ the cause is
+named, as far as the answers tell it: documents that one side lacks, statistics, tokens,
+approximate neighbours, ties.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+
+from encoders.base.errors import UserError
+from encoders.base.progress import Progress, silent
+from encoders.model.clip import Encoder
+from ranking.engine.engine import EmbeddedEngine
+from ranking.types import Engine, Query, Result
+
+__all__ = ["Parity", "ParityError", "ProfileParity", "compare_engines"]
+
+Values = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+DEPTH = 100
+SAME = 1e-6  # relative; closeness on a server is float32
+ALIKE = 0.3  # other counts change each word's weight a little differently, another word far more
+LISTED = 5
+BM25 = "bm25(caption)"
+CAUSES = {
+    "statistics": "bm25 differs by nearly one factor for all hits: document counts or caption "
+    "lengths differ (several content nodes, removed documents that linger, another mean length)",
+    "tokens": "bm25 differs for some hits of a query only: those captions, or the query, are cut "
+    "into other tokens or stems",
+    "vectors": "closeness differs: other vectors, or cells of lower precision",
+    "approximate": "hits that belong to the best are missing on the server: HNSW or weakAnd "
+    "looked at too few candidates (raise target hits, or search exactly)",
+    "profile": "relevance differs though the hits and their features agree: another expression, "
+    "other inputs",
+    "list": "the server lists a hit twice, or before a better one",
+    "ties": "equal scores at the cut: which of them is returned is arbitrary",
+}
+
+
+class ParityError(UserError):
+    """The two engines cannot be compared."""
+
+
+@dataclass
+class ProfileParity:
+    """One profile over all queries.
+
+    overlap: cut -> mean share of the index's best hits that the server has among its own.
+    correlation: mean Kendall tau-b of the scores of hits that both returned. differences:
+    feature, or "relevance", -> largest relative difference. causes: name -> queries it explains.
+    """
+
+    profile: str
+    queries: int = 0
+    overlap: dict[int, float] = field(default_factory=dict)
+    correlation: float = 1.0
+    differences: dict[str, float] = field(default_factory=dict)
+    causes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """All profiles, and documents that only one side has (counts, and the first few ids)."""
+
+    profiles: Sequence[ProfileParity]
+    documents: int
+    only_first: tuple[int, tuple[str, ...]]
+    only_second: tuple[int, tuple[str, ...]]
+
+    def summary(self) -> dict[str, object]:
+        """Everything as JSON values, causes in words."""
+        return {
+            "documents": self.documents,
+            "only_in_index": {"count": self.only_first[0], "ids": self.only_first[1]},
+            "only_on_server": {"count": self.only_second[0], "ids": self.only_second[1]},
+            "profiles": [{**asdict(p), "causes": dict(self.explained(p))} for p in self.profiles],
+        }
+
+    def explained(self, parity: ProfileParity) -> Iterator[tuple[str, int]]:
+        """The causes of one profile's differences in words, and how many queries have each."""
+        return ((CAUSES[name], count) for name, count in parity.causes.most_common())
+
+
+def compare_engines(
+    index: EmbeddedEngine,
+    server: Engine,
+    encoder: Encoder | None = None,
+    *,
+    profiles: Sequence[str] = (),
+    queries: int = 100,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Parity:
+    """Ask both the captions of `queries` documents, drawn by the seed, with every profile.
+
+    Without an encoder only profiles that need no vector are asked. Raises ParityError where
+    there is nothing to ask.
+    """
+    here, there = set(index.ids()), set(server.ids())
+    names = _profiles(index, server, profiles, vectors=encoder is not None)
+    texts = _texts(index, sorted(here & there), queries, seed)
+    vectors = encoder.encode_texts(texts) if encoder else [None] * len(texts)
+    found = []
+    for done, name in enumerate(names):
+        progress("compare", done, len(names), name)
+        reads_vector = "vector" in index.profiles.resolve(name).retrieve
+        asked = [
+            Query(text, vector if reads_vector else None, name, k=DEPTH, with_documents=False)
+            for text, vector in zip(texts, vectors, strict=True)
+        ]
+        pairs = zip(index.search_many(asked), server.search_many(asked), strict=True)
+        found.append(_compare(name, pairs))
+    progress("compare", len(names), len(names))
+    return Parity(found, len(here), _first(here - there), _first(there - here))
+
+
+def _profiles(
+    index: EmbeddedEngine, server: Engine, wanted: Sequence[str], *, vectors: bool
+) -> list[str]:
+    served = set(server.info().profiles)
+    known = [name for name in index.info().profiles if name in served]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ParityError(
+            f"Not on both sides: profile {', '.join(unknown)}. Both have {', '.join(known)}."
+        )
+    usable = [n for n in known if vectors or "vector" not in index.profiles.resolve(n).retrieve]
+    # An image profile is asked with an image's vector, which a caption does not give.
+    return list(wanted) or [n for n in usable if "text" in index.profiles.resolve(n).retrieve]
+
+
+def _texts(index: EmbeddedEngine, ids: Sequence[str], count: int, seed: int) -> list[str]:
+    order = np.random.default_rng(seed).permutation(len(ids))
+    drawn = (index.get(ids[row]) for row in order)
+    captions = (document.caption for document in drawn if document and document.caption)
+    texts = [caption for caption, _ in zip(captions, range(count), strict=False)]
+    if not texts:
+        raise ParityError("The index and the server have no captioned document in common.")
+    return texts
+
+
+def _compare(name: str, pairs: Iterator[tuple[Result, Result]]) -> ProfileParity:
+    parity = ProfileParity(name)
+    taus, overlaps = [], []
+    for ours, theirs in pairs:
+        parity.queries += 1
+        rows = {identifier: row for row, identifier in enumerate(theirs.ids)}
+        mine = np.array([row for row, i in enumerate(ours.ids) if i in rows], dtype=np.int64)
+        other = np.array([rows[i] for i in ours.ids if i in rows], dtype=np.int64)
+        overlaps.append([_overlap(ours.ids, theirs.ids, cut) for cut in (10, DEPTH)])
+        if len(mine) > 1:
+            taus.append(_correlation(ours.scores[mine], theirs.scores[other]))
+        gaps = _gaps(ours, theirs, mine, other)
+        for feature, gap in gaps.items():
+            largest = float(gap.max(initial=0.0))
+            parity.differences[feature] = max(parity.differences.get(feature, 0.0), largest)
+        parity.causes.update(_causes(ours, theirs, gaps, mine, other))
+    parity.overlap = dict(zip((10, DEPTH), np.mean(overlaps, axis=0).tolist(), strict=True))
+    parity.correlation = float(np.mean(taus)) if taus else 1.0
+    return parity
+
+
+def _gaps(ours: Result, theirs: Result, mine: Rows, other: Rows) -> dict[str, Values]:
+    """Relative differences of the hits that both returned, float64 [hits], by feature."""
+    columns = {"relevance": (ours.scores, theirs.scores)}
+    for name in ours.features.keys() & theirs.features.keys():
+        columns[name] = (ours.features[name], theirs.features[name])
+    return {name: _relative(a[mine], b[other]) for name, (a, b) in sorted(columns.items())}
+
+
+def _relative(left: Values, right: Values) -> Values:
+    """A value that only one side can tell is as far off as nothing is from something: 1."""
+    size = np.maximum(np.maximum(np.abs(left), np.abs(right)), 1e-12)
+    with np.errstate(invalid="ignore"):
+        gaps = np.abs(left - right) / size
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    return np.asarray(np.where(same, 0.0, np.where(np.isnan(gaps), 1.0, gaps)))
+
+
+def _correlation(left: Values, right: Values) -> float:
+    """Kendall's tau-b; 1 where all scores are equal, which has no order to differ in."""
+    if np.isnan(left).any() or np.isnan(right).any():
+        return 0.0
+    tau = float(kendalltau(left, right).statistic)
+    return 1.0 if np.isnan(tau) else tau
+
+
+def _causes(
+    ours: Result,
+    theirs: Result,
+    gaps: Mapping[str, Values],
+    mine: Rows,
+    other: Rows,
+) -> set[str]:
+    causes = set()
+    lexical = gaps.get(BM25, np.zeros(0))
+    if (lexical > SAME).any():
+        ratio = theirs.features[BM25][other] / np.maximum(ours.features[BM25][mine], 1e-12)
+        scored = ours.features[BM25][mine] > 0
+        everywhere = bool((lexical[scored] > SAME).all()) and scored.any()
+        alike = everywhere and np.ptp(ratio[scored]) <= ALIKE * np.median(ratio[scored])
+        causes.add("statistics" if alike else "tokens")
+    if any((gap > SAME).any() for name, gap in gaps.items() if name.startswith("closeness(")):
+        causes.add("vectors")
+    missing = [row for row, identifier in enumerate(ours.ids) if identifier not in set(theirs.ids)]
+    if missing and len(theirs):
+        worst = float(theirs.scores[-1])
+        clear = ours.scores[missing] > worst + SAME * max(abs(worst), 1.0)
+        causes.add("approximate" if clear.any() and not causes else "ties")
+    if not causes and (gaps["relevance"] > SAME).any():
+        causes.add("profile")
+    if len(set(theirs.ids)) < len(theirs) or (np.diff(theirs.scores) > 0).any():
+        causes.add("list")
+    return causes
+
+
+def _overlap(ours: Sequence[str], theirs: Sequence[str], cut: int) -> float:
+    best = set(ours[:cut])
+    return len(best & set(theirs[:cut])) / len(best) if best else 1.0
+
+
+def _first(ids: set[str]) -> tuple[int, tuple[str, ...]]:
+    return len(ids), tuple(sorted(ids)[:LISTED])

@@ -1,0 +1,42 @@
+"""A searcher for whatever is searched: an index's folder, or the URL of a running Vespa."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from encoders.base.errors import UserError
+from ranking.searcher import Searcher
+from rocosearch.pipeline import open_searcher
+
+__all__ = ["searching"]
+
+
+@contextmanager
+def searching(
+    where: str,
+    *,
+    encoder: Path | None = None,
+    profiles: Path | None = None,
+    package: Path | None = None,
+    config_url: str | None = None,
+) -> Iterator[Searcher]:
+    """Open it, and close it at the end.
+
+    encoder, profiles: in place of those of an index. A server embeds texts by itself unless an
+    encoder is named; package, config_url: where to read what is deployed there.
+    Raises UserError where these do not go together, or nothing is there.
+    """
+    if not where.startswith(("http://", "https://")):
+        if package or config_url:
+            raise UserError("--app and --config-url go with the URL of a running Vespa.")
+        yield open_searcher(Path(where), encoder=encoder, profiles=profiles)
+        return
+    if profiles:
+        raise UserError("--profiles: a server ranks by the package deployed there.")
+    # Not at the top: what a server needs, torch among it, takes seconds to load.
+    from rocosearch.vespa_jobs import Server, open_server_searcher  # noqa: PLC0415
+
+    with open_server_searcher(Server(where, package, config_url), encoder) as searcher:
+        yield searcher

@@ -1,0 +1,296 @@
+"""Jobs against a Vespa server: deploy, feed, compare, swap. The Python API of those commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from encoders.base.errors import UserError
+from encoders.base.progress import Progress, silent
+from encoders.model.clip import Encoder
+from ingest.corpus.corpus import Corpus
+from ingest.feed.documents import View
+from ingest.feed.feed import FeedResult, FeedSource, feed
+from ingest.feed.feed_file import write_feed_file
+from ingest.feed.reconcile import Reconciliation, reconcile
+from ingest.feed.targets import EngineTarget, Target, VespaTarget, with_fingerprints
+from ingest.vectors.embed import embed_corpus
+from ranking.engine.engine import EmbeddedEngine
+from ranking.searcher import Searcher
+from rocosearch.live_parity import Parity, compare_engines
+from rocosearch.outputs import check_file
+from rocosearch.pipeline import evaluate_engine, load_encoder
+from rocosearch.swap import Swap, VespaServer, start_on_index, start_on_vespa
+from vespa_app.engine import EngineSettings, VespaEngine
+from vespa_app.feed.documents import DocumentClient
+from vespa_app.http.config_server import ConfigServer
+from vespa_app.http.connection import Credentials
+from vespa_app.http.deploy import CloudTarget, deploy, deploy_to_cloud
+from vespa_app.read.application import Application, read_application
+
+if TYPE_CHECKING:
+    from eval.evaluate import Options
+    from eval.report.evaluation import Evaluation
+
+__all__ = [
+    "Server",
+    "compare_with_server",
+    "deploy_package",
+    "evaluate_server",
+    "feed_corpus",
+    "find_application",
+    "open_server_searcher",
+    "open_target",
+    "start_swap",
+    "write_feed",
+]
+
+CONFIG_PORT = 19071
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where documents go: a URL, or an index's folder.
+
+    package: folder of the application that is deployed there; config_url: a config server that
+    knows it. Without either, the config server is looked for on the URL's own host.
+    """
+
+    to: str
+    package: Path | None = None
+    config_url: str | None = None
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is a Vespa server rather than an index."""
+        return self.to.startswith(("http://", "https://"))
+
+
+def deploy_package(
+    package: Path,
+    *,
+    config_url: str,
+    url: str,
+    cloud: str | None = None,
+    environment: str = "dev",
+    seconds: float = 300.0,
+    progress: Progress = silent,
+) -> dict[str, object]:
+    """Deploy and wait until it serves; return its URL and what Vespa said.
+
+    cloud: "tenant.application.instance" of Vespa Cloud, in place of the two URLs.
+    Raises DeployError in Vespa's own words.
+    """
+    if not (package / "services.xml").exists():
+        raise UserError(
+            f"{package} is no application package: it has no services.xml. "
+            "Name a folder written by `rocosearch app`."
+        )
+    if cloud:
+        target = replace(_cloud_target(cloud), environment=environment)
+        return {"url": deploy_to_cloud(package, target, progress=progress)}
+    credentials = Credentials.from_environment()
+    done = deploy(
+        package, config_url, url, seconds=seconds, credentials=credentials, progress=progress
+    )
+    return {"url": url, **asdict(done)}
+
+
+def feed_corpus(
+    corpus: Path,
+    encoder: Path | None,
+    server: Server,
+    *,
+    view: View = "full",
+    delete: bool = False,
+    visit: bool = False,
+    progress: Progress = silent,
+) -> tuple[FeedResult, Reconciliation | None]:
+    """Embed what is not embedded yet, then feed what the server or index lacks.
+
+    visit: first correct the ledger by the ids that the target really holds.
+    Raises FeedError where feeding cannot begin or had to stop; what was confirmed stands.
+    """
+    source = _source(corpus, encoder, view, progress, delete=delete)
+    with open_target(server, source.fingerprints) as target:
+        found = reconcile(source.corpus, target) if visit else None
+        return feed(source, target, progress=progress), found
+
+
+def write_feed(
+    corpus: Path,
+    encoder: Path | None,
+    application: Application,
+    out: Path,
+    *,
+    view: View = "full",
+    progress: Progress = silent,
+) -> tuple[int, list[tuple[str, str]]]:
+    """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
+    check_file(out)
+    source = _source(corpus, encoder, view, progress)
+    named = with_fingerprints(application, source.fingerprints)
+    return write_feed_file(source, named, out, progress)
+
+
+@contextmanager
+def open_target(server: Server, fingerprints: tuple[str, ...] = ()) -> Iterator[Target]:
+    """The target of a feed, connected; closed at the end."""
+    if not server.is_url:
+        engine = EmbeddedEngine.open(Path(server.to))
+        yield EngineTarget(engine, str(Path(server.to).resolve())).for_encoders(fingerprints)
+        return
+    application = find_application(server)
+    with DocumentClient(server.to, Credentials.from_environment()) as client:
+        yield VespaTarget(client, application).for_encoders(fingerprints)
+
+
+def find_application(server: Server) -> Application:
+    """What is deployed: read from the package's folder, else asked of the config server."""
+    if server.package:
+        return read_application(server.package)
+    config = ConfigServer(
+        server.config_url or _config_url(server.to), Credentials.from_environment()
+    )
+    return config.application()
+
+
+def compare_with_server(
+    index: Path,
+    server: Server,
+    *,
+    profiles: Sequence[str] = (),
+    queries: int = 100,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Parity:
+    """Ask an index and a server that holds the same documents the same, and compare."""
+    engine = EmbeddedEngine.open(index)
+    encoder = Encoder.load(engine.encoder_folder) if engine.encoder_folder else None
+    with _connected(server) as live:
+        return compare_engines(
+            engine,
+            live,
+            encoder,
+            profiles=profiles,
+            queries=queries,
+            seed=seed,
+            progress=progress,
+        )
+
+
+def evaluate_server(
+    server: Server,
+    corpus: Path,
+    out: Path,
+    options: Options | None = None,
+    *,
+    encoder: Path | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Evaluate a running Vespa that was fed from `corpus`; write the report to `out`.
+
+    encoder: whose vectors ask; lexical ranking alone is evaluated without one.
+    Raises VespaDegradedError where any answer covers only a part of the documents.
+    """
+    with _connected(server) as live:
+        if not live.count():
+            raise UserError(
+                f"{server.to} holds no documents yet: feed it first (`rocosearch feed`)."
+            )
+        return evaluate_engine(live, corpus, out, options, encoder=encoder, progress=progress)
+
+
+@contextmanager
+def _connected(server: Server) -> Iterator[VespaEngine]:
+    """A server for comparisons: queries bring their vectors, partial answers are errors."""
+    live = VespaEngine.connect(
+        server.to,
+        find_application(server),
+        EngineSettings(embed=False, strict=True),
+        Credentials.from_environment(),
+    )
+    try:
+        yield live
+    finally:
+        live.close()
+
+
+@contextmanager
+def open_server_searcher(server: Server, encoder: Path | None = None) -> Iterator[Searcher]:
+    """Search a running Vespa, which embeds texts itself or is sent vectors of `encoder`.
+
+    A part of the corpus that does not answer is a warning. Raises EngineError where the
+    application was not made for the encoder.
+    """
+    application = find_application(server)
+    live = VespaEngine.connect(
+        server.to,
+        application,
+        EngineSettings(embed=encoder is None),
+        Credentials.from_environment(),
+    )
+    try:
+        loaded = load_encoder(encoder) if encoder else None
+        yield Searcher(live, loaded, embeds=application.embeds)
+    finally:
+        live.close()
+
+
+def start_swap(
+    index: Path,
+    corpus: Path,
+    encoder: Path,
+    *,
+    to: str | None = None,
+    config_url: str | None = None,
+    folder: Path | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Swap:
+    """Begin to swap the encoder of an index, or with `to` of the server written from it.
+
+    force: also where the server's application has what this index would not give it.
+    """
+    if to is None:
+        return start_on_index(index, corpus, encoder, folder=folder, progress=progress)
+    server = VespaServer(to, config_url or _config_url(to))
+    place = folder or index.with_name(f"{index.name}.swap")
+    return start_on_vespa(
+        server, index, corpus, encoder, folder=place, force=force, progress=progress
+    )
+
+
+def _source(
+    corpus: Path,
+    encoder: Path | None,
+    view: View,
+    progress: Progress,
+    *,
+    delete: bool = False,
+) -> FeedSource:
+    opened = Corpus.open(corpus)
+    if encoder is None:
+        return FeedSource(opened, (), view, delete)
+    loaded = Encoder.load(encoder)
+    embed_corpus(opened, loaded, progress)
+    return FeedSource(opened, (loaded.manifest.fingerprint,), view, delete)
+
+
+def _config_url(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{CONFIG_PORT}"
+
+
+def _cloud_target(name: str) -> CloudTarget:
+    parts = name.split(".")
+    if len(parts) not in {2, 3} or not all(parts):
+        raise UserError(
+            f"{name!r} names no application of Vespa Cloud: write TENANT.APP[.INSTANCE]."
+        )
+    tenant, application, instance = (*parts, "default")[:3]
+    return CloudTarget(tenant, application, instance)

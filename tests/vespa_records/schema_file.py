@@ -1,0 +1,202 @@
+"""A Vespa schema (`.sd`) read: its vector fields, and its rank profiles as a ProfileSet.
+
+For comparing this engine with a Vespa that someone else's schema runs on. What a schema may
+hold beyond that is passed over: https://docs.vespa.ai/en/reference/schemas/schemas.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+from encoders.base.errors import UserError
+from ranking.profiles.profile import Phase, Profile, ProfileError
+from ranking.profiles.set import ProfileSet
+from ranking.types import CellType, Distance, VectorField
+
+__all__ = ["Schema", "SchemaError", "read_schema"]
+
+_TENSOR = re.compile(r"tensor(?:<(\w+)>)?\(\w+\[(\d+)\]\)")
+_FEATURE = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
+
+
+class SchemaError(UserError):
+    """The file is no schema that can be read."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What was read.
+
+    unusable: profile name -> why it cannot be computed here.
+    """
+
+    name: str
+    vector_fields: tuple[VectorField, ...]
+    profiles: ProfileSet
+    unusable: Mapping[str, str]
+
+
+@dataclass
+class _Block:
+    """A statement and, where it has braces, the statements in them."""
+
+    head: str
+    inner: list[_Block] = field(default_factory=list)
+
+    @property
+    def words(self) -> list[str]:
+        return self.head.split()
+
+    def find(self, word: str) -> Iterator[_Block]:
+        """Statements inside whose first word, less a colon, is `word`."""
+        for block in self.inner:
+            if re.split(r"[\s:]", block.head, maxsplit=1)[0] == word:
+                yield block
+
+    def text(self, word: str) -> str:
+        """The value of `word: value`, or the lines of `word { ... }`; "" where there is none."""
+        for block in self.find(word):
+            _, _, value = block.head.partition(":")
+            return value.strip() or " ".join(_lines(block.inner))
+        return ""
+
+
+def read_schema(path: Path) -> Schema:
+    """Read a schema file; raises SchemaError where it cannot be."""
+    try:
+        root = _blocks(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SchemaError(f"{path} cannot be read: {error}") from None
+    schema = next(root.find("schema"), None)
+    if schema is None:
+        raise SchemaError(f"{path} holds no schema.")
+    fields = [f for document in schema.find("document") for f in document.find("field")]
+    vectors = tuple(v for f in [*fields, *schema.find("field")] if (v := _vector_field(f)))
+    blocks = {block.words[1]: block for block in schema.find("rank-profile")}
+    profiles, unusable = _usable({name: _profile(block) for name, block in blocks.items()})
+    return Schema(schema.words[1], vectors, profiles, unusable)
+
+
+def _blocks(text: str) -> _Block:
+    text = re.sub(r"(?m)#.*$", "", text)
+    parts = [part.strip() for part in re.split(r"([{}\n])", text)]
+    root = _Block("")
+    stack = [root]
+    for part in parts:
+        if part == "{":
+            # The brace opens the last statement, which may stand on the line before.
+            last = stack[-1].inner[-1] if stack[-1].inner else _Block("")
+            stack.append(last)
+        elif part == "}":
+            if len(stack) == 1:
+                raise SchemaError("The schema closes a brace that it never opened.")
+            stack.pop()
+        elif part:
+            stack[-1].inner.append(_Block(part))
+    return root
+
+
+def _lines(blocks: Sequence[_Block]) -> Iterator[str]:
+    for block in blocks:
+        yield block.head
+
+
+def _vector_field(block: _Block) -> VectorField | None:
+    match = _TENSOR.search(block.head)
+    if match is None or "index" not in block.text("indexing"):
+        return None
+    metrics = [attribute.text("distance-metric") for attribute in block.find("attribute")]
+    metric = next((m for m in metrics if m), "euclidean")
+    cells = match[1] or "double"
+    if cells not in get_args(CellType) or metric not in get_args(Distance):
+        return None
+    return VectorField(
+        name=block.words[1],
+        dimension=int(match[2]),
+        cell_type=next(c for c in get_args(CellType) if c == cells),
+        distance=next(d for d in get_args(Distance) if d == metric),
+    )
+
+
+def _profile(block: _Block) -> Profile:
+    """One rank profile; every retriever is allowed, as a Vespa query says which it uses."""
+    names = block.words
+    functions = dict(_functions(block))
+    for constants in block.find("constants"):
+        functions |= {
+            name.strip(): value.strip()
+            for name, _, value in (line.partition(":") for line in _lines(constants.inner))
+        }
+    return Profile(
+        name=names[1],
+        inherits=names[3].rstrip(",") if len(names) > 3 and names[2] == "inherits" else "",
+        retrieve=("text", "vector"),
+        first_phase=_expression(block, "first-phase"),
+        inputs=dict(_inputs(block)),
+        functions=functions,
+        second_phase=_phase(block, "second-phase"),
+        global_phase=_phase(block, "global-phase"),
+        match_features=tuple(_features(block.text("match-features"))),
+    )
+
+
+def _inputs(block: _Block) -> Iterator[tuple[str, float]]:
+    for inputs in block.find("inputs"):
+        for line in _lines(inputs.inner):
+            match = re.fullmatch(r"(?:query\()?(\w+)\)?\s+(?:double|float)\s*(?::\s*(\S+))?", line)
+            if match:
+                yield match[1], float(match[2] or 0)
+
+
+def _functions(block: _Block) -> Iterator[tuple[str, str]]:
+    for kind in ("function", "macro"):
+        for function in block.find(kind):
+            signature = re.sub(r"^(?:function|macro)\s+(?:inline\s+)?", "", function.head)
+            yield signature.replace("()", "").strip(), function.text("expression")
+
+
+def _features(text: str) -> Iterator[str]:
+    """Canonical names: Vespa reports closeness(field,x) however it was written."""
+    for name in _FEATURE.findall(text):
+        yield name.replace(" ", "")
+
+
+def _expression(block: _Block, phase: str) -> str:
+    return next((found.text("expression") for found in block.find(phase)), "")
+
+
+def _phase(block: _Block, name: str) -> Phase | None:
+    for phase in block.find(name):
+        count = phase.text("rerank-count")
+        return Phase(phase.text("expression"), int(count) if count else Phase("").rerank_count)
+    return None
+
+
+def _usable(profiles: Mapping[str, Profile]) -> tuple[ProfileSet, dict[str, str]]:
+    """Keep what can be computed here; a profile goes with the parent that cannot."""
+    kept: dict[str, Profile] = {}
+    unusable: dict[str, str] = {}
+    waiting = dict(profiles)
+    while waiting:
+        ready = [p for p in waiting.values() if p.inherits not in waiting]
+        if not ready:
+            unusable |= dict.fromkeys(waiting, "it inherits in a circle")
+            break
+        for profile in ready:
+            del waiting[profile.name]
+            try:
+                _profile_set([*kept.values(), profile])
+            except ProfileError as error:
+                unusable[profile.name] = str(error).splitlines()[0].rstrip(":")
+            else:
+                kept[profile.name] = profile
+    return _profile_set(list(kept.values())), unusable
+
+
+def _profile_set(profiles: Sequence[Profile]) -> ProfileSet:
+    first = next((profile.name for profile in profiles if profile.first_phase), "")
+    return ProfileSet(tuple(profiles), first)

@@ -1,0 +1,212 @@
+"""Requests of /document/v1/ delivered: tried again while that may help, until each has its end.
+
+What may pass by itself is tried again after a pause that grows, with full jitter, and within
+`patience`; what stops everything is raised when all that was under way has ended.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vespa_app.feed.operations import (
+    NO_CONNECTION,
+    Answer,
+    Operation,
+    OperationKind,
+    Verdict,
+    judge_operation,
+)
+from vespa_app.http.connection import Connection, Credentials
+from vespa_app.http.errors import (
+    VespaError,
+    VespaGarbledError,
+    VespaUnreachableError,
+    VespaUntrustedError,
+    error_for,
+)
+from vespa_app.http.streams import Ended, Method, Streams
+
+__all__ = ["Delivery", "Exchange", "FeedSettings"]
+
+LONGEST_PAUSE = 0.2  # seconds until closing is noticed
+STOPPED = "Feeding was stopped."
+
+
+@dataclass(frozen=True)
+class FeedSettings:
+    """streams: operations under way at once. seconds: what Vespa may take for one.
+
+    patience: seconds that an operation is tried again before feeding stops. first, longest:
+    pauses between tries grow from the one to the other, with full jitter.
+    """
+
+    streams: int = 64
+    seconds: float = 30.0
+    patience: float = 300.0
+    first: float = 0.1
+    longest: float = 10.0
+
+
+@dataclass
+class Exchange:
+    """One request with its tries; `operation` is None for a page of a visit.
+
+    end: time.monotonic() after which it is not tried again. content: the last answer's JSON.
+    """
+
+    operation: Operation | None
+    method: Method
+    target: str
+    body: bytes
+    end: float
+    attempts: int = 0
+    content: object = None
+
+    @property
+    def kind(self) -> OperationKind | Literal["visit"]:
+        """What judges its answers."""
+        return self.operation.kind if self.operation else "visit"
+
+
+class Delivery:
+    """Delivers to the server at `url`; `closed` ends it from another thread."""
+
+    def __init__(
+        self, url: str, credentials: Credentials, settings: FeedSettings, closed: threading.Event
+    ) -> None:
+        self._url = url
+        self._credentials = credentials
+        self._settings = settings
+        self._closed = closed
+        self._later = _Later()
+        self._asked_for_trust = False
+
+    def run(
+        self, streams: Streams[Exchange], exchanges: Iterator[Exchange]
+    ) -> Iterator[tuple[Exchange, Answer]]:
+        """Yield how each ended; raise what stops them, after all that was under way."""
+        failure: Exception | None = None
+        while True:
+            if failure is None:
+                failure = self._fill(streams, exchanges)
+            if not streams.busy and (failure or not self._later):
+                break
+            for ended in streams.ended(self._later.pause()):
+                exchange = ended.key
+                answer = _judged(exchange, ended)
+                if answer.verdict not in (Verdict.AGAIN, Verdict.STOP):
+                    yield exchange, answer
+                    continue
+                if not streams.proven:
+                    failure = failure or self._distrust()
+                if answer.verdict is Verdict.STOP or not self._put_off(exchange):
+                    failure = failure or self.error(answer)
+        if failure is not None:
+            raise failure
+
+    def error(self, answer: Answer) -> VespaError:
+        """Why `answer` cannot be the end of its request."""
+        status, message = answer.status, answer.message
+        if status == NO_CONNECTION:
+            return VespaUnreachableError(
+                f"{self._url} gave no answer for {self._settings.patience:g} s ({message}): see "
+                "whether Vespa is running there, then feed again."
+            )
+        if status < 400:
+            return VespaGarbledError(
+                f"{self._url} answered {status}, and not as Vespa does ({message[:80]!r}): check "
+                "URL and port.",
+                status=status,
+            )
+        error = error_for(status, None, message)
+        return error if isinstance(error, VespaError) else VespaError(str(error), status=status)
+
+    def _fill(self, streams: Streams[Exchange], exchanges: Iterator[Exchange]) -> Exception | None:
+        """Begin what is due and what is new; what the caller's iterator raises is returned."""
+        if self._closed.is_set():
+            return VespaUnreachableError(STOPPED)
+        for exchange in self._later.due():
+            streams.begin(exchange, exchange.method, exchange.target, exchange.body)
+        try:
+            while streams.busy + len(self._later) < streams.count:
+                exchange = next(exchanges)
+                streams.begin(exchange, exchange.method, exchange.target, exchange.body)
+        except StopIteration:
+            return None
+        except Exception as error:  # noqa: BLE001 - raised when all that is under way has ended
+            return error
+        return None
+
+    def _put_off(self, exchange: Exchange) -> bool:
+        """Have it tried again after a pause; False where there is no time for one."""
+        settings = self._settings
+        growing = settings.first * 2 ** min(exchange.attempts - 1, 30)
+        at = time.monotonic() + random.uniform(0, min(settings.longest, growing))  # noqa: S311
+        if at >= exchange.end:
+            return False
+        self._later.add(at, exchange)
+        return True
+
+    def _distrust(self) -> VespaUntrustedError | None:
+        """Why TLS fails, if it does: asked once, by another client, whose words are clearer."""
+        if self._asked_for_trust or not self._url.startswith("https://"):
+            return None
+        self._asked_for_trust = True
+        connection = Connection(self._url, self._credentials, pool=1)
+        try:
+            connection.send("GET", "/state/v1/health", seconds=5.0)
+        except VespaUntrustedError as error:
+            return error
+        except VespaError:  # may pass
+            return None
+        finally:
+            connection.close()
+        return None
+
+
+def _judged(exchange: Exchange, ended: Ended[Exchange]) -> Answer:
+    exchange.attempts += 1
+    exchange.content = None
+    message = ended.problem
+    if ended.body:
+        try:
+            exchange.content = json.loads(ended.body)
+        except ValueError:
+            message = ended.body[:200].decode("utf-8", "replace")
+    if isinstance(exchange.content, dict):
+        message = str(exchange.content.get("message", ""))
+    verdict = judge_operation(exchange.kind, ended.status, exchange.content)
+    return Answer(verdict, ended.status, message, exchange.attempts)
+
+
+@dataclass
+class _Later:
+    """Exchanges that wait for their next try, by the time of it."""
+
+    _heap: list[tuple[float, int, Exchange]] = field(default_factory=list)
+    _count: int = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, at: float, exchange: Exchange) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (at, self._count, exchange))
+
+    def due(self) -> Iterator[Exchange]:
+        """Take out those whose time has come."""
+        while self._heap and self._heap[0][0] <= time.monotonic():
+            yield heapq.heappop(self._heap)[2]
+
+    def pause(self) -> float:
+        """Seconds until the next one, at most LONGEST_PAUSE."""
+        if not self._heap:
+            return LONGEST_PAUSE
+        return min(max(self._heap[0][0] - time.monotonic(), 0.0), LONGEST_PAUSE)

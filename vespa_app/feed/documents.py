@@ -1,0 +1,177 @@
+"""Many document operations at once over /document/v1/, each with its own certain end.
+
+One HTTP/2 connection with many streams (`vespa_app.http.streams`). Every operation ends in an
+`Answer`: done, refused for its own fault, or absent. What may pass is tried again until it passes
+or `patience` runs out; what stops everything is raised.
+https://docs.vespa.ai/en/reference/api/document-v1.html
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+from vespa_app.feed.delivery import Delivery, Exchange, FeedSettings
+from vespa_app.feed.operations import (
+    Answer,
+    Operation,
+    OperationKind,
+    Verdict,
+    operation_body,
+    unusable_id,
+)
+from vespa_app.http.connection import Connection, Credentials
+from vespa_app.http.streams import Method, Streams
+from vespa_app.package.schema import SCHEMA_NAME
+
+__all__ = ["DocumentClient", "FeedSettings"]
+
+DEFAULTS = FeedSettings()
+METHODS: dict[OperationKind, Method] = {
+    "put": "POST",
+    "update": "PUT",
+    "remove": "DELETE",
+}
+PAGE = 1000
+
+
+class DocumentClient:
+    """Sends operations to one application. Use it in `with`, or close it.
+
+    Raises EngineError where the URL or the credentials are unusable.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials | None = None,
+        settings: FeedSettings = DEFAULTS,
+        *,
+        schema: str = SCHEMA_NAME,
+    ) -> None:
+        known = credentials if credentials is not None else Credentials.from_environment()
+        self.url = Connection(url, known).url  # which checks it
+        self.settings = settings
+        self._root = f"/document/v1/{schema}/{schema}/docid"
+        self._condition = schema
+        self._known = known
+        self._closed = threading.Event()
+        self._idle: list[Streams[Exchange]] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """End what waits for another try, and close the connections that are not in use."""
+        self._closed.set()
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def send_all(self, operations: Iterable[Operation]) -> Iterator[tuple[Operation, Answer]]:
+        """Yield each operation with its answer, as they end; `streams` are under way at once.
+
+        Give each id once: operations on one id could overtake each other. Raises the VespaError
+        that stops feeding, after the answers of all that was under way.
+        """
+        refused: list[tuple[Operation, Answer]] = []
+
+        def exchanges() -> Iterator[Exchange]:
+            for operation in operations:
+                problem = unusable_id(operation.id)
+                if problem:
+                    refused.append((operation, Answer(Verdict.REFUSED, 400, problem, attempts=0)))
+                else:
+                    yield self._exchange(operation)
+
+        with self._streams() as streams:
+            for exchange, answer in self._delivery().run(streams, exchanges()):
+                while refused:
+                    yield refused.pop()
+                if exchange.operation:
+                    yield exchange.operation, answer
+        yield from refused
+
+    def send(self, operation: Operation) -> Answer:
+        """Send one operation, again and again while that may help.
+
+        Raises VespaError where it cannot be known when, if ever, it will pass: disk or memory
+        full, no access, no answer within `patience`.
+        """
+        ((_, answer),) = self.send_all([operation])
+        return answer
+
+    def ids(self, selection: str = "") -> Iterator[str]:
+        """Ids of the documents (of those that `selection` fits), a page at a time.
+
+        A document that moves between nodes meanwhile may come twice.
+        """
+        parameters = {"wantedDocumentCount": str(PAGE), "fieldSet": "[id]"}
+        if selection:
+            parameters["selection"] = selection
+        while True:
+            page = self._page(parameters)
+            for document in page.get("documents", ()):
+                yield str(document["id"]).split("::", 1)[1]
+            if not page.get("continuation"):
+                return
+            parameters["continuation"] = page["continuation"]
+
+    def _page(self, parameters: Mapping[str, str]) -> Mapping[str, Any]:
+        target = self._target(self._root, parameters)
+        page = Exchange(None, "GET", target, b"", time.monotonic() + self.settings.patience)
+        delivery = self._delivery()
+        with self._streams() as streams:
+            ((_, answer),) = delivery.run(streams, iter([page]))
+        if answer.verdict is not Verdict.DONE or not isinstance(page.content, dict):
+            raise delivery.error(answer)
+        return page.content
+
+    def _exchange(self, operation: Operation) -> Exchange:
+        # Without a condition, an update of an absent document is a 200 that stores nothing.
+        condition = {"condition": self._condition} if operation.kind == "update" else {}
+        return Exchange(
+            operation,
+            METHODS[operation.kind],
+            self._target(f"{self._root}/{quote(operation.id, safe='')}", condition),
+            operation_body(operation),
+            time.monotonic() + self.settings.patience,
+        )
+
+    def _delivery(self) -> Delivery:
+        return Delivery(self.url, self._known, self.settings, self._closed)
+
+    def _target(self, path: str, parameters: Mapping[str, str]) -> str:
+        return f"{path}?{urlencode({'timeout': f'{self.settings.seconds:g}s', **parameters})}"
+
+    @contextmanager
+    def _streams(self) -> Iterator[Streams[Exchange]]:
+        """A connection of this caller's own, as long as it needs one."""
+        with self._lock:
+            idle = self._idle.pop() if self._idle else None
+        settings = self.settings
+        streams = idle or Streams(self.url, self._known, settings.streams, settings.seconds)
+        try:
+            yield streams
+        finally:
+            with self._lock:
+                if streams.busy or self._closed.is_set():
+                    streams.close()
+                else:
+                    self._idle.append(streams)

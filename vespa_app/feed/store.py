@@ -1,0 +1,150 @@
+"""Documents as /document/v1/ has them: read one, and the fields to write one.
+
+Writing is `vespa_app.feed.documents`; feeding a corpus, with a ledger and dead letters,
+`ingest.feed.feed`.
+https://docs.vespa.ai/en/reference/api/document-v1.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.names import encoder_names
+from ranking.types import Document, EngineError, VectorField
+from vespa_app.feed.operations import unusable_id
+from vespa_app.http.connection import Connection, Reply
+from vespa_app.http.errors import error_for
+from vespa_app.http.retries import Retries, retrying
+from vespa_app.package.cells import LENGTH_TOLERANCE, in_cells
+from vespa_app.query.answers import document_of
+from vespa_app.read.application import Application, ServedEncoder
+
+__all__ = ["Store", "judged_document", "put_fields", "vector_fields"]
+
+
+class Store:
+    """Reads single documents of one application."""
+
+    def __init__(
+        self, connection: Connection, application: Application, retries: Retries, seconds: float
+    ) -> None:
+        self._connection = connection
+        self._retries = retries
+        self._seconds = seconds
+        self._root = f"/document/v1/{application.schema}/{application.schema}/docid"
+
+    def get(self, identifier: str) -> Document | None:
+        """The document with its vectors, or None where there is none."""
+        reply = self._read(identifier, {})
+        fields = reply.content.get("fields") if isinstance(reply.content, dict) else None
+        return None if reply.status == 404 else document_of(fields or {})
+
+    def has(self, identifier: str) -> bool:
+        """Whether there is such a document."""
+        return self._read(identifier, {"fieldSet": "[id]"}).status == 200
+
+    def _read(self, identifier: str, parameters: Mapping[str, str]) -> Reply:
+        if unusable_id(identifier):
+            return Reply(404, None)
+        path = f"{self._root}/{quote(identifier, safe='')}"
+
+        def once(seconds: float) -> Reply:
+            # Vespa gives up before this client does, and says why.
+            timed = {"timeout": f"{seconds * 0.9:.3f}s", **parameters}
+            return judged_document(
+                self._connection.send("GET", path, parameters=timed, seconds=seconds)
+            )
+
+        return retrying(once, self._retries, self._seconds)
+
+
+def judged_document(reply: Reply) -> Reply:
+    """The reply, where it tells of a document or of its absence.
+
+    Raises the VespaError that it means otherwise. A 404 with a message is no absence: so answers
+    a server whose content nodes are down.
+    """
+    ours = isinstance(reply.content, dict) and "pathId" in reply.content
+    said = str(reply.content.get("message", "")) if isinstance(reply.content, dict) else ""
+    if ours and (reply.status == 200 or (reply.status == 404 and not said)):
+        return reply
+    raise error_for(reply.status, None, said)
+
+
+def put_fields(document: Document, application: Application) -> dict[str, object]:
+    """All fields of the document, as `Operation` takes them; empty ones are left out.
+
+    Raises EngineError as `vector_fields` does.
+    """
+    fields: dict[str, object] = {
+        "id": document.id,
+        "caption": document.caption,
+        "concepts": list(document.concepts),
+        "concept_names": list(document.concept_names),
+        "group_id": document.group_id,
+        "modality": document.modality,
+        "source": document.source,
+        "licence": document.licence,
+        "split": document.split,
+        "image_url": document.image_url,
+    }
+    filled = {name: value for name, value in fields.items() if value}
+    return {
+        **filled,
+        "has_caption": bool((document.caption or "").strip()),
+        **vector_fields(document, application),
+    }
+
+
+def vector_fields(document: Document, application: Application) -> dict[str, object]:
+    """What goes with the document's vectors, each with its fingerprint and flag.
+
+    A vector for float cells stays an array, which travels as hex. Raises EngineError where a
+    vector does not suit its field.
+    """
+    encoders = {encoder.field.name: encoder for encoder in application.encoders}
+    fields: dict[str, object] = {}
+    for name, vector in document.vectors.items():
+        if name not in encoders:
+            raise EngineError(
+                f"{document.id} has a vector for {name}, and the application has "
+                f"{', '.join(encoders) or 'no vector field'}."
+            )
+        fields |= _one_vector(document.id, vector, encoders[name])
+    return fields
+
+
+def _one_vector(
+    identifier: str, vector: NDArray[np.float32], encoder: ServedEncoder
+) -> dict[str, object]:
+    names = encoder_names(encoder.short)
+    checked = _checked(identifier, vector, encoder.field)
+    exact = encoder.field.cell_type == "float"
+    return {
+        names.embedding: checked if exact else {"values": checked.tolist()},
+        names.fingerprint: encoder.fingerprint,
+        names.has_vector: True,
+    }
+
+
+def _checked(
+    identifier: str, vector: NDArray[np.float32], stored: VectorField
+) -> NDArray[np.float32]:
+    """The vector, after what Vespa does not check: it pads short ones and takes any length."""
+    found = in_cells(np.asarray(vector, np.float32), stored)
+    if found.shape != (stored.dimension,):
+        raise EngineError(
+            f"{identifier}: the vector has shape {list(found.shape)}, {stored.name} holds "
+            f"{stored.dimension} numbers."
+        )
+    if not np.isfinite(found).all():
+        raise EngineError(f"{identifier}: the vector holds NaN or infinity.")
+    length = float(np.linalg.norm(found.astype(np.float64)))
+    unit = stored.distance == "prenormalized-angular" and stored.cell_type != "int8"
+    if length == 0.0 or (unit and abs(length - 1.0) > LENGTH_TOLERANCE):
+        raise EngineError(f"{identifier}: the vector has length {length:.4g}, not 1.")
+    return found

@@ -1,0 +1,148 @@
+"""The application package: encoders and profiles in, a folder that `vespa deploy` takes out.
+
+write_application(Path("app"), Manifest.load(folder), SHIPPED, encoder_folder=folder)
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vespa.package import ApplicationPackage
+
+from encoders.base.progress import Progress, silent
+from encoders.base.storage import whole_folder
+from encoders.export.text_tower import export_text_tower
+from encoders.model.clip import Encoder
+from encoders.model.manifest import Manifest
+from ranking.profiles.checks import check_features
+from ranking.profiles.shipped import ProfileSet
+from vespa_app.package.options import DEFAULTS, PackageError, PackageOptions, check_encoder
+from vespa_app.package.query_profiles import query_profiles
+from vespa_app.package.rank_profiles import vespa_rank_profiles
+from vespa_app.package.schema import image_schema
+from vespa_app.package.services import hosts_xml, model_folder, services_configuration
+
+__all__ = ["PackagedEncoder", "application_package", "write_application"]
+
+
+@dataclass(frozen=True)
+class PackagedEncoder:
+    """An encoder of the application; its folder is needed only to embed inside Vespa."""
+
+    manifest: Manifest
+    folder: Path | None = None
+
+    @classmethod
+    def open(cls, folder: Path) -> PackagedEncoder:
+        """The encoder in `folder`. Raises ManifestError where there is none."""
+        return cls(Manifest.load(folder), folder)
+
+
+def application_package(
+    encoders: Sequence[Manifest],
+    profiles: ProfileSet,
+    average_field_length: float | None = None,
+    options: PackageOptions = DEFAULTS,
+) -> ApplicationPackage:
+    """The package as pyvespa has it, without the models' files and hosts.xml.
+
+    encoders: the current one first; none gives a lexical application. Raises PackageError where
+    an option, a profile or an encoder does not suit the others.
+    """
+    for manifest in encoders:
+        check_encoder(manifest, options)
+    _check_distinct(encoders)
+    resolved = [profiles.resolve(name) for name in profiles.names()]
+    for profile in resolved:
+        check_features(profile)
+    usable = [profile for profile in resolved if encoders or not profile.uses_vector]
+    if not usable:
+        raise PackageError("Every rank profile needs a vector, and no encoder was given.")
+    default = profiles.default if profiles.default in {p.name for p in usable} else usable[0].name
+    return ApplicationPackage(
+        name=options.name,
+        schema=[
+            image_schema(
+                encoders,
+                options.vectors,
+                vespa_rank_profiles(
+                    profiles, encoders, average_field_length, options.ann, options.vectors.distance
+                ),
+                options.summaries,
+            )
+        ],
+        services_config=services_configuration(encoders, options),
+        query_profile_config=query_profiles(usable, default, encoders, options),
+    )
+
+
+def write_application(
+    out: Path,
+    manifest: Manifest | None,
+    profiles: ProfileSet,
+    encoder_folder: Path | None = None,
+    average_field_length: float | None = None,
+    *,
+    others: Sequence[PackagedEncoder] = (),
+    options: PackageOptions = DEFAULTS,
+    exported: Path | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Write the package into the folder `out`, whole or not at all, replacing an older one.
+
+    manifest: of the current encoder, to which the plain profile names point; None gives a lexical
+    application. others: encoders that stand beside it. encoder_folder: needed to embed inside
+    Vespa. average_field_length: mean caption length in tokens, from a snapshot's statistics.
+    exported: a package from which text towers that it has are copied.
+
+    Raises PackageError as `application_package` does, and where embedding inside Vespa is asked
+    for without the encoder's folder; ExportError where a text tower cannot be exported exactly.
+    """
+    encoders = [PackagedEncoder(manifest, encoder_folder)] if manifest else []
+    encoders += others
+    package = application_package(
+        [e.manifest for e in encoders], profiles, average_field_length, options
+    )
+    with whole_folder(out) as beside:
+        package.to_files(beside)
+        _remove_empty_folders(beside)
+        hosts = hosts_xml(options.cluster)
+        if hosts:
+            (beside / "hosts.xml").write_text(hosts, encoding="utf-8")
+        if options.embedding == "vespa":
+            _write_models(beside, encoders, exported, progress)
+
+
+def _write_models(
+    root: Path, encoders: Sequence[PackagedEncoder], exported: Path | None, progress: Progress
+) -> None:
+    for done, encoder in enumerate(encoders):
+        progress("export text tower", done, len(encoders))
+        name = model_folder(encoder.manifest)
+        if exported and (exported / name).is_dir():
+            shutil.copytree(exported / name, root / name)
+            continue
+        if encoder.folder is None:
+            raise PackageError(
+                f"The encoder {encoder.manifest.fingerprint[:8]} is known by its manifest alone: "
+                "name its folder, or embed at the client."
+            )
+        loaded = Encoder.load(encoder.folder, device="cpu")
+        export_text_tower(loaded, root / name)
+    progress("export text tower", len(encoders), len(encoders))
+
+
+def _check_distinct(encoders: Sequence[Manifest]) -> None:
+    fingerprints = [m.fingerprint for m in encoders]
+    if len(set(fingerprints)) < len(fingerprints):
+        raise PackageError("The same encoder was named twice.")
+
+
+def _remove_empty_folders(root: Path) -> None:
+    """Pyvespa makes every folder a package may have; keep those with content."""
+    for folder in sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()

@@ -1,0 +1,79 @@
+"""Query profiles: defaults for every query, and one for each rank profile.
+
+    /search/?queryProfile=hybrid&text=chest+x-ray
+
+searches without any client code: text is embedded in the container and matched as plain words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from vespa.configuration.query_profiles import field, query_profile
+from vespa.configuration.vt import VT
+
+from encoders.model.manifest import Manifest
+from ranking.names import encoder_names
+from ranking.profiles.shipped import Profile
+from vespa_app.package.options import PackageOptions
+from vespa_app.package.schema import SCHEMA_NAME
+
+__all__ = ["fingerprint_key", "query_profiles"]
+
+# Every document with a word of the query, exact and repeatable; Vespa's own default reads
+# "2.28 cm" or "C2- -C6" as operators, and its weakAnd misses true top hits of frequent words.
+TEXT = '({grammar: "linguistics", grammar.composite: "or"}userInput(@text))'
+VECTOR = "({targetHits: 100}nearestNeighbor(%s, %s))"
+
+
+def query_profiles(
+    profiles: Iterable[Profile],
+    default: str,
+    encoders: Sequence[Manifest],
+    options: PackageOptions,
+) -> list[VT]:
+    """The default query profile, then one for each of `profiles`.
+
+    encoders: the current one first. The default carries their whole fingerprints, of which names
+    have the beginning only: who reads the application knows whose vectors it takes.
+    Without embedding inside Vespa a query profile for vectors has no query vector: the client
+    sends `input.query(q_...)`.
+    """
+    defaults = {
+        "language": "en",
+        "ranking.profiles.profile": default,
+        "hits": "10",
+        "maxHits": "10000",
+        "maxOffset": "10000",
+        "timeout": f"{options.timeout:g}s",
+        "model.restrict": SCHEMA_NAME,
+        "presentation.timing": "true",
+        **{fingerprint_key(encoder_names(e.fingerprint).short): e.fingerprint for e in encoders},
+    }
+    current = encoders[0] if encoders else None
+    return [
+        query_profile(*_fields(defaults), id="default"),
+        *(_for_profile(profile, current, options) for profile in profiles),
+    ]
+
+
+def fingerprint_key(short: str) -> str:
+    """The name under which the default query profile holds an encoder's whole fingerprint."""
+    return f"rocosearch.fingerprint_{short}"
+
+
+def _for_profile(profile: Profile, current: Manifest | None, options: PackageOptions) -> VT:
+    fields = {"ranking.profiles.profile": profile.name}
+    clauses = [TEXT] if "text" in profile.retrieve else []
+    if current and profile.uses_vector:
+        names = encoder_names(current.fingerprint)
+        if "vector" in profile.retrieve:
+            clauses.append(VECTOR % (names.embedding, names.query))
+        if options.embedding == "vespa":
+            fields[f"ranking.features.query({names.query})"] = f"embed({names.embedder}, @text)"
+    fields["yql"] = " ".join(["select * from", SCHEMA_NAME, "where", " or ".join(clauses)])
+    return query_profile(*_fields(fields), id=profile.name, inherits="default")
+
+
+def _fields(values: dict[str, str]) -> list[VT]:
+    return [field(value, name=name) for name, value in values.items()]

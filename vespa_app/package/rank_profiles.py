@@ -1,0 +1,171 @@
+"""Rank profiles of `ranking` as rank profiles of a Vespa schema.
+
+Every profile is written once for each encoder (`hybrid_1a2b3c4d`); its plain name (`hybrid`)
+inherits the current encoder's. Profiles that use no vector are written once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import TypeVar
+
+from vespa.package import (
+    FirstPhaseRanking,
+    Function,
+    GlobalPhaseRanking,
+    RankProfile,
+    SecondPhaseRanking,
+)
+
+from encoders.model.manifest import Manifest
+from ranking.expressions.deployed import for_vespa
+from ranking.names import encoder_names
+from ranking.profiles.cosine import in_metric, scaled
+from ranking.profiles.shipped import Phase, Profile, ProfileSet
+from ranking.types import Distance
+from vespa_app.package.options import AnnThresholds, PackageError
+
+__all__ = ["BASE", "THRESHOLDS", "vespa_rank_profiles"]
+
+BASE = "base"
+_MOST_WHOLE = 2.0**63  # from here on Vespa reads a whole number with a point only
+Ranking = TypeVar("Ranking", SecondPhaseRanking, GlobalPhaseRanking)
+
+# How Vespa's config server spells the thresholds of a rank profile in rank-profiles.cfg; pyvespa
+# has no words for the statements, but properties pass as they are.
+# config-model, com.yahoo.schema.derived.RawRankProfile
+THRESHOLDS = {
+    "approximate": "vespa.matching.global_filter.lower_limit",
+    "post_filter": "vespa.matching.global_filter.upper_limit",
+    "filter_first": "vespa.matching.nns.filter_first_upper_limit",
+    "filter_first_exploration": "vespa.matching.nns.filter_first_exploration",
+    "target_hits_max_adjustment": "vespa.matching.nns.target_hits_max_adjustment_factor",
+}
+
+
+def vespa_rank_profiles(
+    profiles: ProfileSet,
+    encoders: Sequence[Manifest],
+    average_field_length: float | None,
+    ann: AnnThresholds,
+    distance: Distance = "prenormalized-angular",
+) -> list[RankProfile]:
+    """Rank profiles for the schema; the first encoder is the current one.
+
+    average_field_length: mean caption length in tokens for bm25; None leaves it to each content
+    node. Without encoders, only profiles that need no vector. distance: how vectors are compared.
+
+    Raises PackageError for a profile that Vespa would take but get wrong.
+    """
+    _check_names(profiles)
+    names = [encoder_names(manifest.fingerprint) for manifest in encoders]
+    bases = {short.short: f"{BASE}_{short.short}" for short in names}
+    properties = [*_bm25_properties(average_field_length), *_ann_properties(ann)]
+    written = [RankProfile(name=BASE, rank_properties=properties or None)]
+    written += [
+        RankProfile(
+            name=bases[own.short],
+            inherits=BASE,
+            inputs=[(f"query({own.query})", f"tensor<float>(x[{manifest.dimension}])")],
+        )
+        for own, manifest in zip(names, encoders, strict=True)
+    ]
+    resolved = tuple(in_metric(profiles.resolve(name), distance) for name in profiles.names())
+    scales = {
+        own.short: manifest.logit_scale for own, manifest in zip(names, encoders, strict=True)
+    }
+    for profile in ProfileSet(resolved, profiles.default).side_by_side(names).profiles:
+        if profile.inherits:
+            written.append(RankProfile(name=profile.name, inherits=profile.inherits))
+        else:
+            short = profile.name.rpartition("_")[2]
+            own = scaled(profile, scales.get(short, 0.0), instead_of=scales.values())
+            written.append(_rank_profile(_in_vespas_words(own), bases.get(short, BASE)))
+    return written
+
+
+def _check_names(profiles: ProfileSet) -> None:
+    for name in profiles.names():
+        if name == BASE or name.startswith(f"{BASE}_"):
+            raise PackageError(
+                f"A rank profile cannot be called {name}: the schema's own profiles are called "
+                f"{BASE}. Give it another name."
+            )
+
+
+def _in_vespas_words(profile: Profile) -> Profile:
+    """The profile with expressions that Vespa computes as we do."""
+
+    def written(text: str) -> str:
+        return for_vespa(text, profile.functions)
+
+    def phase(old: Phase | None) -> Phase | None:
+        return old and replace(old, expression=written(old.expression))
+
+    return replace(
+        profile,
+        first_phase=written(profile.first_phase),
+        second_phase=phase(profile.second_phase),
+        global_phase=phase(profile.global_phase),
+        functions={s: written(text) for s, text in profile.functions.items() if "(" not in s},
+    )
+
+
+def _rank_profile(profile: Profile, inherits: str) -> RankProfile:
+    return RankProfile(
+        name=profile.name,
+        inherits=inherits,
+        inputs=[
+            (f"query({key})", "double", _number(value, f"query({key})", profile))
+            for key, value in profile.inputs.items()
+        ]
+        or None,
+        functions=[
+            Function(name=name, expression=text) for name, text in profile.functions.items()
+        ],
+        first_phase=FirstPhaseRanking(expression=profile.first_phase),
+        second_phase=_phase(SecondPhaseRanking, profile.second_phase, profile),
+        global_phase=_phase(GlobalPhaseRanking, profile.global_phase, profile),
+        match_features=list(profile.match_features) or None,
+    )
+
+
+def _phase(kind: type[Ranking], phase: Phase | None, profile: Profile) -> Ranking | None:
+    if phase is None:
+        return None
+    if phase.rerank_count < 1:
+        raise PackageError(
+            f"Rank profile {profile.name!r} reranks {phase.rerank_count} hits, which Vespa takes "
+            "without a word: give a rerank count of at least 1."
+        )
+    return kind(phase.expression, rerank_count=phase.rerank_count)
+
+
+def _number(value: float, what: str, profile: Profile) -> str:
+    """Without an exponent, which Vespa's schema parser does not read in the default of an input."""
+    if not math.isfinite(value):
+        raise PackageError(f"Rank profile {profile.name!r}: the default of {what} is {value}.")
+    text = format(Decimal(repr(float(value))), "f")
+    return f"{text}.0" if abs(value) >= _MOST_WHOLE else text
+
+
+def _bm25_properties(average_field_length: float | None) -> list[tuple[str, str]]:
+    if average_field_length is None:
+        return []
+    if not (math.isfinite(average_field_length) and average_field_length > 0):
+        raise PackageError(
+            f"The mean caption length is {average_field_length}; bm25 needs a number above 0."
+        )
+    return [("bm25(caption).averageFieldLength", repr(float(average_field_length)))]
+
+
+def _ann_properties(ann: AnnThresholds) -> list[tuple[str, str]]:
+    values = {name: getattr(ann, name) for name in THRESHOLDS}
+    return [
+        (THRESHOLDS[name], format(Decimal(repr(float(value))), "f"))
+        for name, value in values.items()
+        if value is not None
+    ]

@@ -1,0 +1,134 @@
+"""The schema `image`: one document for each image, one vector field for each encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vespa.package import (
+    HNSW,
+    Document,
+    DocumentSummary,
+    Field,
+    FieldSet,
+    RankProfile,
+    Schema,
+    Summary,
+)
+
+from encoders.model.manifest import Manifest
+from ranking.names import EncoderNames, encoder_names
+from vespa_app.package.options import PackageError, VectorOptions
+
+__all__ = ["SCHEMA_NAME", "image_schema"]
+
+SCHEMA_NAME = "image"
+
+
+def image_schema(
+    encoders: Sequence[Manifest],
+    vectors: VectorOptions,
+    rank_profiles: Sequence[RankProfile],
+    summaries: Mapping[str, tuple[str, ...]],
+) -> Schema:
+    """The schema with the fields of every encoder, side by side.
+
+    Raises PackageError where a summary class names an unknown field.
+    """
+    fields = [*_common_fields()]
+    for manifest in encoders:
+        fields += _encoder_fields(manifest, vectors)
+    return Schema(
+        name=SCHEMA_NAME,
+        document=Document(fields=fields),
+        fieldsets=[FieldSet(name="default", fields=["caption"])],
+        rank_profiles=list(rank_profiles),
+        document_summaries=_summaries(summaries, {field.name for field in fields}),
+    )
+
+
+def _common_fields() -> list[Field]:
+    return [
+        # Stems and tokens depend on the language; left to detection, 63 of the 300 most frequent
+        # concept words of ROCO match other documents. It must stand before the text fields.
+        Field(name="language", type="string", indexing=['"en"', "set_language"]),
+        _keyword("id"),
+        Field(
+            name="caption",
+            type="string",
+            indexing=["index", "summary"],
+            index="enable-bm25",
+            stemming="best",
+        ),
+        _flag("has_caption"),
+        _keyword("concepts", "array<string>"),
+        Field(name="concept_names", type="array<string>", indexing=["summary"]),
+        _keyword("group_id"),
+        _keyword("modality"),
+        _keyword("source"),
+        _keyword("licence"),
+        _keyword("split"),
+        Field(name="image_url", type="string", indexing=["summary"]),
+    ]
+
+
+def _encoder_fields(manifest: Manifest, vectors: VectorOptions) -> list[Field]:
+    names = encoder_names(manifest.fingerprint)
+    return [
+        _vector(names, manifest.dimension, vectors),
+        _keyword(names.fingerprint),
+        _flag(names.has_vector),
+    ]
+
+
+def _vector(names: EncoderNames, dimension: int, vectors: VectorOptions) -> Field:
+    metric = f"distance-metric: {vectors.distance}"
+    paged = ["paged"] if vectors.paged else []
+    tensor = f"tensor<{vectors.cell_type}>(x[{dimension}])"
+    if not vectors.hnsw:
+        return Field(
+            name=names.embedding, type=tensor, indexing=["attribute"], attribute=[metric, *paged]
+        )
+    return Field(
+        name=names.embedding,
+        type=tensor,
+        indexing=["attribute", "index"],
+        attribute=paged or None,
+        ann=HNSW(
+            distance_metric=vectors.distance,
+            max_links_per_node=vectors.links,
+            neighbors_to_explore_at_insert=vectors.explore_at_insert,
+        ),
+    )
+
+
+def _keyword(name: str, kind: str = "string") -> Field:
+    """A field that filters and groups: kept as it is, in memory, with a dictionary.
+
+    Without `cased` Vespa would take id "a1" for "A1"; the embedded engine does not.
+    """
+    return Field(
+        name=name,
+        type=kind,
+        indexing=["attribute", "summary"],
+        match=["word", "cased"],
+        attribute=["fast-search"],
+        rank="filter",
+    )
+
+
+def _flag(name: str) -> Field:
+    return Field(name=name, type="bool", indexing=["attribute", "summary"])
+
+
+def _summaries(summaries: Mapping[str, tuple[str, ...]], known: set[str]) -> list[DocumentSummary]:
+    for name, fields in summaries.items():
+        unknown = [field for field in fields if field not in known]
+        if unknown or not fields:
+            raise PackageError(
+                f"Summary class {name!r} names {', '.join(unknown) or 'no field'}; "
+                f"the schema has {', '.join(sorted(known - {'language'}))}."
+            )
+    return [
+        DocumentSummary(name=name, summary_fields=[Summary(field) for field in fields])
+        for name, fields in summaries.items()
+    ]

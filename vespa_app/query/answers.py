@@ -1,0 +1,295 @@
+"""Vespa's answers to queries, read without losing anything, and judged.
+
+`read_answer` turns any answer of /search/ into an `Answer`. `judge` raises what an answer means,
+or names what is missing from it. `to_result` gives what the engine's contract asks for.
+Format: https://docs.vespa.ai/en/reference/querying/default-result-format.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.types import Coverage, Document, Result
+from vespa_app.http.connection import Reply
+from vespa_app.http.errors import (
+    QUERY_CODES,
+    VespaError,
+    VespaGarbledError,
+    VespaQueryError,
+    VespaUnavailableError,
+    error_for,
+)
+
+__all__ = [
+    "NO_NODES",
+    "Answer",
+    "Message",
+    "Row",
+    "document_of",
+    "judge",
+    "read_answer",
+    "to_result",
+]
+
+# While summaries are fetched: "error in fill", "no answer while pinging", "timed out", "empty
+# summaries". Hits are right as far as they go, but some have no content.
+FILL_CODES = frozenset({8, 12, 13})
+
+
+NO_NODES = "no-nodes"
+"""The reason in `Coverage.degraded` where no content node had a part in the answer."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One of Vespa's errors."""
+
+    code: int
+    summary: str = ""
+    message: str = ""
+    source: str = ""
+
+    @property
+    def words(self) -> str:
+        """Its summary and message in one line."""
+        return ": ".join(part for part in (self.summary.rstrip("."), self.message) if part)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A hit, a group or a list of groups, in the order Vespa gave.
+
+    features: match-features. other: everything else that Vespa said of it (value, label,
+    continuation, limits ...).
+    """
+
+    id: str
+    relevance: float
+    source: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    features: Mapping[str, Any] = field(default_factory=dict)
+    children: tuple[Row, ...] = ()
+    other: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_hit(self) -> bool:
+        """Whether it is a document, not a group."""
+        return not self.id.startswith(("group:", "grouplist:", "hitlist:"))
+
+    def hits(self) -> Iterator[Row]:
+        """Yield the documents under it, or itself where it is one."""
+        if self.is_hit:
+            yield self
+        for child in self.children:
+            yield from child.hits()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of /search/; `coverage` and `nodes` are None where Vespa gave none."""
+
+    status: int
+    total: int
+    rows: tuple[Row, ...]
+    coverage: Coverage | None
+    nodes: int | None
+    messages: tuple[Message, ...]
+    timing: Mapping[str, float] = field(default_factory=dict)
+    trace: Any = None
+
+    @property
+    def documents(self) -> tuple[Row, ...]:
+        """The hits that stand outside groups."""
+        return tuple(row for row in self.rows if row.is_hit)
+
+
+def read_answer(reply: Reply) -> Answer:
+    """Read an answer of /search/, whatever its status.
+
+    Raises the VespaError for the status where it is not in Vespa's format (a proxy's page, the
+    container's 404).
+    """
+    content = reply.content
+    root = content.get("root") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(root, dict):
+        raise _not_an_answer(reply)
+    try:
+        given = root.get("coverage")
+        return Answer(
+            status=reply.status,
+            total=int(root.get("fields", {}).get("totalCount", 0)),
+            rows=tuple(_row(child) for child in root.get("children", ())),
+            coverage=None if given is None else _coverage(given),
+            nodes=None if given is None else int(given.get("nodes", 0)),
+            messages=tuple(_message(error) for error in root.get("errors", ())),
+            timing={name: float(value) for name, value in content.get("timing", {}).items()},
+            trace=content.get("trace"),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise VespaGarbledError(
+            f"The answer is not in Vespa's format ({error}).", status=reply.status
+        ) from None
+
+
+def _not_an_answer(reply: Reply) -> VespaError | VespaQueryError:
+    if reply.status == 200:
+        return VespaGarbledError(
+            "The answer is not one of Vespa's search: check the URL and port.", status=200
+        )
+    said = reply.content.get("message", "") if isinstance(reply.content, dict) else ""
+    return error_for(reply.status, None, str(said))
+
+
+def _row(item: Mapping[str, Any]) -> Row:
+    fields = dict(item.get("fields", {}))
+    features = fields.pop("matchfeatures", {})
+    known = {"id", "relevance", "source", "fields", "children"}
+    return Row(
+        id=str(item.get("id", "")),
+        relevance=_number(item.get("relevance")),
+        source=str(item.get("source", "")),
+        fields=fields,
+        features=features,
+        children=tuple(_row(child) for child in item.get("children", ())),
+        other={name: value for name, value in item.items() if name not in known},
+    )
+
+
+def _number(value: object) -> float:
+    """JSON has no infinities and no NaN: Vespa writes them as strings or leaves them out.
+
+    A feature that is a tensor has no number either.
+    """
+    if isinstance(value, int | float | str):
+        return float(value)
+    return math.nan
+
+
+def _message(error: Mapping[str, Any]) -> Message:
+    return Message(
+        code=int(error["code"]),
+        summary=str(error.get("summary", "")),
+        message=str(error.get("message", "")),
+        source=str(error.get("source", "")),
+    )
+
+
+def _coverage(given: Mapping[str, Any]) -> Coverage:
+    reasons = [name for name, holds in given.get("degraded", {}).items() if holds]
+    if not reasons and not given.get("full", True):
+        reasons = ["not-full"]
+    # A dead content node: "coverage 100, full true", and documents 0, nodes 0.
+    if int(given.get("nodes", 0)) == 0:
+        reasons.append(NO_NODES)
+    return Coverage(
+        percent=float(given.get("coverage", 0.0)),
+        documents=int(given.get("documents", 0)),
+        degraded=tuple(reasons),
+    )
+
+
+def judge(answer: Answer) -> Coverage:
+    """The answer's coverage, with what its errors add to `degraded`.
+
+    Raises VespaQueryError where the query is at fault (even with hits), and the VespaError of
+    the first error where there are no hits to go on with, or where no node searched anything.
+    """
+    for message in answer.messages:
+        if message.code in QUERY_CODES:
+            raise error_for(answer.status, message.code, message.words)
+    if answer.status != 200 or (answer.messages and not answer.rows):
+        first = answer.messages[0] if answer.messages else None
+        raise error_for(answer.status, first.code if first else None, first.words if first else "")
+    if answer.coverage is None or answer.nodes == 0:
+        raise VespaUnavailableError(
+            "No content node searched anything: see whether they are up, and whether the "
+            "application has the schema that was asked.",
+            status=answer.status,
+        )
+    reasons = list(answer.coverage.degraded)
+    if any(m.code in FILL_CODES for m in answer.messages):
+        reasons.append("summaries")
+    if any(m.code not in FILL_CODES for m in answer.messages):
+        reasons.append("errors")
+    return Coverage(answer.coverage.percent, answer.coverage.documents, tuple(reasons))
+
+
+def to_result(
+    answer: Answer, coverage: Coverage, rows: Sequence[Row], *, with_documents: bool
+) -> Result:
+    """The contract's result of chosen `rows`, in their order.
+
+    Warnings repeat Vespa's errors and name what is missing.
+    """
+    names = {name: None for row in rows for name in row.features}
+    return Result(
+        ids=tuple(str(row.fields["id"]) for row in rows),
+        scores=np.array([row.relevance for row in rows], dtype=np.float64),
+        features={
+            name: np.array([_number(row.features.get(name)) for row in rows], dtype=np.float64)
+            for name in names
+        },
+        documents=tuple(document_of(row.fields) for row in rows) if with_documents else (),
+        total=answer.total,
+        coverage=coverage,
+        timing=_timing(answer.timing),
+        warnings=_warnings(answer, coverage),
+    )
+
+
+def _timing(timing: Mapping[str, float]) -> dict[str, float]:
+    names = {"querytime": "match", "summaryfetchtime": "summaries", "searchtime": "total"}
+    return {names.get(name, name): value for name, value in timing.items()}
+
+
+def _warnings(answer: Answer, coverage: Coverage) -> tuple[str, ...]:
+    said = [f"Vespa: {message.words}" for message in answer.messages]
+    if not coverage.full:
+        why = ", ".join(coverage.degraded) or "no reason given"
+        said.append(
+            f"Only {coverage.percent:g} % of the documents were searched, or not all hits could "
+            f"be shown ({why})."
+        )
+    return tuple(said)
+
+
+def document_of(fields: Mapping[str, Any]) -> Document:
+    """The document of a summary or of /document/v1/; vectors where the fields hold any."""
+    vectors = {
+        name: _vector(value["values"])
+        for name, value in fields.items()
+        if name.startswith("embedding_") and isinstance(value, dict) and "values" in value
+    }
+
+    def text(name: str) -> str:
+        return str(fields.get(name) or "")
+
+    def texts(name: str) -> tuple[str, ...]:
+        return tuple(map(str, fields.get(name) or ()))
+
+    return Document(
+        id=text("id"),
+        caption=fields.get("caption"),
+        vectors=vectors,
+        concepts=texts("concepts"),
+        concept_names=texts("concept_names"),
+        group_id=text("group_id"),
+        modality=text("modality"),
+        source=text("source"),
+        licence=text("licence"),
+        split=text("split"),
+        image_url=text("image_url"),
+    )
+
+
+def _vector(values: str | Sequence[float]) -> NDArray[np.float32]:
+    """Numbers, or hex of big-endian float32: Vespa writes either, as it is asked."""
+    if isinstance(values, str):
+        return np.frombuffer(bytes.fromhex(values), ">f4").astype(np.float32)
+    return np.array(values, dtype=np.float32)

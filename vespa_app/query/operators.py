@@ -1,0 +1,42 @@
+"""A text with operators as YQL, read by `ranking.text.query_syntax` as for the embedded engine.
+
+Vespa's own query language is not used: what it takes for an operator, and what for an error, is
+not what the embedded engine does. Every word is a parameter here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ranking.text.query_syntax import Asked, Phrase
+
+__all__ = ["operators_clause"]
+
+# The words are tokens and stems already.
+_TOKEN = "stem: false, normalizeCase: false, accentDrop: false, implicitTransforms: false"  # noqa: S105
+# Restricts what is found without counting for bm25 once more.
+_SILENT = f"ranked: false, {_TOKEN}"
+
+Reference = Callable[[str], str]
+
+
+def operators_clause(asked: Asked, conditions: list[str], reference: Reference) -> str:
+    """Documents with any of the words, as far as they fit all else; "" where there are no words.
+
+    conditions: the text's filters as YQL. reference: a word -> how it stands in the YQL.
+    """
+    if not asked.terms:
+        return ""
+    words = [f"caption contains ({{{_TOKEN}}}{reference(term)})" for term in asked.terms]
+    parts = [f"({' or '.join(words)})"]
+    parts += [_having(phrase, reference) for phrase in asked.must]
+    parts += conditions
+    parts += [f"!({_having(phrase, reference)})" for phrase in asked.must_not]
+    return f"({' and '.join(parts)})"
+
+
+def _having(phrase: Phrase, reference: Reference) -> str:
+    if len(phrase) == 1:
+        return f"caption contains ({{{_SILENT}}}{reference(phrase[0])})"
+    words = ", ".join(f"({{{_TOKEN}}}{reference(word)})" for word in phrase)
+    return f"caption contains ({{ranked: false}}phrase({words}))"

@@ -1,0 +1,229 @@
+"""A query as the body of POST /search/.
+
+Nothing a person typed is ever formatted into YQL: text, filter values and ids travel as
+parameters of their own and stand in the YQL as `@text`, `@v0`, `@v1` ... What is formatted are
+field names of this package and whole numbers. So the shape of Vespa's query tree depends on the
+query's kind alone, which `tests/vespa_app/client_fuzz` checks against Vespa's own parser.
+https://docs.vespa.ai/en/reference/querying/yql.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import get_args
+
+from ranking.profiles.profile import inputs_of_half_a_query
+from ranking.text.query_syntax import read
+from ranking.types import Filter, FilterField, Query, QueryError
+from vespa_app.query.operators import operators_clause
+from vespa_app.query.text import QueryText, clean
+from vespa_app.query.vector import VectorPart, vector_part
+from vespa_app.read.application import Application, ServedProfile
+
+__all__ = ["MAX_VALUES", "SearchRequest", "search_request"]
+
+MAX_VALUES = 1000
+MAX_TEXT = 20_000
+
+NO_TERM = "The text has no letter or digit to search for."
+NO_VECTOR = "The query has no vector, so this profile finds by text alone."
+
+DOCUMENT_FIELDS = (
+    "id",
+    "caption",
+    "concepts",
+    "concept_names",
+    "group_id",
+    "modality",
+    "source",
+    "licence",
+    "split",
+    "image_url",
+)
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """The body to send, or None where nothing can match; and what the person should know."""
+
+    body: dict[str, object] | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class _Parameters:
+    """Values that travel beside the YQL; `add` gives the reference that stands in it."""
+
+    values: dict[str, str] = field(default_factory=dict)
+
+    def add(self, value: str) -> str:
+        name = f"v{len(self.values)}"
+        self.values[name] = value
+        return f"@{name}"
+
+
+def search_request(
+    query: Query,
+    application: Application,
+    *,
+    hits: int,
+    embed: bool = True,
+    soft_timeout: bool = True,
+) -> SearchRequest:
+    """The request for `query`, asking for `hits` hits.
+
+    embed: a text without a vector is embedded inside Vespa, where the application can.
+    soft_timeout: at .7 of the time-out take the hits found so far, flagged as degraded.
+
+    Raises QueryError where the query asks for what the application does not have, or for what
+    Vespa would answer without a word but wrongly.
+    """
+    profile = application.profile(query.profile)
+    _check(query, profile)
+    text = QueryText.of(query.text)
+    vector = vector_part(query, profile, text.typed, embed=embed)
+    parameters = _Parameters()
+    clauses = _clauses(profile, _words_clause(query, text, parameters), vector)
+    if not clauses:
+        return SearchRequest(None, (NO_TERM,))
+    where = _where(query, clauses, parameters)
+    body: dict[str, object] = {
+        "yql": f"select {_fields(query)} from {application.schema} where {where}",  # noqa: S608
+        "ranking.profiles.profile": profile.name,
+        "hits": hits,
+        "timeout": f"{max(query.timeout * 1000, 1):.0f}ms",
+        "language": "en",
+        "model.restrict": application.schema,
+        "ranking.softtimeout.enable": soft_timeout,
+        "presentation.timing": True,
+        **_numbers(query, profile, whole=bool(text.words) and vector is not None),
+        **parameters.values,
+    }
+    if not query.with_documents and query.group_by is None and application.id_summary:
+        body["presentation.summary"] = application.id_summary
+    if text.words and not query.operators:
+        body["text"] = text.words
+    if vector is not None:
+        body |= vector.parameters
+    short = vector is None and "vector" in profile.retrieve
+    return SearchRequest(body, (NO_VECTOR,) if short else ())
+
+
+def _check(query: Query, profile: ServedProfile) -> None:
+    if not query.text.strip() and query.vector is None:
+        raise QueryError("The query is empty: give a text, an image or both.")
+    if len(query.text) > MAX_TEXT:
+        raise QueryError(
+            f"The text has {len(query.text)} characters; the longest allowed is {MAX_TEXT}."
+        )
+    if query.hidden_captions:
+        raise QueryError(
+            "Vespa cannot hide captions from ranking: run the protocol hidden-caption on the "
+            "embedded engine."
+        )
+    if not (math.isfinite(query.timeout) and query.timeout > 0):
+        raise QueryError(f"A time-out of {query.timeout} s is none: give seconds above 0.")
+    if query.group_by == "concepts":
+        raise QueryError("Hits cannot be grouped by concepts, of which a document has several.")
+    if query.k < 0 or query.target_hits < 1:
+        raise QueryError("k must be at least 0, and target hits at least 1.")
+    usable = ("text" in profile.retrieve and bool(query.text.strip())) or (
+        "vector" in profile.retrieve and (query.vector is not None or bool(query.text.strip()))
+    )
+    if not usable:
+        needs = " or a ".join(profile.retrieve)
+        raise QueryError(f"Profile {profile.name} needs a {needs}, which the query does not have.")
+
+
+def _fields(query: Query) -> str:
+    if query.with_documents:
+        return ", ".join(DOCUMENT_FIELDS)
+    return f"id, {_field(query.group_by)}" if query.group_by else "id"
+
+
+def _field(name: str) -> str:
+    """A field that may stand in YQL; it is formatted into it, so nothing else may pass."""
+    if name not in get_args(FilterField):
+        raise QueryError(
+            f"There is no field {name!r} to filter or group by: choose one of "
+            f"{', '.join(get_args(FilterField))}."
+        )
+    return name
+
+
+def _clauses(profile: ServedProfile, words: str, vector: VectorPart | None) -> list[str]:
+    """What finds documents: the union of the profile's retrievers.
+
+    A part that the profile only scores by stands in rank(): it is computed, but finds nothing.
+    """
+    parts = {"vector": vector.clause if vector else "", "text": words}
+    found = [part for name, part in parts.items() if part and name in profile.retrieve]
+    scored = [part for name, part in parts.items() if part and name not in profile.retrieve]
+    if not found or not scored or not profile.reads - set(profile.retrieve):
+        return found
+    union = f"({' or '.join(found)})"
+    return [f"rank({', '.join([union, *scored])})"]
+
+
+def _words_clause(query: Query, text: QueryText, parameters: _Parameters) -> str:
+    """Flat words, equal to the index's tokens, unless operators are asked for."""
+    if not text.words:
+        return ""
+    if query.operators:
+        asked = read(text.words)
+        conditions = [_condition(each, parameters) for each in asked.filters]
+        return operators_clause(asked, conditions, parameters.add)
+    if query.matching == "weakAnd":
+        return f'({{grammar: "linguistics", targetHits: {int(query.target_hits)}}}userInput(@text))'
+    return '({grammar: "linguistics", grammar.composite: "or"}userInput(@text))'
+
+
+def _condition(each: Filter, parameters: _Parameters) -> str:
+    found = _any_of(each.field, each.values, parameters)
+    return f"!{found}" if each.exclude else found
+
+
+def _where(query: Query, clauses: Sequence[str], parameters: _Parameters) -> str:
+    """Filters stand beside the retrievers under one `and`: Vespa applies them before, not after."""
+    if sum(len(f.values) for f in query.filters) + len(query.exclude_ids) > MAX_VALUES:
+        raise QueryError(f"A query can name at most {MAX_VALUES} values to filter or exclude.")
+    wanted = [_any_of(f.field, f.values, parameters) for f in query.filters if not f.exclude]
+    barred = [
+        _any_of(f.field, f.values, parameters) for f in query.filters if f.exclude and f.values
+    ]
+    if query.exclude_ids:
+        barred.append(_any_of("id", sorted(query.exclude_ids), parameters))
+    found = clauses[0] if len(clauses) == 1 else f"({' or '.join(clauses)})"
+    return " and ".join([*wanted, found, *(f"!{clause}" for clause in barred)])
+
+
+def _any_of(name: str, values: Iterable[str], parameters: _Parameters) -> str:
+    column = _field(name)
+    tests = [f"{column} contains {parameters.add(_value(column, v))}" for v in values]
+    return f"({' or '.join(tests)})" if tests else "(false)"
+
+
+def _value(column: str, value: str) -> str:
+    """A value to compare with; Vespa has no way to ask for an empty one."""
+    if not clean(value).strip():
+        raise QueryError(
+            f"The filter on {column} has a blank value, for which Vespa cannot be asked: name "
+            "the values that are wanted, or those to exclude."
+        )
+    return clean(value)
+
+
+def _numbers(query: Query, profile: ServedProfile, *, whole: bool) -> dict[str, object]:
+    unknown = sorted(set(query.inputs) - profile.inputs)
+    if unknown:
+        known = ", ".join(sorted(profile.inputs)) or "none"
+        raise QueryError(
+            f"Profile {profile.name} has no input {', '.join(unknown)}; its inputs: {known}."
+        )
+    for name, value in query.inputs.items():
+        if not math.isfinite(value):
+            raise QueryError(f"Input {name} is {value}: give a finite number.")
+    half = inputs_of_half_a_query(profile.inputs, query.inputs, whole=whole)
+    return {f"input.query({name})": float(v) for name, v in {**half, **query.inputs}.items()}

@@ -1,0 +1,96 @@
+"""Which of the hits that Vespa sent are the k asked for.
+
+Vespa gives equal scores in an order of its own, which changes with each feed; and its grouping
+leaves out match-features and knows first-phase scores only. So a few hits more than k are asked
+for, and ties and groups are settled here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ranking.types import Query
+from vespa_app.query.answers import Answer, Row
+
+__all__ = ["Chosen", "Window", "choose"]
+
+SPARE = 10
+PER_GROUP = 5
+
+
+@dataclass(frozen=True)
+class Window:
+    """How many hits to ask for, and how many are the most."""
+
+    hits: int
+    limit: int
+
+    @classmethod
+    def first(cls, query: Query, limit: int) -> Window:
+        """Enough for k hits where few scores are equal and groups are small."""
+        wanted = query.k * (PER_GROUP if query.group_by else 1) + SPARE
+        return cls(min(wanted, limit), limit)
+
+    def larger(self) -> Window:
+        """Ten times as many, as far as allowed."""
+        return Window(min(10 * self.hits, self.limit), self.limit)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The hits in order; `complete` where a larger window could not change them.
+
+    unfilled: hits whose summary did not arrive, so that it is not known what they are.
+    """
+
+    rows: tuple[Row, ...]
+    complete: bool
+    unfilled: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def choose(query: Query, window: Window, answer: Answer) -> Chosen:
+    """Take the k best of the answer's hits, one of each group, ties by ascending id."""
+    filled = [row for row in answer.documents if "id" in row.fields]
+    ordered = sorted(filled, key=_order)
+    best = _best_of_groups(ordered, query.group_by) if query.group_by else ordered
+    rows = tuple(best[: query.k])
+    more = len(answer.documents) >= window.hits and answer.total > window.hits
+    too_few = more and query.group_by is not None and len(rows) < query.k
+    cut = more and bool(rows) and _score(rows[-1]) == _score(ordered[-1])
+    complete = not (too_few or cut)
+    return Chosen(
+        rows,
+        complete,
+        unfilled=len(answer.documents) - len(filled),
+        warnings=() if complete or window.hits < window.limit else _warnings(window, cut=cut),
+    )
+
+
+def _score(row: Row) -> float:
+    return -math.inf if math.isnan(row.relevance) else row.relevance
+
+
+def _order(row: Row) -> tuple[float, str]:
+    return -_score(row), str(row.fields["id"])
+
+
+def _best_of_groups(rows: Sequence[Row], column: str) -> list[Row]:
+    """The first row of each value; having none counts as a value."""
+    seen: set[str] = set()
+    kept = []
+    for row in rows:
+        value = str(row.fields.get(column) or "")
+        if value not in seen:
+            seen.add(value)
+            kept.append(row)
+    return kept
+
+
+def _warnings(window: Window, *, cut: bool) -> tuple[str, ...]:
+    if cut:
+        shared = f"More than {window.limit} documents share the last hit's score"
+        return (f"{shared}; which of them are shown follows Vespa's own order.",)
+    return (f"The best {window.limit} hits hold fewer groups than were asked for.",)

@@ -1,0 +1,85 @@
+"""The vector of a query: checked, as Vespa does not check it, and written as a nearestNeighbor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.types import Query, QueryError, VectorField
+from vespa_app.package.cells import LENGTH_TOLERANCE, in_cells
+from vespa_app.read.application import ServedEncoder, ServedProfile
+
+__all__ = ["VectorPart", "vector_part"]
+
+
+@dataclass(frozen=True)
+class VectorPart:
+    """The nearest-neighbour clause, and the parameters that go with it."""
+
+    clause: str
+    parameters: dict[str, object]
+
+
+def vector_part(
+    query: Query, profile: ServedProfile, typed: str, *, embed: bool
+) -> VectorPart | None:
+    """The query's own vector, or `typed` embedded inside Vespa; None where the profile needs none.
+
+    Raises QueryError where the vector would be wrong, or is lacking and nothing else is left.
+    """
+    encoder = profile.encoder
+    if encoder is None:
+        return None
+    parameter = f"input.query({encoder.query})"
+    if query.vector is not None:
+        sent: dict[str, object] = {parameter: _hex(query.vector, encoder.field)}
+    elif embed and encoder.embedder and typed.strip():
+        sent = {parameter: f"embed({encoder.embedder}, @typed)", "typed": typed}
+    elif profile.retrieve == ("vector",):
+        raise QueryError(_why_no_vector(profile, encoder, typed))
+    else:
+        return None
+    clause = (
+        f"({{targetHits: {int(query.target_hits)}}}"
+        f"nearestNeighbor({encoder.field.name}, {encoder.query}))"
+    )
+    return VectorPart(clause, sent)
+
+
+def _why_no_vector(profile: ServedProfile, encoder: ServedEncoder, typed: str) -> str:
+    if not typed.strip():
+        return f"Profile {profile.name} searches vectors, and the query has none."
+    return (
+        f"Profile {profile.name} searches vectors, and this application does not embed texts by "
+        f"itself: encode the query with the encoder {encoder.fingerprint[:8]}."
+    )
+
+
+def _hex(vector: NDArray[np.floating], stored: VectorField) -> str:
+    """The vector as hex of big-endian float32: exact, and the one form whose length Vespa checks.
+
+    https://docs.vespa.ai/en/reference/ranking/tensor.html#tensor-literal-form
+    """
+    found = in_cells(np.asarray(vector, dtype=np.float32), stored)
+    if found.shape != (stored.dimension,):
+        raise QueryError(
+            f"The query vector has shape {list(found.shape)}, but {stored.name} holds vectors of "
+            f"{stored.dimension}: encode the query with the index's own encoder."
+        )
+    if not np.isfinite(found).all():
+        raise QueryError("The query vector holds NaN or infinity: check the encoder's input.")
+    length = float(np.linalg.norm(found.astype(np.float64)))
+    if length == 0.0 or (stored.cell_type == "int8" and not np.trunc(found).any()):
+        raise QueryError(
+            "The query vector is zero in the field's cells, and all documents would look alike: "
+            "scale it as the documents were (int8: times 127, rounded)."
+        )
+    unit = stored.distance == "prenormalized-angular" and stored.cell_type != "int8"
+    if unit and abs(length - 1.0) > LENGTH_TOLERANCE:
+        raise QueryError(
+            f"The query vector has length {length:.4g}, and {stored.name} compares unit vectors: "
+            "divide it by its length."
+        )
+    return found.astype(">f4").tobytes().hex()

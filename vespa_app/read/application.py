@@ -1,0 +1,231 @@
+"""What an application has to offer to queries, read from the package that was deployed.
+
+The schema is the one truth on vector fields, rank profiles and their inputs. It lies in the
+package's folder, and a config server hands out the one it runs: a client that reads either
+cannot disagree with the server on what is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from ranking.names import encoder_names
+from ranking.profiles.shipped import Retriever
+from ranking.types import CellType, Distance, EngineError, QueryError, VectorField
+from vespa_app.package.query_profiles import fingerprint_key
+from vespa_app.package.schema import SCHEMA_NAME
+from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
+from vespa_app.read.xml_file import read_xml
+
+__all__ = [
+    "PACKAGE_FILES",
+    "QUERY_PROFILES",
+    "Application",
+    "ServedEncoder",
+    "ServedProfile",
+    "query_profile_fields",
+    "read_application",
+]
+
+BASE = "base"
+QUERY_PROFILES = "search/query-profiles"
+PACKAGE_FILES = (f"schemas/{SCHEMA_NAME}.sd", "services.xml", "hosts.xml", f"{QUERY_PROFILES}/")
+"""What `read_application` reads of a package; a name that ends in a slash is a folder."""
+
+MAX_HITS = 400  # Vespa's, where no query profile sets maxHits
+
+_TENSOR = re.compile(r"tensor<(\w+)>\(x\[(\d+)\]\)")
+_EMBEDDING = re.compile(r"embedding_([0-9a-f]{8})")
+_SUFFIXED = re.compile(r"(\w+)_([0-9a-f]{8})")
+_INPUT = re.compile(r"query\((\w+)\)\s+double")
+_ID_SUMMARY = re.compile(r"document-summary\s+(\w+)\s*\{\s*summary\s+id\s*\{\s*\}\s*\}")
+
+
+@dataclass(frozen=True)
+class ServedEncoder:
+    """One encoder's vector field; `embedder` is "" where Vespa does not embed texts by it."""
+
+    short: str
+    field: VectorField
+    embedder: str = ""
+
+    @property
+    def query(self) -> str:
+        """The name of the query vector."""
+        return encoder_names(self.short).query
+
+    @property
+    def fingerprint(self) -> str:
+        """The whole fingerprint, or its first eight digits where the package has no more."""
+        return self.field.fingerprint or self.short
+
+
+@dataclass(frozen=True)
+class ServedProfile:
+    """One rank profile: what it finds by, what it reads, its encoder (None: reads no vector)."""
+
+    name: str
+    retrieve: tuple[Retriever, ...]
+    reads: frozenset[Retriever] = frozenset()
+    inputs: frozenset[str] = frozenset()
+    encoder: ServedEncoder | None = None
+
+
+@dataclass(frozen=True)
+class Application:
+    """The vector fields and profiles of a deployed application, the current encoder first.
+
+    id_summary: a summary class that holds the id alone, "" where there is none.
+    max_hits: most hits that one query may ask for.
+    """
+
+    profiles: Mapping[str, ServedProfile]
+    encoders: tuple[ServedEncoder, ...] = ()
+    default_profile: str = "lexical"
+    id_summary: str = ""
+    schema: str = SCHEMA_NAME
+    max_hits: int = MAX_HITS
+
+    @property
+    def embeds(self) -> bool:
+        """Whether Vespa makes vectors of texts by itself, with the current encoder."""
+        return bool(self.encoders and self.encoders[0].embedder)
+
+    def profile(self, name: str) -> ServedProfile:
+        """The profile of this name. Raises QueryError naming those there are."""
+        try:
+            return self.profiles[name]
+        except KeyError:
+            raise QueryError(
+                f"The application has no rank profile {name!r}; it has "
+                f"{', '.join(sorted(self.profiles))}."
+            ) from None
+
+
+def read_application(package: Path) -> Application:
+    """Read what the package in this folder offers.
+
+    Raises PackageError where it is no package of this project, EngineError where it has vectors
+    that this version does not know.
+    """
+    facts = read_schema(package)
+    parents = {
+        name: settings[0].partition(" inherits ")[2].strip()
+        for name, settings in facts.rank_profiles.items()
+    }
+    queries = {
+        path.stem: query_profile_fields(path)
+        for path in sorted((package / QUERY_PROFILES).glob("*.xml"))
+    }
+    default = queries.get("default", {})
+    encoders = _current_first(_encoders(facts, package / "services.xml", default), parents)
+    schema = (package / PACKAGE_FILES[0]).read_text(encoding="utf-8")
+    id_summary = _ID_SUMMARY.search(schema)
+    return Application(
+        profiles=dict(_served(facts, parents, queries, encoders)),
+        encoders=tuple(encoders.values()),
+        default_profile=default.get("ranking.profiles.profile", "lexical"),
+        id_summary=id_summary[1] if id_summary else "",
+        max_hits=int(default.get("maxHits", MAX_HITS)),
+    )
+
+
+def _encoders(
+    facts: SchemaFacts, services: Path, defaults: Mapping[str, str]
+) -> dict[str, ServedEncoder]:
+    components = services.read_text(encoding="utf-8") if services.is_file() else ""
+    found = {}
+    for name, column in facts.fields.items():
+        match = _EMBEDDING.fullmatch(name)
+        if match:
+            embedder = encoder_names(match[1]).embedder
+            found[match[1]] = ServedEncoder(
+                match[1],
+                _vector_field(column, defaults.get(fingerprint_key(match[1]), "")),
+                embedder if f'id="{embedder}"' in components else "",
+            )
+    return found
+
+
+def _vector_field(column: FieldFacts, fingerprint: str) -> VectorField:
+    tensor = _TENSOR.fullmatch(column.type)
+    distance = column.value("attribute distance-metric") or "prenormalized-angular"
+    if not tensor or tensor[1] not in get_args(CellType) or distance not in get_args(Distance):
+        raise EngineError(
+            f"The vector field {column.name} is a {column.type} with the distance metric "
+            f"{distance}, which this version does not know."
+        )
+    return VectorField(
+        column.name,
+        int(tensor[2]),
+        fingerprint,
+        cell_type=cast(CellType, tensor[1]),
+        distance=cast(Distance, distance),
+    )
+
+
+def _current_first(
+    encoders: Mapping[str, ServedEncoder], parents: Mapping[str, str]
+) -> dict[str, ServedEncoder]:
+    """The encoder to which the plain profile names point comes first."""
+    for name, parent in parents.items():
+        match = _SUFFIXED.fullmatch(parent)
+        if match and match[1] == name and match[2] in encoders:
+            return {match[2]: encoders[match[2]], **encoders}
+    return dict(encoders)
+
+
+def query_profile_fields(path: Path) -> dict[str, str]:
+    """The fields of a query profile's file. Raises PackageError where it is none."""
+    root = read_xml(path)
+    return {item.get("name", ""): (item.text or "").strip() for item in root.iter("field")}
+
+
+def _served(
+    facts: SchemaFacts,
+    parents: Mapping[str, str],
+    queries: Mapping[str, Mapping[str, str]],
+    encoders: Mapping[str, ServedEncoder],
+) -> Iterator[tuple[str, ServedProfile]]:
+    for name in facts.rank_profiles:
+        # `hybrid` is empty but for the `hybrid_1a2b3c4d` it inherits; that one has the expressions.
+        parent = _SUFFIXED.fullmatch(parents[name])
+        own = parents[name] if parent and parent[1] == name else name
+        suffixed = _SUFFIXED.fullmatch(own)
+        encoder = encoders.get(suffixed[2]) if suffixed else None
+        plain = suffixed[1] if suffixed and encoder else name
+        if plain == BASE:
+            continue
+        content = "\n".join(facts.rank_profiles[own])
+        reads = _reads(content)
+        yield (
+            name,
+            ServedProfile(
+                name=name,
+                retrieve=_retrieves(queries.get(plain, {}).get("yql", "")) or tuple(sorted(reads)),
+                reads=reads,
+                inputs=frozenset(_INPUT.findall(content)),
+                encoder=encoder,
+            ),
+        )
+
+
+def _reads(content: str) -> frozenset[Retriever]:
+    found: set[Retriever] = set()
+    if "bm25(" in content:
+        found.add("text")
+    if "closeness(" in content or "distance(" in content:
+        found.add("vector")
+    return frozenset(found)
+
+
+def _retrieves(yql: str) -> tuple[Retriever, ...]:
+    words: tuple[tuple[Retriever, str], ...] = (
+        ("text", "userInput"),
+        ("vector", "nearestNeighbor"),
+    )
+    return tuple(name for name, word in words if word in yql)

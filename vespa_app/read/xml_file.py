@@ -1,0 +1,23 @@
+"""Reads an XML file of a package: without entities, which could name other files or grow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from vespa_app.package.options import PackageError
+
+__all__ = ["read_xml"]
+
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """The root element. Raises PackageError where there is none, or it declares entities."""
+    if not path.is_file():
+        raise PackageError(f"{path.parent} is no application package: it has no {path.name}.")
+    text = path.read_text(encoding="utf-8")
+    if "<!" in text.replace("<!--", ""):
+        raise PackageError(f"{path} declares entities or a document type, which is not read.")
+    try:
+        return ElementTree.fromstring(text)  # noqa: S314 (no entities, see above)
+    except ElementTree.ParseError as error:
+        raise PackageError(f"{path} is damaged: {error}.") from None
