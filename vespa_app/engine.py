@@ -224,7 +224,7 @@ class VespaEngine:
         return {
             "yql": f"select id from {schema} where {where}",  # noqa: S608 - names of our own
             "hits": 0,
-            "ranking.profiles.profile": "unranked",
+            "ranking.profile": "unranked",
             "model.restrict": schema,
         }
 

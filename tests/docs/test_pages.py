@@ -80,27 +80,29 @@ def test_readme_names_every_command():
     assert [name for name in GROUP.commands if f"rocosearch {name}" not in readme] == []
 
 
-def test_the_tree_has_a_line_for_every_folder_of_code():
+def tree_of_readme():
+    """The paths that README's tree names, each line under the line it is indented below."""
     tree = next(b for b in blocks((ROOT / "README.md").read_text("utf-8")) if "encoders/" in b)
+    above: list[str] = []
+    paths = []
+    for line in filter(str.strip, tree.splitlines()):
+        depth = (len(line) - len(line.lstrip())) // 2
+        above = [*above[:depth], line.split()[0]]
+        paths.append(Path(*above))
+    return paths
+
+
+def test_the_tree_has_a_line_for_every_folder_of_code():
     folders = {
         path.parent.relative_to(ROOT)
         for package in ("encoders", "ranking", "vespa_app", "ingest", "eval", "rocosearch")
         for path in (ROOT / package).rglob("*.py")
     }
-    named = {line.split()[0] for line in tree.splitlines() if line.strip()}
-    missing = [str(f) for f in folders if f"{f.name}/" not in named and f"{f}/" not in named]
-    assert missing == []
+    assert sorted(folders - set(tree_of_readme())) == []
 
 
 def test_the_tree_names_only_what_exists():
-    tree = next(b for b in blocks((ROOT / "README.md").read_text("utf-8")) if "encoders/" in b)
-    parent = ROOT
-    for line in filter(str.strip, tree.splitlines()):
-        name = line.split()[0]
-        parent = parent if line.startswith(" ") else ROOT
-        assert (parent / name).exists(), line
-        if name.endswith("/") and not line.startswith(" "):
-            parent = ROOT / name
+    assert [path for path in tree_of_readme() if not (ROOT / path).exists()] == []
 
 
 def test_docs_index_names_every_page():

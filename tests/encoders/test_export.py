@@ -9,7 +9,8 @@ import onnx
 import pytest
 import torch
 
-from encoders.export.text_tower import ExportError, export_text_tower, text_tower as export
+from encoders.export import text_tower as export
+from encoders.export.text_tower import ExportError, export_text_tower
 from encoders.images.preprocess import Preprocessing
 from encoders.model.clip import ClipConfig, ClipModule, Encoder
 from encoders.model.resnet import ResNetConfig

@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         return Query(
             text=body.get("text", ""),
             vector=None if vector is None else np.frombuffer(bytes.fromhex(vector), ">f4"),
-            profile=re.sub(r"_[0-9a-f]{8}$", "", body["ranking.profiles.profile"]),
+            profile=re.sub(r"_[0-9a-f]{8}$", "", body["ranking.profile"]),
             k=body["hits"],
             filters=filters,
             exclude_ids=barred,

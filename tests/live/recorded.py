@@ -223,7 +223,7 @@ class _Answers:
         }
         if "text" not in asked and not vectors:
             return 200, json.dumps(self._count()).encode()
-        profile = asked["ranking.profiles.profile"]
+        profile = asked["ranking.profile"]
         key = _key(asked.get("text", ""), profile, "".join(vectors), inputs)
         found = self._by_key.get(key)
         if found is None:

@@ -204,7 +204,7 @@ class StandIn:
         where = yql.partition(" where ")[2]
         asked = _VECTOR.search(where)
         filters, barred = _filters(where, body)
-        profile = body["ranking.profiles.profile"]
+        profile = body["ranking.profile"]
         scored = re.search(r"rank\((.*)\)", where)
         if scored:
             finds = scored[1].partition(", (")[0]

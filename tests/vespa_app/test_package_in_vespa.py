@@ -19,8 +19,9 @@ from encoders.model.manifest import Manifest
 from ranking.expressions.expression import parse
 from ranking.names import EncoderNames, encoder_names
 from ranking.profiles.shipped import SHIPPED
+from vespa_app.package import package
 from vespa_app.package.options import AnnThresholds, ClusterOptions, PackageOptions, VectorOptions
-from vespa_app.package.package import PackagedEncoder, package, write_application
+from vespa_app.package.package import PackagedEncoder, write_application
 from vespa_app.package.services import model_folder
 
 Kit = Callable[..., list[dict]]

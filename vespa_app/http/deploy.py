@@ -112,7 +112,7 @@ def _answers(container: Connection) -> bool:
     body = {
         "yql": f"select id from {SCHEMA_NAME} where true",  # noqa: S608 - a name of our own
         "hits": 0,
-        "ranking.profiles.profile": "unranked",
+        "ranking.profile": "unranked",
         "timeout": "5s",
     }
     try:

@@ -41,7 +41,7 @@ def query_profiles(
     """
     defaults = {
         "language": "en",
-        "ranking.profiles.profile": default,
+        "ranking.profile": default,
         "hits": "10",
         "maxHits": "10000",
         "maxOffset": "10000",
@@ -63,7 +63,7 @@ def fingerprint_key(short: str) -> str:
 
 
 def _for_profile(profile: Profile, current: Manifest | None, options: PackageOptions) -> VT:
-    fields = {"ranking.profiles.profile": profile.name}
+    fields = {"ranking.profile": profile.name}
     clauses = [TEXT] if "text" in profile.retrieve else []
     if current and profile.uses_vector:
         names = encoder_names(current.fingerprint)

@@ -91,7 +91,7 @@ def search_request(
     where = _where(query, clauses, parameters)
     body: dict[str, object] = {
         "yql": f"select {_fields(query)} from {application.schema} where {where}",  # noqa: S608
-        "ranking.profiles.profile": profile.name,
+        "ranking.profile": profile.name,
         "hits": hits,
         "timeout": f"{max(query.timeout * 1000, 1):.0f}ms",
         "language": "en",

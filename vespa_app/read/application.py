@@ -128,7 +128,7 @@ def read_application(package: Path) -> Application:
     return Application(
         profiles=dict(_served(facts, parents, queries, encoders)),
         encoders=tuple(encoders.values()),
-        default_profile=default.get("ranking.profiles.profile", "lexical"),
+        default_profile=default.get("ranking.profile", "lexical"),
         id_summary=id_summary[1] if id_summary else "",
         max_hits=int(default.get("maxHits", MAX_HITS)),
     )

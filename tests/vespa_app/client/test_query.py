@@ -27,7 +27,7 @@ def test_text_goes_as_a_parameter(application):
     assert found["yql"].endswith(
         'from image where ({grammar: "linguistics", grammar.composite: "or"}userInput(@text))'
     )
-    assert found["ranking.profiles.profile"] == "lexical"
+    assert found["ranking.profile"] == "lexical"
     assert found["language"] == "en"
 
 
