@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.chrome.service import Service
+
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -69,14 +71,15 @@ def browser() -> Iterator[webdriver.Chrome]:
     driver = shutil.which("chromedriver")
     if not binary or not driver:
         pytest.skip("needs Chromium and chromedriver on PATH")
+    webdriver = import_module("selenium.webdriver")
     options = webdriver.ChromeOptions()
     options.binary_location = binary
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     try:
-        opened = webdriver.Chrome(options=options, service=Service(driver))
-    except WebDriverException as error:
+        opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    except import_module("selenium.common.exceptions").WebDriverException as error:
         pytest.skip(f"Chromium does not start here: {error.msg.splitlines()[0]}")
     yield opened
     opened.quit()
