@@ -76,7 +76,12 @@ class Corpus:
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The records as one Arrow table; every column but the images where none are named."""
         wanted = [name for name in SCHEMA.names if name != "image"]
-        return ds.dataset(self.parts, schema=SCHEMA).to_table(columns=list(columns or wanted))
+        found = ds.dataset(self.parts, schema=SCHEMA).to_table(columns=list(columns or wanted))
+        if "subject_id" in found.column_names and self.manifest.format == 1:
+            place = found.column_names.index("subject_id")
+            empty = pa.array([""] * len(found), pa.string())
+            return found.set_column(place, "subject_id", empty)
+        return found
 
     def rejected(self) -> pa.Table:
         """What was not taken: source, line, id, reason, detail, row_kept."""

@@ -12,7 +12,7 @@ from ingest.corpus.records import CorpusError
 __all__ = ["MANIFEST", "CorpusManifest"]
 
 MANIFEST = "corpus.json"
-FORMAT = 1
+FORMAT = 2  # 1: the records have no subject_id, which reads as ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class CorpusManifest:
         path = folder / MANIFEST
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content["format"] == FORMAT:
+            if content["format"] in (1, FORMAT):
                 return cls(**content)
         except FileNotFoundError:
             raise CorpusError(
@@ -60,5 +60,6 @@ class CorpusManifest:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"{path} is damaged ({error}). Write the corpus again.") from None
         raise CorpusError(
-            f"{folder} has corpus format {content['format']}; this version reads {FORMAT}."
+            f"{folder} has corpus format {content['format']}; this version reads 1 to {FORMAT}. "
+            "Write the corpus again with `rocosearch corpus`."
         )

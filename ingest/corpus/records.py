@@ -80,6 +80,8 @@ class Record:
     image: the file's bytes as they were (any format that Pillow decodes), or None.
     image_path: the image's name in the source. split: "train", "validation", "test", or ""
     where the source has none. extra: every other field of the source, as JSON values.
+    subject_id: the patient, or a pseudonym; ties splits, and the clusters of an evaluation, above
+    the group.
     group_keys: all that ties the record to others ("patient:7", "study:3"), where that is more
     than group_id says; not stored.
     image_dhash: 16 hex digits of the perceptual hash, filled in by `write_corpus`.
@@ -97,6 +99,7 @@ class Record:
     concept_names: tuple[str, ...] = ()
     group_id: str = ""
     group_kind: GroupKind = "none"
+    subject_id: str = ""
     modality: str = ""
     split: str = ""
     licence: str = ""
@@ -155,6 +158,7 @@ _FEATURES: dict[str, Any] = {
     "concept_names": _TEXTS,
     "group_id": _TEXT,
     "group_kind": _TEXT,
+    "subject_id": _TEXT,
     "modality": _TEXT,
     "split": _TEXT,
     "licence": _TEXT,
@@ -172,6 +176,7 @@ SCHEMA = pa.schema(
         ("concept_names", _STRINGS),
         ("group_id", pa.string()),
         ("group_kind", pa.string()),
+        ("subject_id", pa.string()),
         ("modality", pa.string()),
         ("split", pa.string()),
         ("licence", pa.string()),
@@ -210,6 +215,7 @@ def to_arrow(record: Record) -> dict[str, Any]:
         "concept_names": list(record.concept_names),
         "group_id": record.group_id,
         "group_kind": record.group_kind,
+        "subject_id": record.subject_id,
         "modality": record.modality,
         "split": record.split,
         "licence": record.licence,
@@ -224,7 +230,7 @@ def to_arrow(record: Record) -> dict[str, Any]:
 
 
 def from_arrow(row: Mapping[str, Any]) -> Record:
-    """The record of one row of `SCHEMA`."""
+    """The record of one row of `SCHEMA`; subject_id may be absent (corpus format 1)."""
     image = row["image"] or {}
     return Record(
         id=row["id"],
@@ -235,6 +241,7 @@ def from_arrow(row: Mapping[str, Any]) -> Record:
         concept_names=tuple(row["concept_names"]),
         group_id=row["group_id"],
         group_kind=row["group_kind"],
+        subject_id=row.get("subject_id") or "",
         modality=row["modality"],
         split=row["split"],
         licence=row["licence"],

@@ -57,7 +57,7 @@ class Splits:
         self.given.append(record.split)
         self._group_keys.append(key)
         self._parent.append(row)
-        for further in record.group_keys:
+        for further in _group_keys(record, key):
             self._more_groups.append((row, _digest(further)))
             self._tie(_digest(further), row)
         for shared in _shared_keys(record, key):
@@ -112,6 +112,14 @@ class Splits:
     def _join(self, one: int, other: int) -> None:
         one, other = self._root(one), self._root(other)
         self._parent[max(one, other)] = min(one, other)
+
+
+def _group_keys(record: Record, key: str) -> tuple[str, ...]:
+    """All that ties the record to others, its patient included; nothing where that is one group."""
+    patient = f"patient:{record.subject_id}"
+    if not record.subject_id or patient in record.group_keys:
+        return record.group_keys
+    return (*(record.group_keys or (key,)), patient)
 
 
 def _shared_keys(record: Record, group_key: str) -> list[str]:

@@ -20,19 +20,18 @@ MODALITY = ("modality",)
 LICENCE = ("licence", "license")
 SOURCE = ("source", "dataset")
 SPLIT = ("split",)
+PATIENT = ("patient_id", "patientid", "subject_id", "subject", "patient")
 # Column, kind of the group, and what columns of one meaning are called together.
 GROUPS: tuple[tuple[str, GroupKind, str], ...] = (
     ("case_id", "case", "case"),
     ("case", "case", "case"),
-    ("patient_id", "case", "patient"),
-    ("patientid", "case", "patient"),
-    ("subject_id", "case", "patient"),
     ("study_id", "case", "study"),
     ("studyid", "case", "study"),
     ("article_id", "article", "article"),
     ("pmc_id", "article", "article"),
     ("pmcid", "article", "article"),
     ("article", "article", "article"),
+    *((name, "case", "patient") for name in PATIENT),
 )
 
 
@@ -65,6 +64,7 @@ def record_from(
 
     identifier = take(ID) or identifier
     keys = group_keys(left)
+    subject = next((text for name in PATIENT if (text := _text(left.get(name)).strip())), "")
     try:
         caption = _caption(left)
         concepts = _list(left, CONCEPTS, separators="[;,|]")
@@ -82,6 +82,7 @@ def record_from(
         concept_names=concept_names,
         group_id=group_id,
         group_kind=group_kind,
+        subject_id=subject,
         modality=take(MODALITY),
         split=own_split or split,
         licence=take(LICENCE),

@@ -70,7 +70,7 @@ def _corpus_rows(corpus: Corpus) -> Iterator[Row]:
             file=corpus.path.name,
             line=number,
             caption_needed=False,
-            group_keys=(*own, *group_keys(record.extra)),
+            group_keys=tuple(dict.fromkeys((*own, *group_keys(record.extra)))),
         )
     for row in corpus.rejected().to_pylist():
         yield Rejection(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import datasets
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
@@ -145,7 +146,7 @@ def test_what_is_no_corpus_is_told_in_a_sentence(own_corpus, tmp_path):
     manifest.write_text(text[:40])
     with pytest.raises(CorpusError, match="is damaged"):
         Corpus.open(own_corpus.path)
-    manifest.write_text(text.replace('"format": 1', '"format": 9'))
+    manifest.write_text(text.replace('"format": 2', '"format": 9'))
     with pytest.raises(CorpusError, match="has corpus format 9"):
         Corpus.open(own_corpus.path)
     manifest.unlink()
@@ -229,3 +230,17 @@ def test_what_a_killed_run_began_is_removed_by_the_next(own_corpus):
     begun.mkdir(parents=True)
     write_corpus(Phantoms(54), own_corpus.path)
     assert [p.name for p in own_corpus.path.parent.iterdir()] == ["phantoms"]
+
+
+def test_a_corpus_of_format_1_reads_with_no_subject(own_corpus):
+    for part in own_corpus.parts:
+        pq.write_table(pq.read_table(part).drop_columns(["subject_id"]), part)
+    manifest = own_corpus.path / "corpus.json"
+    content = json.loads(manifest.read_text()) | {"format": 1}
+    manifest.write_text(json.dumps(content))
+    corpus = Corpus.open(own_corpus.path)
+    assert {record.subject_id for record in corpus.records()} == {""}
+    assert set(corpus.table(["id", "subject_id"])["subject_id"].to_pylist()) == {""}
+    manifest.write_text(json.dumps(content | {"format": 99}))
+    with pytest.raises(CorpusError, match="has corpus format 99; this version reads 1 to 2"):
+        Corpus.open(own_corpus.path)

@@ -129,3 +129,16 @@ def test_a_record_without_a_split_goes_into_train_where_others_have_one():
 def test_ten_clusters_are_enough_for_every_split(count, start):
     found = assign([Record(f"r{start + n}", f"caption {start + n}") for n in range(count)])
     assert set(found) == {"train", "validation", "test"}
+
+
+def test_a_subject_ties_its_groups_and_is_counted_across_splits():
+    records = [
+        Record(f"r{n}", f"c{n}", group_id=f"study-{n}", group_kind="case", subject_id=f"p{n // 4}")
+        for n in range(400)
+    ]
+    splits = Splits()
+    for n, record in enumerate(records):
+        splits.add(replace(record, split="test" if n == 0 else "train"))
+    found = splits.assign("drawn")
+    assert all(len(set(found[n : n + 4])) == 1 for n in range(0, 400, 4))
+    assert splits.groups_across(splits.given) == 1  # the patient; no study
