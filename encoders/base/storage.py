@@ -1,4 +1,10 @@
-"""Files that are either whole or not there: write beside, then rename."""
+"""The one way to disk: files and folders that are whole or not there, private, synced in order.
+
+A name is put in place by a rename, and only once all that it stands for is on disk: the data of
+each file, then the entries of each folder. So a power cut at any moment leaves the old or the new
+one, whole (tests/power). What is made here is for its owner alone, whatever the umask, until
+`share_with_group` says otherwise; a stricter mode that was there is kept.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +13,45 @@ import glob
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 __all__ = [
     "LOCK",
+    "LeftoverWarning",
     "locked",
+    "make_folder",
+    "new_file",
+    "open_private",
+    "put_back",
     "sha256_bytes",
     "sha256_file",
+    "share_with_group",
     "sync_file",
     "whole_file",
     "whole_folder",
+    "write_whole",
 ]
 
 LOCK = "LOCK"
+
+
+class LeftoverWarning(UserWarning):
+    """The work is done; something that is no longer needed could not be removed."""
+
+
+_group = 0  # 0o050 where members of the group may read
+
+
+def share_with_group() -> None:
+    """Let the group read what this process writes from now on."""
+    global _group  # noqa: PLW0603 - as the umask is one for the process
+    _group = 0o050
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -45,23 +74,67 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, each entered on disk."""
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        with suppress(FileExistsError):  # another process was faster
+            folder.mkdir(0o700)
+            folder.chmod(0o700 | _group)
+            sync_file(folder.parent)
+    if not path.is_dir():
+        raise NotADirectoryError(20, "It is a file, not a folder", str(path))
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield the stream of a file that is not there yet; its data is on disk at the end.
+
+    Its name is not, until the folder is synced: for files that another file names later.
+    """
+    with open(path, "xb", opener=open_private) as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def open_private(path: str, flags: int) -> int:
+    """An `opener` for `open`: a file that is made is private."""
+    descriptor = os.open(path, flags, 0o600)
+    if _group:
+        os.fchmod(descriptor, 0o640)
+    return descriptor
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file with this content, as `whole_file` does; text in UTF-8."""
+    with whole_file(path) as beside:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on error it goes.
 
-    A reader sees the old file or the new one, never a part.
+    A reader sees the old file or the new one, never a part. A symbolic link is followed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
+    path = _followed(path)
+    make_folder(path.parent)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.new.")
     beside = Path(name)
     try:
+        _lock(descriptor)
         yield beside
+        beside.chmod(_mode(beside, path))
         sync_file(beside)
-        beside.chmod(0o644)
         beside.replace(path)
         sync_file(path.parent)
+        _remove_leftovers(path)
     finally:
+        os.close(descriptor)
         beside.unlink(missing_ok=True)
 
 
@@ -69,34 +142,47 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes `path`'s place.
 
-    An existing folder is moved aside first and removed last, so that a crash at any point
-    leaves either the old folder or the new one complete under one of the two names. What a
-    killed process began for the same path is removed on success: nobody holds its lock.
+    An existing folder is moved aside first and removed last: after a crash between the two
+    renames `put_back` finds it. A symbolic link is followed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.name}.new."
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=prefix))
+    path = _followed(path)
+    make_folder(path.parent)
+    put_back(path)
+    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.new."))
     descriptor = os.open(beside, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a file system without locks, where nothing is removed either
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor)
         yield beside
-        beside.chmod(0o755)
-        for file in sorted(beside.rglob("*")):
-            sync_file(file)
-        _swap(beside, path)
-        for begun in path.parent.glob(f"{glob.escape(prefix)}*"):
-            _remove_unlocked(begun)
+        _make_lasting(beside, path)
+        _exchange(beside, path)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
     finally:
         os.close(descriptor)
-        shutil.rmtree(beside, ignore_errors=True)
+    _remove_leftovers(path)
+
+
+def put_back(path: Path) -> None:
+    """Put back the folder that a process moved aside from `path` before it was killed.
+
+    Called before a folder that `whole_folder` writes is read, and before it is written again.
+    Where a living process is just exchanging the two, it waits for that.
+    """
+    if os.path.lexists(path):
+        return
+    for old in _leftovers(path, "old"):
+        with suppress(OSError), _waited_for(old):
+            if not os.path.lexists(path) and any(old.iterdir()):
+                old.rename(path)
+                sync_file(path.parent)
 
 
 @contextmanager
 def locked(folder: Path, refusal: Exception) -> Iterator[None]:
     """Hold the LOCK of a folder, which is made; raises `refusal` where another process holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    make_folder(folder)
+    descriptor = open_private(str(folder / LOCK), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -108,30 +194,99 @@ def locked(folder: Path, refusal: Exception) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _remove_unlocked(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # another process was faster
-        return
-    try:
+def _leftovers(path: Path, kind: str) -> list[Path]:
+    """Temporary names of `path`, the newest first; kind: `new` or `old`."""
+    found = []
+    for each in path.parent.glob(f"{glob.escape(f'.{path.name}.{kind}.')}*"):
+        with suppress(FileNotFoundError):  # removed meanwhile
+            found.append((each.lstat().st_mtime_ns, each))
+    return [each for _, each in sorted(found, reverse=True)]
+
+
+def _followed(path: Path) -> Path:
+    return path.resolve() if path.is_symlink() else path
+
+
+def _lock(descriptor: int) -> None:
+    """Tell other processes that what is open here is not left over."""
+    with suppress(OSError):  # a file system without locks, where nothing is removed either
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except OSError:  # somebody writes it
-        return
+
+
+@contextmanager
+def _waited_for(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 
 
-def _swap(new: Path, path: Path) -> None:
+def _mode(new: Path, replaced: Path) -> int:
+    """What `new` may be: the owner's and, where asked for, the group's to read.
+
+    Not more than what it replaces; an owner can always clear a folder.
+    """
+    folder = new.is_dir()
+    mode = (0o700 if folder else 0o600) | (_group if folder else _group & 0o040)
+    with suppress(FileNotFoundError):
+        mode &= stat.S_IMODE(replaced.stat().st_mode)
+    return mode | (0o700 | new.stat().st_mode & stat.S_ISGID if folder else 0o400)
+
+
+def _make_lasting(new: Path, replaced: Path) -> None:
+    """Set the modes of all in a folder and flush it to disk.
+
+    A file with another name elsewhere keeps its mode: it would change there as well.
+    """
+    for entry in [*new.rglob("*"), new]:
+        if entry.is_symlink():
+            continue
+        if entry.is_dir() or entry.stat().st_nlink == 1:
+            entry.chmod(_mode(entry, replaced / entry.relative_to(new)))
+        sync_file(entry)
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Put `new` in the place of `path`. What was moved aside gets a name to be removed by."""
     if not path.exists():
         new.replace(path)
+        sync_file(path.parent)
         return
     old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-    path.replace(old / path.name)
+    with _waited_for(path):  # its lock goes with it to its other name
+        path.replace(old)
+        sync_file(path.parent)
+        try:
+            new.replace(path)
+        except OSError:
+            old.replace(path)
+            raise
+        finally:
+            sync_file(path.parent)
+        old.replace(old.with_name(new.name))
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what an exchange or a killed process left for `path`: nobody holds its lock."""
+    for kind in ("new", "old"):
+        for left in _leftovers(path, kind):
+            with suppress(BlockingIOError, FileNotFoundError):  # somebody writes or removes it
+                _remove(left)
+
+
+def _remove(left: Path) -> None:
     try:
-        new.replace(path)
-    except OSError:
-        (old / path.name).replace(path)
+        descriptor = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        finally:
+            os.close(descriptor)
+    except (BlockingIOError, FileNotFoundError):
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        told = f"{left} is left over and could not be removed ({error.strerror or error})."
+        warnings.warn(told, LeftoverWarning, stacklevel=2)

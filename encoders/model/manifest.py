@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from encoders.base.errors import UserError
-from encoders.base.storage import sha256_bytes, whole_file
+from encoders.base.storage import put_back, sha256_bytes, write_whole
 
 __all__ = ["FILE_NAME", "Manifest", "ManifestError"]
 
@@ -61,8 +61,7 @@ class Manifest:
     def save(self, folder: Path) -> None:
         """Write `encoder.json` into `folder`, with the fingerprint for readers."""
         content = {**asdict(self), "fingerprint": self.fingerprint}
-        with whole_file(folder / FILE_NAME) as path:
-            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_whole(folder / FILE_NAME, json.dumps(content, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
@@ -71,6 +70,7 @@ class Manifest:
         Raises ManifestError where it is missing, unreadable, or its fingerprint does not
         follow from its content.
         """
+        put_back(folder)
         path = folder / FILE_NAME
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from encoders.base.progress import Progress
-from encoders.base.storage import sha256_bytes
+from encoders.base.storage import open_private, sha256_bytes
 from encoders.images.preprocess import ImageError, ImageInput, Preprocessing, open_image
 
 __all__ = ["Pair", "Pairs", "fingerprint_of", "read_pairs"]
@@ -147,7 +147,7 @@ class _Store:
         path.unlink(missing_ok=True)
 
     def append(self, blocks: list[NDArray[np.uint8]]) -> None:
-        with self.path.open("ab") as stream:
+        with open(self.path, "ab", opener=open_private) as stream:
             for block in blocks:
                 stream.write(block.tobytes())
         blocks.clear()

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
-from encoders.base.storage import locked
+from encoders.base.storage import locked, make_folder
 from encoders.model import tokenizer as tokens
 from encoders.model.bert import BertTower
 from encoders.model.clip import ClipModule, Encoder
@@ -85,7 +85,7 @@ def _train(
     work: Path,
 ) -> Trained:
     own = work / f"process-{team.rank}"
-    own.mkdir(parents=True, exist_ok=True)
+    make_folder(own)
     config, module = _start(config)
     prepare = config.model.preprocessing
     train_pairs = read_pairs(pairs, prepare, own, "reading training images", progress)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from encoders.base.storage import put_back
 from eval.report.report import METRICS
 from eval.search.runs import EvaluationError
 
@@ -39,6 +40,7 @@ def refuse_other_pools(first: Path, second: Path) -> None:
 
 
 def _provenance(folder: Path) -> Mapping[str, Mapping[str, object]]:
+    put_back(folder)
     path = folder / METRICS
     try:
         found = json.loads(path.read_text("utf-8"))["provenance"]

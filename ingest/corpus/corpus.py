@@ -22,7 +22,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from encoders.base.progress import Progress, silent
-from encoders.base.storage import whole_folder
+from encoders.base.storage import put_back, whole_folder
 from ingest.corpus.duplicates import DUPLICATES, find_duplicates
 from ingest.corpus.manifest import CorpusManifest
 from ingest.corpus.records import SCHEMA, CorpusError, Record, Rejection, Source, from_arrow
@@ -43,6 +43,7 @@ class Corpus:
     @classmethod
     def open(cls, path: Path) -> Corpus:
         """Open the corpus at `path`; raises CorpusError where there is none, or a part of one."""
+        put_back(path)
         if not path.is_dir():
             raise CorpusError(
                 f"There is no corpus at {path}. Write one with `rocosearch corpus SOURCE {path}`."

@@ -7,6 +7,7 @@ the ledger knows at most too little, and a feed that runs again sends exactly wh
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from encoders.base.errors import UserError
-from encoders.base.storage import whole_file
+from encoders.base.storage import make_folder, open_private, sync_file, write_whole
 
 __all__ = ["SLICE", "Known", "Ledger", "LedgerError"]
 
@@ -55,7 +56,10 @@ class Ledger:
 
     def __init__(self, path: Path, target: str) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        if not path.exists():  # SQLite gives its other files the mode of this one
+            os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))
+            sync_file(path.parent)
         with _told(path):
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             # Readers and the writer do not wait for each other, and a commit is one write
@@ -169,8 +173,7 @@ class Ledger:
             path.unlink(missing_ok=True)
             return 0
         lines = (json.dumps({"id": i, "message": m}, ensure_ascii=False) for i, m in rows)
-        with whole_file(path) as beside:
-            beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_whole(path, "".join(f"{line}\n" for line in lines))
         return len(rows)
 
     def _claim(self, target: str) -> None:

@@ -86,7 +86,7 @@ class EmbeddedEngine:
         An index already at `path` stays in use until the new one is whole. Raises EngineError
         as `in_memory` does, where another process is writing, and where the disk is full.
         """
-        with writing(path):
+        with writing(path, new=True):
             listed = collect(documents, vector_fields, progress)
             progress("index", 0, 1)
             segment = write_segment(path, segment_arrays(listed, vector_fields))

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from encoders.base.storage import whole_file
+from encoders.base.storage import write_whole
 from ranking.profiles.checks import check_features
 from ranking.profiles.profile import Phase, Profile, ProfileError, Retriever
 from ranking.profiles.set import ProfileSet
@@ -60,8 +60,7 @@ def save_profiles(profiles: ProfileSet, path: Path) -> None:
     """Write a profiles.toml that `load_profiles` reads back as an equal set."""
     tables = [f"default = {_value(profiles.default)}\n"]
     tables += [_table(profile) for profile in profiles.profiles]
-    with whole_file(path) as beside:
-        beside.write_text("\n".join(tables), encoding="utf-8")
+    write_whole(path, "\n".join(tables))
 
 
 def _read(path: Path) -> dict[str, Any]:

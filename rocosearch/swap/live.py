@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from encoders.base.progress import Progress, silent
-from encoders.base.storage import whole_file
+from encoders.base.storage import write_whole
 from encoders.model.clip import Encoder
 from ingest.corpus.corpus import Corpus
 from ranking.names import encoder_names
@@ -58,8 +58,7 @@ def compare_live(
     engine.close()
     shared = [len(old & new) for old, new in zip(*hits, strict=True)]
     content = {"queries": len(texts), "times": times, "shared_of_10": float(np.mean(shared))}
-    with whole_file(out) as path:
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_whole(out, json.dumps(content, indent=2) + "\n")
 
 
 def _texts(corpus: Corpus) -> list[str]:

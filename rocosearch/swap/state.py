@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from encoders.base.errors import UserError
-from encoders.base.storage import locked, whole_file
+from encoders.base.storage import locked, write_whole
 
 __all__ = ["FILE_NAME", "STAGES", "Stage", "SwapError", "SwapState", "new_state", "working"]
 
@@ -45,8 +45,7 @@ class SwapState:
 
     def save(self, folder: Path) -> None:
         """Write it into the swap's folder."""
-        with whole_file(folder / FILE_NAME) as path:
-            path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_whole(folder / FILE_NAME, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> SwapState:

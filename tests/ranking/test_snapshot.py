@@ -132,7 +132,7 @@ def test_verify_finds_a_flipped_bit(index):
         snapshot.verify(index)
 
 
-@pytest.mark.parametrize("at", ["write_arrays", "whole_file", "save_profiles"])
+@pytest.mark.parametrize("at", ["write_arrays", "write_whole", "save_profiles"])
 def test_a_full_disk_leaves_the_old_index(index, monkeypatch, at):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 from vespa.package import ApplicationPackage, Validation
 
-from encoders.base.storage import whole_file
+from encoders.base.storage import write_whole
 from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
 from vespa_app.read.xml_file import read_xml
 
@@ -67,8 +67,7 @@ def write_overrides(
     text = ApplicationPackage(
         name="overrides", validations=[Validation(name, until) for name in allowed]
     ).validations_to_text
-    with whole_file(package / "validation-overrides.xml") as path:
-        path.write_text(text + "\n", encoding="utf-8")
+    write_whole(package / "validation-overrides.xml", text + "\n")
     return allowed
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from encoders.base.storage import put_back
 from vespa_app.package.options import PackageError
 from vespa_app.package.schema import SCHEMA_NAME
 
@@ -50,6 +51,7 @@ def read_schema(package: Path) -> SchemaFacts:
 
     Raises PackageError where the folder has none or its braces do not match.
     """
+    put_back(package)
     path = package / "schemas" / f"{SCHEMA_NAME}.sd"
     if not path.is_file():
         raise PackageError(

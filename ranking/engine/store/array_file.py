@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import math
 import mmap
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from encoders.base.storage import new_file
 
 __all__ = ["read_arrays", "write_arrays"]
 
@@ -35,15 +36,13 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     Raises OSError where that fails; the file is then to be thrown away.
     """
     header = _header(arrays)
-    with path.open("wb") as stream:
+    with new_file(path) as stream:
         stream.write(MAGIC + len(header).to_bytes(8, "little") + header)
         for array in arrays.values():
             stream.write(b"\0" * (-stream.tell() % ALIGNMENT))
             flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
             for start in range(0, len(flat), BLOCK):
                 stream.write(flat[start : start + BLOCK].data)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _header(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -5,17 +5,28 @@ What is where is told in ranking/engine/store/snapshot.py.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import re
 import shutil
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from encoders.base.storage import sha256_bytes, sha256_file, sync_file, whole_file, whole_folder
+from encoders.base.storage import (
+    LeftoverWarning,
+    locked,
+    make_folder,
+    new_file,
+    sha256_bytes,
+    sha256_file,
+    sync_file,
+    whole_folder,
+    write_whole,
+)
 from ranking.engine.segment.segment import Arrays
 from ranking.engine.store.array_file import write_arrays
 from ranking.engine.store.snapshot import CURRENT, GENERATION, PROFILES, Alive, Generation, current
@@ -23,58 +34,65 @@ from ranking.types import EngineError, VectorField
 
 __all__ = ["Change", "add_encoder", "publish", "write_segment", "writing"]
 
+_OWN = {
+    "generations": re.compile(r"[0-9]{1,9}"),
+    "segments": re.compile(r"[0-9a-f]{16}"),
+    "encoders": re.compile(r"[0-9a-f]{16}"),
+}
+
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, *, new: bool = False) -> Iterator[None]:
     """Hold the index's lock; what is left of a failed change is removed.
 
-    Raises EngineError where another process is writing, or the disk cannot be written.
+    new: the folder is made where there is none. Raises EngineError where another process is
+    writing, or the disk cannot be written.
     """
+    if not new and not path.is_dir():
+        raise EngineError(f"{path} has been removed: open an index that is there.")
+    busy = EngineError(f"{path} is being written by another process: wait until it is done.")
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path / "LOCK", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise EngineError(f"{path} cannot be written ({error.strerror}).") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise EngineError(
-            f"{path} is being written by another process: wait until it is done."
-        ) from None
-    try:
-        yield
+        with locked(path, busy):
+            try:
+                yield
+            finally:
+                _clean(path)
     except OSError as error:
         raise EngineError(
             f"{path} could not be written ({error.strerror or error}); "
             "what was there before is unchanged."
         ) from error
-    finally:
-        _clean(path)
-        os.close(descriptor)
 
 
 def _clean(path: Path) -> None:
-    """Remove what the generation in use does not name: older ones, and what a crash left."""
+    """Remove what the generation in use does not name: older ones, and what a crash left.
+
+    Only what bears names as given here. What cannot be removed now goes with a later change.
+    """
     try:
         generation = current(path)
     except EngineError:
         return
     needed = {
-        "generations": {str(generation.number)},
-        "segments": set(generation.segments),
-        "encoders": {generation.encoder},
+        "generations": (str(generation.number),),
+        "segments": generation.segments,
+        "encoders": (generation.encoder,),
     }
     for kind, names in needed.items():
         for entry in (path / kind).glob("*"):
-            if entry.name not in names:
+            if entry.name in names or not _OWN[kind].fullmatch(entry.name):
+                continue
+            try:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            except OSError as error:
+                told = f"{entry} is no longer needed and could not be removed ({error.strerror})."
+                warnings.warn(told, LeftoverWarning, stacklevel=2)
 
 
 def write_segment(path: Path, arrays: Arrays) -> str:
     """Write a segment and return its name; it is used once a published generation names it."""
     name = uuid.uuid4().hex[:16]
-    (path / "segments").mkdir(exist_ok=True)
+    make_folder(path / "segments")
     write_arrays(path / "segments" / name, arrays)
     return name
 
@@ -111,9 +129,11 @@ class Change:
 
 def publish(path: Path, change: Change) -> None:
     """Write the next generation and put it in use."""
-    number = 1 + max((int(f.name) for f in (path / "generations").glob("[0-9]*")), default=0)
+    there = (each.name for each in (path / "generations").glob("*"))
+    numbers = (int(name) for name in there if _OWN["generations"].fullmatch(name))
+    number = 1 + max(numbers, default=0)
     own = f"generations/{number}"
-    (path / own).mkdir(parents=True)
+    make_folder(path / own)
     files = [f"segments/{name}" for name, _ in change.segments]
     for name, alive in change.segments:
         if alive is not None:
@@ -132,11 +152,12 @@ def publish(path: Path, change: Change) -> None:
         },
     )
     text = json.dumps(asdict(generation), indent=1).encode()
-    (path / own / GENERATION).write_bytes(text)
-    sync_file(path / own / GENERATION)
-    with whole_file(path / CURRENT) as pointer:
-        content = {"generation": number, "sha256": sha256_bytes(text)}
-        pointer.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    with new_file(path / own / GENERATION) as stream:
+        stream.write(text)
+    for folder in ("segments", own):  # their files have to be there before CURRENT names them
+        sync_file(path / folder)
+    content = {"generation": number, "sha256": sha256_bytes(text)}
+    write_whole(path / CURRENT, json.dumps(content) + "\n")
 
 
 def _described(file: Path) -> tuple[int, str]:
