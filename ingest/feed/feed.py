@@ -26,7 +26,7 @@ from ranking.names import encoder_names
 from ranking.types import Document, EngineError
 from vespa_app.feed.operations import Verdict
 
-__all__ = ["FeedResult", "FeedSource", "feed", "ledger_path"]
+__all__ = ["FeedResult", "FeedSource", "feed", "held_hashes", "ledger_path"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class FeedResult:
     """What a feed did, in documents; `tries_again` counts requests beyond one for each.
 
     refused: dead letters. They stand in the file `dead_letters`, with the target's reasons.
+    anew: the ledger was kept against another content of the target, so all was compared again.
     """
 
     put: int = 0
@@ -57,6 +58,7 @@ class FeedResult:
     tries_again: int = 0
     seconds: float = 0.0
     dead_letters: Path | None = None
+    anew: bool = False
 
     @property
     def sent(self) -> int:
@@ -86,12 +88,13 @@ def feed(
     goes on from there.
     """
     path = ledger or ledger_path(source.corpus, target)
-    with Ledger(path, target.name) as opened:
+    with Ledger(path, target.name, target.content) as opened:
         if not opened.count():
-            opened.put_all(_held(target))
+            opened.put_all(held_hashes(target))
             opened.note(source.corpus.table(["id"])["id"].to_pylist())
             opened.forget(opened.not_noted())  # what others put there is not this corpus's
-        work = _Feed(_with_known_encoders(source, target, opened), target, opened, progress)
+        result = FeedResult(anew=opened.anew)
+        work = _Feed(_with_known_encoders(source, target, opened), target, opened, progress, result)
         dead_letters = path.with_suffix(".dead.jsonl")
         try:
             return work.run()
@@ -149,7 +152,7 @@ class _Feed:
     target: Target
     ledger: Ledger
     progress: Progress
-    result: FeedResult = field(default_factory=FeedResult)
+    result: FeedResult
     _under_way: dict[str, _Wanted] = field(default_factory=dict)
     _absent: deque[_Wanted] = field(default_factory=deque)
 
@@ -173,9 +176,10 @@ class _Feed:
         wanted = self._wanted()
         while some := list(islice(wanted, SLICE)):
             known = self.ledger.known([each.document.id for each in some])
-            for each in some:
+            changes = [(each, _change(each, known.get(each.document.id))) for each in some]
+            self.ledger.doubt(each.document.id for each, change in changes if change)
+            for each, change in changes:
                 yield from self._puts_of_absent()
-                change = _change(each, known.get(each.document.id))
                 if change is None:
                     self.result.unchanged += 1
                     continue
@@ -201,7 +205,9 @@ class _Feed:
 
     def _removals(self) -> Iterator[Change]:
         self.ledger.note(self.source.corpus.table(["id"])["id"].to_pylist())
-        for identifier in self.ledger.not_noted():
+        gone = self.ledger.not_noted()
+        self.ledger.doubt(gone)
+        for identifier in gone:
             yield Change("remove", Document(identifier))
 
     def _enter(self, outcome: Outcome) -> None:
@@ -221,7 +227,7 @@ class _Feed:
             self.ledger.put(identifier, wanted.content, wanted.vectors)
             self.result.put += 1
         elif wanted is not None:
-            self.ledger.update(identifier, wanted.vectors)
+            self.ledger.update(identifier, wanted.content, wanted.vectors)
             self.result.updated += 1
         if (self.result.sent + self.result.refused) % 100 == 0:
             self._report()
@@ -247,8 +253,8 @@ def _change(wanted: _Wanted, known: Known | None) -> Change | None:
     return Change("update", replace(document, vectors=vectors))
 
 
-def _held(target: Target) -> Iterator[tuple[str, str, Mapping[str, str]]]:
-    """What a target that no feed knows yet holds already, as the ledger has it."""
+def held_hashes(target: Target) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """What a target holds, as the ledger has it: id, content, vectors; see `Target.held`."""
     prints = {each.name: each.fingerprint for each in target.vector_fields if each.fingerprint}
     for document in target.held():
         vectors = {

@@ -1,7 +1,8 @@
 """What a target is known to hold: one SQLite file for each corpus and target.
 
-A row is written when the target has confirmed the operation, and not before; so after a crash
-the ledger knows at most too little, and a feed that runs again sends exactly what is missing.
+A row is written when the target has confirmed the operation, and not before; what is about to
+change is in doubt from before it is sent, and that is on disk. So after a kill or a power cut the
+ledger knows at most too little, and a feed that runs again sends exactly what is missing.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS documents (
     id TEXT PRIMARY KEY,
-    content TEXT NOT NULL,  -- hash of all fields but the vectors, '' where nothing is stored
+    content TEXT NOT NULL,  -- hash of all fields but the vectors, '' refused or in doubt
     vectors TEXT NOT NULL,  -- JSON: hash of the vector by the encoder's fingerprint
-    status TEXT NOT NULL,   -- 'fed' or 'refused'
+    status TEXT NOT NULL,   -- 'fed', 'refused' or 'doubt'
     message TEXT NOT NULL   -- the target's reason for a refusal
 ) WITHOUT ROWID;
 CREATE TEMP TABLE noted (id TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -52,10 +53,15 @@ class Known:
 
 
 class Ledger:
-    """Opens or makes the ledger at `path` for `target`. Use it in `with`, or close it."""
+    """Opens or makes the ledger at `path` for `target`. Use it in `with`, or close it.
 
-    def __init__(self, path: Path, target: str) -> None:
+    content: what tells one content of the target from another, "" where it has no such id. A
+    ledger kept against another one knows nothing any more: `anew` says so.
+    """
+
+    def __init__(self, path: Path, target: str, content: str = "") -> None:
         self.path = path
+        self.anew = False
         make_folder(path.parent)
         if not path.exists():  # SQLite gives its other files the mode of this one
             os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))
@@ -63,12 +69,12 @@ class Ledger:
         with _told(path):
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             # Readers and the writer do not wait for each other, and a commit is one write
-            # without a sync: it survives a kill; a power failure may cost the last moments.
+            # without a sync: it survives a kill; a power cut may cost what was confirmed last.
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             self._connection.executescript(TABLES)
-            self._claim(target)
+            self._claim(target, content)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -105,13 +111,23 @@ class Ledger:
             for each in held:
                 self.put(*each)
 
-    def update(self, identifier: str, vectors: Mapping[str, str]) -> None:
-        """The target has set these vectors of the document, and left its other ones."""
+    def update(self, identifier: str, content: str, vectors: Mapping[str, str]) -> None:
+        """The target has set these vectors of the document, and left all else as it was."""
         self._connection.execute(
-            "UPDATE documents SET vectors = json_patch(vectors, ?), status = 'fed', message = '' "
-            "WHERE id = ?",
-            (json.dumps(vectors), identifier),
+            "UPDATE documents SET content = ?, vectors = json_patch(vectors, ?), status = 'fed', "
+            "message = '' WHERE id = ?",
+            (content, json.dumps(vectors), identifier),
         )
+
+    def doubt(self, identifiers: Iterable[str]) -> None:
+        """These are about to be changed: nothing is known of them, even after a power cut."""
+        self._connection.execute("PRAGMA synchronous = FULL")
+        with self._transaction():
+            self._connection.executemany(
+                "UPDATE documents SET content = '', status = 'doubt' WHERE id = ?",
+                ((identifier,) for identifier in identifiers),
+            )
+        self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def refuse(self, identifier: str, message: str) -> None:
         """The target has refused the document; it is tried again by the next feed."""
@@ -176,16 +192,25 @@ class Ledger:
         write_whole(path, "".join(f"{line}\n" for line in lines))
         return len(rows)
 
-    def _claim(self, target: str) -> None:
+    def _claim(self, target: str, content: str) -> None:
         expected = {"format": str(FORMAT), "target": target}
-        self._connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", expected.items())
+        given = {**expected, "content": ""}
+        self._connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", given.items())
         found = dict(self._connection.execute("SELECT name, value FROM about").fetchall())
+        of = found.pop("content")
         if found != expected:
             self._connection.close()
             raise LedgerError(
                 f"{self.path} is the ledger of {found.get('target')} (format "
                 f"{found.get('format')}), not of {target}: name another one with --ledger."
             )
+        if of != content:
+            self.anew = self.count() > 0
+            with self._transaction():
+                self._connection.execute("DELETE FROM documents")
+                self._connection.execute(
+                    "UPDATE about SET value = ? WHERE name = 'content'", [content]
+                )
 
     def _ids(self, query: str) -> list[str]:
         return [identifier for (identifier,) in self._connection.execute(query)]

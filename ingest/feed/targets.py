@@ -59,6 +59,10 @@ class Target(Protocol):
         """What tells this target from others, in the ledger."""
 
     @property
+    def content(self) -> str:
+        """What tells its present content from one that was built anew; "" where nothing does."""
+
+    @property
     def vector_fields(self) -> Sequence[VectorField]:
         """The vector fields that it has; `fingerprint` "" where it is not known."""
 
@@ -84,6 +88,11 @@ class EngineTarget:
 
     engine: Engine
     name: str
+
+    @property
+    def content(self) -> str:
+        """The id that the index got when it was built."""
+        return str(self.engine.info().details.get("id", ""))
 
     @property
     def vector_fields(self) -> Sequence[VectorField]:
@@ -147,6 +156,11 @@ class VespaTarget:
     def name(self) -> str:
         """The server's address."""
         return self.client.url
+
+    @property
+    def content(self) -> str:
+        """Nothing: `rocosearch feed --reconcile` asks a server what it holds."""
+        return ""
 
     @property
     def vector_fields(self) -> Sequence[VectorField]:

@@ -47,6 +47,7 @@ class EmbeddedEngine:
         self.encoder_folder: Path | None = None
         self._view = view
         self._described: Mapping[str, tuple[int, str]] = {}
+        self._index = ""
         self._stamp = (0, 0)
         self.profiles = profiles
 
@@ -136,6 +137,7 @@ class EmbeddedEngine:
         self.profiles = opened.profiles
         self.encoder_folder = opened.encoder
         self._described = opened.generation.files
+        self._index = opened.generation.index
         self._view = View(opened.parts, opened.generation.fields, exact=self._view.exact)
         self._stamp = opened.stamp
 
@@ -166,6 +168,7 @@ class EmbeddedEngine:
             text_profiles=tuple(each.name for each in resolved if not each.uses_vector),
             details={
                 "engine": "embedded",
+                "id": self._index,
                 "segments": len(self._view.parts),
                 "average_field_length": self.average_field_length,
             },
@@ -274,6 +277,7 @@ class EmbeddedEngine:
             [(segment.name, alive) for segment, alive in parts],
             partial(save_profiles, self.profiles),
             self.encoder_folder.name if self.encoder_folder else "",
+            self._index,
             self._described,
         )
         publish(self.path, change)

@@ -93,7 +93,8 @@ def command(
         if found:
             results.print(
                 f"The target holds {found.visited:,} documents: {len(found.lost):,} were lost and "
-                f"are fed again, {len(found.unknown):,} are unknown here and left alone."
+                f"are fed again, {len(found.changed):,} were changed there and are fed again, "
+                f"{len(found.unknown):,} are unknown here and left alone."
             )
         _show(result)
     if result.refused:
@@ -101,6 +102,8 @@ def command(
 
 
 def _show(result: FeedResult) -> None:
+    if result.anew:
+        say("The index was built anew since it was last fed: the ledger was begun anew.")
     results.print(
         f"{result.put:,} put, {result.updated:,} updated, {result.removed:,} removed, "
         f"{result.unchanged:,} unchanged, in {result.seconds:.1f} s; "

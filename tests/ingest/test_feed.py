@@ -55,6 +55,10 @@ class Counting:
         return self.inner.name
 
     @property
+    def content(self):
+        return self.inner.content
+
+    @property
     def vector_fields(self):
         return self.inner.vector_fields
 
@@ -191,11 +195,13 @@ def test_reconciling_finds_what_is_lost_and_what_is_strange(corpus, pixel_encode
     engine = target.inner.engine
     engine.remove(["r1"])
     engine.feed([replace(engine.get("r2"), id="stranger")])
+    engine.feed([replace(engine.get("r3"), caption="by another hand")])
     assert feed(source, target).unchanged == 6  # the ledger cannot know
     found = reconcile(corpus, target)
     assert (found.visited, found.lost, found.unknown) == (6, ("r1",), ("stranger",))
-    assert feed(source, target).put == 1
-    assert engine.count() == 7
+    assert found.changed == ("r3",)
+    assert feed(source, target).put == 2
+    assert (engine.count(), engine.get("r3").caption) == (7, "caption 3")
 
 
 def test_the_view_of_split_captions_is_fed_like_a_change(corpus, pixel_encoder):
@@ -229,6 +235,17 @@ def test_an_index_on_disk(corpus, pixel_encoder, tmp_path):
     result = feed(FeedSource(corpus, (manifest.fingerprint,)), EngineTarget(engine, "index"))
     assert result.put == 6
     assert EmbeddedEngine.open(tmp_path / "index").count() == 6
+
+
+def test_an_index_built_anew_is_not_what_the_ledger_tells_of(corpus, pixel_encoder, tmp_path):
+    manifest = pixel_encoder.manifest
+    source, results = FeedSource(corpus, (manifest.fingerprint,)), []
+    for _ in range(2):
+        engine = EmbeddedEngine.build(tmp_path / "index", [], fields(manifest), SHIPPED)
+        results += [feed(source, EngineTarget(engine, "index")) for _ in range(2)]
+        assert EmbeddedEngine.open(tmp_path / "index").count() == 6
+    assert [each.anew for each in results] == [False, False, True, False]
+    assert [each.put for each in results] == [6, 0, 6, 0]
 
 
 # --- over HTTP -------------------------------------------------------------------------------

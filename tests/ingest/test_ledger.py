@@ -29,7 +29,7 @@ def test_it_remembers_what_a_dictionary_would(tmp_path_factory, steps):
                 ledger.put(identifier, content, vectors)
                 expected[identifier] = Known(content, vectors)
             elif action == "update" and identifier in expected:
-                ledger.update(identifier, vectors)
+                ledger.update(identifier, expected[identifier].content, vectors)
                 old = expected[identifier]
                 expected[identifier] = Known(old.content, {**old.vectors, **vectors})
             elif action == "refuse":
@@ -77,3 +77,29 @@ def test_a_damaged_ledger_is_told(tmp_path):
     (tmp_path / "l").write_bytes(b"no database at all" * 100)
     with pytest.raises(LedgerError, match="cannot be used as a ledger"):
         Ledger(tmp_path / "l", "t")
+
+
+def test_what_is_in_doubt_is_not_known_until_it_is_confirmed(tmp_path):
+    path = tmp_path / "l"
+    with Ledger(path, "t") as ledger:
+        for identifier in "abc":
+            ledger.put(identifier, "1", {"f": "x"})
+        ledger.doubt(["a", "b"])
+        ledger.update("a", "1", {"f": "y"})
+    with Ledger(path, "t") as ledger:
+        assert ledger.known(list("abc")) == {
+            "a": Known("1", {"f": "y"}),
+            "c": Known("1", {"f": "x"}),
+        }
+        ledger.note(["a", "c"])
+        assert ledger.not_noted() == ["b"]  # it may be there, so it is removed again
+        assert ledger.write_dead_letters(tmp_path / "dead") == 0
+
+
+def test_a_ledger_of_another_content_knows_nothing(tmp_path):
+    found = []
+    for content in ("one", "one", "two", "two"):
+        with Ledger(tmp_path / "l", "t", content) as ledger:
+            found.append((ledger.anew, ledger.count()))
+            ledger.put("a", "1", {})
+    assert found == [(False, 0), (False, 1), (True, 0), (False, 1)]

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.errors import UserError
-from encoders.base.storage import sha256_bytes, sha256_file
+from encoders.base.storage import put_back, sha256_bytes, sha256_file
 from ranking.engine.segment.segment import Arrays, Segment
 from ranking.engine.store.array_file import read_arrays
 from ranking.profiles.set import ProfileSet
@@ -49,7 +49,7 @@ __all__ = [
 CURRENT = "CURRENT"
 GENERATION = "generation.json"
 PROFILES = "profiles.toml"
-FORMAT = 2
+FORMAT = 3
 NOWHERE = (0, 0)
 """What `stamp` gives where there is no index."""
 
@@ -60,6 +60,7 @@ Alive = NDArray[np.bool_]
 class Generation:
     """One state of the index.
 
+    index: an id made when it was built; it stays while documents come and go.
     segments: names, in order. alive: those of them that documents were removed from.
     files: path under the index -> [bytes, sha256].
     """
@@ -69,6 +70,7 @@ class Generation:
     segments: tuple[str, ...]
     alive: tuple[str, ...]
     encoder: str
+    index: str
     files: Mapping[str, tuple[int, str]]
     format: int = FORMAT
 
@@ -152,6 +154,7 @@ def current(path: Path) -> Generation:
 
     Raises EngineError where the folder is no index, or is damaged.
     """
+    put_back(path)
     try:
         pointer = json.loads((path / CURRENT).read_text(encoding="utf-8"))
     except FileNotFoundError:

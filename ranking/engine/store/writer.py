@@ -21,6 +21,7 @@ from encoders.base.storage import (
     locked,
     make_folder,
     new_file,
+    put_back,
     sha256_bytes,
     sha256_file,
     sync_file,
@@ -48,6 +49,7 @@ def writing(path: Path, *, new: bool = False) -> Iterator[None]:
     new: the folder is made where there is none. Raises EngineError where another process is
     writing, or the disk cannot be written.
     """
+    put_back(path)
     if not new and not path.is_dir():
         raise EngineError(f"{path} has been removed: open an index that is there.")
     busy = EngineError(f"{path} is being written by another process: wait until it is done.")
@@ -117,13 +119,15 @@ def _link(source: str, target: str) -> str:
 class Change:
     """The next generation: segments by name with the documents left of each (None: all).
 
-    described: sizes and checksums of files that were there before.
+    index: the id of an index that was there before. described: sizes and checksums of files that
+    were.
     """
 
     fields: Sequence[VectorField]
     segments: Sequence[tuple[str, Alive | None]]
     write_profiles: Callable[[Path], None]
     encoder: str = ""
+    index: str = field(default_factory=lambda: uuid.uuid4().hex)
     described: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
@@ -146,6 +150,7 @@ def publish(path: Path, change: Change) -> None:
         tuple(name for name, _ in change.segments),
         tuple(name for name, alive in change.segments if alive is not None),
         change.encoder,
+        change.index,
         {
             name: change.described.get(name) or _described(path / name)
             for name in [*files, f"{own}/{PROFILES}"]
