@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.names import encoder_names
 from ranking.types import Engine, EngineError, Filter, FilterField, Query, QueryError, Result
 
 if TYPE_CHECKING:  # a lexical search need not wait for torch
@@ -21,6 +22,10 @@ __all__ = ["Searcher"]
 
 LEXICAL = "lexical"
 IMAGE = "image"
+
+# Rocchio's weights of examples beside the query, as Manning, Raghavan and Schuetze give them
+# (Introduction to Information Retrieval, 2008, section 9.1.1).
+LIKE, UNLIKE = 0.75, 0.15
 
 
 class Searcher:
@@ -56,6 +61,8 @@ class Searcher:
         text: str | None = None,
         *,
         image: Image.Image | bytes | Path | None = None,
+        like: Sequence[str] = (),
+        unlike: Sequence[str] = (),
         profile: str | None = None,
         k: int = 10,
         inputs: Mapping[str, float] | None = None,
@@ -67,28 +74,33 @@ class Searcher:
         """Search by a text, an image, or both.
 
         Both: captions are searched by the text; the query vector is the sum of the two unit
-        vectors, scaled to length 1. profile: by default the index's default; `lexical` where
-        there is no encoder; `image`, where the index has it, for an image alone. Beside a text, an
-        image that the profile does not look at is a warning of the result. target_hits: how many
-        nearest vectors are retrieved; by default as many as hits are asked for, and 100 at least.
+        vectors, scaled to length 1. like, unlike: ids of documents whose vectors draw the query
+        vector near, or push it away (Rocchio); they are no hits themselves. profile: by default
+        the index's default; `lexical` where there is no encoder; `image`, where the index has it,
+        for images without a text. Images that the profile does not look at are a warning of the
+        result. target_hits: how many nearest vectors are retrieved; by default as many as hits
+        are asked for, and 100 at least.
         Raises QueryError where neither is given or the profile cannot use what is.
         """
         text = text or ""
-        name = profile or self.default_profile(text, image)
+        name = profile or self.default_profile(text, (like or None) if image is None else image)
+        vector = self._vector(text, image, name)
+        if like or unlike:
+            vector = self._moved(vector, like, unlike)
         result = self.engine.search(
             Query(
                 text=text,
-                vector=self._vector(text, image, name),
+                vector=vector,
                 profile=name,
                 inputs=inputs or {},
                 k=k,
                 target_hits=max(k, Query.target_hits) if target_hits is None else target_hits,
                 filters=filters,
-                exclude_ids=exclude_ids,
+                exclude_ids=exclude_ids.union(like, unlike),
                 group_by=group_by,
             )
         )
-        if image is None or name not in self._info.text_profiles:
+        if (image is None and not like and not unlike) or name not in self._info.text_profiles:
             return result
         unused = f"Profile {name} looks at words alone: the image was not used."
         return replace(result, warnings=(*result.warnings, unused))
@@ -119,3 +131,28 @@ class Searcher:
             return vectors[0] if vectors else None
         total = np.sum([vector / np.linalg.norm(vector) for vector in vectors], axis=0)
         return np.asarray(total / (np.linalg.norm(total) or 1.0), np.float32)
+
+    def _moved(
+        self, vector: NDArray[np.float32] | None, like: Sequence[str], unlike: Sequence[str]
+    ) -> NDArray[np.float32]:
+        """Rocchio: the query's vector, plus the mean of examples, minus that of the others."""
+        if vector is None and not like:
+            raise QueryError("What is unlike needs something beside it: words, an image or like.")
+        total = np.zeros(1, np.float32) if vector is None else vector / np.linalg.norm(vector)
+        for weight, names in ((LIKE, like), (-UNLIKE, unlike)):
+            if names:
+                total = total + weight * np.mean([self._stored(name) for name in names], axis=0)
+        return np.asarray(total / (np.linalg.norm(total) or 1.0), np.float32)
+
+    def _stored(self, identifier: str) -> NDArray[np.float32]:
+        """A document's own vector. Raises QueryError where it has none."""
+        document = self.engine.get(identifier)
+        if document is None:
+            raise QueryError(f"There is no document {identifier!r}.")
+        fields = [field.name for field in self._info.vector_fields]
+        if self.encoder is not None:
+            fields = [encoder_names(self.encoder.manifest.fingerprint).embedding]
+        found = next((document.vectors[name] for name in fields if name in document.vectors), None)
+        if found is None:
+            raise QueryError(f"{identifier} has no picture in this index to compare with.")
+        return found / np.float32(np.linalg.norm(found) or 1.0)

@@ -1,13 +1,16 @@
-"""`rocosearch serve`: the search page, on one's own machine."""
+"""`rocosearch serve`: the search page and its API."""
 
 from __future__ import annotations
 
+import os
+import secrets
 import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from encoders.base.errors import UserError
 from rocosearch.console import results, say
 from rocosearch.options import (
     ConfigUrl,
@@ -23,8 +26,9 @@ EXAMPLE = """\
 rocosearch serve build/index build/corpus
 rocosearch serve build/index --port 9000
 rocosearch serve http://localhost:8080 build/corpus
+rocosearch serve build/index build/corpus --host 192.0.2.7 --token-file token
 """
-OWN = ("127.0.0.1", "localhost")
+LEAST_TOKEN = 16  # characters
 
 
 def command(
@@ -36,6 +40,14 @@ def command(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8765,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="NAME", help="What others call this server; several too."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Holds the token to ask for; made where there is none."),
+    ] = None,
     browse: Annotated[bool, typer.Option("--browse", help="Open the page in a browser.")] = False,
     encoder: OptionalEncoder = None,
     profiles: ProfilesFile = None,
@@ -44,24 +56,45 @@ def command(
 ) -> None:
     """Search with pictures: a page in your browser, served from this machine until Ctrl-C.
 
-    By text, by an image that is dropped or pasted, by a hit's own picture; one ranking, or
-    lexical, vector and hybrid side by side.
+    By text, by an image that is dropped or pasted, by hits that are or are not what you look
+    for; one ranking, or lexical, vector and hybrid side by side. The same as a JSON API:
+    /openapi.json describes it. An address that others can reach needs a token.
     """
     from rocosearch.page.opening import open_page
     from rocosearch.searchers import searching
 
+    token = _token(token_file) if token_file else ""
     with (
         searching(
             index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
         ) as searcher,
-        open_page(searcher, corpus, host=host, port=port) as server,
+        open_page(
+            searcher, corpus, host=host, port=port, names=tuple(name or ()), token=token
+        ) as server,
     ):
-        if host not in OWN:
-            say(f"Whoever can reach {host} can read every caption and picture.", style="yellow")
         results.print(f"The page is at {server.url} (Ctrl-C ends it).")
+        if token:
+            say(f"It asks for the token in {token_file}.")
         if browse:
             webbrowser.open(server.url)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             say("Ended.")
+
+
+def _token(path: Path) -> str:
+    """Read the token, or make one that only its owner can read."""
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_urlsafe(32) + "\n")
+    try:
+        token = path.read_text("ascii").strip()
+    except UnicodeDecodeError:
+        token = ""
+    if len(token) < LEAST_TOKEN or not token.isprintable() or " " in token:
+        raise UserError(
+            f"{path} holds no token: {LEAST_TOKEN} characters at least, ASCII, without blanks."
+        )
+    return token

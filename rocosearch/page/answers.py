@@ -2,93 +2,149 @@
 
 from __future__ import annotations
 
+import math
 import re
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from encoders.base.errors import UserError
+from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.searcher import Searcher
 from ranking.text.tokens import tokenize
-from ranking.types import Filter, Hit, Query, QueryError, Result
+from ranking.types import Document, Filter, FilterField, Hit, QueryError
 
-__all__ = ["LONGEST_TEXT", "MOST_HITS", "MOST_PROFILES", "Asked", "Desk", "read_asked"]
-
-MOST_HITS = 100
-MOST_PROFILES = 4
-LONGEST_TEXT = 10_000
+__all__ = ["Asked", "Desk", "NotThereError", "plain"]
 
 Json = dict[str, Any]
 
 _WORD = re.compile(r"\w+")
+_NOTHING = "Type some words, or give an image."
+
+
+class NotThereError(UserError):
+    """What is named is not there."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One search of the page. like: the id of a document whose picture asks, "" for none."""
+    """One search: what `Searcher.search` takes, for one profile after another."""
 
     text: str = ""
     image: bytes | None = None
-    like: str = ""
+    like: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     k: int = 12
-    modality: str = ""
+    filters: tuple[Filter, ...] = ()
+    group: FilterField | None = None
+    inputs: Mapping[str, float] | None = None
 
+    @classmethod
+    def read(cls, values: Mapping[str, Any], image: bytes | None = None) -> Asked:
+        """From a request's values, as `read_query` gives them."""
+        return cls(
+            text=values["text"] or "",
+            image=image,
+            like=tuple(values["like"]),
+            unlike=tuple(values["unlike"]),
+            profiles=tuple(dict.fromkeys(values["profile"])),
+            k=values["k"],
+            filters=(*_filters(values["filter"]), *_filters(values["not"], exclude=True)),
+            group=values["group"],
+            inputs={n: float(v) for n, _, v in (each.partition("=") for each in values["input"])},
+        )
 
-def read_asked(parameters: Mapping[str, Sequence[str]], image: bytes | None = None) -> Asked:
-    """Read a request's parameters, values as lists. Raises QueryError in a sentence."""
-
-    def one(name: str) -> str:
-        return next(iter(parameters.get(name, ())), "")
-
-    text, number = one("text"), one("k") or "12"
-    if len(text) > LONGEST_TEXT:
-        raise QueryError(f"The text has {len(text):,} characters; at most {LONGEST_TEXT:,}.")
-    if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= MOST_HITS:
-        raise QueryError(f"k is {number!r}: give a number from 1 to {MOST_HITS}.")
-    profiles = tuple(dict.fromkeys(parameters.get("profile", ())))
-    if len(profiles) > MOST_PROFILES:
-        raise QueryError(f"{len(profiles)} profiles at once; at most {MOST_PROFILES}.")
-    asked = Asked(text, image, one("like"), profiles, int(number), one("modality"))
-    if not (text.strip() or image or asked.like):
-        raise QueryError("Type some words, or give an image.")
-    return asked
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is asked for."""
+        return not (self.text.strip() or self.image or self.like)
 
 
 class Desk:
-    """A searcher behind a lock: the page's requests come in threads, the encoder takes one."""
+    """A searcher, and what its documents can be filtered by.
 
-    def __init__(self, searcher: Searcher, modalities: Sequence[str] = ()) -> None:
-        self._searcher = searcher
-        self._modalities = tuple(modalities)
-        self._lock = threading.Lock()
+    facets: for each field, how many documents have each value. Threads may ask at once.
+    """
+
+    def __init__(
+        self, searcher: Searcher, facets: Mapping[str, Mapping[str, int]] | None = None
+    ) -> None:
+        self.searcher = searcher
+        self._facets = facets or {}
+
+    @property
+    def field(self) -> str:
+        """The vector field that images are compared in, "" where there is none."""
+        encoder, fields = self.searcher.encoder, self.searcher.engine.info().vector_fields
+        if encoder is not None:
+            return encoder_names(encoder.manifest.fingerprint).embedding
+        return fields[0].name if fields else ""
 
     def about(self) -> Json:
-        """What the page offers: profiles, modalities, counts, the encoder."""
-        info = self._searcher.engine.info()
-        encoder = self._searcher.encoder
-        vectors = bool(encoder) or self._searcher.embeds
+        """What the page offers: profiles and their inputs, facets, counts, the encoder."""
+        engine, encoder = self.searcher.engine, self.searcher.encoder
+        info = engine.info()
+        vectors = bool(encoder) or self.searcher.embeds
+        inputs = {}
+        if isinstance(engine, EmbeddedEngine):
+            inputs = {n: dict(engine.profiles.resolve(n).inputs) for n in engine.profiles.names()}
         return {
             "documents": info.documents,
             "profiles": list(info.profiles) if vectors else ["lexical"],
             "default": info.default_profile if vectors else "lexical",
-            "modalities": list(self._modalities),
+            "inputs": inputs,
+            "facets": {name: dict(values) for name, values in self._facets.items()},
             "encoder": encoder.manifest.fingerprint[:8] if encoder else "",
         }
 
     def answer(self, asked: Asked) -> Json:
-        """One list of hits for each profile. Raises QueryError or EngineError."""
-        with self._lock:
-            lists = [self._list(asked, name) for name in asked.profiles or ("",)]
-        return {"lists": lists, "like": asked.like}
+        """One list of hits for each profile; what a ranking cannot answer stands in its own.
+
+        Raises NotThereError where a profile or document is unknown, UserError where there is
+        one ranking, and it cannot answer.
+        """
+        self._check_there(asked)
+        by = asked.image if asked.image is not None else (asked.like or None)
+        profiles = asked.profiles or (self.searcher.default_profile(asked.text, by),)
+        if asked.empty:
+            empty = {"milliseconds": 0.0, "total": 0, "warnings": [_NOTHING], "hits": []}
+            return {"lists": [{"profile": name, **empty} for name in profiles]}
+        if len(profiles) == 1:
+            return {"lists": [self._list(asked, profiles[0])]}
+        return {"lists": [self._list_or_why_not(asked, name) for name in profiles]}
+
+    def _check_there(self, asked: Asked) -> None:
+        engine = self.searcher.engine
+        unknown = set(asked.profiles).difference(engine.info().profiles)
+        if unknown:
+            there = ", ".join(engine.info().profiles)
+            raise NotThereError(f"There is no profile {min(unknown)}; there are {there}.")
+        for name in (*asked.like, *asked.unlike):
+            if engine.get(name) is None:
+                raise NotThereError(f"There is no document {name!r}.")
+
+    def _list_or_why_not(self, asked: Asked, profile: str) -> Json:
+        try:
+            return self._list(asked, profile)
+        except QueryError as error:
+            return {"profile": profile, "error": str(error), "hits": []}
 
     def _list(self, asked: Asked, profile: str) -> Json:
         start = time.perf_counter()
-        by = asked.image or asked.like
-        profile = profile or self._searcher.default_profile(asked.text, by or None)
-        result = self._like(asked, profile) if asked.like else self._searched(asked, profile)
+        result = self.searcher.search(
+            asked.text,
+            image=asked.image,
+            like=asked.like,
+            unlike=asked.unlike,
+            profile=profile,
+            k=asked.k,
+            inputs=self._inputs_of(profile, asked.inputs or {}),
+            filters=asked.filters,
+            group_by=asked.group,
+        )
         stems = frozenset(tokenize(asked.text))
         return {
             "profile": profile,
@@ -98,38 +154,38 @@ class Desk:
             "hits": [_hit(hit, stems) for hit in result],
         }
 
-    def _searched(self, asked: Asked, profile: str) -> Result:
-        return self._searcher.search(
-            asked.text,
-            image=asked.image,
-            profile=profile,
-            k=asked.k,
-            filters=_filters(asked),
-        )
-
-    def _like(self, asked: Asked, profile: str) -> Result:
-        """Documents near a document's own vector, itself left out."""
-        engine, encoder = self._searcher.engine, self._searcher.encoder
-        document = engine.get(asked.like)
-        if document is None:
-            raise QueryError(f"There is no document {asked.like!r} any more.")
-        name = encoder_names(encoder.manifest.fingerprint).embedding if encoder else ""
-        if name not in document.vectors:
-            raise QueryError(f"{asked.like} has no picture in this index to compare with.")
-        return engine.search(
-            Query(
-                text=asked.text,
-                vector=document.vectors[name],
-                profile=profile,
-                k=asked.k,
-                filters=_filters(asked),
-                exclude_ids=frozenset({asked.like}),
-            )
-        )
+    def _inputs_of(self, profile: str, inputs: Mapping[str, float]) -> Mapping[str, float]:
+        """Those that the profile has: rankings side by side share one address."""
+        engine = self.searcher.engine
+        if not isinstance(engine, EmbeddedEngine) or profile not in engine.profiles.names():
+            return inputs
+        own = engine.profiles.resolve(profile).inputs
+        return {name: value for name, value in inputs.items() if name in own}
 
 
-def _filters(asked: Asked) -> tuple[Filter, ...]:
-    return (Filter("modality", (asked.modality,)),) if asked.modality else ()
+def plain(document: Document) -> Json:
+    """A document as JSON, without its vectors."""
+    return {
+        "id": document.id,
+        "caption": document.caption or "",
+        "concepts": list(document.concepts),
+        "concept_names": list(document.concept_names),
+        "group_id": document.group_id,
+        "modality": document.modality,
+        "source": document.source,
+        "licence": document.licence,
+        "split": document.split,
+        "image_url": document.image_url,
+    }
+
+
+def _filters(conditions: Sequence[str], *, exclude: bool = False) -> tuple[Filter, ...]:
+    """FIELD=VALUE conditions: several values of a field are alternatives."""
+    values: dict[Any, list[str]] = {}
+    for condition in conditions:
+        field, _, value = condition.partition("=")
+        values.setdefault(field, []).append(value)
+    return tuple(Filter(field, tuple(found), exclude) for field, found in values.items())
 
 
 def _hit(hit: Hit, stems: frozenset[str]) -> Json:
@@ -137,7 +193,7 @@ def _hit(hit: Hit, stems: frozenset[str]) -> Json:
     caption = (document.caption if document else "") or ""
     return {
         "id": hit.id,
-        "score": hit.score,
+        "score": hit.score if math.isfinite(hit.score) else -1e308,
         "features": {name.partition("(")[0]: v for name, v in _shown(hit.features)},
         "caption": _marked(caption, stems),
         "modality": document.modality if document else "",
@@ -146,7 +202,11 @@ def _hit(hit: Hit, stems: frozenset[str]) -> Json:
 
 
 def _shown(features: Mapping[str, float]) -> list[tuple[str, float]]:
-    return [(n, v) for n, v in features.items() if n.startswith(("bm25(", "closeness("))]
+    return [
+        (name, value)
+        for name, value in features.items()
+        if name.startswith(("bm25(", "closeness(")) and math.isfinite(value)
+    ]
 
 
 def _marked(caption: str, stems: frozenset[str]) -> list[tuple[str, bool]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -9,29 +12,71 @@ from encoders.base.errors import UserError
 from ingest.corpus.corpus import Corpus
 from ranking.searcher import Searcher
 from rocosearch.page.answers import Desk
+from rocosearch.page.api import Api
+from rocosearch.page.judgements import Judgements, beside
+from rocosearch.page.lexicon import Lexicon
 from rocosearch.page.pictures import Pictures
 from rocosearch.page.server import PageServer
 
 __all__ = ["open_page"]
 
 LOOKED_AT = 100  # documents, to tell whether a corpus is theirs
+FACETS = ("modality", "source", "licence", "split")
+MOST_VALUES = 50
 
 
 def open_page(
-    searcher: Searcher, corpus: Path | None = None, *, host: str = "127.0.0.1", port: int = 8765
+    searcher: Searcher,
+    corpus: Path | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    names: tuple[str, ...] = (),
+    token: str = "",
 ) -> PageServer:
     """Put a searcher, and the corpus that its pictures are in, behind a server.
 
-    Raises CorpusError or UserError in a sentence.
+    names: what the server is called by those who reach it from elsewhere. token: what they have
+    to bring. Raises CorpusError or UserError in a sentence.
     """
     opened = Corpus.open(corpus) if corpus else None
-    pictures = Pictures(opened) if opened else None
-    if pictures and not any(name in pictures for name in islice(searcher.engine.ids(), LOOKED_AT)):
+    if opened is None:
+        background = ThreadPoolExecutor(1)
+        background.submit(_warm, searcher)
+        background.shutdown(wait=False)
+        return PageServer(Api(Desk(searcher)), host, port, names=names, token=token)
+    pictures = Pictures(opened)
+    if not any(name in pictures for name in islice(searcher.engine.ids(), LOOKED_AT)):
         raise UserError(
             f"{corpus} has none of the documents searched: name the corpus that they came from."
         )
-    modalities = set(opened.table(["modality"])["modality"].to_pylist()) if opened else set()
-    # The first query of a process loads compiled kernels and the towers: nobody should wait for it.
-    searcher.search("warm", k=1)
-    desk = Desk(searcher, sorted(filter(None, modalities)))
-    return PageServer(desk, pictures, host, port)
+    background = ThreadPoolExecutor(2)
+    background.submit(_warm, searcher)
+    lexicon = background.submit(_lexicon, opened)
+    background.shutdown(wait=False)
+    desk = Desk(searcher, _facets(opened))
+    api = Api(desk, pictures, Judgements(beside(opened.path)), lexicon)
+    return PageServer(api, host, port, names=names, token=token)
+
+
+def _warm(searcher: Searcher) -> None:
+    """Ask every ranking once: the first query of a process loads kernels and towers."""
+    for profile in searcher.engine.info().profiles:
+        with suppress(UserError):  # a profile of one's own may want another query
+            searcher.search("warm", profile=profile, k=1)
+
+
+def _lexicon(corpus: Corpus) -> Lexicon:
+    rows = corpus.rows(["caption", "concept_names"])
+    return Lexicon((row["caption"] or "", row["concept_names"] or ()) for row in rows)
+
+
+def _facets(corpus: Corpus) -> dict[str, dict[str, int]]:
+    """How many documents have each value of the fields that have several values."""
+    table = corpus.table(FACETS)
+    found = {}
+    for name in FACETS:
+        counts = Counter(filter(None, table[name].to_pylist()))
+        if len(counts) > 1:
+            found[name] = dict(counts.most_common(MOST_VALUES))
+    return found

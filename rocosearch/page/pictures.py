@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-import threading
 from functools import lru_cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from PIL import Image
 
 from encoders.base.errors import UserError
 from encoders.images.preprocess import open_image
 from ingest.corpus.corpus import Corpus
 
-__all__ = ["SIDES", "Pictures"]
+__all__ = ["SIDES", "Pictures", "jpeg"]
 
 SIDES = {"small": 320, "large": 1600}
 """The longest side in pixels."""
@@ -33,7 +33,6 @@ class Pictures:
                 for group in range(file.num_row_groups):
                     ids = file.read_row_group(group, columns=["id"])["id"].to_pylist()
                     self._places |= {name: (part, group, row) for row, name in enumerate(ids)}
-        self._lock = threading.Lock()
         self._small = lru_cache(KEPT)(self._draw)
 
     def __contains__(self, identifier: str) -> bool:
@@ -49,11 +48,17 @@ class Pictures:
             return None
         return self._draw(identifier, "large") if size == "large" else self._small(identifier)
 
-    def _draw(self, identifier: str, size: str = "small") -> bytes | None:
+    def original(self, identifier: str) -> bytes | None:
+        """The image's bytes as they came; None where the document has none."""
+        if identifier not in self._places:
+            return None
         part, group, row = self._places[identifier]
-        with self._lock, pq.ParquetFile(part) as file:  # one row group in memory at a time
+        with pq.ParquetFile(part) as file:
             column = file.read_row_group(group, columns=["image"])["image"]
-            data = (column[row].as_py() or {}).get("bytes")
+            return (column[row].as_py() or {}).get("bytes")
+
+    def _draw(self, identifier: str, size: str = "small") -> bytes | None:
+        data = self.original(identifier)
         if not data:
             return None
         try:
@@ -61,6 +66,11 @@ class Pictures:
         except UserError:
             return None
         image.thumbnail((SIDES[size], SIDES[size]))
-        stream = io.BytesIO()
-        image.save(stream, "JPEG", quality=QUALITY)
-        return stream.getvalue()
+        return jpeg(image)
+
+
+def jpeg(image: Image.Image) -> bytes:
+    """Encode an RGB image."""
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=QUALITY)
+    return stream.getvalue()

@@ -1,175 +1,120 @@
-"""The server behind the search page: it reads, it changes nothing.
+"""The server behind the search page: a socket, uvicorn, and where it may listen.
 
-It is meant for one person's own machine: it listens on 127.0.0.1 unless told otherwise, answers
-only to the names it was started under (a page of a foreign site cannot reach it by DNS
-rebinding), and refuses posts that another site's page sends.
+It is meant for one person's own machine: it listens on 127.0.0.1 unless told otherwise. On an
+address that others can reach it asks for a token.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
-from urllib.parse import parse_qs, unquote, urlsplit
+import ipaddress
+import socket
+from types import TracebackType
+from typing import Self
+
+import uvicorn
 
 from encoders.base.errors import UserError
-from rocosearch.page.answers import Desk, read_asked
-from rocosearch.page.pictures import Pictures
+from rocosearch.page.api import Api
+from rocosearch.page.connection import Connection
+from rocosearch.page.guards import Door
 
-__all__ = ["MOST_BYTES", "PageServer"]
+__all__ = ["PageServer", "is_public"]
 
-MOST_BYTES = 32 << 20  # of an image that asks
-PATIENCE = 30.0  # seconds that a client may take to send its request
-
-_OWN = ("127.0.0.1", "localhost")
-_EVERYWHERE = ("0.0.0.0",)  # noqa: S104 - compared with, not listened on
-
-_STATIC = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-}
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+LONGEST_HEAD = 256 << 10  # bytes; ten thousand characters of text may take nine each in a URL
 
 
-class PageServer(ThreadingHTTPServer):
+class PageServer:
     """A server that has its port; `serve_forever` answers until interrupted."""
 
-    daemon_threads = True
+    def __init__(
+        self, api: Api, host: str, port: int, *, names: tuple[str, ...] = (), token: str = ""
+    ) -> None:
+        """Listen on `port`, 0 for a free one. Raises UserError where that cannot be done.
 
-    def __init__(self, desk: Desk, pictures: Pictures | None, host: str, port: int) -> None:
-        """Listen on `port`, 0 for a free one. Raises UserError where that cannot be done."""
-        self.desk = desk
-        self.pictures = pictures
-        self.host = host
-        try:
-            super().__init__((host, port), _Handler)
-        except OSError as error:
+        names: what the server is called by those who reach it from elsewhere.
+        """
+        if is_public(host) and not token:
             raise UserError(
-                f"The page cannot listen on {host}:{port} ({error.strerror}): choose another "
-                "--port."
-            ) from None
+                f"Others can reach {host}, so the page asks for a token there: name the file that "
+                "holds it with --token-file (it is made where there is none)."
+            )
+        if host in _EVERYWHERE and not names:
+            raise UserError(
+                f"{host} is every address of this machine: say with --name what the page is "
+                "called by those who reach it, such as search.example.org."
+            )
+        self.host = host
+        self._socket = _listening(host, port)
+        self.server_port = int(self._socket.getsockname()[1])
+        config = uvicorn.Config(
+            api.application(Door.at(host, self.server_port, names, token)),
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",  # what people search for is not for logs, nor are tracebacks
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            h11_max_incomplete_event_size=LONGEST_HEAD,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = uvicorn.Server(config)
 
     @property
     def url(self) -> str:
         """Where the page stands."""
-        shown = "localhost" if self.host in (*_OWN, *_EVERYWHERE) else self.host
-        return f"http://{shown}:{self.server_port}/"
+        shown = "localhost" if self.host in {"127.0.0.1", *_EVERYWHERE} else self.host
+        return f"http://{f'[{shown}]' if ':' in shown else shown}:{self.server_port}/"
 
-    def answers_to(self, host: str) -> bool:
-        """Whether a request's Host header names this server."""
-        names = {f"{name}:{self.server_port}" for name in (*_OWN, self.host)}
-        return host.lower() in names or self.host in _EVERYWHERE
+    def serve_forever(self) -> None:
+        """Answer until `shutdown`, or until the process is interrupted."""
+        self._server.run(sockets=[self._socket])
 
+    def shutdown(self) -> None:
+        """End, from another thread."""
+        self._server.should_exit = True
 
-class _RefusedError(UserError):
-    """A request that is not answered, with its HTTP status."""
+    def __enter__(self) -> Self:
+        return self
 
-    def __init__(self, status: HTTPStatus, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: PageServer
-    server_version = "rocosearch"
-    sys_version = ""
-    protocol_version = "HTTP/1.1"
-    timeout = PATIENCE
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing: what people search for is not for logs."""
-
-    def do_GET(self) -> None:
-        self._guarded(self._get)
-
-    def do_POST(self) -> None:
-        self._guarded(self._post)
-
-    def _guarded(self, answer: Callable[[], None]) -> None:
-        try:
-            self._check_caller()
-            answer()
-        except _RefusedError as refusal:
-            self._send_json({"error": str(refusal)}, refusal.status)
-        except UserError as error:
-            self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-        except (BrokenPipeError, ConnectionResetError, TimeoutError):
-            self.close_connection = True
-        except Exception as error:  # noqa: BLE001 - one request's fault is not the server's end
-            told = f"Unexpected {type(error).__name__}: {error}. This is a fault of the program."
-            self._send_json({"error": told}, HTTPStatus.INTERNAL_SERVER_ERROR)
-
-    def _check_caller(self) -> None:
-        if not self.server.answers_to(self.headers.get("Host", "")):
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "This page answers under its own name only.")
-        here = self.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
-        if not here and urlsplit(self.path).path not in _STATIC:
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "This page answers to itself only.")
-
-    def _get(self) -> None:
-        url = urlsplit(self.path)
-        if url.path in _STATIC:
-            name, kind = _STATIC[url.path]
-            self._send(files("rocosearch.page").joinpath("static", name).read_bytes(), kind)
-        elif url.path == "/about":
-            self._send_json(
-                {**self.server.desk.about(), "pictures": self.server.pictures is not None}
-            )
-        elif url.path == "/search":
-            self._send_json(self.server.desk.answer(read_asked(parse_qs(url.query))))
-        elif url.path.startswith("/picture/"):
-            self._send_picture(unquote(url.path.removeprefix("/picture/")), parse_qs(url.query))
-        else:
-            raise _RefusedError(HTTPStatus.NOT_FOUND, f"There is nothing at {url.path[:100]}.")
-
-    def _post(self) -> None:
-        url = urlsplit(self.path)
-        if url.path != "/search":
-            raise _RefusedError(HTTPStatus.NOT_FOUND, f"There is nothing at {url.path[:100]}.")
-        image = self._body()
-        self._send_json(self.server.desk.answer(read_asked(parse_qs(url.query), image)))
-
-    def _body(self) -> bytes:
-        self.close_connection = True  # what is left unread of a refused body is no request
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit():
-            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "Say how long the image is.")
-        if int(length) > MOST_BYTES:
-            raise _RefusedError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The image has {int(length):,} bytes; at most {MOST_BYTES:,} are taken.",
-            )
-        return self.rfile.read(int(length))
-
-    def _send_picture(self, identifier: str, parameters: dict[str, list[str]]) -> None:
-        pictures, size = self.server.pictures, parameters.get("size", ["small"])[0]
-        found = pictures.get(identifier, size) if pictures else None
-        if found is None:
-            raise _RefusedError(HTTPStatus.NOT_FOUND, "This document has no picture here.")
-        self._send(found, "image/jpeg", cache="private, max-age=3600")
-
-    def _send_json(self, content: object, status: HTTPStatus = HTTPStatus.OK) -> None:
-        body = json.dumps(content, ensure_ascii=False).encode()
-        self._send(body, "application/json; charset=utf-8", status)
-
-    def _send(
-        self, body: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, cache: str = "no-store"
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        self.send_response(status)
-        headers = {**_HEADERS, "Content-Type": kind, "Cache-Control": cache}
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+        self._socket.close()
+
+
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+
+
+def is_public(host: str) -> bool:
+    """Whether other machines can reach an address; a name counts as public but for localhost."""
+    if host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        opened = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UserError(f"{host} is no address of this machine ({error.strerror}).") from None
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind(address)
+        opened.listen(128)
+    except OSError as error:
+        opened.close()
+        raise UserError(
+            f"The page cannot listen on {host}:{port} ({error.strerror}): choose another --port."
+        ) from None
+    return opened

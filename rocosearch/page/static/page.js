@@ -24,7 +24,7 @@ function element(name, className, content) {
 }
 
 function pictureOf(id, size) {
-  return `/picture/${encodeURIComponent(id)}?size=${size}`;
+  return `/images/${encodeURIComponent(id)}?size=${size}`;
 }
 
 function say(sentence, warn = false) {
@@ -41,7 +41,7 @@ function parameters() {
   const asked = new URLSearchParams();
   if (text.value.trim()) asked.set("text", text.value.trim());
   if (like) asked.set("like", like);
-  if (modality.value) asked.set("modality", modality.value);
+  if (modality.value) asked.set("filter", `modality=${modality.value}`);
   asked.set("k", k.value);
   chosenProfiles().forEach((name) => asked.append("profile", name));
   return asked;
@@ -75,7 +75,7 @@ function restore() {
   const state = new URLSearchParams(location.hash.slice(1));
   text.value = state.get("text") || "";
   profile.value = state.get("ranking") || "";
-  modality.value = state.get("modality") || "";
+  modality.value = (state.get("filter") || "").replace("modality=", "");
   k.value = state.get("k") || "12";
   if (!profile.value) profile.value = "";
   askBy(null, state.get("like") || "");
@@ -97,7 +97,7 @@ function show(answer) {
     lists.replaceChildren();
     return say(answer.error, true);
   }
-  const warnings = [...new Set(answer.lists.flatMap((list) => list.warnings))];
+  const warnings = [...new Set(answer.lists.flatMap((list) => list.warnings || []))];
   say(warnings.join(" "), true);
   lists.classList.toggle("several", answer.lists.length > 1);
   lists.replaceChildren(...answer.lists.map(listOf));
@@ -106,8 +106,10 @@ function show(answer) {
 function listOf(list) {
   const section = element("section", "list");
   const title = element("h2", "", list.profile);
-  const found = `${list.hits.length} of ${list.total.toLocaleString("en")} matches`;
-  title.append(element("span", "", `${found} · ${list.milliseconds.toFixed(0)} ms`));
+  if (!list.error) {
+    const found = `${list.hits.length} of ${list.total.toLocaleString("en")} matches`;
+    title.append(element("span", "", `${found} · ${list.milliseconds.toFixed(0)} ms`));
+  }
   const hits = element("ol", "hits");
   list.hits.forEach((hit, row) => {
     const item = element("li");
@@ -115,7 +117,7 @@ function listOf(list) {
     hits.append(item);
   });
   section.append(title, hits);
-  if (!list.hits.length) section.append(element("p", "quiet", "No hit."));
+  if (!list.hits.length) section.append(element("p", "quiet", list.error || "No hit."));
   return section;
 }
 
@@ -247,8 +249,9 @@ async function begin() {
   profile.append(new Option(`default (${about.default})`, ""));
   if (comparable) profile.append(new Option(COMPARED.join(" | "), "compare"));
   about.profiles.forEach((name) => profile.append(new Option(name, name)));
-  about.modalities.forEach((name) => modality.append(new Option(name, name)));
-  byId("modality-label").hidden = about.modalities.length < 2;
+  const kinds = Object.entries(about.facets.modality || {});
+  kinds.forEach(([name, count]) => modality.append(new Option(`${name} (${count})`, name)));
+  byId("modality-label").hidden = kinds.length < 2;
   document.querySelector(".file").hidden = !about.encoder;
   byId("about").textContent = `${about.documents.toLocaleString("en")} images${about.encoder ? ` · encoder ${about.encoder}` : comparable ? "" : " · words only"}`;
   restore();

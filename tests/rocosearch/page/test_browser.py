@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
@@ -97,3 +100,70 @@ def test_no_screen_scrolls_sideways(page, width):
     ask(page, "lesion")
     assert page.execute_script("return document.documentElement.scrollWidth") <= width
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """A page of another site, which tries to read from the search page."""
+
+    def do_GET(self):
+        body = b"<!doctype html><title>elsewhere</title><p>Another site."
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def elsewhere(browser):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser.get(f"http://127.0.0.1:{server.server_port}/")
+        yield browser
+        browser.get("about:blank")
+        server.shutdown()
+
+
+TRY = """
+const [url, how, done] = arguments;
+fetch(url, how).then((r) => r.text()).then((text) => done(`read: ${text}`), () => done("nothing"));
+"""
+SMUGGLED = "GET /search?text=lesion HTTP/1.1\r\nHost: {host}\r\n\r\n"
+
+
+def test_another_site_reads_nothing(elsewhere, served):
+    """By fetch in each mode, and by a body that is left unread and looks like a request."""
+    host = served.url.partition("//")[2]
+    body = SMUGGLED.format(host=host) * 3
+    attempts = [
+        ("/search?text=lesion", {}),
+        ("/search?text=lesion", {"mode": "no-cors"}),
+        ("/search", {"method": "POST", "body": body, "mode": "no-cors"}),
+        ("/judgements", {"method": "POST", "body": body, "mode": "no-cors"}),
+        ("/nowhere", {"method": "POST", "body": body}),
+    ]
+    for path, how in attempts * 2:
+        told = elsewhere.execute_async_script(TRY, served.url + path, how)
+        assert told in {"nothing", "read: "}, told  # "": an opaque answer, without content
+
+
+def test_another_site_shows_no_picture_and_frames_nothing(elsewhere, served):
+    record = next(iter(served.corpus.records()))
+    shown = """
+    const [url, done] = arguments, picture = new Image();
+    picture.onload = () => done(picture.naturalWidth);
+    picture.onerror = () => done(0);
+    picture.src = url;
+    """
+    assert elsewhere.execute_async_script(shown, f"{served.url}/images/{record.id}") == 0
+    script = """
+    const [url, done] = arguments, script = document.createElement("script");
+    script.onload = () => done("loaded");
+    script.onerror = () => done("refused");
+    script.src = url;
+    document.body.append(script);
+    """
+    assert elsewhere.execute_async_script(script, f"{served.url}/about") == "refused"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import socket
+import time
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -15,7 +15,6 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from ranking.types import Document
 from rocosearch.page.opening import open_page
-from rocosearch.page.server import MOST_BYTES
 from rocosearch.pipeline import build_corpus, open_searcher
 
 
@@ -39,7 +38,8 @@ def test_what_the_page_offers(served):
     assert about["default"] == "hybrid"
     assert {"lexical", "vector", "hybrid"} <= set(about["profiles"])
     assert about["pictures"] is True
-    assert "ct" in about["modalities"]
+    assert about["facets"]["modality"]["ct"] > 0
+    assert about["inputs"]["hybrid"]["alpha"] == 0.5
 
 
 def test_the_page_finds_what_the_searcher_finds(served):
@@ -79,14 +79,14 @@ def test_a_document_asks_by_its_picture(served):
 
 
 def test_only_one_modality(served):
-    found = hits(get(served, "/search?text=lesion&modality=ct&k=20"))
+    found = hits(get(served, "/search?text=lesion&filter=modality%3Dct&k=20"))
     assert {hit["modality"] for hit in found} == {"ct"}
 
 
-@pytest.mark.parametrize(("size", "side"), [("small", 320), ("large", 1600), ("other", 320)])
+@pytest.mark.parametrize(("size", "side"), [("small", 320), ("large", 1600)])
 def test_pictures(served, size, side):
     record = next(iter(served.corpus.records()))
-    response = get(served, f"/picture/{quote(record.id)}?size={size}")
+    response = get(served, f"/images/{quote(record.id)}?size={size}")
     assert response.headers["Content-Type"] == "image/jpeg"
     picture = Image.open(io.BytesIO(response.content))
     assert max(picture.size) <= side
@@ -97,16 +97,22 @@ def test_pictures(served, size, side):
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
-        ("/search", 400, "Type some words"),
-        ("/search?text=+", 400, "Type some words"),
         ("/search?text=x&k=0", 400, "from 1 to 100"),
         ("/search?text=x&k=%C2%B2", 400, "from 1 to 100"),
-        ("/search?text=x&profile=none", 400, "none"),
+        ("/documents/nobody", 404, "no such document"),
+        ("/search?text=x&profile=none", 404, "none"),
         ("/search?text=" + "x" * 10_001, 400, "10,001 characters"),
-        ("/search?like=nobody", 400, "nobody"),
-        ("/search?text=x" + "".join(f"&profile={n}" for n in "abcde"), 400, "5 profiles"),
-        ("/picture/nobody", 404, "no picture"),
-        ("/picture/..%2F..%2Fcorpus.json", 404, "no picture"),
+        ("/search?like=nobody", 404, "nobody"),
+        ("/search?text=x" + "".join(f"&profile={n}" for n in "abcde"), 400, "5 times"),
+        ("/search?text=x&k=" + "9" * 5_000, 400, "whole number"),
+        ("/search?text=x&colour=red", 400, "no parameter 'colour'"),
+        ("/search?text=%FF", 400, "not valid UTF-8"),
+        ("/search?text=x&filter=age%3D60", 400, "does not match"),
+        ("/search?text=x" + "&like=a" * 300, 400, "200 parameters"),
+        ("/images/x?size=other", 400, "small, large"),
+        ("/heatmap?id=x", 400, "text is missing"),
+        ("/images/nobody", 404, "no picture"),
+        ("/images/..%2F..%2Fcorpus.json", 404, "no picture"),
         ("/elsewhere", 404, "nothing at /elsewhere"),
     ],
 )
@@ -119,28 +125,111 @@ def test_an_upload_that_is_no_image(served):
     assert "no image" in refused(response)
 
 
-def test_an_upload_has_a_limit(served):
-    url = urlsplit(served.url)
-    with socket.create_connection((url.hostname, url.port), 10) as connection:
-        request = f"POST /search HTTP/1.1\r\nHost: {url.netloc}\r\n"
-        connection.sendall(f"{request}Content-Length: {MOST_BYTES + 1}\r\n\r\n".encode())
-        assert connection.makefile("rb").readline().split()[1] == b"413"
+def test_nothing_asked_finds_nothing_and_says_so(served):
+    for path in ("/search", "/search?text=+"):
+        assert get(served, path).json()["lists"][0]["warnings"] == [
+            "Type some words, or give an image."
+        ]
 
 
-def test_a_foreign_page_is_not_answered(served):
-    """By another name (DNS rebinding), or from another site."""
-    port = urlsplit(served.url).port
-    assert "own name" in refused(get(served, "/about", Host=f"evil.example:{port}"), 403)
-    foreign = {"Sec-Fetch-Site": "cross-site"}
-    assert "to itself" in refused(get(served, "/search?text=x", **foreign), 403)
-    assert get(served, "/", **foreign).status_code == 200  # a link to the page is no attack
+def test_a_ranking_that_cannot_answer_says_so_in_its_own_column(served):
+    record = next(iter(served.corpus.records()))
+    url = f"{served.url}/search?profile=lexical&profile=vector"
+    lists = requests.post(url, data=record.image, timeout=180).json()["lists"]
+    assert [part["profile"] for part in lists] == ["lexical", "vector"]
+    assert lists[0]["hits"] == []
+    assert lists[0].get("error") or lists[0]["warnings"]
+    assert lists[1]["hits"][0]["id"] == record.id
 
 
-def test_every_answer_carries_the_headers(served):
-    for path in ("/", "/page.js", "/about", "/elsewhere"):
-        headers = get(served, path).headers
-        assert headers["Content-Security-Policy"].startswith("default-src 'none'")
-        assert headers["X-Content-Type-Options"] == "nosniff"
+def test_examples_draw_near_and_push_away(served):
+    near, far = (record.id for record in list(served.corpus.records())[:2])
+    plain = [hit["id"] for hit in hits(get(served, "/search?text=lesion&profile=vector&k=60"))]
+    moved = hits(get(served, f"/search?text=lesion&profile=vector&k=60&like={near}&unlike={far}"))
+    found = [hit["id"] for hit in moved]
+    assert set(found) == set(plain) - {near, far}
+    assert found != [name for name in plain if name in found]
+    assert "no document" in refused(get(served, "/search?text=x&profile=vector&unlike=nobody"), 404)
+
+
+def test_inputs_move_the_blend(served):
+    """At alpha 0 the words alone count, and the more of it, the less they do."""
+    orders = []
+    for alpha in (0, 0.5, 1):
+        asked = f"/search?text=lesion+in+the+chest&profile=hybrid&k=20&input=alpha%3D{alpha}"
+        found = hits(get(served, asked))
+        orders.append([hit["id"] for hit in found])
+        if alpha == 0:
+            values = [round(hit["features"]["bm25"], 6) for hit in found]
+            assert values == sorted(values, reverse=True)
+    assert orders[0] != orders[2]
+
+
+def test_filters_and_groups(served):
+    without = hits(get(served, "/search?text=lesion&k=60&not=modality%3Dct"))
+    assert "ct" not in {hit["modality"] for hit in without}
+    grouped = hits(get(served, "/search?text=lesion&k=60&group=modality"))
+    modalities = [hit["modality"] for hit in grouped]
+    assert len(modalities) == len(set(modalities)) > 1
+
+
+def test_a_document(served):
+    record = next(iter(served.corpus.records()))
+    document = get(served, f"/documents/{quote(record.id)}").json()
+    assert document["caption"] == record.caption
+    assert document["modality"] == record.modality
+
+
+def test_where_in_the_picture(served):
+    record = next(iter(served.corpus.records()))
+    response = get(served, f"/heatmap?id={quote(record.id)}&text=lesion")
+    assert response.headers["Content-Type"] == "image/jpeg"
+    assert (
+        Image.open(io.BytesIO(response.content)).size == Image.open(io.BytesIO(record.image)).size
+    )
+    assert "no picture" in refused(get(served, "/heatmap?id=nobody&text=lesion"), 404)
+
+
+def test_suggestions_complete_what_is_typed(served):
+    for _ in range(100):
+        found = get(served, "/suggest?prefix=le").json()["suggestions"]
+        if found:
+            break
+        time.sleep(0.1)
+    assert "lesion" in [each["text"] for each in found]
+    counts = [each["documents"] for each in found]
+    assert counts == sorted(counts, reverse=True)
+    assert get(served, "/suggest?prefix=zzzz").json()["suggestions"] == []
+
+
+def test_the_map_has_every_document(served):
+    told = get(served, "/map").json()
+    assert {point["id"] for point in told["points"]} == set(
+        served.corpus.table(["id"])["id"].to_pylist()
+    )
+    assert max(abs(point["x"]) for point in told["points"]) == 1.0
+    assert 0 < told["shown"] <= 1
+
+
+def test_metrics_count_and_tell_nothing_of_what_was_searched(served):
+    get(served, "/search?text=unmistakable")
+    text = get(served, "/metrics").text
+    assert 'rocosearch_requests_total{operation="search",status="200"}' in text
+    assert "rocosearch_documents 60.0" in text
+    assert "unmistakable" not in text
+
+
+def test_every_operation_is_described_and_answers(served):
+    paths = get(served, "/openapi.json").json()["paths"]
+    assert {"/search", "/documents/{id}", "/images/{id}", "/heatmap", "/suggest"} <= set(paths)
+    assert {"/judgements", "/healthz", "/metrics"} <= set(paths)
+    assert get(served, "/healthz").json() == {"status": "ok"}
+
+
+def test_methods_that_are_not_taken(served):
+    response = requests.delete(f"{served.url}/search", headers={"Content-Length": "0"}, timeout=60)
+    assert "DELETE is not taken" in refused(response, 405)
+    assert "GET" in response.headers["Allow"]
 
 
 def test_a_port_that_is_taken(served):

@@ -1,0 +1,117 @@
+"""Which documents were found relevant for which queries: JSON lines, kept beside the corpus.
+
+CORPUS.judgements.jsonl stands next to the corpus's folder, so that writing the corpus again
+leaves it alone. A line is never changed: the last one on a pair of query and document holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from encoders.base.errors import UserError
+
+__all__ = ["Judgement", "Judgements", "beside"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One line. relevant: 0 is not, 1 to 3 how much. when: UTC, ISO 8601."""
+
+    query: str
+    document: str
+    relevant: int
+    who: str = ""
+    when: str = ""
+
+
+def beside(corpus: Path) -> Path:
+    """Where the judgements of a corpus are kept."""
+    return corpus.with_name(f"{corpus.absolute().name}.judgements.jsonl")
+
+
+class Judgements:
+    """The file, read again for each question: other processes may write it too."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def add(self, judgement: Judgement) -> Judgement:
+        """Append a line, with the time; return what was written."""
+        written = Judgement(
+            judgement.query,
+            judgement.document,
+            judgement.relevant,
+            judgement.who,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        line = json.dumps(asdict(written), ensure_ascii=False) + "\n"
+        with self._lock:
+            # Only the owner may read it: queries can tell of patients. One write, to the end.
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                torn = os.fstat(descriptor).st_size and not _ends_in_newline(descriptor)
+                os.write(descriptor, (b"\n" if torn else b"") + line.encode())
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        return written
+
+    def last(self) -> list[Judgement]:
+        """The last word on each pair, in the order in which they were first judged.
+
+        Raises UserError naming a line that is no judgement.
+        """
+        if not self.path.exists():
+            return []
+        found: dict[tuple[str, str], Judgement] = {}
+        lines = self.path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                judgement = self._read(line, number)
+                found[judgement.query, judgement.document] = judgement
+        return list(found.values())
+
+    def topics(self) -> str:
+        """The queries judged, as `id<tab>text` lines: what `eval --topics` reads."""
+        queries = dict.fromkeys(each.query for each in self.last())
+        return "".join(f"{topic_id(query)}\t{' '.join(query.split())}\n" for query in queries)
+
+    def qrels(self) -> str:
+        """TREC qrels: lines `query 0 document grade`, the query by its id among the topics."""
+        from eval.search.runs import Qrels  # noqa: PLC0415 - scipy takes a while to load
+        from eval.search.trec import write_qrels  # noqa: PLC0415
+
+        judged: dict[str, dict[str, int]] = {}
+        for each in self.last():
+            judged.setdefault(topic_id(each.query), {})[each.document] = each.relevant
+        if not judged:
+            return ""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "qrels")
+            write_qrels(path, Qrels.from_mapping(judged))
+            return path.read_text("utf-8")
+
+    def _read(self, line: bytes, number: int) -> Judgement:
+        try:
+            return Judgement(**json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            raise UserError(
+                f"{self.path}, line {number} is no judgement: mend or remove that line."
+            ) from None
+
+
+def _ends_in_newline(descriptor: int) -> bool:
+    return os.pread(descriptor, 1, os.fstat(descriptor).st_size - 1) == b"\n"
+
+
+def topic_id(query: str) -> str:
+    """A query's id in topics and qrels, which take no blanks: the start of its SHA-256."""
+    return hashlib.sha256(query.encode()).hexdigest()[:12]

@@ -1,0 +1,41 @@
+"""Words and concepts of a corpus, to complete what is being typed."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+__all__ = ["Lexicon"]
+
+_WORD = re.compile(r"[^\W\d_][\w-]{2,}")
+SHOWN = 8
+LEAST = 2
+"""Documents that a word stands in, at least: one alone is often a slip of the pen."""
+
+
+class Lexicon:
+    """Terms in order, each with how many documents have it."""
+
+    def __init__(self, documents: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """Count the words of each caption, and each concept's name, once a document."""
+        counts: Counter[str] = Counter()
+        for caption, concepts in documents:
+            terms = {word.lower() for word in _WORD.findall(caption)}
+            counts.update(terms.union(concept.lower() for concept in concepts))
+        self._terms = sorted(term for term, count in counts.items() if count >= LEAST)
+        self._counts = [counts[term] for term in self._terms]
+
+    def __len__(self) -> int:
+        """Return how many terms there are."""
+        return len(self._terms)
+
+    def complete(self, prefix: str, most: int = SHOWN) -> list[tuple[str, int]]:
+        """Terms that begin with the prefix and go on, the most frequent first."""
+        start = prefix.lower()
+        first = bisect_left(self._terms, start)
+        last = bisect_left(self._terms, start + "\U0010ffff", first)
+        found = zip(self._counts[first:last], self._terms[first:last], strict=True)
+        ranked = sorted(((-count, term) for count, term in found if term != start))
+        return [(term, -count) for count, term in ranked[:most]]
