@@ -46,6 +46,7 @@ class MadeUp:
     count: int
     format: str = "made-up"
     location: str = "made-up"
+    recognised: str = ""
 
     def __iter__(self) -> Iterator[Record]:
         rng = np.random.default_rng(0)

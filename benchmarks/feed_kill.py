@@ -35,6 +35,7 @@ class Captions:
 
     format = "captions"
     location = "captions"
+    recognised = ""
 
     def __init__(self, version: int) -> None:
         self.version = version

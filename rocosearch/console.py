@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -30,8 +31,12 @@ __all__ = [
     "say",
     "show",
     "show_json",
+    "tell",
     "telling_after",
+    "visible",
 ]
+
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode categories that a terminal does not show
 
 results = Console(soft_wrap=True, highlight=False)
 messages = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -40,6 +45,18 @@ messages = Console(stderr=True, soft_wrap=True, highlight=False)
 def say(text: str, style: str | None = None) -> None:
     """Print a line for the person at the terminal, on stderr; `text` is not markup."""
     messages.print(text, style=style, markup=False)
+
+
+def tell(text: str) -> None:
+    """Print a line of the result on stdout; `text` may hold what others wrote, and is no markup."""
+    results.print(visible(text), markup=False)
+
+
+def visible(text: str) -> str:
+    """The text with control characters, line ends and changes of direction made visible."""
+    return "".join(
+        char if unicodedata.category(char) not in HIDDEN else f"\\u{ord(char):04x}" for char in text
+    )
 
 
 def show(content: RenderableType, *, wrap: bool = False) -> None:

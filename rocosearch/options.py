@@ -24,7 +24,9 @@ __all__ = [
 ]
 
 CellType = Literal["float", "bfloat16", "int8"]
-Layout = Literal["auto", "roco", "dicom", "imageclef", "imagefolder", "parquet", "phantoms"]
+Layout = Literal[
+    "auto", "roco", "dicom", "imageclef", "imagefolder", "parquet", "table", "phantoms"
+]
 
 CorpusFolder = Annotated[
     Path, typer.Argument(metavar="CORPUS", help="Folder written by `rocosearch corpus`.")

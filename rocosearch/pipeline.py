@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
 from ingest.corpus.corpus import Corpus, write_corpus
 from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
 from ingest.corpus.records import CorpusError
+from ingest.corpus.writer import REJECTED
 from ingest.feed.documents import documents
+from ingest.sources.columns import Reading
 from ingest.sources.open import open_source
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
@@ -56,15 +58,27 @@ __all__ = [
 
 
 def build_corpus(
-    source: str | Path, out: Path, *, layout: str = "auto", progress: Progress = silent
+    source: str | Path,
+    out: Path,
+    *,
+    layout: str = "auto",
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+    splits: Literal["auto", "source", "drawn"] = "auto",
+    progress: Progress = silent,
 ) -> Corpus:
-    """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used."""
+    """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used.
+
+    reading: what is said of the source's tables, in place of what would be recognised.
+    """
+    if out.is_dir() and [file.name for file in out.iterdir()] == [REJECTED]:
+        (out / REJECTED).unlink()  # an attempt that used nothing left it
     check_replaceable(out, CORPUS_FILE, "a corpus")
     if not str(source).strip():
         raise CorpusError("SOURCE is empty: name a data set's folder or file, or phantoms.")
     if Path(source).resolve() in out.resolve().parents:
         raise CorpusError(f"{out} lies inside {source}: name a folder outside what is read.")
-    return write_corpus(open_source(source, layout), out, progress=progress)
+    opened = open_source(source, layout, reading)
+    return write_corpus(opened, out, splits=splits, progress=progress)
 
 
 def train_encoder(
@@ -95,7 +109,10 @@ def train_encoder(
     opened = Corpus.open(corpus)
     if not opened.manifest.splits.get("train"):
         splits = ", ".join(opened.manifest.splits)
-        raise CorpusError(f"{corpus} has no training split, only {splits}: nothing to train on.")
+        raise CorpusError(
+            f"{corpus} has no training split, only {splits}: nothing to train on. Draw splits of "
+            "your own with `rocosearch corpus SOURCE OUT --splits draw`."
+        )
     return train(
         training_pairs(opened, "train", concept_fields),
         training_pairs(opened, "validation", concept_fields),

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import put_back, whole_folder
 from ingest.corpus.duplicates import DUPLICATES, find_duplicates
-from ingest.corpus.manifest import CorpusManifest
+from ingest.corpus.manifest import MANIFEST, CorpusManifest
 from ingest.corpus.records import SCHEMA, CorpusError, Record, Rejection, Source, from_arrow
 from ingest.corpus.writer import DATA, REJECTED, ROW_GROUP, CorpusWriter, rewrite_splits
 
@@ -129,7 +129,9 @@ def write_corpus(
             if done % 100 == 0:
                 progress("corpus", done, None, f"{writer.rejections} rejected")
         if not writer.records:
-            raise CorpusError(_nothing_usable(source, writer))
+            writer.close()
+            kept = _keep_rejections(folder / REJECTED, out) if writer.rejections else ""
+            raise CorpusError(_nothing_usable(source, writer) + kept)
         rule, assigned = writer.finish(splits)
         if assigned is not None:
             rewrite_splits(folder / DATA, assigned)
@@ -150,11 +152,21 @@ def _check_apart(source: Source, out: Path) -> None:
         )
 
 
+def _keep_rejections(file: Path, out: Path) -> str:
+    """Put it at `out`, or beside a corpus that stands there; a sentence that says where."""
+    stands = (out / MANIFEST).exists()
+    place = out.with_name(f"{out.name}.{REJECTED}") if stands else out / REJECTED
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, place)
+    return f" Row by row in {place}."
+
+
 def _nothing_usable(source: Source, writer: CorpusWriter) -> str:
     if not writer.rejections:
         return f"{source.location} is empty: it holds no record in the {source.format} layout."
     reasons = ", ".join(f"{reason} ({n})" for reason, n in writer.rejected.most_common())
-    return f"No row of {source.location} can be used: {reasons}."
+    read = f" It was read as {source.recognised}." if source.recognised else ""
+    return f"No row of {source.location} can be used: {reasons}.{read}"
 
 
 def _keep_embeddings(old: Path, new: Path) -> None:

@@ -22,6 +22,7 @@ class CorpusManifest:
     content_sha256: over all records in order. rejected: rows left out, by reason; lost_parts:
     parts of kept rows that were left out (an unknown concept). groups_across_splits: groups
     that the source itself puts into several splits (kept there, since the splits are its own).
+    recognised: how the source was read, in one line.
     duplicates: records that repeat an earlier one, by kind (ingest/corpus/duplicates.py).
     """
 
@@ -37,6 +38,7 @@ class CorpusManifest:
     source: str
     source_format: str
     content_sha256: str
+    recognised: str = ""
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:

@@ -49,6 +49,8 @@ class Reason(StrEnum):
     UNKNOWN_CONCEPT = "unknown concept"
     UNKNOWN_ID = "no caption with this id"
     NOT_TEXT = "not valid text"
+    UNUSED_TABLE = "table not used"
+    UNCAPTIONED = "no line of a table beside it"
     NOT_DICOM = "not a DICOM file"
     NO_PIXELS = "DICOM without an image"
     NO_DECODER = "decoder of the extra dicom not installed"
@@ -136,6 +138,10 @@ class Source(Protocol):
     @property
     def location(self) -> str:
         """Where it was read from, for messages and the manifest."""
+
+    @property
+    def recognised(self) -> str:
+        """How it is read, in one line: tables, columns, encoding."""
 
     def __iter__(self) -> Iterator[Row]:
         """Yield records and rejections in the order of the source."""

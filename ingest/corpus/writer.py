@@ -95,9 +95,14 @@ class CorpusWriter:
         if rule == "source":
             for file, line, identifier in self._without_split:
                 self._reject(Rejection(Reason.NO_SPLIT, file, line, identifier, row_kept=True))
+        self.close()
+        return rule, self.splits.assign(rule)
+
+    def close(self) -> None:
+        """Write down what is still to be told of rejected rows."""
+        self._write_notes()
         self._flush_rejections()
         self._rejected_file.close()
-        return rule, self.splits.assign(rule)
 
     def manifest(
         self,
@@ -120,6 +125,7 @@ class CorpusWriter:
             duplicates=dict(sorted(duplicates.items())),
             source=source.location,
             source_format=source.format,
+            recognised=source.recognised,
             content_sha256=sha256_bytes(self._content + canonical_json(final).encode()),
         )
 

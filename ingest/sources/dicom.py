@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from encoders.images.dicom_preamble import PREAMBLE_BYTES, is_dicom
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import CorpusError, Reason, Rejection, Row
+from ingest.sources.columns import Reading
 from ingest.sources.dicom_captions import read_captions
-from ingest.sources.dicom_files import Found, found_files
+from ingest.sources.dicom_files import found_files
+from ingest.sources.files import Found
 
 __all__ = ["Dicom", "looks_like_dicom"]
 
@@ -51,19 +53,27 @@ class Dicom:
     """All files at or below `path`, which may also be one file or one archive."""
 
     path: Path
+    reading: Reading = Reading()  # noqa: RUF009 - frozen
     format: str = "dicom"
+    _beside: list[str] = field(default_factory=list)
 
     @property
     def location(self) -> str:
         """The path."""
         return str(self.path)
 
+    @property
+    def recognised(self) -> str:
+        """The tables and reports beside the files, once it was read."""
+        return "DICOM files" + "".join(self._beside)
+
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows, folder after folder, by name."""
         # Not at the top: torch takes seconds to load, and most sources need no DICOM.
         from ingest.sources.dicom_record import rows_of  # noqa: PLC0415
 
-        captions = read_captions(self.path)
+        captions = read_captions(self.path, self.reading)
+        self._beside[:] = [f", captions from {captions.told}"] if captions.told else []
         yield from captions.rejections
         empty = True
         for file in found_files(self.path):
@@ -72,7 +82,7 @@ class Dicom:
                 yield file
             elif PurePosixPath(file.name).name.upper() == DICOMDIR:
                 yield Rejection(Reason.NO_PIXELS, file.name, detail="a list of other files")
-            elif file.name not in captions.tables:
+            elif file.name not in captions.files:
                 yield from rows_of(file, captions)
         if empty:
             raise CorpusError(f"{self.path} holds no DICOM file: the folder is empty.")

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from ingest.corpus.records import CorpusError, Reason, Rejection
 from ingest.sources.archive import distrusted, open_archive, read_member
-from ingest.sources.files import safe_file
+from ingest.sources.files import Found, safe_file
 
-__all__ = ["Found", "found_files"]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A file by its name below the source ("a/b", or "export.zip/a/b" of a member).
-
-    open: gives its bytes; raises ImageRejectedError where it must not be read, OSError where
-    it cannot.
-    """
-
-    name: str
-    open: Callable[[], BinaryIO]
+__all__ = ["found_files"]
 
 
 def found_files(path: Path) -> Iterator[Found | Rejection]:
@@ -64,7 +51,7 @@ def _file(root: Path, file: Path) -> Iterator[Found | Rejection]:
             for member in archive.infolist():
                 if not member.is_dir():
                     inside = _printable(f"{name}/{member.filename}")
-                    yield Found(inside, partial(_open_member, archive, member))
+                    yield Found(inside, partial(_open_member, file, archive, member))
     except CorpusError as error:
         yield Rejection(Reason.UNUSABLE_IMAGE, name, detail=str(error))
 
@@ -73,10 +60,13 @@ def _open(root: Path, file: Path) -> BinaryIO:
     return safe_file(root, str(file.relative_to(root))).open("rb")
 
 
-def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+def _open_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
     problem = distrusted(member)
     if problem is not None:
         raise problem
+    if archive.fp is None:  # closed since: it is read once more
+        with open_archive(path) as again:
+            return io.BytesIO(read_member(again, member))
     return io.BytesIO(read_member(archive, member))
 
 

@@ -28,7 +28,7 @@ from encoders.images.preprocess import ImageError
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import Reason, Record, Rejection, Row
 from ingest.sources.dicom_captions import Captions
-from ingest.sources.dicom_files import Found
+from ingest.sources.files import Found
 from ingest.sources.modalities import modality_of_dicom
 
 __all__ = ["rows_of"]
@@ -64,7 +64,7 @@ def rows_of(file: Found, captions: Captions) -> list[Row]:
         reason, detail = _reason(error), str(error)
     except OSError as error:
         reason, detail = Reason.UNUSABLE_IMAGE, f"cannot be read ({error.strerror})"
-    captions.of(file.name, "")  # its caption is not to be told of as one without a file
+    captions.of(file.name, {})  # its caption is not to be told of as one without a file
     return [Rejection(reason, file.name, detail=detail)]
 
 
@@ -79,11 +79,11 @@ def _image_rows(name: str, stream: BinaryIO, captions: Captions) -> list[Row]:
         raise ImageRejectedError(Reason.NOT_DICOM, "it does not begin with DICOM's preamble")
     header, pixels = read_header(stream, READ)
     tags = described(header, READ)
-    own_caption = captions.of(name, tags.get("SOPInstanceUID", ""))
+    own_caption, own_from = captions.of(name, tags)
     frames, frame = frame_count(header), middle_frame(header)
     image = _png(render_frame(pixels, header, frame))
     identifier = _identifier(tags, stream) + (f"-frame-{frame + 1}" if frames > 1 else "")
-    caption, caption_from = _caption(own_caption, tags)
+    caption, caption_from = _caption(own_caption, own_from, tags)
     extra: dict[str, Any] = {
         **_extra(tags),
         **({"frame": frame + 1, "frames": frames} if frames > 1 else {}),
@@ -139,10 +139,10 @@ def _png(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-def _caption(own: str, tags: Mapping[str, str]) -> tuple[str, str]:
-    """The caption and where it is from: captions.csv, ImageComments, tags or none."""
+def _caption(own: str, own_from: str, tags: Mapping[str, str]) -> tuple[str, str]:
+    """The caption and where it is from: table, report, ImageComments, tags or none."""
     if own:
-        return own, "captions.csv"
+        return own, own_from
     comment = tags.get(COMMENT, "")
     if any(map(str.isalnum, comment)):  # some scanners fill it with separators
         return comment, COMMENT

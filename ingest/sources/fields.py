@@ -1,4 +1,4 @@
-"""Columns by any of their usual names -> a record, for the ImageFolder and Parquet readers."""
+"""The values of a row, whose columns are known -> a record."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ingest.corpus.records import GroupKind, Reason, Record, Rejection, Row
-from ingest.sources.files import normal_name, split_named, told_apart
+from ingest.sources.columns import CONCEPT_NAMES, CONCEPTS, PATIENT, Columns, is_picture
+from ingest.sources.files import split_named
+from ingest.sources.modalities import modality_of
 
-__all__ = ["CAPTIONS", "ID", "group_keys", "record_from"]
+__all__ = ["group_keys", "record_from", "text_of"]
 
-ID = ("id", "image_id", "key")
-CAPTIONS = ("caption", "text", "captions", "description", "report", "findings")
-CONCEPTS = ("concepts", "cuis", "cui", "concept_ids")
-CONCEPT_NAMES = ("concept_names", "concepts_name", "concepts_names")
+CUIS = re.compile(r"C\d{7}(\s+C\d{7})+")
+DEEPEST = 64  # levels of a JSON value
 MODALITY = ("modality",)
 LICENCE = ("licence", "license")
 SOURCE = ("source", "dataset")
-SPLIT = ("split",)
-PATIENT = ("patient_id", "patientid", "subject_id", "subject", "patient")
+SPLIT = "split"
 # Column, kind of the group, and what columns of one meaning are called together.
 GROUPS: tuple[tuple[str, GroupKind, str], ...] = (
     ("case_id", "case", "case"),
@@ -41,63 +40,71 @@ class _FieldError(ValueError):
 
 def record_from(
     values: Mapping[str, Any],
+    columns: Columns,
     *,
     identifier: str,
-    image: bytes | None,
-    image_path: str,
     split: str,
     source: str,
     file: str,
     line: int,
 ) -> Row:
-    """A record of one row's `values`; what no field takes goes to `extra`.
+    """A record of one row's `values`, without its image; what no field takes goes to `extra`.
 
-    identifier, split and source hold where the row does not name its own. A Rejection where
-    caption or concepts are no text, number or list of such.
+    values: by normalised column name. split and source hold where the row does not name its own.
+    A Rejection where caption or concepts are no text, number or list of such.
     """
-    names = told_apart([normal_name(name) for name in values], {})
-    left = dict(zip(names, values.values(), strict=True))
+    left = {name: value for name, value in values.items() if not _absent(value)}
+    for column in (columns.id, *columns.images[:1]):
+        left.pop(column, None)
+    if columns.group:
+        left["group_id"] = left.pop(columns.group, "")
+    split_column = columns.split or SPLIT
 
     def take(names: tuple[str, ...]) -> str:
-        found = next((name for name in names if _text(left.get(name)).strip()), None)
-        return "" if found is None else _text(left.pop(found))
+        found = next((name for name in names if text_of(left.get(name)).strip()), None)
+        return "" if found is None else text_of(left.pop(found))
 
-    identifier = take(ID) or identifier
     keys = group_keys(left)
-    subject = next((text for name in PATIENT if (text := _text(left.get(name)).strip())), "")
+    subject = next((text for name in PATIENT if (text := text_of(left.get(name)).strip())), "")
     try:
-        caption = _caption(left)
+        caption = _caption(left, columns)
         concepts = _list(left, CONCEPTS, separators="[;,|]")
         concept_names = _list(left, CONCEPT_NAMES, separators=";")
+        own_split = split_named(take((split_column,)))
+        group_id, group_kind = _group(left, take)
+        modality, licence = take(MODALITY), take(LICENCE)
+        own_source = take(SOURCE)
+        extra = {name: _json(value) for name, value in left.items() if not _pictures(value)}
     except _FieldError as error:
         return Rejection(Reason.MALFORMED_ROW, file, line, identifier, str(error))
-    own_split = split_named(take(SPLIT))
-    group_id, group_kind = _group(left, take)
     return Record(
         id=identifier,
         caption=caption,
-        image=image,
-        image_path=image_path,
         concepts=concepts,
         concept_names=concept_names,
         group_id=group_id,
         group_kind=group_kind,
         subject_id=subject,
-        modality=take(MODALITY),
+        modality=modality or modality_of(concepts),
         split=own_split or split,
-        licence=take(LICENCE),
-        source=take(SOURCE) or source,
-        extra={name: _json(value) for name, value in left.items() if not _absent(value)},
+        licence=licence,
+        source=own_source or source,
+        extra=extra,
         group_keys=keys,
         file=file,
         line=line,
     )
 
 
+def _pictures(value: object) -> bool:
+    """Whether a value is an image or several, which are no text for `extra`."""
+    return is_picture(value) or (isinstance(value, list) and any(map(is_picture, value)))
+
+
 def group_keys(values: Mapping[str, object]) -> tuple[str, ...]:
     """What every column that names a group says of a row, by normalised names."""
     names = (("group_id", "group"), *((name, meaning) for name, _, meaning in GROUPS))
-    found = ((meaning, _text(values.get(name)).strip()) for name, meaning in names)
+    found = ((meaning, text_of(values.get(name)).strip()) for name, meaning in names)
     return tuple(dict.fromkeys(f"{meaning}:{value}" for meaning, value in found if value))
 
 
@@ -117,10 +124,8 @@ def _absent(value: object) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """A text or number as text, whole numbers without a point; "" for anything else."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value) if math.isfinite(value) else ""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
@@ -130,19 +135,20 @@ def _texts(name: str, value: object) -> list[str]:
     """The texts of a list, or the one that stands in its place; raises _FieldError."""
     parts = value if isinstance(value, list | tuple) else [value]
     present = [part for part in parts if not _absent(part)]
-    wrong = next((part for part in present if not _text(part)), None)
+    wrong = next((part for part in present if not text_of(part)), None)
     if wrong is not None:
         raise _FieldError(f"{name} holds a {type(wrong).__name__}, not a text")
-    return [_text(part) for part in present]
+    return [text_of(part) for part in present]
 
 
-def _caption(left: dict[str, Any]) -> str:
-    for name in CAPTIONS:
-        texts = _texts(name, left.get(name))
-        if any(text.strip() for text in texts):
-            del left[name]
-            return " ".join(texts)
-    return ""
+def _caption(left: dict[str, Any], columns: Columns) -> str:
+    """The caption: of columns that the user named all, else the first that is not empty."""
+    found = {name: _texts(name, left.get(name)) for name in columns.captions}
+    filled = [name for name, texts in found.items() if any(text.strip() for text in texts)]
+    taken = filled if columns.joined else filled[:1]
+    for name in taken:
+        del left[name]
+    return " ".join(text for name in taken for text in found[name])
 
 
 def _list(left: dict[str, Any], names: tuple[str, ...], separators: str) -> tuple[str, ...]:
@@ -151,16 +157,19 @@ def _list(left: dict[str, Any], names: tuple[str, ...], separators: str) -> tupl
         return ()
     value = left.pop(name)
     texts = _texts(name, value)
-    parts = re.split(separators, texts[0]) if isinstance(value, str) else texts
-    return tuple(part.strip() for part in parts if part.strip())
+    if isinstance(value, str):
+        texts = value.split() if CUIS.fullmatch(value.strip()) else re.split(separators, value)
+    return tuple(dict.fromkeys(part.strip() for part in texts if part.strip()))
 
 
-def _json(value: Any) -> Any:  # noqa: ANN401
-    """Numbers, texts, lists and objects as they are, anything else (bytes, dates) as text."""
+def _json(value: Any, depth: int = 0) -> Any:  # noqa: ANN401
+    """Numbers, texts, lists and objects as they are, dates as text, bytes left out."""
+    if depth > DEEPEST:
+        raise _FieldError(f"a value is nested more than {DEEPEST} deep")
     if isinstance(value, Mapping):
-        return {str(name): _json(part) for name, part in value.items()}
+        return {str(name): _json(part, depth + 1) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_json(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no such numbers
+        return [_json(part, depth + 1) for part in value]
+    if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)):
+        return None if isinstance(value, bytes) else str(value)  # JSON has no such numbers
     return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from ingest.corpus.records import CorpusError, Source
+from ingest.sources.columns import Reading
 from ingest.sources.dicom import Dicom, looks_like_dicom
-from ingest.sources.imageclef import ImageClef, looks_like_imageclef
-from ingest.sources.imagefolder import ImageFolder, looks_like_imagefolder
-from ingest.sources.parquet import ParquetFiles, looks_like_parquet
+from ingest.sources.layouts import TABLE_LAYOUTS, open_tables, tables_layout
 from ingest.sources.phantoms import Phantoms
-from ingest.sources.roco import Roco, looks_like_roco
+from ingest.sources.roco import looks_like_roco, open_roco
+from ingest.sources.stored_corpus import StoredCorpus, looks_like_corpus
 
 __all__ = ["FORMATS", "open_source"]
 
 PHANTOMS = "phantoms"
+FORMATS = ("roco", "dicom", *TABLE_LAYOUTS, PHANTOMS)
 
 
-def open_source(path: str | Path, format: str = "auto") -> Source:  # noqa: A002
+def open_source(
+    path: str | Path,
+    format: str = "auto",  # noqa: A002
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> Source:
     """Open the data set at `path` in the named layout, or in the one that it shows.
 
     Phantoms lie nowhere: with format "phantoms", or "auto" where no such file exists, the
-    path is `phantoms` or `phantoms:COUNT`.
+    path is `phantoms` or `phantoms:COUNT`. reading: what the user says of its tables.
     Raises CorpusError where there is nothing, or nothing of that layout.
     """
     if format != "auto" and format not in FORMATS:
@@ -32,26 +36,31 @@ def open_source(path: str | Path, format: str = "auto") -> Source:  # noqa: A002
     folder = Path(path)
     if not folder.exists():
         raise CorpusError(f"There is nothing at {folder}: name a data set's folder or file.")
-    if format != "auto":
-        return _READERS[format][1](folder)
-    for fits, reader in _READERS.values():
-        if fits(folder):
-            return reader(folder)
+    layout = format if format != "auto" else _layout(folder)
+    if layout == "roco":
+        return open_roco(folder)
+    if layout == "dicom":
+        return Dicom(folder, reading=reading)
+    if layout == "parquet" and looks_like_corpus(folder):
+        return StoredCorpus(folder)
+    return open_tables(folder, layout, reading)
+
+
+def _layout(folder: Path) -> str:
+    """The layout that a path shows; raises CorpusError where it shows none."""
+    if looks_like_corpus(folder):
+        return "parquet"
+    if looks_like_roco(folder):
+        return "roco"
+    if looks_like_dicom(folder):  # before tables, which may lie beside DICOM files
+        return "dicom"
+    layout = tables_layout(folder)
+    if layout:
+        return layout
     raise CorpusError(
-        f"{folder} shows none of the known layouts ({', '.join(_READERS)}): "
-        "name a folder that does (docs/corpus.md draws them), or its layout with --format."
+        f"{folder} holds no image, no table and no DICOM file: name a folder that does "
+        "(docs/corpus.md lists the layouts)."
     )
-
-
-_READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Source]]] = {
-    "roco": (looks_like_roco, Roco),
-    "dicom": (looks_like_dicom, Dicom),  # before imageclef, which any captions.csv would suit
-    "imageclef": (looks_like_imageclef, ImageClef),
-    "imagefolder": (looks_like_imagefolder, ImageFolder),
-    "parquet": (looks_like_parquet, ParquetFiles),
-}
-
-FORMATS = (*_READERS, PHANTOMS)
 
 
 def _names_phantoms(path: str | Path) -> bool:

@@ -73,6 +73,11 @@ class Phantoms:
         """What names exactly these phantoms."""
         return f"phantoms:{self.count}"
 
+    @property
+    def recognised(self) -> str:
+        """That they are drawn."""
+        return f"{self.count:,} drawn images"
+
     def __iter__(self) -> Iterator[Record]:
         """Draw the records, split by split, case by case."""
         combinations = held_out_combinations(self.seed)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from rocosearch.console import progress_bars, results, show_json
+from rocosearch.console import progress_bars, say, show_json, tell, visible
 from rocosearch.options import AsJson, Layout, OutFolder
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ EXAMPLE = """\
 rocosearch corpus phantoms:2700 build/corpus
 rocosearch corpus ~/roco/data/test/radiology build/roco --format roco
 rocosearch corpus ~/export build/hospital --format dicom
+rocosearch corpus ~/befunde build/mine --caption-column Befund --caption-column Beurteilung
 """
 
 
@@ -35,6 +36,31 @@ def command(
     layout: Annotated[
         Layout, typer.Option("--format", help="Layout of the source; auto looks at its files.")
     ] = "auto",
+    image_column: Annotated[
+        str, typer.Option(help="Column of a table that names images, in place of the one found.")
+    ] = "",
+    caption_column: Annotated[
+        list[str] | None, typer.Option(help="Column of captions; of several the texts are joined.")
+    ] = None,
+    group_column: Annotated[
+        str, typer.Option(help="Column of what belongs together: a case, a study.")
+    ] = "",
+    split_column: Annotated[str, typer.Option(help="Column of train, validation, test.")] = "",
+    encoding: Annotated[
+        str, typer.Option(help="Of text tables: utf-8, utf-16, cp1252, ...; recognised if none.")
+    ] = "",
+    separator: Annotated[
+        str, typer.Option(help="Of text tables: tab, comma, semicolon or bar.")
+    ] = "",
+    splits: Annotated[
+        Literal["auto", "source", "draw"],
+        typer.Option(
+            help="Keep the source's splits, or draw them; auto draws where only train is."
+        ),
+    ] = "auto",
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Exit 0 also where most was not matched.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read captioned images into a corpus: Parquet files and a manifest.
@@ -42,16 +68,33 @@ def command(
     Every row that cannot be used is counted, named and written to OUT/rejected.parquet with
     its reason. Splits are the source's own, or drawn by article, case, study and patient.
     """
+    from ingest.corpus.matching import shortfall
+    from ingest.sources.columns import Reading
     from rocosearch.pipeline import build_corpus
 
+    reading = Reading(
+        image_column, tuple(caption_column or ()), group_column, split_column, encoding, separator
+    )
+    rule: Literal["auto", "source", "drawn"] = "drawn" if splits == "draw" else splits
     with progress_bars() as progress:
-        corpus = build_corpus(source, out, layout=layout, progress=progress)
-    manifest = corpus.manifest
+        corpus = build_corpus(
+            source, out, layout=layout, reading=reading, splits=rule, progress=progress
+        )
     if as_json:
-        show_json({"corpus": str(out), **asdict(manifest)})
-        return
+        show_json({"corpus": str(out), **asdict(corpus.manifest)})
+    else:
+        _show(corpus.manifest, out)
+    short = "" if allow_partial else shortfall(corpus)
+    if short:
+        say(f"{visible(short)} --allow-partial takes it as it is.", style="red")
+        raise typer.Exit(1)
+
+
+def _show(manifest: CorpusManifest, out: Path) -> None:
+    if manifest.recognised:
+        tell(f"Read as {manifest.source_format}: {manifest.recognised}.")
     splits = ", ".join(f"{name or 'none'} {count:,}" for name, count in manifest.splits.items())
-    results.print(
+    tell(
         f"{out}: {manifest.records:,} records, {manifest.images:,} with an image; {splits} "
         f"(splits {manifest.split_rule})."
     )
@@ -60,18 +103,18 @@ def command(
     _show_losses("Of kept rows", manifest.lost_parts, out)
     if manifest.duplicates:
         kinds = ", ".join(f"{kind} ({count:,})" for kind, count in manifest.duplicates.items())
-        results.print(f"Kept, but repeated: {kinds}. Pairs in {out / 'duplicates.parquet'}.")
+        tell(f"Kept, but repeated: {kinds}. Pairs in {out / 'duplicates.parquet'}.")
 
 
 def _show_splits(manifest: CorpusManifest) -> None:
     if manifest.groups_across_splits:
-        results.print(
+        tell(
             "Groups (patients, studies, cases, articles) that the source puts into several splits: "
             f"{manifest.groups_across_splits:,}. They are left there, as published."
         )
     absent = [name for name in ("validation", "test") if name not in manifest.splits]
     if absent and manifest.split_rule == "drawn":
-        results.print(
+        tell(
             f"No {' and no '.join(absent)} split: there are too few records that share no group, "
             "image or caption."
         )
@@ -81,4 +124,4 @@ def _show_losses(title: str, losses: dict[str, int], out: Path) -> None:
     if not losses:
         return
     reasons = ", ".join(f"{reason} ({count:,})" for reason, count in losses.items())
-    results.print(f"{title}: {reasons}. Row by row in {out / 'rejected.parquet'}.")
+    tell(f"{title}: {reasons}. Row by row in {out / 'rejected.parquet'}.")

@@ -24,6 +24,7 @@ class Rows:
     rows: Sequence[Row]
     format: str = "rows"
     location: str = "rows"
+    recognised: str = ""
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)

@@ -11,12 +11,22 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import CorpusError, Rejection
-from ingest.sources.archive import ImageFiles
-from ingest.sources.files import normal_name, read_tabbed, read_table, split_of
+from ingest.sources.columns import Reading
+from ingest.sources.file_index import FileIndex
+from ingest.sources.files import Found, normal_name, split_of
+from ingest.sources.table import Table, TableRow, open_table
 
 from .conftest import png_bytes
 
-NEEDED = {"id": ("id",), "caption": ("caption",)}
+
+def table_at(path, **reading: str) -> Table:
+    return open_table(Found(path.name, lambda: path.open("rb")), Reading(**reading))
+
+
+def pairs(table: Table) -> list[tuple[str, str]]:
+    return [(row.values["id"], row.values["caption"]) for row in table.rows()]
+
+
 QUICK = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -32,8 +42,7 @@ def test_comma_separated_tables_come_back(tmp_path, rows):
         writer = csv.writer(stream)
         writer.writerow(["ID", "Caption"])
         writer.writerows(rows)
-    read = [(row.values["id"], row.values["caption"]) for row in read_table(path, NEEDED, "t.csv")]
-    assert read == rows
+    assert pairs(table_at(path, separator="comma", encoding="utf-8")) == rows
 
 
 @QUICK
@@ -47,11 +56,7 @@ def test_tab_separated_tables_come_back(tmp_path, rows, quoted):
     path = tmp_path / "t.tsv"
     lines = ["id\tcaption", *("\t".join(map(field, row)) for row in rows)]
     path.write_bytes("\n".join(lines).encode())
-    read = [(row.values["id"], row.values["caption"]) for row in read_table(path, NEEDED, "t.csv")]
-    assert read == rows
-    if not quoted:
-        tabbed = [tuple(fields) for _, fields in read_tabbed(path, 2, "t")]
-        assert tabbed[1:] == rows
+    assert pairs(table_at(path)) == rows
 
 
 def archive() -> bytes:
@@ -74,10 +79,11 @@ def test_a_damaged_archive_never_raises_anything_unexpected(tmp_path, changes):
     path = tmp_path / "a.zip"
     path.write_bytes(data)
     try:
-        with ImageFiles([path], []) as images:
+        with FileIndex(path) as images:
             for stem in ("0", "1", "2"):
                 try:
-                    name, image = images.read(stem)
+                    name = images.find(stem)
+                    image = images.read(name)
                 except ImageRejectedError:
                     continue
                 assert name.endswith(".png")
@@ -93,12 +99,10 @@ def test_any_bytes_are_rows_rejections_or_one_error(tmp_path, data):
     for content in (data, b"id,caption\n" + data, b"id\tcaption\n" + data):
         path.write_bytes(content)
         try:
-            rows = list(read_table(path, NEEDED, "t.csv"))
+            rows = list(table_at(path).rows())
         except CorpusError:
             continue
-        assert all(
-            isinstance(row, Rejection) or row.values.keys() == {"id", "caption"} for row in rows
-        )
+        assert all(isinstance(row, Rejection | TableRow) for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +116,8 @@ def test_any_bytes_are_rows_rejections_or_one_error(tmp_path, data):
         ("Testing", "test"),
         ("VAL", "validation"),
         ("contest", ""),
-        ("validate", ""),
+        ("validate", "validation"),
+        ("radiologytraindata", "train"),
     ],
 )
 def test_splits_told_by_names(name, split):
@@ -131,6 +136,6 @@ def test_an_archive_of_a_version_to_come_is_one_sentence(tmp_path):
     path.write_bytes(data)
     with (
         pytest.raises(CorpusError, match="not a complete zip archive"),
-        ImageFiles([path], []),
+        FileIndex(path),
     ):
         pass

@@ -1,0 +1,63 @@
+"""Whether images and captions found each other, and what is likely wrong where most did not."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ingest.corpus.corpus import Corpus
+from ingest.corpus.records import Reason
+
+__all__ = ["shortfall"]
+
+# Of files that nobody takes for images, and parts of rows that a corpus can do without.
+HARMLESS = {Reason.NOT_DICOM, Reason.NO_PIXELS, Reason.UNUSED_TABLE, Reason.UNKNOWN_ID}
+CAUSES = {
+    Reason.NO_DECODER: "install the decoders: pip install 'rocosearch[dicom]'",
+    Reason.NO_CAPTION: "the caption column is empty: name another with --caption-column",
+    Reason.MALFORMED_ROW: "the table's lines do not fit its header: look at --separator",
+    Reason.DUPLICATE_ID: "ids repeat: two tables may hold the same rows, so name one of them",
+    Reason.NOT_TEXT: "the table is in another encoding: name it with --encoding",
+    Reason.UNUSABLE_IMAGE: "the images are damaged or no images: download them again",
+    Reason.UNSAFE_PATH: "paths lead out of the source: name a folder above all images",
+}
+
+
+def shortfall(corpus: Corpus) -> str:
+    """One sentence on why less than half of the images or captions were matched, "" where not."""
+    manifest = corpus.manifest
+    lost: Counter[str] = Counter(manifest.rejected)
+    lost.update(manifest.lost_parts)
+    uncaptioned = lost[Reason.UNCAPTIONED]
+    without_image, without_caption = (
+        lost[Reason.MISSING_IMAGE],
+        lost[Reason.UNUSED_FILE] + uncaptioned,
+    )
+    matched = manifest.images - uncaptioned
+    said = f"Only {matched:,} of {{:,}} {{}}: "
+    if without_image > matched:
+        total = matched + without_image
+        return said.format(total, "captions found their image") + _names_apart(corpus)
+    if without_caption > matched:
+        total = matched + without_caption
+        return said.format(total, "images have a caption") + _names_apart(corpus)
+    rows = Counter({reason: n for reason, n in manifest.rejected.items() if reason not in HARMLESS})
+    if rows.total() > manifest.records:
+        reason, count = rows.most_common(1)[0]
+        cause = CAUSES.get(Reason(reason), "see rejected.parquet")
+        return (
+            f"Only {manifest.records:,} of {manifest.records + rows.total():,} rows could be used, "
+            f"mostly for {reason} ({count:,}): {cause}."
+        )
+    return ""
+
+
+def _names_apart(corpus: Corpus) -> str:
+    """What the captions ask for beside what there is, as far as both are known."""
+    rows = corpus.rejected().to_pylist()
+    asked = next((r["detail"] or r["id"] for r in rows if r["reason"] == Reason.MISSING_IMAGE), "")
+    there = next((r["source"] for r in rows if r["reason"] == Reason.UNUSED_FILE), "")
+    if asked and there:
+        return f"the table's names fit no file ({asked}; there is {there}): see --image-column."
+    if asked:
+        return f"the images are not below the source ({asked}): name a folder above them."
+    return "the tables do not speak of these images: name the right table or folder."

@@ -1,0 +1,260 @@
+"""One table of any kind -> its columns and rows: text, JSON, JSON lines, Parquet, Arrow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from ingest.corpus.images import ImageRejectedError
+from ingest.corpus.records import CorpusError, Reason, Rejection
+from ingest.sources.columns import IMAGES_AND_ID, KNOWN, Reading
+from ingest.sources.files import Found, normal_name, split_of, suffix_of, told_apart
+from ingest.sources.text_table import encoding_of, text_form, text_rows
+
+__all__ = ["TABLE_SUFFIXES", "Table", "TableRow", "open_table"]
+
+TEXT = (".csv", ".tsv", ".tab", ".psv", ".txt")
+LINES = (".jsonl", ".ndjson")
+TABLE_SUFFIXES = (*TEXT, *LINES, ".json", ".parquet", ".arrow")
+MAX_JSON_BYTES = 1 << 30
+BATCH = 64
+ROWS_LOOKED_AT = 1000
+BROKEN = "the line is not JSON"
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row: `values` by normalised column name."""
+
+    line: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """name: its path below the source. kind: what it was recognised as, in words.
+
+    columns: normalised names, in order; `titles` as they stand in the file.
+    """
+
+    name: str
+    kind: str
+    columns: tuple[str, ...]
+    titles: tuple[str, ...]
+    rows: Callable[[], Iterator[TableRow | Rejection]] = field(repr=False)
+
+    @property
+    def folder(self) -> str:
+        """The folder it lies in, below the source; "" is the source itself."""
+        return _folder(self.name)
+
+    @property
+    def split(self) -> str:
+        """The split that its name, or else that of a folder, tells of."""
+        return next(filter(None, map(split_of, reversed(self.name.split("/")))), "")
+
+    def sample(self) -> Iterator[Mapping[str, Any]]:
+        """The values of the rows that can be used."""
+        return (row.values for row in self.rows() if isinstance(row, TableRow))
+
+
+def open_table(found: Found, reading: Reading = Reading()) -> Table:  # noqa: B008 - frozen
+    """The table of a file, whose kind its ending tells; raises CorpusError."""
+    suffix = suffix_of(found.name)
+    try:
+        if suffix in LINES:
+            return _lines(found)
+        if suffix == ".json":
+            return _json(found)
+        if suffix in (".parquet", ".arrow"):
+            return _arrow(found)
+        return _text(found, reading)
+    except ImageRejectedError as error:  # of a zip archive
+        raise CorpusError(f"{found.name} cannot be read ({error.detail}).") from None
+    except OSError as error:
+        raise CorpusError(f"{found.name} cannot be read ({error.strerror}).") from None
+
+
+def _folder(name: str) -> str:
+    folder = PurePosixPath(name).parent.as_posix()
+    return "" if folder == "." else folder
+
+
+def _named(name: str, titles: Sequence[str]) -> tuple[str, ...]:
+    """Normalised names, told apart; CorpusError where an image or id column is there twice."""
+    plain = [normal_name(title) for title in titles]
+    twice = next((key for key in plain if plain.count(key) > 1 and key in IMAGES_AND_ID), None)
+    if twice:
+        raise CorpusError(
+            f"{name} has {plain.count(twice)} columns named {twice}: rename all but one."
+        )
+    return tuple(told_apart(plain, {}))
+
+
+def _text(found: Found, reading: Reading) -> Table:
+    form = text_form(found, reading.encoding, reading.separator)
+    columns = _named(found.name, form.columns)
+    given = normal_name(reading.image)
+    key = next((place for place, name in enumerate(columns) if name == given), None)
+    if key is None:
+        key = next((n for n, name in enumerate(columns) if name in IMAGES_AND_ID), 0)
+
+    def rows() -> Iterator[TableRow | Rejection]:
+        for line, fields in text_rows(found, form, len(columns), key):
+            if isinstance(fields, str):
+                yield Rejection(Reason.MALFORMED_ROW, found.name, line, detail=fields)
+            elif len(fields) != len(columns):
+                detail = f"{len(fields)} fields, {len(columns)} expected"
+                yield Rejection(Reason.MALFORMED_ROW, found.name, line, _plain(fields[0]), detail)
+            else:
+                yield TableRow(line, dict(zip(columns, fields, strict=True)))
+
+    return Table(found.name, str(form), columns, form.columns, rows)
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def _lines(found: Found) -> Table:
+    def rows() -> Iterator[TableRow | Rejection]:
+        with found.open() as stream:
+            for number, raw in enumerate(stream, 1):
+                if raw.strip():
+                    yield _line(found.name, number, raw)
+
+    titles = dict.fromkeys(
+        name
+        for row in islice(rows(), ROWS_LOOKED_AT)
+        if isinstance(row, TableRow)
+        for name in row.values
+    )
+    return Table(found.name, "JSON lines", tuple(titles), tuple(titles), rows)
+
+
+def _line(name: str, number: int, raw: bytes) -> TableRow | Rejection:
+    try:
+        content = json.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return Rejection(Reason.MALFORMED_ROW, name, number, detail=BROKEN)
+    if not isinstance(content, dict):
+        return Rejection(Reason.MALFORMED_ROW, name, number, detail="the line is no JSON object")
+    return TableRow(number, _keyed(content))
+
+
+def _keyed(values: Mapping[str, Any]) -> dict[str, Any]:
+    names = told_apart([normal_name(name) for name in values], {})
+    return dict(zip(names, values.values(), strict=True))
+
+
+def _json(found: Found) -> Table:
+    encoding = encoding_of(found)
+    with found.open() as stream:
+        data = stream.read(MAX_JSON_BYTES + 1)
+    if len(data) > MAX_JSON_BYTES:
+        raise CorpusError(f"{found.name} has more than {MAX_JSON_BYTES:,} bytes: write JSON lines.")
+    try:
+        content = json.loads(data.decode("utf-8-sig" if encoding == "utf-8" else encoding))
+    except (ValueError, RecursionError):
+        raise CorpusError(f"{found.name} is not JSON.") from None
+    kind, items = _items(content)
+    if not items:
+        raise CorpusError(
+            f"{found.name} holds no table: a list of objects, COCO captions, or texts by id."
+        )
+    rows = [
+        TableRow(n, _keyed(item))
+        if isinstance(item, dict)
+        else Rejection(Reason.MALFORMED_ROW, found.name, n, detail="the entry is no object")
+        for n, item in enumerate(items, 1)
+    ]
+    titles = dict.fromkeys(n for row in rows if isinstance(row, TableRow) for n in row.values)
+    return Table(found.name, kind, tuple(titles), tuple(titles), lambda: iter(rows))
+
+
+def _items(content: object) -> tuple[str, Sequence[object]]:  # noqa: PLR0911 - one line each
+    """What kind of JSON it is, and an object for each row; none where it is no table."""
+    if isinstance(content, list):
+        return "JSON", content
+    if not isinstance(content, dict) or not content:
+        return "", []
+    if isinstance(content.get("images"), list) and isinstance(content.get("annotations"), list):
+        return "COCO captions", _coco(content["images"], content["annotations"])
+    lists = {name: value for name, value in content.items() if isinstance(value, list)}
+    if lists and all(split_of(name) for name in lists):
+        return "JSON by split", [
+            {"split": name, **item} if isinstance(item, dict) else item
+            for name, items in lists.items()
+            for item in items
+        ]
+    named = {normal_name(name) for name in content}
+    values = list(content.values())
+    if named & KNOWN and all(isinstance(value, dict) for value in values):  # pandas: by column
+        ids = dict.fromkeys(row for column in values for row in column)
+        return "JSON by column", [
+            {"id": row, **{name: content[name].get(row) for name in content}} for row in ids
+        ]
+    if named & KNOWN and len(lists) == len(values) and len({len(v) for v in lists.values()}) == 1:
+        return "JSON by column", [
+            dict(zip(content, row, strict=True)) for row in zip(*values, strict=True)
+        ]
+    if len(lists) == 1:
+        return "JSON", next(iter(lists.values()))
+    if all(isinstance(value, str) for value in values):
+        return "JSON by id", [{"id": name, "caption": value} for name, value in content.items()]
+    if all(isinstance(value, dict) for value in values):
+        return "JSON by id", [{"id": name, **value} for name, value in content.items()]
+    return "", []
+
+
+def _coco(images: Sequence[object], annotations: Sequence[object]) -> list[object]:
+    """A row for each image, with all its captions (https://cocodataset.org/#format-data)."""
+    captions: dict[object, list[object]] = {}
+    for note in annotations:
+        if isinstance(note, dict) and note.get("caption"):
+            captions.setdefault(str(note.get("image_id")), []).append(note["caption"])
+    return [
+        {**image, "caption": captions.get(str(image.get("id")), [])}
+        if isinstance(image, dict)
+        else image
+        for image in images
+    ]
+
+
+def _arrow(found: Found) -> Table:
+    """Parquet, or the Arrow stream that `datasets.save_to_disk` writes."""
+    parquet = suffix_of(found.name) == ".parquet"
+    what = "Parquet" if parquet else "Arrow"
+    try:
+        with found.open() as stream:
+            schema = pq.read_schema(stream) if parquet else pa.ipc.open_stream(stream).schema
+    except (OSError, pa.ArrowException):
+        raise CorpusError(f"{found.name} is not a complete {what} file.") from None
+    columns = _named(found.name, schema.names)
+
+    def rows() -> Iterator[TableRow | Rejection]:
+        number = 0
+        try:
+            with found.open() as stream:
+                batches = (
+                    pq.ParquetFile(stream).iter_batches(batch_size=BATCH)
+                    if parquet
+                    else pa.ipc.open_stream(stream)
+                )
+                for batch in batches:
+                    for start in range(0, len(batch), BATCH):
+                        for values in batch.slice(start, BATCH).to_pylist():
+                            number += 1
+                            yield TableRow(number, dict(zip(columns, values.values(), strict=True)))
+        except (OSError, pa.ArrowException):
+            raise CorpusError(f"{found.name} is not a complete {what} file.") from None
+
+    return Table(found.name, what, columns, tuple(schema.names), rows)

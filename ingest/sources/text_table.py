@@ -1,0 +1,174 @@
+"""Tables in text files: which encoding, which separator, and whether there is a header."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from ingest.corpus.records import CorpusError
+from ingest.sources.columns import KNOWN
+from ingest.sources.comma_separated import MAX_FIELD_CHARACTERS, comma_separated, shape_of
+from ingest.sources.files import Found, normal_name
+
+__all__ = ["SEPARATORS", "TextForm", "encoding_of", "text_form", "text_rows"]
+
+SEPARATORS = {"tab": "\t", "semicolon": ";", "comma": ",", "bar": "|"}
+ENCODING_NAMES = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8", "cp1252": "Windows-1252"}
+LOOKED_AT = 256 << 20  # bytes that tell the encoding
+LINES_LOOKED_AT = 20
+LONGEST_LINE = 1 << 20
+UNDEFINED = b"\x81\x8d\x8f\x90\x9d"  # in Windows-1252
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
+CUI = re.compile(r"C\d{7}")
+CUIS = re.compile(r"(C\d{7}[;,|\s]*)*")
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """How a text file is a table. columns: as its header has them, or id, caption without one."""
+
+    encoding: str
+    separator: str
+    columns: tuple[str, ...]
+    has_header: bool
+
+    def __str__(self) -> str:
+        """In words, for the line that tells what was recognised."""
+        name = next(name for name, mark in SEPARATORS.items() if mark == self.separator)
+        encoding = ENCODING_NAMES.get(self.encoding, self.encoding.upper())
+        return f"{name}s, {encoding}{'' if self.has_header else ', no header'}"
+
+
+def encoding_of(found: Found) -> str:
+    """UTF-8 with or without a byte order mark, UTF-16, or else Windows-1252."""
+    with found.open() as stream:
+        data = stream.read(LOOKED_AT)
+    if data.startswith(b"\xef\xbb\xbf"):
+        return "utf-8-sig"
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    for place, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        half = data[place:4096:2]
+        if (
+            len(half) > 1
+            and half.count(0) > len(half) / 3
+            and not data[1 - place : 4096 : 2].count(0)
+        ):
+            return name
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", "surrogateescape")
+        wrong = len(re.findall("[\udc80-\udcff]", text))
+        right = len(re.findall("[^\0-\x7f\udc80-\udcff]", text))
+        if wrong > right and not any(byte in data for byte in UNDEFINED):
+            return "cp1252"
+    return "utf-8"
+
+
+def text_form(found: Found, encoding: str = "", separator: str = "") -> TextForm:
+    """How the file is a table, as far as encoding and separator are not given.
+
+    separator: one of SEPARATORS' names, or the character. Raises CorpusError.
+    """
+    encoding = encoding or encoding_of(found)
+    try:
+        codecs.lookup(encoding)
+        with _text(found, encoding) as stream:
+            lines = [stream.readline(LONGEST_LINE) for _ in range(LINES_LOOKED_AT)]
+    except LookupError:
+        raise CorpusError(f"There is no encoding {encoding!r}: try utf-8 or cp1252.") from None
+    except UnicodeError:
+        raise CorpusError(f"{found.name} is not text in the encoding {encoding}.") from None
+    lines = [line for line in lines if line.strip()]
+    if not lines:
+        raise CorpusError(f"{found.name} is empty.")
+    given = SEPARATORS.get(separator, separator)
+    marks = [given] if given else list(SEPARATORS.values())
+    if given and given not in SEPARATORS.values():
+        raise CorpusError(f"{separator!r} is no separator: choose {', '.join(SEPARATORS)}.")
+    mark = max(marks, key=lambda mark: _likeliness(lines, mark))
+    columns = tuple(_fields(lines[0], mark))
+    if _has_header(lines, columns, mark):
+        return TextForm(encoding, mark, columns, has_header=True)
+    names = tuple(f"column_{n}" for n in range(1, len(columns) + 1))
+    if len(columns) == 2:
+        texts = [fields[1].strip() for line in lines if len(fields := _fields(line, mark)) == 2]
+        names = ("id", "cuis" if all(map(CUIS.fullmatch, texts)) else "caption")
+    return TextForm(encoding, mark, names, has_header=False)
+
+
+def text_rows(
+    found: Found, form: TextForm, columns: int, key: int
+) -> Iterator[tuple[int, list[str] | str]]:
+    """Line number and fields of each row; a text says why there are none.
+
+    columns: how many fields a row should have. key: which of them names the row.
+    """
+    with _text(found, form.encoding) as stream:
+        first = 1 + form.has_header
+        if form.has_header:
+            stream.readline()
+        if form.separator == "\t":
+            rows = _tab_separated(stream, first, 0 if form.has_header else columns)
+        else:
+            rows = comma_separated(stream, columns, key, form.separator, first)
+        for line, fields in rows:
+            if isinstance(fields, list):  # a table program ends lines with separators
+                while len(fields) > columns and not fields[-1].strip():
+                    fields.pop()
+            yield line, fields
+
+
+def _text(found: Found, encoding: str) -> io.TextIOWrapper:
+    """The file as text; bytes that are no UTF-8 become lone surrogates, which corpora reject."""
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
+    first = "utf-8-sig" if encoding == "utf-8" else encoding
+    return io.TextIOWrapper(found.open(), encoding=first, errors=errors, newline="")
+
+
+def _fields(line: str, mark: str) -> list[str]:
+    if mark == "\t":
+        return [_unquoted(field) for field in line.rstrip("\r\n").split("\t")]
+    csv.field_size_limit(MAX_FIELD_CHARACTERS)
+    try:
+        return next(csv.reader([line], delimiter=mark), [])
+    except csv.Error:
+        return [line]
+
+
+def _likeliness(lines: Sequence[str], mark: str) -> tuple[int, float, int]:
+    """Names that count in the first line, lines that are as wide as it, and how wide it is."""
+    widths = [len(_fields(line, mark)) for line in lines]
+    names = {normal_name(name) for name in _fields(lines[0], mark)}
+    alike = sum(width == widths[0] for width in widths) / len(widths)
+    return len(names & KNOWN) if widths[0] > 1 else 0, alike if widths[0] > 1 else 0, widths[0]
+
+
+def _has_header(lines: Sequence[str], columns: Sequence[str], mark: str) -> bool:
+    """Whether the first line names columns: it has a name that counts, or looks unlike the next."""
+    if {normal_name(name) for name in columns} & KNOWN or len(lines) == 1:
+        return not CUI.fullmatch(columns[0].strip())
+    keys = [_fields(line, mark)[0].strip() for line in lines]
+    alike = sum(shape_of(key) == shape_of(keys[0]) for key in keys[1:])
+    return not (re.search(r"\d", keys[0]) and alike >= len(keys[1:]) / 2)
+
+
+def _tab_separated(
+    stream: TextIO, first: int, columns: int
+) -> Iterator[tuple[int, list[str] | str]]:
+    # Quotes are part of a caption here, unless they enclose the whole field; only line feeds end
+    # a line: captions hold other control characters. columns: the last one takes further tabs.
+    for line, text in enumerate(stream, first):
+        if text.strip():
+            fields = text.rstrip("\r\n").split("\t", columns - 1 if columns else -1)
+            yield line, [_unquoted(field) for field in fields] if not columns else fields
+
+
+def _unquoted(field: str) -> str:
+    return field[1:-1].replace('""', '"') if QUOTED.fullmatch(field) else field
