@@ -15,7 +15,7 @@ import numpy as np
 
 from encoders.base.progress import Progress, silent
 from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
-from ingest.corpus.corpus import Corpus, write_corpus
+from ingest.corpus.corpus import FEATURES, Corpus, write_corpus
 from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
 from ingest.corpus.records import CorpusError
 from ingest.corpus.writer import REJECTED
@@ -85,8 +85,9 @@ def train_encoder(
     corpus: Path,
     out: Path,
     *,
-    preset: str = "tiny",
+    preset: str = "",
     image_size: int = 0,
+    context: int = 0,
     concept_fields: Sequence[str] = (),
     resume: bool = False,
     progress: Progress = silent,
@@ -94,18 +95,23 @@ def train_encoder(
 ) -> Trained:
     """Train on a corpus's training split, validate on its validation split, write to `out`.
 
-    image_size: side of the tower's images in pixels, in place of the preset's.
+    preset: "" takes adapter where its published towers are installed, else tiny; with towers or
+    an encoder to start from, tiny. image_size: side of the tower's images in pixels, context:
+    longest text in tokens, in place of the preset's.
     concept_fields: fields of the records whose values count as concepts too, such as modality.
     changes: fields of encoders.training.presets.TrainingConfig that replace the preset's.
     Raises TrainingError where there are no pairs of image and caption.
     """
-    from encoders.training.presets import preset as named_preset, resized
+    from encoders.training.choice import choose_preset
+    from encoders.training.presets import preset as named_preset, resized, with_context
     from encoders.training.train import train
 
     check_replaceable(out, ENCODER_FILE, "an encoder")
-    config = named_preset(preset, **changes)
+    config = named_preset(preset or choose_preset(changes).name, **changes)
     if image_size:
         config = resized(config, image_size)
+    if context:
+        config = with_context(config, context)
     opened = Corpus.open(corpus)
     if not opened.manifest.splits.get("train"):
         splits = ", ".join(opened.manifest.splits)
@@ -120,6 +126,7 @@ def train_encoder(
         config,
         progress,
         resume,
+        cache=opened.path / FEATURES,
     )
 
 

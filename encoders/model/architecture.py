@@ -7,24 +7,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from encoders.base.errors import UserError
 from encoders.images.preprocess import Preprocessing
 from encoders.model.bert import BertConfig, BertTower
+from encoders.model.efficientnet import EfficientNet, EfficientNetConfig
 from encoders.model.resnet import ModifiedResNet, ModifiedResNetConfig, ResNet, ResNetConfig
 from encoders.model.towers import TextConfig, TextTower, ViT, ViTConfig
 
-__all__ = ["ClipConfig", "EncoderError", "ImageTower", "image_tower", "text_tower"]
+__all__ = [
+    "ClipConfig",
+    "EncoderError",
+    "ImageConfig",
+    "ImageTower",
+    "TextTowerConfig",
+    "image_tower",
+    "text_tower",
+]
 
-ImageConfig = ResNetConfig | ModifiedResNetConfig | ViTConfig
-ImageTower = ResNet | ModifiedResNet | ViT
+ImageConfig = ResNetConfig | ModifiedResNetConfig | ViTConfig | EfficientNetConfig
+ImageTower = ResNet | ModifiedResNet | ViT | EfficientNet
+TextTowerConfig = TextConfig | BertConfig
 IMAGE_CONFIGS: Mapping[str, type[ImageConfig]] = {
     "resnet": ResNetConfig,
     "modified-resnet": ModifiedResNetConfig,
     "vit": ViTConfig,
+    "efficientnet": EfficientNetConfig,
 }
+
+LATER = frozenset({"heads"})
 
 
 class EncoderError(UserError):
@@ -33,16 +46,21 @@ class EncoderError(UserError):
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """Both towers and the joint space."""
+    """Both towers and the joint space.
+
+    heads: the projections consist of so many, each into dimension / heads numbers of length 1
+    of their own: a cosine is then the mean of the heads' cosines.
+    """
 
     image: ImageConfig
-    text: TextConfig | BertConfig
+    text: TextTowerConfig
     dimension: int
     preprocessing: Preprocessing
+    heads: int = 1
 
     def to_json(self) -> str:
         """Canonical JSON: the manifest's `architecture`."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return json.dumps(_told(self), sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> ClipConfig:
@@ -55,6 +73,7 @@ class ClipConfig:
                 text=_text_config(content["text"]),
                 dimension=content["dimension"],
                 preprocessing=Preprocessing(**content["preprocessing"]),
+                heads=content.get("heads", 1),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise EncoderError(
@@ -62,7 +81,20 @@ class ClipConfig:
             ) from None
 
 
-def _text_config(content: Mapping[str, Any]) -> TextConfig | BertConfig:
+def _told(config: Any) -> dict[str, Any]:  # noqa: ANN401  (any of the configurations)
+    """The fields; those of LATER only where they say something.
+
+    So that an encoder made before there were such fields keeps its fingerprint.
+    """
+    told = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name not in LATER or value != field.default:
+            told[field.name] = _told(value) if is_dataclass(value) else value
+    return told
+
+
+def _text_config(content: Mapping[str, Any]) -> TextTowerConfig:
     return BertConfig(**content) if content.get("kind") == "bert" else TextConfig(**content)
 
 
@@ -70,7 +102,7 @@ def _frozen(value: Any) -> Any:  # noqa: ANN401  (parsed JSON)
     """Lists of parsed JSON as the tuples of the configurations."""
     if isinstance(value, dict):
         return {name: _frozen(item) for name, item in value.items()}
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def image_tower(config: ClipConfig) -> ImageTower:
@@ -80,6 +112,8 @@ def image_tower(config: ClipConfig) -> ImageTower:
         return ResNet(config.image, channels, config.dimension)
     if isinstance(config.image, ModifiedResNetConfig):
         return ModifiedResNet(config.image, channels, size, config.dimension)
+    if isinstance(config.image, EfficientNetConfig):
+        return EfficientNet(config.image, channels, config.dimension)
     return ViT(config.image, channels, size, config.dimension)
 
 

@@ -61,22 +61,34 @@ class ClipModule(nn.Module):
         make = self.config.preprocessing.pixels
         return torch.from_numpy(np.stack([make(open_image(image)) for image in images]))
 
-    def image_features(self, pixels: Tensor) -> Tensor:
-        """uint8, or float in 0..1, [B, C, S, S] to vectors [B, D], not normalised."""
-        features: Tensor = self.image(self.config.preprocessing.normalize(pixels))
+    def image_features(self, images: Tensor) -> Tensor:
+        """uint8, or float in 0..1, [B, C, S, S] to vectors [B, D], not normalised.
+
+        Or what the image tower's `features` gave, [B, W].
+        """
+        if images.ndim == 2:
+            projected: Tensor = self.image.projection(images)
+            return projected
+        features: Tensor = self.image(self.config.preprocessing.normalize(images))
         return features
 
     def embed_pixels(self, pixels: Tensor) -> Tensor:
-        """uint8, or float in 0..1, [B, C, S, S] to unit vectors [B, D]."""
-        return F.normalize(self.image_features(pixels), dim=-1)
+        """uint8, or float in 0..1, [B, C, S, S] to unit vectors [B, D]; or `features` [B, W]."""
+        return self.unit(self.image_features(pixels))
+
+    def unit(self, projected: Tensor) -> Tensor:
+        """What a tower gave, [B, D], to unit vectors; each head has the same length in them."""
+        heads = self.config.heads
+        each = F.normalize(projected.view(len(projected), heads, -1), dim=-1)
+        return each.flatten(1) * heads**-0.5
 
     def embed_ids(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to unit vectors [B, D]."""
-        return F.normalize(self.text(input_ids, attention_mask), dim=-1)
+        return self.unit(self.text(input_ids, attention_mask))
 
     def project_text(self, features: Tensor) -> Tensor:
         """What the text tower's `features` gave, [B, W], to unit vectors [B, D]."""
-        return F.normalize(self.text.projection(features), dim=-1)
+        return self.unit(self.text.projection(features))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Unit vectors float [B, D] of what `preprocess` made."""

@@ -99,15 +99,16 @@ class ResNet(nn.Module):
         features: Tensor = self.blocks(F.relu(self.stem_norm(self.stem(pixels))))
         return features
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised float [B, C, S, S] to float [B, D]."""
-        return self.head(self.cells(pixels))
-
-    def head(self, cells: Tensor) -> Tensor:
-        """The last feature map [B, W, s, s] to [B, D]."""
+    def features(self, pixels: Tensor) -> Tensor:
+        """Normalised float [B, C, S, S] to the cells side by side, float [B, grid * grid * W]."""
+        cells = self.cells(pixels)
         if cells.shape[-1] != self.config.grid:
             cells = F.adaptive_avg_pool2d(cells, self.config.grid)
-        projected: Tensor = self.projection(cells.flatten(1))
+        return cells.flatten(1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised float [B, C, S, S] to float [B, D]."""
+        projected: Tensor = self.projection(self.features(pixels))
         return projected
 
 
@@ -154,8 +155,8 @@ class _AttentionPool(nn.Module):
         self.out = nn.Linear(width, dimension)
 
     def forward(self, cells: Tensor) -> Tensor:
-        """[B, W, s, s] to [B, D]."""
-        tokens = cells.flatten(2).transpose(1, 2)  # [B, P, W]
+        """Cells side by side [B, W * P] to [B, D]."""
+        tokens = cells.view(len(cells), -1, len(self.positions) - 1).transpose(1, 2)  # [B, P, W]
         tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1) + self.positions
         q = self._split(self.query(tokens[:, :1]))  # [B, heads, 1, W / heads]
         k, v = self._split(self.key(tokens)), self._split(self.value(tokens))
@@ -209,5 +210,10 @@ class ModifiedResNet(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, D]."""
-        pooled: Tensor = self.projection(self.blocks(self.stem(pixels)))
+        pooled: Tensor = self.projection(self.features(pixels))
         return pooled
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Normalised float [B, C, S, S] to the last feature map's cells, float [B, W * P]."""
+        cells: Tensor = self.blocks(self.stem(pixels))
+        return cells.flatten(1)

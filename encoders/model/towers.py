@@ -211,9 +211,12 @@ class ViT(nn.Module):
         states: Tensor = x
         return states
 
+    def features(self, pixels: Tensor) -> Tensor:
+        """Normalised float [B, C, S, S] to float [B, W]: all but the projection."""
+        pooled: Tensor = self.norm(self.states(pixels)[:, 0])
+        return pooled if self.pooler is None else self.pooler(pooled)
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, D]."""
-        pooled: Tensor = self.norm(self.states(pixels)[:, 0])
-        if self.pooler is not None:
-            pooled = self.pooler(pooled)
-        return pooled if self.projection is None else self.projection(pooled)
+        features = self.features(pixels)
+        return features if self.projection is None else self.projection(features)

@@ -1,6 +1,6 @@
 """A published BERT as text tower: a Hugging Face or sentence-transformers folder.
 
-    config, words, weights = load_bert(Path("all-MiniLM-L6-v2"), longest=64)
+    part = load_bert(Path("all-MiniLM-L6-v2"), longest=64)
 
 Weights must be safetensors; nothing is fetched and no code of the folder is run.
 """
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from encoders.model.architecture import EncoderError
 from encoders.model.bert import BertConfig
 from encoders.model.tokenizer import load_tokenizer
 from encoders.published.files import read_json, read_weights
+from encoders.published.parts import TextPart
 
 __all__ = ["load_bert"]
 
@@ -26,8 +26,8 @@ POOLING = Path("1_Pooling") / "config.json"
 LENGTH = "sentence_bert_config.json"
 
 
-def load_bert(folder: Path, longest: int) -> tuple[BertConfig, Tokenizer, dict[str, Tensor]]:
-    """Configuration, tokenizer and the weights of BertTower.bert; texts are cut to `longest`.
+def load_bert(folder: Path, longest: int) -> TextPart:
+    """The folder's BERT as a text tower; texts are cut to `longest` tokens.
 
     Raises EncoderError where the folder is incomplete or no plain BERT, TokenizerError where
     its tokenizer.json is missing or damaged.
@@ -37,7 +37,8 @@ def load_bert(folder: Path, longest: int) -> tuple[BertConfig, Tokenizer, dict[s
         weights = _renamed(read_weights(folder), config)
     except KeyError as error:
         raise EncoderError(f"{folder} lacks the weights {error} that its config names.") from None
-    return config, load_tokenizer(folder, max_tokens=config.context), weights
+    words = load_tokenizer(folder, max_tokens=config.context)
+    return TextPart(config, words, {f"bert.{name}": value for name, value in weights.items()})
 
 
 def _config(folder: Path, longest: int) -> BertConfig:

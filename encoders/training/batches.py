@@ -28,13 +28,14 @@ LABEL_COLUMNS = {"none": 0, "caption": 1, "group": 2}
 
 @dataclass(frozen=True)
 class Batch:
-    """pixels uint8 [b, C, S, S]; input_ids, attention_mask int64 [b, T]; labels int64 [B, L].
+    """images uint8 [b, C, S, S]; input_ids, attention_mask int64 [b, T]; labels int64 [B, L].
 
-    b pairs of this process, of B in all processes. rows: int64 [b], the pairs' numbers.
+    images: float32 [b, W] where they are features of a frozen tower. b pairs of this process, of
+    B in all processes. rows: int64 [b], the pairs' numbers.
     text_features: float [b, W] in place of the token ids, where the text tower is frozen.
     """
 
-    pixels: Tensor
+    images: Tensor
     input_ids: Tensor
     attention_mask: Tensor
     labels: Tensor
@@ -53,7 +54,7 @@ class Batch:
 
     def _moved(self, move: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(
-            move(self.pixels),
+            move(self.images),
             move(self.input_ids),
             move(self.attention_mask),
             move(self.labels),

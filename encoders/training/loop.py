@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress
@@ -22,7 +23,7 @@ from encoders.training.checkpoint import Clock, Counters, load_state, save_state
 from encoders.training.concepts import concept_scores, multi_hot, vocabulary
 from encoders.training.curves import CONCEPT_F1, CONCEPT_MAP, VALIDATION
 from encoders.training.distributed import Team
-from encoders.training.frozen_text import frozen_text_features
+from encoders.training.frozen import frozen_texts
 from encoders.training.objectives import concept_backward, contrastive_backward, share_gradients
 from encoders.training.optimizer import check_parts, freeze, make_optimizer, rate_at, set_rate
 from encoders.training.pairs import Pairs
@@ -69,6 +70,7 @@ class Run:
         config: TrainingConfig,
         team: Team,
         progress: Progress,
+        cache: Path | None = None,
     ) -> None:
         self.pairs, self.held_out = pairs, held_out
         self.work, self.config, self.team, self.progress = work, config, team, progress
@@ -91,8 +93,11 @@ class Run:
             config.layer_decay,
             [(f"clip.{part}", rate) for part, rate in config.rates],
         )
-        known = frozen_text_features(module, pairs.texts, config, progress)
-        self.held_out_texts = frozen_text_features(module, held_out.texts, config)
+        known = frozen_texts(module, pairs.texts, config, cache, progress)
+        self.held_out_texts = frozen_texts(module, held_out.texts, config, cache)
+        if config.dropout:
+            for tower in (module.image, module.text):
+                tower.projection.register_forward_pre_hook(self._drop)
         self.batches = Batches(pairs, module.tokenizer, config, team, known)
         self.targets = torch.from_numpy(multi_hot(pairs.concepts, self.names))
         self.best = _copy(module)
@@ -149,15 +154,24 @@ class Run:
     def _backward(self, batch: Batch) -> tuple[float, float]:
         step, config, team = self.counters.step, self.config, self.team
         draws = step_generator(config.seed, step, team.rank)
-        pixels = augment_images(batch.pixels, config.augmentation, draws)
+        images = batch.images
+        if images.ndim > 2:  # not a frozen tower's features
+            images = augment_images(images, config.augmentation, draws)
         self.trainee.train()
         self.optimizer.zero_grad()
         with self._precision():
             if step >= config.concept_epochs * self.batches.steps_per_epoch:
-                return contrastive_backward(self.module, pixels, batch, team, config.micro_batch)
+                seed = draws.initial_seed() // 2
+                return contrastive_backward(
+                    self.module, images, batch, team, config.micro_batch, seed
+                )
             targets = self.targets[batch.rows].float().to(team.device)
             head, kind = self.trainee.head, config.concept_loss
-            return concept_backward(self.module, head, pixels, targets, team, kind)
+            return concept_backward(self.module, head, images, targets, team, kind)
+
+    def _drop(self, projection: nn.Module, features: tuple[Tensor]) -> tuple[Tensor]:
+        """Leave out a share of the features that a projection sees, while it learns."""
+        return (F.dropout(features[0], self.config.dropout, projection.training),)
 
     def _precision(self) -> torch.autocast:
         device = self.team.device.type

@@ -18,11 +18,17 @@ __all__ = ["concept_backward", "contrastive_backward", "share_gradients"]
 
 
 def contrastive_backward(
-    module: ClipModule, pixels: Tensor, batch: Batch, team: Team, micro_batch: int = 0
+    module: ClipModule,
+    images: Tensor,
+    batch: Batch,
+    team: Team,
+    micro_batch: int = 0,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Add the loss's gradients to the module's; return loss and accuracy of the whole batch.
 
-    pixels: augmented, float [b, C, S, S], this process's part of the batch. With `micro_batch`,
+    images: this process's part of the batch, augmented pixels float [b, C, S, S] or a frozen
+    tower's features [b, W]. seed: of what dropout leaves out. With `micro_batch`,
     the towers see that many pairs at a time (gradient caching, Gao et al. 2021): all pairs are
     still each other's negatives, at the price of a second forward pass. With several processes
     the same split is made between them: each embeds its part, all see all vectors, and each
@@ -30,18 +36,31 @@ def contrastive_backward(
     """
 
     def embed(part: slice) -> tuple[Tensor, Tensor]:
-        images, texts = module.embed_pixels(pixels[part]), embed_texts(module, batch, part)
-        return images.float(), texts.float()
+        # A part that is embedded twice must lose the same features both times.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + (part.start or 0))
+            seen = module.embed_pixels(images[part])
+            return seen.float(), embed_texts(module, batch, part).float()
 
-    positive = positives(batch.labels)
-    if team.size == 1 and not 0 < micro_batch < len(pixels):
-        images, texts = embed(slice(None))
-        loss = symmetric_infonce(images, texts, module.scale, positive)
+    positive, heads = positives(batch.labels), module.config.heads
+
+    def objective(seen: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+        """Mean of the heads' losses: each learns as if it were alone."""
+        split = (vectors.chunk(heads, dim=1) for vectors in (seen, texts))
+        pairs = zip(*split, strict=True)
+        losses = [
+            symmetric_infonce(a * heads**0.5, b * heads**0.5, scale, positive) for a, b in pairs
+        ]
+        return torch.stack(losses).mean()
+
+    if team.size == 1 and not 0 < micro_batch < len(images):
+        seen, texts = embed(slice(None))
+        loss = objective(seen, texts, module.scale)
         loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach()), batch_accuracy(images.detach(), texts.detach(), positive)
-    size = micro_batch or len(pixels)
-    parts = [slice(i, i + size) for i in range(0, len(pixels), size)]
-    return _cached(embed, parts, module.scale, positive, team)
+        return float(loss.detach()), batch_accuracy(seen.detach(), texts.detach(), positive)
+    size = micro_batch or len(images)
+    parts = [slice(i, i + size) for i in range(0, len(images), size)]
+    return _cached(embed, parts, module.scale, positive, objective, team)
 
 
 def embed_texts(module: ClipModule, batch: Batch, part: slice) -> Tensor:
@@ -54,7 +73,7 @@ def embed_texts(module: ClipModule, batch: Batch, part: slice) -> Tensor:
 def concept_backward(
     module: ClipModule,
     head: nn.Module,
-    pixels: Tensor,
+    images: Tensor,
     targets: Tensor,
     team: Team,
     kind: Literal["asymmetric", "focal"] = "asymmetric",
@@ -63,7 +82,7 @@ def concept_backward(
 
     The accuracy is the share of images whose likeliest concept is one of theirs.
     """
-    logits = head(module.image_features(pixels)).float()
+    logits = head(module.image_features(images)).float()
     loss = asymmetric_loss(logits, targets) if kind == "asymmetric" else focal_loss(logits, targets)
     (loss / team.size).backward()  # type: ignore[no-untyped-call]
     likeliest = logits.detach().argmax(dim=1, keepdim=True)
@@ -82,6 +101,7 @@ def _cached(
     parts: list[slice],
     scale: Tensor,
     positive: Tensor,
+    objective: Callable[[Tensor, Tensor, Tensor], Tensor],
     team: Team,
 ) -> tuple[float, float]:
     alone = len(parts) == 1
@@ -91,7 +111,7 @@ def _cached(
     images, texts = (team.gather(column).requires_grad_() for column in local)
     # Every process has the temperature's whole gradient, and of the towers' only its part.
     scale = scale / team.size + scale.detach() * (1 - 1 / team.size)
-    loss = symmetric_infonce(images, texts, scale, positive)
+    loss = objective(images, texts, scale)
     loss.backward()  # type: ignore[no-untyped-call]
     mine = team.share(len(images))
     for part in parts:

@@ -15,6 +15,7 @@ __all__ = [
     "FreezeError",
     "check_parts",
     "freeze",
+    "is_projection",
     "layers_below_top",
     "make_optimizer",
     "rate_at",
@@ -23,6 +24,7 @@ __all__ = [
 
 BETAS = (0.9, 0.98)  # CLIP, table 19
 EPSILON = 1e-6
+BODIES = ("image.tower", "text.tower")  # a tower without its projection
 _BLOCK = re.compile(r"(.*?)\.blocks\.(\d+)\.")
 _BOTTOM = re.compile(r"(.*?)\.(tokens|positions|patches|class_token|input_norm|stem)")
 
@@ -34,14 +36,23 @@ class FreezeError(UserError):
 def freeze(module: nn.Module, prefixes: Sequence[str]) -> None:
     """Keep the parameters whose name starts with one of `prefixes` as they are.
 
-    ("image",) locks the image tower (Zhai et al. 2022, LiT), ("image.blocks.0.", "text.tokens")
-    parts of both. Raises FreezeError for a prefix without parameters, or if nothing is left.
+    ("image",) locks the image tower (Zhai et al. 2022, LiT), ("image.tower",) all of it but its
+    projection, ("image.blocks.0.", "text.tokens") parts of both.
+    Raises FreezeError for a prefix without parameters, or if nothing is left.
     """
-    check_parts(module, prefixes)
+    bodies = tuple(f"{part.removesuffix('.tower')}." for part in prefixes if part in BODIES)
+    others = tuple(part for part in prefixes if part not in BODIES)
+    check_parts(module, others)
     for name, parameter in module.named_parameters():
-        parameter.requires_grad_(not name.startswith(tuple(prefixes)))
+        below = name.startswith(bodies) and not is_projection(name.split(".", 1)[1])
+        parameter.requires_grad_(not (below or name.startswith(others)))
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise FreezeError("Everything is frozen: there is nothing to train.")
+
+
+def is_projection(name: str) -> bool:
+    """Whether a tower's parameter of that name belongs to its projection."""
+    return name.startswith("projection.")
 
 
 def check_parts(module: nn.Module, prefixes: Sequence[str]) -> None:
@@ -51,7 +62,8 @@ def check_parts(module: nn.Module, prefixes: Sequence[str]) -> None:
         if not any(name.startswith(prefix) for name in names):
             parts = sorted({".".join(name.split(".")[:2]) for name in names})
             raise FreezeError(
-                f"No part of the encoder has the name {prefix!r}. Parts are: {', '.join(parts)}."
+                f"No part of the encoder has the name {prefix!r}. Parts are: "
+                f"{', '.join([*BODIES, *parts])}."
             )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from torch import Tensor
 from encoders.base.progress import Progress
 from encoders.base.storage import open_private, sha256_bytes
 from encoders.images.preprocess import ImageError, ImageInput, Preprocessing, open_image
+
+if TYPE_CHECKING:
+    from encoders.training.frozen import FrozenImages
 
 __all__ = ["Pair", "Pairs", "fingerprint_of", "read_pairs"]
 
@@ -39,7 +42,8 @@ class Pairs:
     """N pairs: pixels uint8 [N, C, S, S], and int64 labels [N, 2] of equal captions and groups.
 
     Labels say which pairs are no negatives of each other; a pair without a group has -1.
-    fingerprint: `fingerprint_of` what they were read from.
+    fingerprint: `fingerprint_of` what they were read from. features: float32 [N, W] of a frozen
+    image tower; there are no pixels then.
     """
 
     pixels: NDArray[np.uint8]
@@ -47,19 +51,22 @@ class Pairs:
     labels: NDArray[np.int64]
     concepts: tuple[tuple[str, ...], ...]
     fingerprint: str
+    features: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return N."""
         return len(self.texts)
 
     def images(self, rows: NDArray[np.int64]) -> Tensor:
-        """uint8 [B, C, S, S] of the rows."""
-        return torch.from_numpy(np.asarray(self.pixels[rows]))
+        """uint8 [B, C, S, S] of the rows, or a frozen image tower's features, float32 [B, W]."""
+        source = self.pixels if self.features is None else self.features
+        return torch.from_numpy(np.asarray(source[rows]))
 
 
 def fingerprint_of(pairs: Iterable[tuple[object, ...]]) -> str:
     """Hex sha256 over the pairs' images as they are encoded, texts, groups and concepts."""
-    return sha256_bytes("".join(_digest(Pair(*pair)) for pair in pairs).encode())  # type: ignore[arg-type]
+    found = (Pair(*pair) for pair in pairs)  # type: ignore[arg-type]
+    return sha256_bytes("".join(_digest(pair, _content(pair)) for pair in found).encode())
 
 
 def read_pairs(
@@ -68,14 +75,17 @@ def read_pairs(
     work: Path,
     stage: str,
     progress: Progress,
+    frozen: FrozenImages | None = None,
 ) -> Pairs:
     """Decode every pair, in order; large sets go to a memory-mapped file in `work`.
 
+    frozen: what makes features of the images; then they are kept in place of the pixels.
     Raises ImageError, with the number of the pair, for an image that cannot be decoded.
     """
     rows: list[Pair] = []
     digests: list[str] = []
     pixels: list[NDArray[np.uint8]] = []
+    features: list[NDArray[np.float32]] = []
     store = _Store(work / f"{stage.replace(' ', '-')}.pixels")
 
     def decode(pair: Pair) -> NDArray[np.uint8]:
@@ -83,8 +93,16 @@ def read_pairs(
 
     with ThreadPoolExecutor() as pool:
         for chunk in _chunks(Pair(*pair) for pair in pairs):  # type: ignore[arg-type]
-            pixels.append(np.stack(_decoded(pool, decode, chunk, len(rows))))
-            digests += map(_digest, chunk)
+            contents = list(pool.map(_content, chunk))
+            digests += map(_digest, chunk, contents)
+
+            def new_pixels(wanted: Sequence[int]) -> NDArray[np.uint8]:
+                return np.stack(_decoded(pool, decode, chunk, wanted, len(rows)))  # noqa: B023
+
+            if frozen is None:
+                pixels.append(new_pixels(range(len(chunk))))
+            else:
+                features.append(frozen.of(list(map(bytes.fromhex, contents)), new_pixels))
             rows += [pair._replace(image=b"") for pair in chunk]  # the encoded bytes may go
             if sum(block.nbytes for block in pixels) > IN_MEMORY:
                 store.append(pixels)
@@ -98,16 +116,22 @@ def read_pairs(
         ),
         concepts=tuple(tuple(row.concepts) for row in rows),
         fingerprint=sha256_bytes("".join(digests).encode()),
+        features=np.concatenate(features) if features else None,
     )
 
 
-def _digest(pair: Pair) -> str:
+def _content(pair: Pair) -> str:
+    """Hex sha256 of the image as it is encoded."""
     image = pair.image
     if isinstance(image, Image.Image):
         image = repr((image.mode, image.size)).encode() + image.tobytes()
     elif isinstance(image, Path):
         image = image.read_bytes()
-    told = repr((sha256_bytes(image), pair.text, pair.group, tuple(pair.concepts)))
+    return sha256_bytes(image)
+
+
+def _digest(pair: Pair, content: str) -> str:
+    told = repr((content, pair.text, pair.group, tuple(pair.concepts)))
     return sha256_bytes(told.encode("utf-8", "surrogatepass"))
 
 
@@ -119,12 +143,14 @@ def _chunks(pairs: Iterator[Pair]) -> Iterator[list[Pair]]:
 def _decoded(
     pool: ThreadPoolExecutor,
     decode: Callable[[Pair], NDArray[np.uint8]],
-    chunk: list[Pair],
+    chunk: Sequence[Pair],
+    wanted: Sequence[int],
     before: int,
 ) -> list[NDArray[np.uint8]]:
-    done = [pool.submit(decode, pair) for pair in chunk]
+    """Pixels of the `wanted` of a chunk; `before` pairs came before it."""
+    done = [pool.submit(decode, chunk[row]) for row in wanted]
     out = []
-    for row, future in enumerate(done):
+    for row, future in zip(wanted, done, strict=True):
         try:
             out.append(future.result())
         except ImageError as error:

@@ -12,10 +12,10 @@ from encoders.images.preprocess import Preprocessing
 from encoders.model.clip import ClipConfig
 from encoders.model.resnet import ModifiedResNetConfig, ResNetConfig
 from encoders.model.towers import TextConfig, ViTConfig
-from encoders.training.augment import AUGMENTED, Augmentation
+from encoders.training.augment import AUGMENTED, NO_AUGMENTATION, Augmentation
 from encoders.training.augment_text import NO_TEXT_AUGMENTATION, TextAugmentation
 
-__all__ = ["PRESETS", "TrainingConfig", "preset", "resized"]
+__all__ = ["PRESETS", "TrainingConfig", "preset", "resized", "with_context"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,11 @@ class TrainingConfig:
     model: its `text.vocabulary` is an upper limit; the tokenizer trained on the captions may
     need fewer.
     start: folder of an encoder, ours or a published CLIP, to fine-tune; it replaces `model`.
-    text_tower: folder of a published BERT that replaces the model's text tower; its projection
-    is new.
+    image_tower, text_tower: a published tower that replaces the model's, by name
+    ("efficientnet-lite0", "minilm") or folder; its projection is new.
     freeze: beginnings of the names of parameters that stay: ("image",) locks the image tower,
-    ("text.bert",) a published text tower.
+    ("image.tower",) all of it but its projection.
+    dropout: share of the features that a projection does not see while it learns.
     rates: beginnings of names, and what the learning rate is multiplied by there.
     layer_decay: below 1, lower layers learn slower by this factor a layer.
 
@@ -37,8 +38,8 @@ class TrainingConfig:
     CPU are equal, interrupted or not).
     samples_per_epoch: train each epoch on that many pairs drawn anew (0: on all).
     patience: epochs without a better validation MRR@10 before stopping (0: never).
-    ask: what validation asks; "pair": the caption of every pair, "caption": each caption once,
-    on however many images it stands (steadier where some captions stand on many).
+    ask: what validation asks; "caption": each caption once, on however many images it stands;
+    "pair": the caption of every pair (one that stands on many images then outweighs the others).
     batch: pairs that are each other's negatives. micro_batch: how many the towers see at a time
     (gradient caching; 0: all).
     near_captions: batches are made of groups of so many pairs with near captions, negatives that
@@ -58,6 +59,7 @@ class TrainingConfig:
 
     model: ClipConfig
     start: str = ""
+    image_tower: str = ""
     text_tower: str = ""
     freeze: tuple[str, ...] = ()
     rates: tuple[tuple[str, float], ...] = ()
@@ -66,7 +68,7 @@ class TrainingConfig:
     max_seconds: float = 0.0
     samples_per_epoch: int = 0
     patience: int = 5
-    ask: Literal["pair", "caption"] = "pair"
+    ask: Literal["pair", "caption"] = "caption"
     batch: int = 64
     micro_batch: int = 0
     near_captions: int = 0
@@ -75,6 +77,7 @@ class TrainingConfig:
     warmup: float = 0.1
     weight_decay: float = 0.05
     clip_norm: float = 1.0
+    dropout: float = 0.0
     augmentation: Augmentation = AUGMENTED
     text_augmentation: TextAugmentation = NO_TEXT_AUGMENTATION
     concept_epochs: int = 0
@@ -124,6 +127,36 @@ VIT_SMALL = TrainingConfig(
     learning_rate=5e-4,
     weight_decay=0.2,
 )
+# Two published towers, each below a projection of its own. The model's towers are replaced when
+# training starts; its text length and dimension count.
+PUBLISHED = TrainingConfig(
+    ClipConfig(TINY.model.image, TextConfig(2048, context=256), 256, TINY.model.preprocessing),
+    image_tower="efficientnet-lite0",
+    text_tower="minilm",
+    dropout=0.5,
+    learning_rate=1e-3,
+)
+ADAPTER = replace(
+    PUBLISHED,
+    freeze=("image.tower", "text.tower"),
+    augmentation=NO_AUGMENTATION,
+    epochs=20,
+    patience=0,
+)
+LIT = replace(
+    PUBLISHED,
+    freeze=("image.tower",),
+    augmentation=NO_AUGMENTATION,
+    rates=(("text.bert", 0.02),),
+    layer_decay=0.9,
+    epochs=5,
+)
+FINETUNE = replace(
+    PUBLISHED,
+    rates=(("image.body", 0.02), ("text.bert", 0.02)),
+    layer_decay=0.9,
+    epochs=5,
+)
 # The text tower and preprocessing of OpenAI's released models (CLIP, table 20).
 CLIP_TEXT = TextConfig(
     49408,
@@ -158,6 +191,12 @@ PRESETS: Mapping[str, TrainingConfig] = MappingProxyType(
         "tiny": TINY,
         # Half an hour on a CPU: finer images, a longer look at captions; 5,000 to 50,000 pairs.
         "small": SMALL,
+        # Published towers, frozen: a minute for their features, then seconds; some 1,000 pairs.
+        "adapter": ADAPTER,
+        # The image tower frozen, the text tower tuned: locked-image tuning (Zhai et al. 2022).
+        "lit": LIT,
+        # Both tuned, at rates that fall towards their inputs: some 10,000 pairs, a GPU.
+        "finetune": FINETUNE,
         # Needs more pairs than a ResNet to do as well (measured: docs/experiments.md), and a GPU.
         "vit-small": VIT_SMALL,
         # The published architecture, 151 M parameters: a GPU, or to fine-tune published weights.
@@ -178,9 +217,20 @@ def preset(name: str, **changes: object) -> TrainingConfig:
 def resized(config: TrainingConfig, image_size: int) -> TrainingConfig:
     """The same recipe for images of another side in pixels.
 
+    Raises UserError where an encoder to start from, or a published tower, decides that already.
+    """
+    if told := config.start or config.image_tower:
+        raise UserError(f"{told} has an image size of its own: leave out --image-size.")
+    preprocessing = replace(config.model.preprocessing, size=image_size)
+    return replace(config, model=replace(config.model, preprocessing=preprocessing))
+
+
+def with_context(config: TrainingConfig, tokens: int) -> TrainingConfig:
+    """The same recipe for texts of another length in tokens, the special ones included.
+
     Raises UserError where an encoder to start from decides that already.
     """
     if config.start:
-        raise UserError(f"{config.start} has an image size of its own: leave out --image-size.")
-    preprocessing = replace(config.model.preprocessing, size=image_size)
-    return replace(config, model=replace(config.model, preprocessing=preprocessing))
+        raise UserError(f"{config.start} has a text length of its own: leave out --context.")
+    text = replace(config.model.text, context=tokens)
+    return replace(config, model=replace(config.model, text=text))

@@ -13,7 +13,7 @@ import math
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,16 +23,19 @@ from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import locked, make_folder
 from encoders.model import tokenizer as tokens
-from encoders.model.bert import BertTower
+from encoders.model.architecture import ImageTower, image_tower
 from encoders.model.clip import ClipModule, Encoder
 from encoders.model.manifest import FILE_NAME as MANIFEST
-from encoders.published.bert import load_bert
 from encoders.published.clip import load_any
+from encoders.published.parts import fill
+from encoders.published.towers import image_part, text_part
 from encoders.training.checkpoint import begin_anew, remove_unless_begun
 from encoders.training.concepts import Balance, balance
 from encoders.training.curves import CONCEPT_F1, CONCEPT_MAP, curves_csv
 from encoders.training.distributed import Team, join_team
+from encoders.training.frozen import frozen_images
 from encoders.training.loop import Run, TrainingError
+from encoders.training.optimizer import is_projection
 from encoders.training.pairs import Pairs, read_pairs
 from encoders.training.presets import TrainingConfig
 from encoders.training.record import Trained, finished, training_json
@@ -49,6 +52,7 @@ def train(
     config: TrainingConfig,
     progress: Progress = silent,
     resume: bool = False,
+    cache: Path | None = None,
 ) -> Trained:
     """Train on `pairs` of (image, text, group, concepts), keep what does best on `validation`.
 
@@ -56,20 +60,21 @@ def train(
     may be left out. With `resume`, a run that was killed goes on from its last checkpoint, on
     the same pairs, and a finished one is left as it is; without it such a checkpoint is an error,
     for a new run would be written over it. In a process of `accelerate launch` the
-    others take part. Raises TrainingError, ImageError, ResumeError, TeamError,
-    DeviceError.
+    others take part. cache: folder for what frozen towers give for images and texts, so that the
+    next run with the same towers begins at once.
+    Raises TrainingError, ImageError, ResumeError, TeamError, DeviceError.
     """
     team = join_team(config.device)
     progress = progress if team.leads else silent
     work = out.parent / f".{out.name}.training"
     if resume and not work.exists() and (out / MANIFEST).exists():
-        return finished(out, _start(config)[0], pairs, validation)
+        return finished(out, _start(config).config, pairs, validation)
     with locked(work, TrainingError(BUSY.format(out))) if team.leads else nullcontext():
         if team.leads and not resume:
             begin_anew(work)
         team.wait()
         try:
-            return _train(pairs, validation, out, config, progress, team, work)
+            return _train(pairs, validation, out, _start(config), progress, team, work, cache)
         except UserError:
             remove_unless_begun(work)
             raise
@@ -79,17 +84,18 @@ def _train(
     pairs: Iterable[tuple[object, ...]],
     validation: Iterable[tuple[object, ...]],
     out: Path,
-    config: TrainingConfig,
+    start: _Start,
     progress: Progress,
     team: Team,
     work: Path,
+    cache: Path | None,
 ) -> Trained:
     own = work / f"process-{team.rank}"
     make_folder(own)
-    config, module = _start(config)
-    prepare = config.model.preprocessing
-    train_pairs = read_pairs(pairs, prepare, own, "reading training images", progress)
-    held_out = read_pairs(validation, prepare, own, "reading validation images", progress)
+    config, prepare = start.config, start.config.model.preprocessing
+    frozen = frozen_images(start.image, config, team.device, cache)
+    train_pairs = read_pairs(pairs, prepare, own, "reading training images", progress, frozen)
+    held_out = read_pairs(validation, prepare, own, "reading validation images", progress, frozen)
     if len(train_pairs) < 2:
         raise TrainingError(
             f"There are {len(train_pairs)} pairs of image and caption to train on; "
@@ -98,35 +104,53 @@ def _train(
     if told := _balance(train_pairs, config):
         progress("balancing pairs", round(told.kept), told.pairs, told.sentence())
     run = Run(
-        module or _fresh_module(train_pairs.texts, config),
+        start.module or _fresh_module(train_pairs.texts, config, start.image),
         train_pairs,
         held_out,
         work,
         config,
         team,
         progress,
+        cache,
     )
     run.fit()
     return _finish(run, out)
 
 
-def _start(config: TrainingConfig) -> tuple[TrainingConfig, ClipModule | None]:
-    """What training starts from, where that is not decided by the captions' vocabulary."""
-    if config.start and config.text_tower:
+@dataclass(frozen=True)
+class _Start:
+    """What training starts from: the recipe, with the towers' own configurations in it.
+
+    module: None where the captions' vocabulary decides the text tower. image: the published
+    tower, or that of the module.
+    """
+
+    config: TrainingConfig
+    module: ClipModule | None = None
+    image: ImageTower | None = None
+
+
+def _start(config: TrainingConfig) -> _Start:
+    if config.start and (config.text_tower or config.image_tower):
         raise TrainingError(
-            "An encoder to start from has a text tower of its own: leave out one of the two."
+            "An encoder to start from has towers of its own: leave out --start, or the tower."
         )
     if config.start:
         module = load_any(Path(config.start)).module
-        return replace(config, model=module.config), module
-    if not config.text_tower:
-        return config, None
-    text, words, weights = load_bert(Path(config.text_tower), config.model.text.context)
-    config = replace(config, model=replace(config.model, text=text))
-    module = _seeded(config, words)
-    if isinstance(module.text, BertTower):
-        module.text.bert.load_state_dict(weights)
-    return config, module
+        return _Start(replace(config, model=module.config), module, module.image)
+    image, module = None, None
+    if config.image_tower:
+        seen = image_part(config.image_tower)
+        model = replace(config.model, image=seen.config, preprocessing=seen.preprocessing)
+        config = replace(config, model=model)
+        image = image_tower(model)
+        fill(image, seen.weights)
+    if config.text_tower:
+        read = text_part(config.text_tower, config.model.text.context)
+        config = replace(config, model=replace(config.model, text=read.config))
+        module = _seeded(config, read.words, image)
+        fill(module.text, read.weights)
+    return _Start(config, module, image or (module.image if module else None))
 
 
 def _finish(run: Run, out: Path) -> Trained:
@@ -166,14 +190,21 @@ def _balance(pairs: Pairs, config: TrainingConfig) -> Balance | None:
     return balance(pairs.concepts, config.balance_cap) if config.balance_cap else None
 
 
-def _fresh_module(texts: Sequence[str], config: TrainingConfig) -> ClipModule:
+def _fresh_module(
+    texts: Sequence[str], config: TrainingConfig, image: ImageTower | None
+) -> ClipModule:
     text = config.model.text
     words = tokens.train_tokenizer(texts, vocabulary=text.vocabulary, max_tokens=text.context)
     text = replace(text, vocabulary=words.get_vocab_size())
-    return _seeded(replace(config, model=replace(config.model, text=text)), words)
+    return _seeded(replace(config, model=replace(config.model, text=text)), words, image)
 
 
-def _seeded(config: TrainingConfig, words: Tokenizer) -> ClipModule:
+def _seeded(config: TrainingConfig, words: Tokenizer, image: ImageTower | None) -> ClipModule:
+    """New towers; the image tower's weights, but for its projection, are those of `image`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return ClipModule(config.model, words)
+        module = ClipModule(config.model, words)
+    if image is not None:
+        state = image.state_dict()
+        fill(module.image, {n: value for n, value in state.items() if not is_projection(n)})
+    return module

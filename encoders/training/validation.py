@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from encoders.model.clip import ClipModule
-from encoders.training.frozen_text import text_features
+from encoders.training.frozen import text_features
 from encoders.training.pairs import Pairs
 
 __all__ = ["asked_once", "chance_mrr", "embed_pairs", "predict_concepts", "text_to_image_mrr"]

@@ -28,9 +28,18 @@ from ingest.corpus.manifest import MANIFEST, CorpusManifest
 from ingest.corpus.records import SCHEMA, CorpusError, Record, Rejection, Source, from_arrow
 from ingest.corpus.writer import DATA, REJECTED, ROW_GROUP, CorpusWriter, rewrite_splits
 
-__all__ = ["EMBEDDINGS", "Corpus", "CorpusManifest", "Record", "Rejection", "write_corpus"]
+__all__ = [
+    "EMBEDDINGS",
+    "FEATURES",
+    "Corpus",
+    "CorpusManifest",
+    "Record",
+    "Rejection",
+    "write_corpus",
+]
 
 EMBEDDINGS = "embeddings"
+FEATURES = "features"  # what frozen towers gave while training
 
 
 @dataclass(frozen=True)
@@ -170,5 +179,6 @@ def _nothing_usable(source: Source, writer: CorpusWriter) -> str:
 
 
 def _keep_embeddings(old: Path, new: Path) -> None:
-    if (old / EMBEDDINGS).is_dir():
-        shutil.copytree(old / EMBEDDINGS, new / EMBEDDINGS, copy_function=os.link)
+    for name in (EMBEDDINGS, FEATURES):
+        if (old / name).is_dir():
+            shutil.copytree(old / name, new / name, copy_function=os.link)

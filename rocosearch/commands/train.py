@@ -22,7 +22,9 @@ rocosearch train build/corpus build/tuned --start clip-vit-base-patch32 --learni
 --layer-decay 0.8 --batch 256 --micro-batch 32
 rocosearch train build/corpus build/tuned --start build/encoder --learning-rate 3e-4
 rocosearch train build/corpus build/locked --start build/encoder --freeze image --learning-rate 3e-4
-rocosearch train build/corpus build/encoder --text-tower all-MiniLM-L6-v2 --freeze text.bert
+rocosearch train build/corpus build/encoder --preset adapter
+rocosearch train build/corpus build/encoder --image-tower dinov2-small --text-tower minilm \
+--freeze image.tower --freeze text.tower --no-augmentation
 accelerate launch --num_processes 4 -m rocosearch train build/corpus build/encoder
 """
 
@@ -40,15 +42,17 @@ def command(
     out: OutFolder,
     *,
     preset: Annotated[
-        str,
+        str | None,
         _option(
             START,
-            "Towers and recipe. tiny: minutes on a laptop. small: half an hour, some thousand "
-            "pairs. vit-small, clip-vit-b-32, clip-rn50: a GPU. With --start the towers are that "
-            "encoder's, and only the recipe counts (rate, batch, epochs).",
+            "Towers and recipe. adapter: published towers, frozen, a projection on each; minutes. "
+            "lit: the image tower frozen; finetune: none. From scratch: tiny, minutes on a "
+            "laptop; small, half an hour, some thousand pairs; vit-small, clip-vit-b-32, "
+            "clip-rn50, a GPU. If none: adapter where its towers are installed, else tiny. With "
+            "--start only the recipe counts (rate, batch, epochs).",
             metavar="NAME",
         ),
-    ] = "tiny",
+    ] = None,
     start: Annotated[
         Path | None,
         _option(
@@ -58,27 +62,41 @@ def command(
             metavar="ENCODER",
         ),
     ] = None,
-    text_tower: Annotated[
-        Path | None,
+    image_tower: Annotated[
+        str | None,
         _option(
             START,
-            "Put this downloaded BERT, such as all-MiniLM-L6-v2, in place of the text tower "
-            "(Hugging Face or sentence-transformers folder; safetensors).",
-            metavar="FOLDER",
+            "A published image tower in place of the preset's: efficientnet-lite0 (of the extra "
+            "`pretrained`), or a downloaded folder (safetensors).",
+            metavar="NAME",
+        ),
+    ] = None,
+    text_tower: Annotated[
+        str | None,
+        _option(
+            START,
+            "A published text tower: minilm (of the extra `pretrained`), or a downloaded folder "
+            "(safetensors).",
+            metavar="NAME",
         ),
     ] = None,
     freeze: Annotated[
         list[str] | None,
         _option(
             START,
-            "Keep a part as it is: image (the whole tower), text.bert, text.tokens, "
-            "image.blocks.0., ...; repeatable. A wrong name lists the parts.",
+            "Keep a part as it is: image (the whole tower), image.tower (all but its "
+            "projection), text.tower, image.blocks.0., ...; repeatable. A wrong name lists the "
+            "parts.",
             metavar="PART",
         ),
     ] = None,
     image_size: Annotated[
         int | None,
         _option(START, "Side of the images in pixels, in place of the preset's.", min=16),
+    ] = None,
+    context: Annotated[
+        int | None,
+        _option(START, "Longest text in tokens, in place of the preset's.", min=4),
     ] = None,
     epochs: Annotated[
         int | None, _option(LENGTH, "Times through the pairs; the preset's if none.", min=1)
@@ -98,8 +116,8 @@ def command(
         Literal["pair", "caption"] | None,
         _option(
             LENGTH,
-            "What validation asks: the caption of every pair (the default), or each caption once; "
-            "give caption where some captions stand on many images.",
+            "What validation asks: each caption once (the default), on however many images it "
+            "stands, or the caption of every pair.",
         ),
     ] = None,
     learning_rate: Annotated[
@@ -142,7 +160,13 @@ def command(
     near_captions: Annotated[
         int | None, _option(BATCHES, "Batch pairs of near captions in groups of so many.", min=0)
     ] = None,
-    augmentation: Annotated[bool, _option(DATA, "Move and relight images; never a flip.")] = True,
+    dropout: Annotated[
+        float | None,
+        _option(DATA, "Share of features that a projection does not see.", min=0, max=0.95),
+    ] = None,
+    augmentation: Annotated[
+        bool | None, _option(DATA, "Move and relight images; never a flip.")
+    ] = None,
     moved: Annotated[
         float | None,
         _option(DATA, "Share of images that are cropped, turned and shifted.", min=0, max=1),
@@ -196,37 +220,44 @@ def command(
     stops training early, and the best epoch is kept. OUT holds weights (safetensors), tokenizer,
     encoder.json (the manifest), training.csv (the curves) and training.json (the settings).
 
-    To fine-tune, download a model first, name it with --start (a CLIP) or --text-tower (a
-    BERT), lower the rate, and lock with --freeze what shall not change.
+    To fine-tune, download a model first, name it with --start (a CLIP), --image-tower or
+    --text-tower, lower the rate, and lock with --freeze what shall not change.
     """
-    from encoders.training.augment import AUGMENTED, NO_AUGMENTATION
+    from encoders.training.augment import AUGMENTED, NO_AUGMENTATION, Augmentation
     from encoders.training.augment_text import TextAugmentation
+    from encoders.training.choice import choose_preset
     from encoders.training.distributed import leads
     from rocosearch.pipeline import train_encoder
 
-    given = {"share": AUGMENTED.share if moved is None else moved, "cutout": cutout or 0.0}
+    changed = {n: v for n, v in {"share": moved, "cutout": cutout}.items() if v is not None}
+    if augmentation is False:
+        images: Augmentation | None = NO_AUGMENTATION
+    else:
+        images = replace(AUGMENTED, **changed) if changed or augmentation else None
+    texts = (sentences or 0.0, word_dropout or 0.0, concept_names or 0.0)
     wanted = {
         "start": start and str(start),
-        "text_tower": text_tower and str(text_tower),
-        "freeze": tuple(freeze or ()),
+        "image_tower": image_tower,
+        "text_tower": text_tower,
+        "freeze": tuple(freeze) if freeze else None,
         "image_size": image_size,
+        "context": context,
         "epochs": epochs,
         "max_seconds": minutes and minutes * 60,
         "samples_per_epoch": samples,
         "patience": patience,
         "ask": ask,
         "learning_rate": learning_rate,
-        "rates": tuple(map(_rate, rate or ())),
+        "rates": tuple(map(_rate, rate)) if rate else None,
         "layer_decay": layer_decay,
         "weight_decay": weight_decay,
         "batch": batch,
         "micro_batch": micro_batch,
         "positives": positives,
         "near_captions": near_captions,
-        "augmentation": replace(AUGMENTED, **given) if augmentation else NO_AUGMENTATION,
-        "text_augmentation": TextAugmentation(
-            sentences or 0.0, word_dropout or 0.0, concept_names or 0.0
-        ),
+        "dropout": dropout,
+        "augmentation": images,
+        "text_augmentation": TextAugmentation(*texts) if any(texts) else None,
         "concept_epochs": concept_epochs,
         "concept_loss": concept_loss,
         "concept_fields": tuple(concept_field or ()),
@@ -236,6 +267,11 @@ def command(
         "seed": seed,
     }
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    if preset is None:
+        chosen = choose_preset(changes)
+        preset = chosen.name
+        if leads():
+            say(chosen.reason)
     try:
         with progress_bars() as progress:
             trained = train_encoder(

@@ -94,7 +94,7 @@ def test_gradient_caching_gives_the_gradients_of_the_whole_batch(
     module.image.requires_grad_(not locked)
     module.image.to(memory_format=torch.contiguous_format)  # run.SAFE_BATCH
     batch = Batches(pairs, module.tokenizer, replace(small_training, batch=20), SOLO).at(0)
-    pixels = batch.pixels.float() / 255
+    pixels = batch.images.float() / 255
     whole, cached = (_gradients(module, pixels, batch, micro) for micro in (0, 7))
     assert whole.keys() == cached.keys()
     for name, gradient in whole.items():

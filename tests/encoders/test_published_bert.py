@@ -19,7 +19,8 @@ from encoders.model.bert import BertTower
 from encoders.model.clip import Encoder
 from encoders.model.tokenizer import batch_ids
 from encoders.published.bert import load_bert
-from encoders.training.frozen_text import frozen_text_features, text_features
+from encoders.published.parts import fill
+from encoders.training.frozen import frozen_texts, text_features
 from encoders.training.presets import TrainingConfig
 from encoders.training.train import TrainingError, train
 
@@ -57,10 +58,10 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BertModel
 
 
 def tower_of(folder: Path, longest: int = 64) -> tuple[BertTower, Tokenizer]:
-    config, words, weights = load_bert(folder, longest)
-    tower = BertTower(config, 8)
-    tower.bert.load_state_dict(weights)
-    return tower.eval(), words
+    part = load_bert(folder, longest)
+    tower = BertTower(part.config, 8)
+    fill(tower, part.weights)
+    return tower.eval(), part.words
 
 
 @torch.no_grad()
@@ -88,12 +89,12 @@ def test_it_trains_frozen_or_not_and_is_exported(
     tmp_path: Path,
 ) -> None:
     config = replace(small_training, text_tower=str(published[0]), freeze=("text.bert",), epochs=2)
-    before = load_bert(published[0], 16)[2]
+    before = load_bert(published[0], 16).weights
     for name, changes in {"frozen": {}, "tuned": {"freeze": (), "rates": (("text", 0.1),)}}.items():
         train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / name, replace(config, **changes))
         encoder = Encoder.load(tmp_path / name)
         assert encoder.manifest.max_tokens == 16
-        after = encoder.module.text.bert.state_dict()
+        after = encoder.module.text.state_dict()
         assert all(before[n].equal(after[n]) for n in before) == (name == "frozen")
         assert export_text_tower(encoder, tmp_path / f"{name}-text").difference < 1e-5
 
@@ -102,9 +103,9 @@ def test_a_frozen_towers_features_are_read_once(
     published: tuple[Path, BertModel], small_encoder: Encoder, small_training: TrainingConfig
 ) -> None:
     module = small_encoder.module
-    assert frozen_text_features(module, TEXTS, small_training) is None
+    assert frozen_texts(module, TEXTS, small_training) is None
     module.text.requires_grad_(False)
-    known = frozen_text_features(module, TEXTS, small_training)
+    known = frozen_texts(module, TEXTS, small_training)
     module.requires_grad_()
     assert known is not None
     assert known.equal(text_features(module, TEXTS))
@@ -128,5 +129,5 @@ def test_what_is_no_bert_is_told(
     with pytest.raises(EncoderError, match=r"no model\.safetensors"):
         load_bert(tmp_path, 64)
     both = replace(small_training, text_tower=str(published[0]), start=str(tmp_path))
-    with pytest.raises(TrainingError, match="text tower of its own"):
+    with pytest.raises(TrainingError, match="towers of its own"):
         train(drawn_pairs, [], tmp_path / "a", both)

@@ -49,7 +49,7 @@ scratch.mkdir()
 drawn = drawn_pairs.__wrapped__()
 pairs = read_pairs(drawn, module.config.preprocessing, scratch, "x", silent)
 batch = Batches(pairs, module.tokenizer, config, team).at(0)
-pixels = batch.pixels.float() / 255
+pixels = batch.images.float() / 255
 head = torch.nn.Linear(16, 3)
 torch.nn.init.constant_(head.weight, 0.1)
 found = {}

@@ -1,0 +1,43 @@
+"""One published tower, image or text, as training takes it: all but the projection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from encoders.images.preprocess import Preprocessing
+from encoders.model.architecture import EncoderError, ImageConfig, TextTowerConfig
+
+__all__ = ["ImagePart", "TextPart", "fill"]
+
+
+@dataclass(frozen=True)
+class ImagePart:
+    """An image tower's configuration, what it takes, and all its weights but the projection's."""
+
+    config: ImageConfig
+    preprocessing: Preprocessing
+    weights: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """A text tower's configuration, its tokenizer, and all its weights but the projection's."""
+
+    config: TextTowerConfig
+    words: Tokenizer
+    weights: Mapping[str, Tensor]
+
+
+def fill(tower: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put a part's weights into a tower. Raises EncoderError where they are not all of it."""
+    missing, unknown = tower.load_state_dict(weights, strict=False)
+    missing = [name for name in missing if not name.startswith("projection.")]
+    if missing or unknown:
+        raise EncoderError(
+            f"The published tower's weights do not fit its configuration: "
+            f"{', '.join([*missing, *unknown][:3])}."
+        )

@@ -1,0 +1,167 @@
+"""What frozen towers give for each image and text: computed once, and kept on disk by content.
+
+A tower is frozen where training changes nothing of it but its projection, and its input is not
+augmented. An epoch then costs what the projections cost: seconds.
+
+    FOLDER/<tower>/part-<hash>.safetensors    keys uint8 [N, 32], features float32 [N, W]
+
+<tower> is a hash of the tower's weights and of how its input is prepared, a key the sha256 of an
+image's bytes or of a text. Parts are written whole, so any number of trainings may share a folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
+
+from encoders.base.progress import Progress, silent
+from encoders.base.storage import sha256_bytes, whole_file
+from encoders.images.preprocess import Preprocessing
+from encoders.model import tokenizer as tokens
+from encoders.model.architecture import ImageTower
+from encoders.model.clip import ClipModule
+from encoders.training.augment import NO_AUGMENTATION
+from encoders.training.augment_text import NO_TEXT_AUGMENTATION
+from encoders.training.optimizer import is_projection
+from encoders.training.presets import TrainingConfig
+
+__all__ = ["FrozenImages", "Kept", "frozen_images", "frozen_texts", "text_features"]
+
+CHUNK = 512  # features in one part file: what a kill can cost
+BATCH = 32
+Floats = NDArray[np.float32]
+
+
+class Kept:
+    """Features by key, in memory and, where a folder is named, in its parts."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._rows: dict[bytes, Floats] = {}
+        for part in sorted(folder.glob("part-*.safetensors")) if folder else ():
+            try:
+                content = load_file(part)
+                self._add(content["keys"], content["features"])
+            except (SafetensorError, OSError, KeyError):
+                part.unlink(missing_ok=True)  # cut short by a full disk: it is made again
+
+    def of(self, keys: Sequence[bytes], make: Callable[[list[int]], Floats]) -> Floats:
+        """Float32 [N, W] of the keys; `make` gives those of the numbers it is asked for."""
+        first = {key: number for number, key in reversed(list(enumerate(keys)))}
+        new = sorted(number for key, number in first.items() if key not in self._rows)
+        if new:
+            made = make(new)
+            packed = np.stack([np.frombuffer(keys[n], np.uint8) for n in new])
+            self._add(packed, made)
+            if self._folder:
+                name = sha256_bytes(packed.tobytes())[:16]
+                with whole_file(self._folder / f"part-{name}.safetensors") as path:
+                    save_file({"keys": packed, "features": made}, path)
+        return np.stack([self._rows[key] for key in keys])
+
+    def _add(self, keys: NDArray[np.uint8], features: Floats) -> None:
+        for key, row in zip(keys, features, strict=True):
+            self._rows[key.tobytes()] = row
+
+
+class FrozenImages:
+    """Features of a frozen image tower."""
+
+    def __init__(
+        self,
+        tower: ImageTower,
+        preprocessing: Preprocessing,
+        device: torch.device,
+        cache: Path | None,
+    ) -> None:
+        self._tower, self._preprocessing, self._device = tower.eval(), preprocessing, device
+        told = json.dumps(asdict(preprocessing), sort_keys=True)
+        self._kept = Kept(cache and cache / _name(tower, told))
+
+    def of(self, keys: Sequence[bytes], pixels: Callable[[list[int]], NDArray[np.uint8]]) -> Floats:
+        """Float32 [N, W] of images by their keys; `pixels` gives uint8 [n, C, S, S] of the new."""
+        return self._kept.of(keys, lambda new: self._features(pixels(new)))
+
+    @torch.inference_mode()
+    def _features(self, pixels: NDArray[np.uint8]) -> Floats:
+        self._tower.to(self._device)
+        out = []
+        for start in range(0, len(pixels), BATCH):
+            part = torch.from_numpy(pixels[start : start + BATCH]).to(self._device)
+            features = self._tower.features(self._preprocessing.normalize(part))
+            out.append(features.float().cpu().numpy())
+        return np.concatenate(out)
+
+
+def frozen_images(
+    tower: ImageTower | None, config: TrainingConfig, device: torch.device, cache: Path | None
+) -> FrozenImages | None:
+    """The features' reader, or None where training changes the tower or the images."""
+    locked = any(part in ("image", "image.tower") for part in config.freeze)
+    if tower is None or not locked or config.augmentation != NO_AUGMENTATION:
+        return None
+    return FrozenImages(tower, config.model.preprocessing, device, cache)
+
+
+def frozen_texts(
+    module: ClipModule,
+    texts: Sequence[str],
+    config: TrainingConfig,
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> Tensor | None:
+    """`text_features` of all texts, or None where training changes the tower or the texts."""
+    learned = (name for name, p in module.text.named_parameters() if p.requires_grad)
+    if config.text_augmentation != NO_TEXT_AUGMENTATION or not all(map(is_projection, learned)):
+        return None
+    return text_features(module, texts, cache, progress)
+
+
+def text_features(
+    module: ClipModule,
+    texts: Sequence[str],
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> Tensor:
+    """The text tower's pooled states float32 [N, W] on the CPU, without its projection."""
+    kept = Kept(cache and cache / _name(module.text, module.tokenizer.to_str()))
+    # Texts of a length together: little padding is computed.
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    out = torch.empty(len(texts), module.text.projection.in_features)
+    for start in range(0, len(order), CHUNK):
+        rows = order[start : start + CHUNK]
+        chunk = [texts[row] for row in rows]
+        keys = [
+            bytes.fromhex(sha256_bytes(text.encode("utf-8", "surrogatepass"))) for text in chunk
+        ]
+        found = kept.of(keys, lambda new, chunk=chunk: _read(module, [chunk[n] for n in new]))  # type: ignore[misc]
+        out[torch.tensor(rows)] = torch.from_numpy(found)
+        progress("reading texts", start + len(rows), len(texts))
+    return out
+
+
+@torch.inference_mode()
+def _read(module: ClipModule, texts: Sequence[str]) -> Floats:
+    device, out = module.logit_scale.device, []
+    for start in range(0, len(texts), BATCH):
+        ids, mask = tokens.batch_ids(module.tokenizer, texts[start : start + BATCH])
+        out.append(module.text.features(ids.to(device), mask.to(device)).float().cpu().numpy())
+    return np.concatenate(out)
+
+
+def _name(tower: nn.Module, told: str) -> str:
+    """A hash of the tower without its projection, and of what is told of its input."""
+    digests = [sha256_bytes(f"{tower.config} {told}".encode())]
+    for name, value in sorted(tower.state_dict().items()):
+        if not is_projection(name):
+            digests.append(name + sha256_bytes(value.cpu().contiguous().numpy().tobytes()))
+    return sha256_bytes("\n".join(digests).encode())[:16]
