@@ -65,7 +65,7 @@ def heat_map(
 
 
 def overlay(
-    image: ImageInput, relevance: NDArray[np.float32], *, resize: Literal["pad", "crop"] = "pad"
+    image: ImageInput, relevance: NDArray[np.float32], *, resize: str = "pad"
 ) -> Image.Image:
     """RGB picture of the image, reddened where the map [h, w] is above its median.
 
@@ -77,9 +77,10 @@ def overlay(
     levels = Image.fromarray((heat * 160).astype(np.uint8), "L")
     longest, shortest = max(picture.size), min(picture.size)
     side = longest if resize == "pad" else shortest
-    square = levels.resize((side, side), Image.Resampling.BICUBIC)
-    left, top = ((side - length) // 2 for length in picture.size)
-    mask = square.crop((left, top, left + picture.width, top + picture.height))
+    size = picture.size if resize == "stretch" else (side, side)
+    seen = levels.resize(size, Image.Resampling.BICUBIC)
+    left, top = ((s - length) // 2 for s, length in zip(size, picture.size, strict=True))
+    mask = seen.crop((left, top, left + picture.width, top + picture.height))
     red = Image.new("RGB", picture.size, (255, 40, 0))
     return Image.composite(red, picture, mask)
 
@@ -115,11 +116,12 @@ def _tile(pixels: Tensor, box: Box) -> Tensor:
 
 def _patches(encoder: Encoder, pixels: Tensor, query: Tensor) -> Tensor:
     tower = encoder.module.image
-    if not isinstance(tower, ViT) or tower.projection is None:
+    if not isinstance(tower, ViT) or tower.pool is not None:
         raise HeatMapError(
             "Patch similarities need a vision transformer; use occlusion or tiles here."
         )
-    states = tower.states(encoder.module.config.preprocessing.normalize(pixels))[0, 1:]
+    states = tower.states(encoder.module.config.preprocessing.normalize(pixels))
+    states = states[0, tower.before_patches :]
     vectors = F.normalize(tower.projection(tower.norm(states)), dim=-1)  # [P, D]
     side = round(len(vectors) ** 0.5)
     return (vectors @ query).reshape(side, side)

@@ -45,17 +45,20 @@ class Preprocessing:
     """How a decoded image becomes a tower's input.
 
     size: side of the square in pixels. mode: "L" (one channel) or "RGB" (three). resize: "pad"
-    keeps the whole image on black, "crop" keeps the middle square. mean, std: one number per
-    channel, on intensities scaled to 0..1.
+    keeps the whole image on black, "crop" the middle square, "stretch" changes its proportions;
+    "crop-rounded" cuts where torchvision does, which rounds the margin that "crop" cuts off.
+    shortest: the short side before a crop, `size` where 0. mean, std: one number per channel, on
+    intensities scaled to 0..1.
     """
 
     size: int = 64
     mode: Literal["L", "RGB"] = "L"
-    resize: Literal["pad", "crop"] = "pad"
+    resize: Literal["pad", "crop", "crop-rounded", "stretch"] = "pad"
     mean: tuple[float, ...] = (0.25,)
     std: tuple[float, ...] = (0.25,)
     resample: Literal["bilinear", "bicubic"] = "bilinear"
     window: tuple[float, float] = WINDOW
+    shortest: int = 0
 
     @property
     def channels(self) -> int:
@@ -67,12 +70,14 @@ class Preprocessing:
         method = Image.Resampling[self.resample.upper()]
         image = image if image.mode == self.mode else image.convert(self.mode)
         side = (self.size, self.size)
-        if image.size == side:
+        if image.size == side and self.shortest in (0, self.size):
             square = image
         elif self.resize == "pad":
             square = ImageOps.pad(image, side, method=method, color=0)
+        elif self.resize == "stretch":
+            square = image.resize(side, method)
         else:
-            square = _middle(image, self.size, method)
+            square = self._middle(image, method)
         array = np.asarray(square, dtype=np.uint8)
         return array[None] if self.mode == "L" else np.ascontiguousarray(array.transpose(2, 0, 1))
 
@@ -83,6 +88,15 @@ class Preprocessing:
         std = torch.tensor(self.std, device=pixels.device).view(shape)
         scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
         return (scaled - mean) / std
+
+    def _middle(self, image: Image.Image, method: Image.Resampling) -> Image.Image:
+        """The middle square after the short side became `shortest`, as CLIP's preprocessing."""
+        short = min(image.size)
+        width, height = (int((self.shortest or self.size) * side / short) for side in image.size)
+        margins = ((width - self.size) / 2, (height - self.size) / 2)
+        left, top = (round(m) if self.resize == "crop-rounded" else int(m) for m in margins)
+        whole = image.resize((width, height), method)
+        return whole.crop((left, top, left + self.size, top + self.size))
 
 
 def open_image(image: ImageInput, *, luminance: bool = False) -> Image.Image:
@@ -105,14 +119,6 @@ def open_image(image: ImageInput, *, luminance: bool = False) -> Image.Image:
         raise ImageError(f"{image}: cannot be read ({error.strerror}).") from None
     except ImageError as error:
         raise ImageError(f"{image}: {error}") from None
-
-
-def _middle(image: Image.Image, size: int, method: Image.Resampling) -> Image.Image:
-    """The middle square after the short side became `size`, as CLIP's own preprocessing."""
-    short = min(image.size)
-    width, height = (int(size * side / short) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    return image.resize((width, height), method).crop((left, top, left + size, top + size))
 
 
 def decode_image(data: bytes, *, luminance: bool = False) -> Image.Image:

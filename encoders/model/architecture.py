@@ -37,7 +37,13 @@ IMAGE_CONFIGS: Mapping[str, type[ImageConfig]] = {
     "efficientnet": EfficientNetConfig,
 }
 
-LATER = frozenset({"heads"})
+# Fields that came later than the first encoders.
+LATER: Mapping[type, frozenset[str]] = {
+    Preprocessing: frozenset({"shortest"}),
+    TextConfig: frozenset({"hidden", "epsilon", "bias", "pad_id"}),
+    BertConfig: frozenset({"mlp"}),
+    ViTConfig: frozenset({"hidden", "epsilon", "registers", "layer_scale", "pooling", "projected"}),
+}
 
 
 class EncoderError(UserError):
@@ -86,10 +92,11 @@ def _told(config: Any) -> dict[str, Any]:  # noqa: ANN401  (any of the configura
 
     So that an encoder made before there were such fields keeps its fingerprint.
     """
-    told = {}
+    told: dict[str, Any] = {}
+    later = {"heads"} if isinstance(config, ClipConfig) else LATER.get(type(config), ())
     for field in fields(config):
         value = getattr(config, field.name)
-        if field.name not in LATER or value != field.default:
+        if field.name not in later or value != field.default:
             told[field.name] = _told(value) if is_dataclass(value) else value
     return told
 

@@ -23,7 +23,8 @@ class BertConfig:
     """A BERT: learned positions, blocks that normalise after adding.
 
     context: longest text in tokens, the special ones included. hidden: width of the MLPs.
-    pooling: "mean" averages the states of all tokens, "cls" takes the first one's.
+    pooling: "mean" averages the states of all tokens, "cls" takes the first one's. mlp: width of
+    a layer with gelu in the projection (BiomedCLIP), 0: it is linear.
     """
 
     vocabulary: int
@@ -34,6 +35,7 @@ class BertConfig:
     hidden: int
     epsilon: float = 1e-12
     pooling: Literal["mean", "cls"] = "mean"
+    mlp: int = 0
     kind: Literal["bert"] = "bert"
 
 
@@ -48,8 +50,7 @@ class BertTower(nn.Module):
         super().__init__()
         self.config = config
         self.bert = Bert(config)
-        self.projection = nn.Linear(config.width, dimension, bias=False)
-        nn.init.normal_(self.projection.weight, std=config.width**-0.5)
+        self.projection = _projection(config.width, config.mlp, dimension)
 
     def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to pooled states [B, W]: all but the projection; T <= context."""
@@ -60,6 +61,23 @@ class BertTower(nn.Module):
         """int64 [B, T] twice to float [B, D], not normalised; T <= context."""
         projected: Tensor = self.projection(self.features(input_ids, attention_mask))
         return projected
+
+
+class _Mlp(nn.Sequential):
+    """Two linear maps without bias, gelu between them."""
+
+    def __init__(self, width: int, inner: int, dimension: int) -> None:
+        up, down = nn.Linear(width, inner, bias=False), nn.Linear(inner, dimension, bias=False)
+        super().__init__(up, nn.GELU(), down)
+        self.in_features = width
+
+
+def _projection(width: int, inner: int, dimension: int) -> nn.Linear | _Mlp:
+    if inner:
+        return _Mlp(width, inner, dimension)
+    projection = nn.Linear(width, dimension, bias=False)
+    nn.init.normal_(projection.weight, std=width**-0.5)
+    return projection
 
 
 class Bert(nn.Module):

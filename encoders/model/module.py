@@ -79,8 +79,11 @@ class ClipModule(nn.Module):
     def unit(self, projected: Tensor) -> Tensor:
         """What a tower gave, [B, D], to unit vectors; each head has the same length in them."""
         heads = self.config.heads
-        each = F.normalize(projected.view(len(projected), heads, -1), dim=-1)
-        return each.flatten(1) * heads**-0.5
+        if heads == 1:
+            return F.normalize(projected, dim=-1)
+        each = F.normalize(projected.view(-1, heads, projected.shape[1] // heads), dim=-1)
+        vectors: Tensor = each.flatten(1) * heads**-0.5
+        return vectors
 
     def embed_ids(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to unit vectors [B, D]."""

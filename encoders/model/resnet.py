@@ -156,7 +156,9 @@ class _AttentionPool(nn.Module):
 
     def forward(self, cells: Tensor) -> Tensor:
         """Cells side by side [B, W * P] to [B, D]."""
-        tokens = cells.view(len(cells), -1, len(self.positions) - 1).transpose(1, 2)  # [B, P, W]
+        tokens = cells.view(cells.shape[0], -1, self.positions.shape[0] - 1).transpose(
+            1, 2
+        )  # [B, P, W]
         tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1) + self.positions
         q = self._split(self.query(tokens[:, :1]))  # [B, heads, 1, W / heads]
         k, v = self._split(self.key(tokens)), self._split(self.value(tokens))

@@ -1,7 +1,9 @@
 """The transformers of a CLIP, for texts and for images, up to the projection.
 
 Written from the papers: CLIP (Radford et al. 2021, section 2.4), ViT (Dosovitskiy et al. 2021,
-equations 1-4), attention (Vaswani et al. 2017). The convolutional towers are in resnet.py.
+equations 1-4), attention (Vaswani et al. 2017), attention pooling as in SigLIP (Zhai et al.
+2023), layer scale (Touvron et al. 2021) and registers (Darcet et al. 2024) as in DINOv2. The
+convolutional towers are in resnet.py.
 Shapes: B inputs of a batch, T tokens, P patches, W width, D dimension of the joint space, C
 channels, S side of the image in pixels. Every tower ends in a linear projection to the joint
 space and does not normalise.
@@ -18,6 +20,7 @@ from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 __all__ = [
     "Activation",
+    "AttentionPool",
     "Block",
     "TextConfig",
     "TextTower",
@@ -27,7 +30,7 @@ __all__ = [
     "mean_pool",
 ]
 
-Activation = Literal["gelu", "quick_gelu"]
+Activation = Literal["gelu", "quick_gelu", "gelu_tanh"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class TextConfig:
     """A text transformer: CLIP's own has causal attention and reads the end token's state.
 
     context: longest text in tokens, the special ones included. `pooling` "mean" averages the
-    states of all tokens, "eos" takes the first end token's.
+    states of all tokens, "eos" takes the first end token's, "last" the last one's of a text that
+    is always padded to `context` with `pad_id`, which counts as a token (SigLIP). hidden: width
+    of the MLPs, four times `width` where 0. bias: whether the projection has one.
     """
 
     vocabulary: int
@@ -44,9 +49,13 @@ class TextConfig:
     layers: int = 1
     heads: int = 4
     causal: bool = False
-    pooling: Literal["mean", "eos"] = "mean"
+    pooling: Literal["mean", "eos", "last"] = "mean"
     activation: Activation = "gelu"
     eos_id: int = 2
+    hidden: int = 0
+    epsilon: float = 1e-5
+    bias: bool = False
+    pad_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,9 @@ class ViTConfig:
     """A pre-norm vision transformer with a class token.
 
     `input_norm` is CLIP's extra layer norm before the first block, `patch_bias` and `pooler`
-    (a dense layer with tanh on the class token) belong to the original ViT.
+    (a dense layer with tanh on the class token) belong to the original ViT. SigLIP has no class
+    token, pools by attention and projects nothing (`projected`); DINOv2 has registers and layer
+    scale. hidden: width of the MLPs, four times `width` where 0.
     """
 
     patch: int = 16
@@ -65,34 +76,82 @@ class ViTConfig:
     input_norm: bool = True
     patch_bias: bool = False
     pooler: bool = False
+    hidden: int = 0
+    epsilon: float = 1e-5
+    registers: int = 0
+    layer_scale: bool = False
+    pooling: Literal["class", "attention"] = "class"
+    projected: bool = True
     kind: Literal["vit"] = "vit"
 
 
 def _activate(x: Tensor, activation: Activation) -> Tensor:
     # OpenAI's released CLIP weights were trained with the sigmoid approximation of GELU.
-    return x * torch.sigmoid(1.702 * x) if activation == "quick_gelu" else F.gelu(x)
+    if activation == "quick_gelu":
+        return x * torch.sigmoid(1.702 * x)
+    return F.gelu(x, approximate="tanh" if activation == "gelu_tanh" else "none")
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block: attention, then an MLP four times as wide."""
+    """A pre-norm transformer block: attention, then an MLP, four times as wide if not told."""
 
-    def __init__(self, width: int, heads: int, activation: Activation) -> None:
+    def __init__(self, config: TextConfig | ViTConfig) -> None:
         super().__init__()
-        self.heads = heads
-        self.activation: Activation = activation
-        self.norm_1 = nn.LayerNorm(width)
+        width, hidden = config.width, config.hidden or 4 * config.width
+        self.heads = config.heads
+        self.activation: Activation = config.activation
+        self.norm_1 = nn.LayerNorm(width, config.epsilon)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.norm_2 = nn.LayerNorm(width)
-        self.up = nn.Linear(width, 4 * width)
-        self.down = nn.Linear(4 * width, width)
+        self.norm_2 = nn.LayerNorm(width, config.epsilon)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+        self.scale_1 = self.scale_2 = None
+        if isinstance(config, ViTConfig) and config.layer_scale:
+            self.scale_1, self.scale_2 = (nn.Parameter(torch.ones(width)) for _ in range(2))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """[B, T, W] to [B, T, W]; `mask` is bool, broadcast to [B, heads, T, T], true = seen."""
-        x = x + self.out(attend(self.qkv(self.norm_1(x)), self.heads, mask))
-        hidden = _activate(self.up(self.norm_2(x)), self.activation)
-        y: Tensor = x + self.down(hidden)
+        seen = self.out(attend(self.qkv(self.norm_1(x)), self.heads, mask))
+        x = x + (seen if self.scale_1 is None else self.scale_1 * seen)
+        thought = self.down(_activate(self.up(self.norm_2(x)), self.activation))
+        y: Tensor = x + (thought if self.scale_2 is None else self.scale_2 * thought)
         return y
+
+
+class AttentionPool(nn.Module):
+    """States to one vector: what a learned query finds in them, and an MLP (SigLIP)."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.heads, self.activation = config.heads, config.activation
+        self.query = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, config.epsilon)
+        self.up = nn.Linear(width, config.hidden or 4 * width)
+        self.down = nn.Linear(config.hidden or 4 * width, width)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """[B, T, W] to [B, W]."""
+        batch, _, width = states.shape
+        weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
+        one = self.query.expand(batch, 1, width)
+        parts = (one, states, states)
+        q, k, v = (
+            self._split(F.linear(x, weight, bias))
+            for x, weight, bias in zip(parts, weights, biases, strict=True)
+        )
+        found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, width)
+        x = self.out(found)
+        y: Tensor = x + self.down(_activate(self.up(self.norm(x)), self.activation))
+        return y
+
+    def _split(self, x: Tensor) -> Tensor:
+        """[B, T, W] to [B, heads, T, W / heads]."""
+        batch, tokens, width = x.shape
+        return x.view(batch, tokens, self.heads, width // self.heads).transpose(1, 2)
 
 
 def attend(qkv: Tensor, heads: int, mask: Tensor | None) -> Tensor:
@@ -132,11 +191,9 @@ class TextTower(nn.Module):
         self.config = config
         self.tokens = nn.Embedding(config.vocabulary, config.width)
         self.positions = nn.Parameter(torch.empty(config.context, config.width))
-        self.blocks = nn.ModuleList(
-            Block(config.width, config.heads, config.activation) for _ in range(config.layers)
-        )
-        self.norm = nn.LayerNorm(config.width)
-        self.projection = nn.Linear(config.width, dimension, bias=False)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width, config.epsilon)
+        self.projection = nn.Linear(config.width, dimension, bias=config.bias)
         nn.init.normal_(self.tokens.weight, std=0.02)
         nn.init.normal_(self.positions, std=0.01)
         _initialise(self.blocks, config.width)
@@ -144,6 +201,9 @@ class TextTower(nn.Module):
 
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice (mask: 1 = token, 0 = padding) to the last states [B, T, W]."""
+        if self.config.pooling == "last":
+            input_ids = self._padded(input_ids, attention_mask)
+            attention_mask = torch.ones_like(input_ids)
         length = input_ids.shape[1]
         x = self.tokens(input_ids) + self.positions[:length]
         mask = attention_mask.bool()[:, None, None, :]  # [B, 1, 1, T]
@@ -155,9 +215,18 @@ class TextTower(nn.Module):
         states: Tensor = self.norm(x)
         return states
 
+    def _padded(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """[B, T] to [B, context]: a pad token wherever there is no other."""
+        pad = torch.full_like(input_ids[:, :1], self.config.pad_id)
+        told = torch.where(attention_mask.bool(), input_ids, pad)
+        whole = torch.cat([told, pad.expand(-1, self.config.context)], dim=1)
+        return whole[:, : self.config.context]
+
     def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to pooled states [B, W]: all but the projection; T <= context."""
         states = self.states(input_ids, attention_mask)
+        if self.config.pooling == "last":
+            return states[:, -1]
         if self.config.pooling == "mean":
             return mean_pool(states, attention_mask)
         first = (input_ids == self.config.eos_id).int().argmax(dim=1)  # [B]
@@ -172,7 +241,7 @@ class TextTower(nn.Module):
 class ViT(nn.Module):
     """An image to a vector of the joint space, not normalised.
 
-    With `dimension` None there is no projection, and the class token's state is the output.
+    With `dimension` None there is no projection, and the pooled state is the output.
     """
 
     def __init__(
@@ -184,39 +253,54 @@ class ViT(nn.Module):
         self.patches = nn.Conv2d(
             channels, width, config.patch, stride=config.patch, bias=config.patch_bias
         )
-        self.class_token = nn.Parameter(torch.empty(width))
-        count = (image_size // config.patch) ** 2
-        self.positions = nn.Parameter(torch.empty(count + 1, width))
-        self.input_norm = nn.LayerNorm(width) if config.input_norm else nn.Identity()
-        self.blocks = nn.ModuleList(
-            Block(width, config.heads, config.activation) for _ in range(config.layers)
-        )
-        self.norm = nn.LayerNorm(width)
+        self.class_token = self.registers = self.pool = None
+        if config.pooling == "class":
+            self.class_token = nn.Parameter(torch.randn(width) * width**-0.5)
+        else:
+            self.pool = AttentionPool(config)
+        if config.registers:
+            self.registers = nn.Parameter(torch.randn(config.registers, width) * width**-0.5)
+        count = (image_size // config.patch) ** 2 + (self.class_token is not None)
+        self.positions = nn.Parameter(torch.randn(count, width) * width**-0.5)
+        self.input_norm: nn.Module = nn.Identity()
+        if config.input_norm:
+            self.input_norm = nn.LayerNorm(width, config.epsilon)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(width, config.epsilon)
         self.pooler = nn.Sequential(nn.Linear(width, width), nn.Tanh()) if config.pooler else None
-        self.projection = None
-        if dimension is not None:
+        self.projection: nn.Module = nn.Identity()
+        if dimension is not None and config.projected:
             self.projection = nn.Linear(width, dimension, bias=False)
             nn.init.normal_(self.projection.weight, std=width**-0.5)
-        nn.init.normal_(self.class_token, std=width**-0.5)
-        nn.init.normal_(self.positions, std=width**-0.5)
         _initialise(self.blocks, width)
 
     def states(self, pixels: Tensor) -> Tensor:
-        """[B, C, S, S] to the states of the class token and the patches [B, 1 + P, W]."""
-        patches = self.patches(pixels).flatten(2).transpose(1, 2)  # [B, P, W]
-        first = self.class_token.expand(patches.shape[0], 1, -1)
-        x = self.input_norm(torch.cat([first, patches], dim=1) + self.positions)
+        """[B, C, S, S] to the states of class token, registers and patches [B, 1 + R + P, W]."""
+        x: Tensor = self.patches(pixels).flatten(2).transpose(1, 2)  # [B, P, W]
+        if self.class_token is not None:
+            x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1)
+        x = self.input_norm(x + self.positions)
+        if self.registers is not None:
+            x = torch.cat([x[:, :1], self.registers.expand(x.shape[0], -1, -1), x[:, 1:]], dim=1)
         for block in self.blocks:
             x = block(x)
-        states: Tensor = x
-        return states
+        return x
+
+    @property
+    def before_patches(self) -> int:
+        """How many of the states are no patch's."""
+        return (self.class_token is not None) + self.config.registers
 
     def features(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, W]: all but the projection."""
-        pooled: Tensor = self.norm(self.states(pixels)[:, 0])
+        states = self.states(pixels)
+        if self.pool is not None:
+            pooled: Tensor = self.pool(self.norm(states))
+            return pooled
+        pooled = self.norm(states[:, 0])
         return pooled if self.pooler is None else self.pooler(pooled)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, D]."""
-        features = self.features(pixels)
-        return features if self.projection is None else self.projection(features)
+        projected: Tensor = self.projection(self.features(pixels))
+        return projected

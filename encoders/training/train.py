@@ -136,9 +136,10 @@ def _start(config: TrainingConfig) -> _Start:
             "An encoder to start from has towers of its own: leave out --start, or the tower."
         )
     if config.start:
-        module = load_any(Path(config.start)).module
-        return _Start(replace(config, model=module.config), module, module.image)
-    image, module = None, None
+        begun = load_any(Path(config.start)).module
+        return _Start(replace(config, model=begun.config), begun, begun.image)
+    image: ImageTower | None = None
+    module: ClipModule | None = None
     if config.image_tower:
         seen = image_part(config.image_tower)
         model = replace(config.model, image=seen.config, preprocessing=seen.preprocessing)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from encoders.base.errors import UserError
 from encoders.export.text_tower import export_text_tower
 from encoders.images.preprocess import Preprocessing
 from encoders.model.architecture import ClipConfig, EncoderError, image_tower
@@ -25,7 +26,6 @@ from encoders.training.choice import choose_preset
 from encoders.training.frozen import Kept
 from encoders.training.presets import TrainingConfig, preset, resized, with_context
 from encoders.training.train import train
-from encoders.base.errors import UserError
 
 Drawn = list[tuple[Image.Image, str, str]]
 needs_weights = pytest.mark.skipif(
@@ -179,9 +179,7 @@ def test_kept_features_survive_a_damaged_part(tmp_path: Path):
     assert Kept(tmp_path).of(keys, make).tolist() == rows.tolist()
 
 
-def test_heads_share_the_towers(
-    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
-):
+def test_heads_share_the_towers(drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path):
     """A cosine is the mean of the heads' cosines, and training moves each head."""
     config = replace(small_training, model=replace(small_training.model, heads=2))
     train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "encoder", config)
