@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from encoders.base.errors import UserError
 from encoders.export.text_tower import export_text_tower
