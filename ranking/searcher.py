@@ -70,6 +70,7 @@ class Searcher:
         exclude_ids: frozenset[str] = frozenset(),
         group_by: FilterField | None = None,
         target_hits: int | None = None,
+        operators: bool = False,
     ) -> Result:
         """Search by a text, an image, or both.
 
@@ -79,7 +80,8 @@ class Searcher:
         the index's default; `lexical` where there is no encoder; `image`, where the index has it,
         for images without a text. Images that the profile does not look at are a warning of the
         result. target_hits: how many nearest vectors are retrieved; by default as many as hits
-        are asked for, and 100 at least.
+        are asked for, and 100 at least. operators: whether the text has any ("a phrase", +must,
+        -not, field:term); else it is plain words.
         Raises QueryError where neither is given or the profile cannot use what is.
         """
         text = text or ""
@@ -98,6 +100,7 @@ class Searcher:
                 filters=filters,
                 exclude_ids=exclude_ids.union(like, unlike),
                 group_by=group_by,
+                operators=operators,
             )
         )
         if (image is None and not like and not unlike) or name not in self._info.text_profiles:

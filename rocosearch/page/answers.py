@@ -40,6 +40,7 @@ class Asked:
     k: int = 12
     filters: tuple[Filter, ...] = ()
     group: FilterField | None = None
+    operators: bool = False
     inputs: Mapping[str, float] | None = None
 
     @classmethod
@@ -54,6 +55,7 @@ class Asked:
             k=values["k"],
             filters=(*_filters(values["filter"]), *_filters(values["not"], exclude=True)),
             group=values["group"],
+            operators=values["operators"] == "true",
             inputs={n: float(v) for n, _, v in (each.partition("=") for each in values["input"])},
         )
 
@@ -144,6 +146,7 @@ class Desk:
             inputs=self._inputs_of(profile, asked.inputs or {}),
             filters=asked.filters,
             group_by=asked.group,
+            operators=asked.operators,
         )
         stems = frozenset(tokenize(asked.text))
         return {

@@ -6,6 +6,7 @@ Work is done in threads, as many at once as there are cores; searches never wait
 from __future__ import annotations
 
 import os
+import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
@@ -54,6 +55,7 @@ _STATIC = {
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
 _OPENAPI = "/openapi.json"
+SAMPLES, EXAMPLES, WORDS = 20, 5, 8  # pictures, queries and their words on the start page
 _SLOW = frozenset({"image", "heatmap", "map"})  # operations that decode or draw
 _LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -74,6 +76,7 @@ class Api:
         self.lexicon = lexicon
         self._measured = _Measured()
         self.map_drawn = cache(self._draw_map)
+        self.start = cache(self._start)
 
     def application(self, door: Door) -> Starlette:
         """The ASGI application behind its guard."""
@@ -109,6 +112,7 @@ class Api:
             "judging": self.judgements_kept is not None,
             "suggesting": self.lexicon is not None,
             "map": self._mapped() is not None,
+            **self.start(),
         }
         return JSONResponse({**self.desk.about(), **told})
 
@@ -202,6 +206,13 @@ class Api:
         engine = self.desk.searcher.engine
         return engine if isinstance(engine, EmbeddedEngine) and self.desk.field else None
 
+    def _start(self) -> dict[str, Any]:
+        """Pictures and queries to begin with: ids, and the first words of captions."""
+        samples = self.pictures_kept.some(SAMPLES) if self.pictures_kept else []
+        found = [self.desk.searcher.engine.get(name) for name in samples[:EXAMPLES]]
+        texts = [_first_words((each and each.caption) or "") for each in found]
+        return {"samples": samples, "examples": list(dict.fromkeys(filter(None, texts)))}
+
     def _draw_map(self, _: int) -> dict[str, Any]:
         engine = self._mapped()
         return map_of(engine, self.desk.field) if engine else {"points": []}
@@ -250,6 +261,11 @@ class _Measured:
     def text(self, documents: int) -> bytes:
         self._documents.set(documents)
         return generate_latest(self._registry)
+
+
+def _first_words(caption: str) -> str:
+    sentence = re.split(r"[.,;:()]", caption, maxsplit=1)[0]
+    return " ".join(sentence.split()[:WORDS])
 
 
 def _route(path: str, methods: Mapping[str, Answering]) -> Route:

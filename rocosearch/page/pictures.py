@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -38,6 +39,11 @@ class Pictures:
     def __contains__(self, identifier: str) -> bool:
         """Whether the corpus has the document."""
         return identifier in self._places
+
+    def some(self, count: int) -> list[str]:
+        """Ids of documents, spread over the corpus."""
+        step = max(1, len(self._places) // count)
+        return list(islice(self._places, step // 2, None, step))[:count]
 
     def get(self, identifier: str, size: str = "small") -> bytes | None:
         """A JPEG; None where the document has no image that can be read.

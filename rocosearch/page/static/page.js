@@ -4,17 +4,23 @@
 const FULL_BM25 = 20;
 const LEAST_CLOSENESS = 1 / 3;
 const COMPARED = ["lexical", "vector", "hybrid"];
+const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a"];
+const PAUSE = 80;   // milliseconds without a key or a move before the server is asked
+const NEAR = 30;    // pixels of the map's canvas from a click to its point
 
 const byId = (id) => document.getElementById(id);
-const [form, text, file, profile, modality, k, said, lists] =
-  ["ask", "text", "file", "profile", "modality", "k", "said", "lists"].map(byId);
+const [form, text, file, profile, blend, operators, k, said, lists, shown] =
+  ["ask", "text", "file", "profile", "blend", "operators", "k", "said", "lists", "shown"].map(byId);
 
-let about = { profiles: [], pictures: false, encoder: "" };
-let image = null;   // the File that asks
-let like = "";      // the id of the document that asks
-let flat = [];      // the hits on screen, in order
-let opened = -1;    // which of them is in the dialog
-let latest = 0;     // number of the last search: a slow answer to an older one is dropped
+let about = { profiles: [], inputs: {}, facets: {}, pictures: false, encoder: "" };
+let image = null;          // the File that asks
+let like = [];             // ids of documents that are examples of what is wanted
+let unlike = [];           // and of what is not
+let filters = new Set();   // FIELD=VALUE
+let judged = new Map();    // "query\ndocument" -> relevant
+let flat = [];             // the hits on screen, in order
+let opened = -1;           // which of them is in the dialog
+let latest = 0;            // number of the last search: a slow answer to an older one is dropped
 
 function element(name, className, content) {
   const made = document.createElement(name);
@@ -23,8 +29,20 @@ function element(name, className, content) {
   return made;
 }
 
+function button(content, action, className = "") {
+  const made = element("button", className, content);
+  made.type = "button";
+  made.addEventListener("click", action);
+  return made;
+}
+
 function pictureOf(id, size) {
   return `/images/${encodeURIComponent(id)}?size=${size}`;
+}
+
+function paused(action) {
+  let waiting = 0;
+  return () => { clearTimeout(waiting); waiting = setTimeout(action, PAUSE); };
 }
 
 function say(sentence, warn = false) {
@@ -32,16 +50,37 @@ function say(sentence, warn = false) {
   said.classList.toggle("warn", warn);
 }
 
+async function ask(path, how = {}) {
+  let response;
+  try {
+    response = await fetch(path, how);
+  } catch {
+    return { error: "The server does not answer: is it still running?" };
+  }
+  if (response.status === 401) {
+    if (!byId("door").open) byId("door").showModal();
+    return { error: "This server asks for a token." };
+  }
+  return response.json();
+}
+
 function chosenProfiles() {
   if (profile.value === "compare") return COMPARED.filter((name) => about.profiles.includes(name));
   return profile.value ? [profile.value] : [];
 }
 
+function blended() {
+  return (chosenProfiles().length ? chosenProfiles() : [about.default]).find((name) => "alpha" in (about.inputs[name] || {}));
+}
+
 function parameters() {
   const asked = new URLSearchParams();
   if (text.value.trim()) asked.set("text", text.value.trim());
-  if (like) asked.set("like", like);
-  if (modality.value) asked.set("filter", `modality=${modality.value}`);
+  like.forEach((id) => asked.append("like", id));
+  unlike.forEach((id) => asked.append("unlike", id));
+  filters.forEach((each) => asked.append("filter", each));
+  if (operators.checked) asked.set("operators", "true");
+  if (blended() && blend.dataset.moved) asked.set("input", `alpha=${blend.value}`);
   asked.set("k", k.value);
   chosenProfiles().forEach((name) => asked.append("profile", name));
   return asked;
@@ -49,18 +88,13 @@ function parameters() {
 
 async function search(remember = true) {
   const asked = parameters();
-  if (!asked.has("text") && !like && !image) return start();
+  showBlend();
+  if (!asked.has("text") && !like.length && !image) return start();
   if (remember) history.pushState(null, "", image ? location.pathname : address());
   const number = ++latest;
   say("Searching …");
-  let answer;
-  try {
-    const how = image ? { method: "POST", body: image } : {};
-    const response = await fetch(`/search?${asked}`, how);
-    answer = await response.json();
-  } catch {
-    answer = { error: "The server does not answer: is it still running?" };
-  }
+  const how = image ? { method: "POST", body: image, headers: { "Content-Type": "application/octet-stream" } } : {};
+  const answer = await ask(`/search?${asked}`, how);
   if (number === latest) show(answer);
 }
 
@@ -75,20 +109,79 @@ function restore() {
   const state = new URLSearchParams(location.hash.slice(1));
   text.value = state.get("text") || "";
   profile.value = state.get("ranking") || "";
-  modality.value = (state.get("filter") || "").replace("modality=", "");
   k.value = state.get("k") || "12";
   if (!profile.value) profile.value = "";
-  askBy(null, state.get("like") || "");
+  operators.checked = state.has("operators");
+  filters = new Set(state.getAll("filter"));
+  blend.dataset.moved = state.has("input") ? "yes" : "";
+  if (state.has("input")) blend.value = state.get("input").replace("alpha=", "");
+  showFacets();
+  askBy(null, state.getAll("like"), state.getAll("unlike"));
   search(false);
 }
 
-function start() {
+function showBlend() {
+  const name = blended();
+  byId("blend-label").hidden = !name || !text.value.trim();
+  if (name && !blend.dataset.moved) blend.value = about.inputs[name].alpha;
+}
+
+// The start page
+
+async function start() {
   latest++;
   say("");
   flat = [];
   lists.replaceChildren();
   byId("start").hidden = false;
+  if (about.map && byId("map").hidden) drawMap(await ask("/map"));
 }
+
+function fillStart() {
+  const tries = about.examples.map((words) => button(words, () => { text.value = words; search(); }, "try"));
+  byId("tries").replaceChildren(...(tries.length ? ["Try: ", ...tries] : []));
+  byId("samples").replaceChildren(...(about.pictures ? about.samples : []).map((id) => {
+    const sample = button("", () => { askBy(null, [id], []); search(); }, "sample");
+    sample.title = "Find images like this one";
+    sample.append(thumbnail(id, `Like ${id}`));
+    return sample;
+  }));
+}
+
+function drawMap(told) {
+  if (!told.points || told.points.length < 3) return;
+  const canvas = byId("points");
+  const pen = canvas.getContext("2d");
+  const kinds = [...new Set(told.points.map((point) => point.modality))].sort();
+  const colour = (kind) => COLOURS[Math.min(kinds.indexOf(kind), COLOURS.length - 1)];
+  const place = (point) => [(0.5 + 0.48 * point.x) * canvas.width, (0.5 - 0.48 * point.y) * canvas.height];
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+  told.points.forEach((point) => {
+    pen.fillStyle = colour(point.modality);
+    pen.beginPath();
+    pen.arc(...place(point), 3, 0, 7);
+    pen.fill();
+  });
+  canvas.onclick = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const at = [(event.clientX - box.left) * canvas.width / box.width, (event.clientY - box.top) * canvas.height / box.height];
+    const away = (point) => Math.hypot(place(point)[0] - at[0], place(point)[1] - at[1]);
+    const nearest = told.points.reduce((best, point) => (away(point) < away(best) ? point : best));
+    if (away(nearest) < NEAR) { askBy(null, [nearest.id], []); search(); }
+  };
+  const keys = kinds.filter(Boolean).map((kind) => {
+    const key = element("span", "key", kind);
+    const dot = element("i");
+    dot.style.background = colour(kind);
+    key.prepend(dot);
+    return key;
+  });
+  const words = `A map: alike images lie near each other. The plane shows ${Math.round(100 * told.shown)} % of how their vectors differ; a click finds images like the nearest. `;
+  byId("map").querySelector("figcaption").replaceChildren(words, ...keys);
+  byId("map").hidden = false;
+}
+
+// What was found
 
 function show(answer) {
   byId("start").hidden = true;
@@ -117,30 +210,31 @@ function listOf(list) {
     hits.append(item);
   });
   section.append(title, hits);
-  if (!list.hits.length) section.append(element("p", "quiet", list.error || "No hit."));
+  if (!list.hits.length) section.append(element("p", list.error ? "warn" : "quiet", list.error || "No hit."));
   return section;
 }
 
 function cardOf(hit, rank) {
-  const card = element("button", "hit");
-  card.type = "button";
-  card.dataset.id = hit.id;
   const place = flat.push(hit) - 1;
-  card.addEventListener("click", () => open(place));
+  const card = button(undefined, () => open(place), "hit");
+  card.dataset.id = hit.id;
   card.addEventListener("pointerenter", () => mark(hit.id));
   card.addEventListener("pointerleave", () => mark(""));
-  if (about.pictures) card.append(pictureElement(hit));
+  card.addEventListener("focus", () => mark(hit.id));
+  if (about.pictures) card.append(thumbnail(hit.id, ""));
   const told = element("div", "told");
-  told.append(element("span", "rank", `${rank} · ${hit.score.toPrecision(4)}${hit.modality ? ` · ${hit.modality}` : ""}`));
-  told.append(captionInto(element("p", "caption"), hit), barsOf(hit.features));
+  const top = element("span", "rank", `${rank} · ${hit.score.toPrecision(4)}${hit.modality ? ` · ${hit.modality}` : ""}`);
+  top.append(element("b", "verdict"));
+  told.append(top, captionInto(element("p", "caption"), hit), barsOf(hit.features));
   card.append(told);
+  showVerdict(card);
   return card;
 }
 
-function pictureElement(hit) {
+function thumbnail(id, alt) {
   const picture = element("img");
-  picture.src = pictureOf(hit.id, "small");
-  picture.alt = "";
+  picture.src = pictureOf(id, "small");
+  picture.alt = alt;
   picture.loading = "lazy";
   picture.addEventListener("error", () => picture.remove());
   return picture;
@@ -175,15 +269,18 @@ function mark(id) {
   document.querySelectorAll(".hit").forEach((card) => card.classList.toggle("same", card.dataset.id === id));
 }
 
+// One hit
+
 function open(place) {
   const hit = flat[place];
   if (!hit) return;
   opened = place;
-  const dialog = byId("shown");
   const picture = byId("shown-picture");
-  dialog.classList.toggle("bare", !about.pictures);
+  shown.classList.toggle("bare", !about.pictures);
   picture.hidden = !about.pictures;
+  picture.alt = `Image of ${hit.id}`;
   if (about.pictures) picture.src = pictureOf(hit.id, "large");
+  byId("where").setAttribute("aria-pressed", "false");
   captionInto(byId("shown-caption"), hit);
   const rows = [["score", hit.score], ...Object.entries(hit.features)];
   byId("shown-parts").replaceChildren(...rows.map(([name, value]) => {
@@ -192,47 +289,161 @@ function open(place) {
     return row;
   }));
   byId("shown-id").textContent = [hit.id, hit.modality, hit.group && `group ${hit.group}`].filter(Boolean).join(" · ");
-  byId("like").hidden = !about.encoder;
-  if (!dialog.open) dialog.showModal();
+  byId("shown-said").textContent = "";
+  byId("like").hidden = byId("unlike").hidden = !about.encoder;
+  byId("where").hidden = !about.encoder || !about.pictures || !text.value.trim();
+  byId("judging").hidden = !about.judging || !judgedQuery();
+  showVerdicts();
+  if (!shown.open) shown.showModal();
 }
 
-function askBy(newImage, newLike) {
-  const picture = byId("asking-picture");
-  if (picture.src.startsWith("blob:")) URL.revokeObjectURL(picture.src);
-  image = newImage;
-  like = newLike;
-  byId("asking").hidden = !image && !like;
-  if (image) picture.src = URL.createObjectURL(image);
-  else if (like) picture.src = pictureOf(like, "small");
-  file.value = "";
+function where() {
+  const pressed = byId("where").getAttribute("aria-pressed") !== "true";
+  byId("where").setAttribute("aria-pressed", pressed);
+  const heat = new URLSearchParams({ id: flat[opened].id, text: text.value.trim() });
+  byId("shown-picture").src = pressed ? `/heatmap?${heat}` : pictureOf(flat[opened].id, "large");
+  byId("shown-said").textContent = pressed ? "Red: covering it makes the image less like the words, as the encoder sees it. No diagnosis." : "";
+}
+
+function example(wanted) {
+  const { id } = flat[opened];
+  const others = (ids) => ids.filter((each) => each !== id);
+  askBy(image, wanted ? [...others(like), id] : others(like), wanted ? others(unlike) : [...others(unlike), id]);
+  shown.close();
+  search();
+}
+
+// Judging
+
+function judgedQuery() {
+  return text.value.trim() || (like.length ? `like:${like.join(" ")}` : "");
+}
+
+async function judge(relevant) {
+  const asked = { query: judgedQuery(), document: flat[opened].id, relevant };
+  const headers = { "Content-Type": "application/json" };
+  const answer = await ask("/judgements", { method: "POST", body: JSON.stringify(asked), headers });
+  byId("shown-said").textContent = answer.error || "Kept.";
+  if (!answer.error) judged.set(`${asked.query}\n${asked.document}`, relevant);
+  showVerdicts();
+}
+
+function verdictOf(id) {
+  return judged.get(`${judgedQuery()}\n${id}`);
+}
+
+function showVerdict(card) {
+  const verdict = verdictOf(card.dataset.id);
+  const [sign, words] = verdict === undefined ? ["", ""] : verdict ? [" ✓", "judged relevant"] : [" ✗", "judged not relevant"];
+  const place = card.querySelector(".verdict");
+  place.textContent = sign;
+  place.setAttribute("aria-label", words);
+}
+
+function showVerdicts() {
+  document.querySelectorAll(".hit").forEach(showVerdict);
+  const verdict = flat[opened] && verdictOf(flat[opened].id);
+  byId("relevant").setAttribute("aria-pressed", verdict > 0);
+  byId("irrelevant").setAttribute("aria-pressed", verdict === 0);
+}
+
+// What asks
+
+function askBy(newImage, newLike, newUnlike) {
+  if (image !== newImage) file.value = "";
+  [image, like, unlike] = [newImage, newLike, newUnlike];
+  const chips = like.map((id) => chip(pictureOf(id, "small"), `like ${id}`, "", () => askBy(image, like.filter((each) => each !== id), unlike)));
+  chips.push(...unlike.map((id) => chip(pictureOf(id, "small"), `unlike ${id}`, "unlike", () => askBy(image, like, unlike.filter((each) => each !== id)))));
+  if (image) chips.push(chip(URL.createObjectURL(image), "the image that asks", "", () => askBy(null, like, unlike)));
+  byId("examples").replaceChildren(...chips);
+}
+
+function chip(source, words, className, forget) {
+  const item = element("li", className);
+  const picture = element("img");
+  picture.src = source;
+  picture.alt = words;
+  const off = button("×", () => { forget(); search(); });
+  off.title = `Search without ${words}`;
+  off.setAttribute("aria-label", off.title);
+  item.append(picture, off);
+  return item;
 }
 
 function takeImage(files) {
   const found = [...files].find((each) => each.type.startsWith("image/") || /\.dcm$/i.test(each.name) || !each.type);
   if (!found) return say("That is no image.", true);
-  askBy(found, "");
+  askBy(found, [], []);
   search();
 }
 
-form.addEventListener("submit", (event) => { event.preventDefault(); search(); });
-[profile, modality, k].forEach((control) => control.addEventListener("change", () => search()));
-file.addEventListener("change", () => { if (file.files.length) takeImage(file.files); });
-byId("forget").addEventListener("click", () => { askBy(null, ""); search(); });
-byId("close").addEventListener("click", () => byId("shown").close());
-byId("like").addEventListener("click", () => {
-  askBy(null, flat[opened].id);
-  text.value = "";
-  byId("shown").close();
-  search();
+function showFacets() {
+  const fields = Object.entries(about.facets);
+  byId("filters").hidden = !fields.length;
+  byId("filtered").textContent = filters.size ? ` (${filters.size})` : "";
+  byId("facets").replaceChildren(...fields.map(([field, values]) => {
+    const group = element("fieldset");
+    group.append(element("legend", "", field));
+    Object.entries(values).forEach(([value, count]) => {
+      const label = element("label");
+      const box = element("input");
+      box.type = "checkbox";
+      box.value = `${field}=${value}`;
+      box.checked = filters.has(box.value);
+      box.addEventListener("change", () => {
+        filters[box.checked ? "add" : "delete"](box.value);
+        byId("filtered").textContent = filters.size ? ` (${filters.size})` : "";
+        search();
+      });
+      label.append(box, ` ${value} `, element("span", "quiet", count.toLocaleString("en")));
+      group.append(label);
+    });
+    return group;
+  }));
+}
+
+const suggest = paused(async () => {
+  const [, before, last] = text.value.match(/^(.*?)([^\s"+-]*)$/s);
+  if (!about.suggesting || last.length < 2) return byId("suggestions").replaceChildren();
+  const found = await ask(`/suggest?${new URLSearchParams({ prefix: last.slice(0, 100) })}`);
+  byId("suggestions").replaceChildren(...(found.suggestions || []).map((each) => new Option(`${each.documents}`, before + each.text)));
 });
-byId("shown").addEventListener("click", (event) => { if (event.target.id === "shown") byId("shown").close(); });
+
+form.addEventListener("submit", (event) => { event.preventDefault(); search(); });
+[profile, k, operators].forEach((control) => control.addEventListener("change", () => search()));
+const blendMoved = paused(() => search(false));
+blend.addEventListener("input", () => { blend.dataset.moved = "yes"; blendMoved(); });
+blend.addEventListener("change", () => search());
+text.addEventListener("input", suggest);
+file.addEventListener("change", () => { if (file.files.length) takeImage(file.files); });
+byId("close").addEventListener("click", () => shown.close());
+byId("like").addEventListener("click", () => example(true));
+byId("unlike").addEventListener("click", () => example(false));
+byId("where").addEventListener("click", where);
+byId("relevant").addEventListener("click", () => judge(1));
+byId("irrelevant").addEventListener("click", () => judge(0));
+shown.addEventListener("click", (event) => { if (event.target === shown) shown.close(); });
+byId("enter").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const headers = { "Content-Type": "application/json" };
+  const answer = await fetch("/session", { method: "POST", headers, body: JSON.stringify({ token: byId("token").value }) });
+  byId("refused").textContent = answer.ok ? "" : "This is not the token.";
+  if (answer.ok) { byId("door").close(); begin(); }
+});
 window.addEventListener("popstate", restore);
 document.addEventListener("keydown", (event) => {
   const typing = /^(INPUT|SELECT)$/.test(document.activeElement.tagName);
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "/" && !typing) { event.preventDefault(); text.select(); }
-  if (!byId("shown").open) return;
-  if (event.key === "ArrowRight") open(opened + 1);
-  if (event.key === "ArrowLeft") open(opened - 1);
+  if (!shown.open) return;
+  const act = {
+    ArrowRight: () => open(opened + 1),
+    ArrowLeft: () => open(opened - 1),
+    h: () => byId("where").hidden || where(),
+    r: () => byId("judging").hidden || judge(1),
+    n: () => byId("judging").hidden || judge(0),
+  }[event.key];
+  if (act) act();
 });
 document.addEventListener("paste", (event) => { if (event.clipboardData.files.length) takeImage(event.clipboardData.files); });
 document.addEventListener("dragover", (event) => { event.preventDefault(); form.firstElementChild.classList.add("dropping"); });
@@ -244,16 +455,20 @@ document.addEventListener("drop", (event) => {
 });
 
 async function begin() {
-  about = await (await fetch("/about")).json();
+  const answer = await ask("/about");
+  if (answer.error) return say(answer.error, true);
+  about = answer;
   const comparable = COMPARED.filter((name) => about.profiles.includes(name)).length > 1;
-  profile.append(new Option(`default (${about.default})`, ""));
+  profile.replaceChildren(new Option(`default (${about.default})`, ""));
   if (comparable) profile.append(new Option(COMPARED.join(" | "), "compare"));
   about.profiles.forEach((name) => profile.append(new Option(name, name)));
-  const kinds = Object.entries(about.facets.modality || {});
-  kinds.forEach(([name, count]) => modality.append(new Option(`${name} (${count})`, name)));
-  byId("modality-label").hidden = kinds.length < 2;
   document.querySelector(".file").hidden = !about.encoder;
   byId("about").textContent = `${about.documents.toLocaleString("en")} images${about.encoder ? ` · encoder ${about.encoder}` : comparable ? "" : " · words only"}`;
+  fillStart();
+  if (about.judging) {
+    const kept = await ask("/judgements");
+    judged = new Map((kept.judgements || []).map((each) => [`${each.query}\n${each.document}`, each.relevant]));
+  }
   restore();
   text.focus();
 }

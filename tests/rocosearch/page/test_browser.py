@@ -12,6 +12,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from rocosearch.page.opening import open_page
+from rocosearch.pipeline import open_searcher
+
 
 @pytest.fixture
 def page(browser, served):
@@ -37,6 +40,10 @@ def ask(page, text):
     box.clear()
     box.send_keys(text + Keys.ENTER)
     waited(page, lambda: found(page, ".hit"))
+
+
+def shown_ids(page):
+    return [hit.get_attribute("data-id") for hit in found(page, ".hit")]
 
 
 def test_a_search_shows_pictures_and_marks_words(page):
@@ -65,10 +72,92 @@ def test_a_hit_opens_and_finds_more_like_it(page):
     second = found(page, ".hit")[1].get_attribute("data-id")
     assert second in page.find_element(By.ID, "shown-id").text
     page.find_element(By.ID, "like").click()
-    waited(page, lambda: found(page, ".list h2") and "image" in found(page, ".list h2")[0].text)
-    assert second not in [hit.get_attribute("data-id") for hit in found(page, ".hit")]
+    waited(page, lambda: found(page, "#examples img"))
+    waited(page, lambda: second not in shown_ids(page))
+    found(page, ".hit")[0].click()
+    page.find_element(By.ID, "unlike").click()
+    waited(page, lambda: len(found(page, "#examples img")) == 2)
+    assert "unlike=" in page.current_url
+    page.back()
     page.back()
     waited(page, lambda: found(page, ".hit")[0].get_attribute("data-id") == first)
+
+
+def test_the_start_page_has_queries_pictures_and_a_map(page):
+    assert len(found(page, "#samples img")) == 20
+    waited(page, lambda: page.find_element(By.ID, "map").is_displayed())
+    found(page, ".try")[0].click()
+    waited(page, lambda: found(page, ".hit"))
+    page.back()
+    found(page, ".sample")[0].click()
+    waited(page, lambda: found(page, ".list h2") and "image" in found(page, ".list h2")[0].text)
+
+
+def test_the_blend_moves_the_results(page):
+    ask(page, "lesion in the chest")
+    before = shown_ids(page)
+    slider = page.find_element(By.ID, "blend")
+    move = "arguments[0].value = 1; arguments[0].dispatchEvent(new Event('input'));"
+    page.execute_script(move, slider)
+    waited(page, lambda: shown_ids(page) and shown_ids(page) != before)
+
+
+def test_filters_have_counts(page):
+    ask(page, "lesion")
+    page.find_element(By.CSS_SELECTOR, "#filters summary").click()
+    box = page.find_element(By.CSS_SELECTOR, "#facets input[value='modality=mri']")
+    assert "mri" in box.find_element(By.XPATH, "..").text
+    box.click()
+    waited(page, lambda: "filter=modality" in page.current_url)
+    waited(page, lambda: all("mri" in each.text for each in found(page, ".rank")))
+
+
+def test_a_hit_is_judged_by_key_and_the_verdict_stays(page, served):
+    ask(page, "ring lesion")
+    found(page, ".hit")[0].click()
+    body = page.find_element(By.TAG_NAME, "body")
+    body.send_keys("r")
+    waited(page, lambda: page.find_element(By.ID, "shown-said").text == "Kept.")
+    assert page.find_element(By.ID, "relevant").get_attribute("aria-pressed") == "true"
+    page.refresh()
+    waited(page, lambda: found(page, ".verdict[aria-label='judged relevant']"))
+
+
+def test_where_in_the_picture_is_shown(page):
+    ask(page, "ring lesion")
+    found(page, ".hit")[0].click()
+    page.find_element(By.TAG_NAME, "body").send_keys("h")
+    picture = page.find_element(By.ID, "shown-picture")
+    assert "/heatmap?" in picture.get_attribute("src")
+    waited(page, lambda: int(picture.get_property("naturalWidth")) > 0)
+
+
+def test_what_is_typed_is_completed(page):
+    page.find_element(By.ID, "text").send_keys("large le")
+    waited(page, lambda: found(page, "#suggestions option"))
+    values = [each.get_attribute("value") for each in found(page, "#suggestions option")]
+    assert "large lesion" in values
+
+
+def test_the_token_is_asked_for_once(browser, served):
+    named = {"names": ("search.example",), "token": "a-token-of-some-length", "port": 0}
+    with open_page(open_searcher(served.index), served.corpus.path, **named) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        browser.get(server.url)
+        waited(browser, lambda: browser.find_element(By.ID, "token").is_displayed())
+        for token, works in (("wrong", False), ("a-token-of-some-length", True)):
+            field = browser.find_element(By.ID, "token")
+            field.clear()
+            field.send_keys(token + Keys.ENTER)
+            if not works:
+                waited(browser, lambda: browser.find_element(By.ID, "refused").text)
+        waited(browser, lambda: "60 images" in browser.find_element(By.ID, "about").text)
+        browser.refresh()
+        waited(browser, lambda: "60 images" in browser.find_element(By.ID, "about").text)
+        browser.get("about:blank")
+        server.shutdown()
+        thread.join(10)
 
 
 def test_an_image_file_asks(page, served, tmp_path):
@@ -78,7 +167,7 @@ def test_an_image_file_asks(page, served, tmp_path):
     page.find_element(By.ID, "file").send_keys(str(path))
     waited(page, lambda: found(page, ".hit"))
     assert found(page, ".hit")[0].get_attribute("data-id") == record.id
-    assert page.find_element(By.ID, "asking").is_displayed()
+    assert page.find_element(By.CSS_SELECTOR, "#examples img").is_displayed()
 
 
 def test_a_fault_is_a_sentence(page):
