@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,17 +23,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.base.errors import UserError
-from encoders.fast_images import Precision, fast_images
+from encoders.export.towers import export_towers
+from encoders.inference.onnx_encoder import OnnxEncoder
 from encoders.model.clip import ClipModule, Encoder
+from encoders.model.sentence_transformer import as_sentence_transformer
 from encoders.model.tokenizer import train_tokenizer
 from encoders.training.presets import preset
 from ingest.corpus.corpus import Corpus
 from ingest.sources.open import open_source
 
 Encode = Callable[[], NDArray[np.float32]]
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
-CALIBRATION = 256
 
 
 def phantoms(count: int) -> tuple[list[bytes], list[str]]:
@@ -57,29 +57,30 @@ def untrained(name: str, captions: list[str]) -> Encoder:
     return Encoder(ClipModule(config, tokenizer))
 
 
-def image_rows(encoder: Encoder, images: list[bytes]) -> dict[str, Encode]:
+def exported(encoder: Encoder, folder: Path) -> OnnxEncoder:
+    """The same encoder on ONNX Runtime."""
+    encoder.save(folder)
+    export_towers(encoder, folder)
+    return OnnxEncoder.load(folder)
+
+
+def image_rows(encoder: Encoder, onnx: OnnxEncoder, images: list[bytes]) -> dict[str, Encode]:
     """Ways to encode the images; the first is the one to compare with."""
-    wrapped = [{"image": image} for image in images]
-    rows: dict[str, Encode] = {
-        "sentence-transformers": lambda: encoder.model.encode(wrapped, batch_size=64),
-        "Encoder.encode_images": lambda: encoder.encode_images(images),
-    }
-    for precision in PRECISIONS:
-        try:
-            fast = fast_images(encoder, images[:CALIBRATION], [precision])
-        except UserError as error:
-            print(f"{precision}: {error}")
-            continue
-        rows[f"fast_images {precision}"] = lambda fast=fast: fast.encode_images(images)
-    return rows
-
-
-def text_rows(encoder: Encoder, texts: list[str]) -> dict[str, Encode]:
-    """Ways to encode the texts."""
-    wrapped = [{"text": text} for text in texts]
+    model, wrapped = as_sentence_transformer(encoder), [{"image": image} for image in images]
     return {
-        "sentence-transformers": lambda: encoder.model.encode(wrapped, batch_size=256),
-        "Encoder.encode_texts": lambda: encoder.encode_texts(texts),
+        "sentence-transformers": lambda: model.encode(wrapped, batch_size=64),
+        "Encoder (torch)": lambda: encoder.encode_images(images),
+        "OnnxEncoder": lambda: onnx.encode_images(images),
+    }
+
+
+def text_rows(encoder: Encoder, onnx: OnnxEncoder, texts: list[str]) -> dict[str, Encode]:
+    """Ways to encode the texts."""
+    model, wrapped = as_sentence_transformer(encoder), [{"text": text} for text in texts]
+    return {
+        "sentence-transformers": lambda: model.encode(wrapped, batch_size=256),
+        "Encoder (torch)": lambda: encoder.encode_texts(texts),
+        "OnnxEncoder": lambda: onnx.encode_texts(texts),
     }
 
 
@@ -120,8 +121,10 @@ def main() -> None:
         encoder = Encoder.load(options.encoder, device="cpu")
     else:
         encoder = untrained(options.preset, captions)
-    measure("images", image_rows(encoder, images), len(images), options.rounds)
-    measure("texts", text_rows(encoder, captions), len(captions), options.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        onnx = exported(encoder, Path(folder) / "encoder")
+        measure("images", image_rows(encoder, onnx, images), len(images), options.rounds)
+        measure("texts", text_rows(encoder, onnx, captions), len(captions), options.rounds)
 
 
 if __name__ == "__main__":

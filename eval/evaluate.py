@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.progress import Progress, silent
-from encoders.model.clip import Encoder
+from encoders.inference.dual_encoder import DualEncoder
 from eval.leakage.leakage import find_leakage, is_leaky
 from eval.leakage.staleness import refuse_stale
 from eval.leakage.training_overlap import Overlap, find_overlap
@@ -68,7 +68,7 @@ class Options:
 
 def evaluate(
     engine: Engine,
-    encoder: Encoder | None,
+    encoder: DualEncoder | None,
     corpus: Corpus,
     options: Options | None = None,
     progress: Progress = silent,

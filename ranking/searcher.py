@@ -16,7 +16,7 @@ from ranking.types import Engine, EngineError, Filter, FilterField, Query, Query
 if TYPE_CHECKING:  # a lexical search need not wait for torch
     from PIL import Image
 
-    from encoders.model.clip import Encoder
+    from encoders.inference.dual_encoder import DualEncoder
 
 __all__ = ["Searcher"]
 
@@ -35,7 +35,7 @@ class Searcher:
     """
 
     def __init__(
-        self, engine: Engine, encoder: Encoder | None = None, *, embeds: bool = False
+        self, engine: Engine, encoder: DualEncoder | None = None, *, embeds: bool = False
     ) -> None:
         """Check that the encoder made the index's vectors.
 

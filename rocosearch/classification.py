@@ -23,10 +23,10 @@ from encoders.analysis.zero_shot import (
 )
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
-from encoders.model.clip import Encoder
 from ingest.corpus.corpus import Corpus
 from ingest.vectors.embed import embed_corpus, read_embeddings
 from rocosearch.fields import field_of
+from rocosearch.opening import embedding_encoder, load_encoder
 
 __all__ = ["Classification", "classify_corpus"]
 
@@ -105,9 +105,10 @@ def classify_corpus(
             "Images of the train split are what the probe and few-shot learn from, and cannot "
             "judge them: name validation or test as the split."
         )
-    opened, loaded = Corpus.open(corpus), Encoder.load(encoder)
+    opened = Corpus.open(corpus)
     held_out = split or ("test" if opened.manifest.splits.get("test") else "validation")
-    embed_corpus(opened, loaded, progress)
+    embed_corpus(opened, embedding_encoder(encoder, progress), progress)
+    loaded = load_encoder(encoder)
     ids, vectors = read_embeddings(opened, loaded.manifest.fingerprint)
     rows = {identifier: row for row, identifier in enumerate(ids)}
     left_out: Counter[str] = Counter()

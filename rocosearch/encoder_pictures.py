@@ -22,11 +22,11 @@ from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import whole_folder
 from encoders.images.preprocess import open_image
-from encoders.model.clip import Encoder
-from encoders.model.towers import ViT
+from encoders.inference.onnx_encoder import OnnxEncoder
 from ingest.corpus.corpus import Corpus
 from ingest.corpus.records import Record
 from ingest.vectors.embed import embed_corpus, read_embeddings
+from rocosearch.opening import embedding_encoder, load_encoder
 from rocosearch.outputs import check_replaceable
 
 __all__ = ["LookError", "look"]
@@ -45,7 +45,7 @@ class LookError(UserError):
 class _Pool:
     """The images of a split, their captions' records and vectors."""
 
-    encoder: Encoder
+    encoder: OnnxEncoder
     records: Sequence[Record]
     vectors: NDArray[np.float32]
 
@@ -76,8 +76,10 @@ def look(
     the similarity matrix has. Raises LookError where the split has no such images.
     """
     check_replaceable(out, HEAT_MAP, "pictures")
-    opened, loaded = Corpus.open(corpus), Encoder.load(encoder)
-    pool = _pool(opened, loaded, split, progress)
+    opened = Corpus.open(corpus)
+    embed_corpus(opened, embedding_encoder(encoder, progress), progress)
+    loaded = load_encoder(encoder)
+    pool = _pool(opened, loaded, split)
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(pool.records), min(pairs, len(pool.records)), replace=False)
     row = _row(pool, text, image, int(chosen[0]))
@@ -91,8 +93,7 @@ def look(
     return sorted(out.glob("*.png"))
 
 
-def _pool(corpus: Corpus, encoder: Encoder, split: str, progress: Progress) -> _Pool:
-    embed_corpus(corpus, encoder, progress)
+def _pool(corpus: Corpus, encoder: OnnxEncoder, split: str) -> _Pool:
     ids, vectors = read_embeddings(corpus, encoder.manifest.fingerprint)
     rows = {identifier: row for row, identifier in enumerate(ids)}
     records = [record for record in corpus.records(split) if record.id in rows]
@@ -138,9 +139,9 @@ def _neighbours(pool: _Pool, row: int, text: str, path: Path) -> None:
 def _heat_maps(pool: _Pool, row: int, text: str, path: Path) -> None:
     encoder, image = pool.encoder, pool.image(row)
     methods: list[Method] = ["occlusion", "tiles"]
-    if isinstance(encoder.module.image, ViT):
+    if encoder.has_patches:
         methods.append("patches")
-    resize = encoder.module.config.preprocessing.resize
+    resize = encoder.preprocessing.resize
     overlays = [
         (name, overlay(image, heat_map(encoder, image, text, method=name), resize=resize))
         for name in methods

@@ -17,7 +17,7 @@ from scipy.stats import kendalltau
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
-from encoders.model.clip import Encoder
+from encoders.inference.dual_encoder import DualEncoder
 from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Engine, Query, Result
 
@@ -93,7 +93,7 @@ class Parity:
 def compare_engines(
     index: EmbeddedEngine,
     server: Engine,
-    encoder: Encoder | None = None,
+    encoder: DualEncoder | None = None,
     *,
     profiles: Sequence[str] = (),
     queries: int = 100,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from encoders.base.progress import Progress, silent
+from encoders.export.graphs import ensure_graphs
 from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
 from ingest.corpus.corpus import FEATURES, Corpus, write_corpus
 from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
@@ -26,13 +27,12 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import SHIPPED, load_profiles, save_profiles
-from ranking.searcher import Searcher
 from ranking.types import Engine, EngineError, Query, QueryError, VectorField
 from rocosearch.fields import field_of
+from rocosearch.opening import embedding_encoder, load_encoder, open_engine, open_searcher
 from rocosearch.outputs import check_profiles_file, check_replaceable
 
-if TYPE_CHECKING:  # torch takes seconds to load, and a lexical search needs none of it
-    from encoders.model.clip import Encoder
+if TYPE_CHECKING:  # torch takes seconds to load
     from encoders.training.pairs import Pair
     from encoders.training.train import Trained
     from eval.evaluate import Options
@@ -45,6 +45,7 @@ __all__ = [
     "build_corpus",
     "build_index",
     "embed_images",
+    "embedding_encoder",
     "evaluate",
     "evaluate_engine",
     "load_encoder",
@@ -103,6 +104,7 @@ def train_encoder(
     Raises TrainingError where there are no pairs of image and caption.
     """
     from encoders.training.choice import choose_preset
+    from encoders.training.distributed import leads
     from encoders.training.presets import preset as named_preset, resized, with_context
     from encoders.training.train import train
 
@@ -119,7 +121,7 @@ def train_encoder(
             f"{corpus} has no training split, only {splits}: nothing to train on. Draw splits of "
             "your own with `rocosearch corpus SOURCE OUT --splits draw`."
         )
-    return train(
+    trained = train(
         training_pairs(opened, "train", concept_fields),
         training_pairs(opened, "validation", concept_fields),
         out,
@@ -128,6 +130,9 @@ def train_encoder(
         resume,
         cache=opened.path / FEATURES,
     )
+    if leads():
+        ensure_graphs(out, progress)
+    return trained
 
 
 def training_pairs(
@@ -163,7 +168,7 @@ def build_index(
         return _compiled(engine, progress)
     from ingest.vectors.embed import embed_corpus
 
-    loaded = load_encoder(encoder)
+    loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
     manifest = loaded.manifest
     chosen = with_scale(chosen, manifest.logit_scale)
@@ -194,36 +199,8 @@ def embed_images(
     from ingest.vectors.embed import Partition, embed_corpus
 
     partition = Partition.parse(part)
-    return embed_corpus(Corpus.open(corpus), load_encoder(encoder), progress, partition=partition)
-
-
-def load_encoder(folder: Path) -> Encoder:
-    """Load an encoder's folder; raises ManifestError or EncoderError where it is none."""
-    from encoders.model.clip import Encoder
-
-    return Encoder.load(folder)
-
-
-def open_engine(index: Path, profiles: Path | None = None) -> EmbeddedEngine:
-    """Open an index, with the profiles of a file in place of its own where one is named."""
-    engine = EmbeddedEngine.open(index)
-    if profiles:
-        folder = engine.encoder_folder
-        scale = Manifest.load(folder).logit_scale if folder else 0.0
-        engine.profiles = with_scale(load_profiles(profiles), scale)
-    return engine
-
-
-def open_searcher(
-    index: Path, *, encoder: Path | None = None, profiles: Path | None = None
-) -> Searcher:
-    """Open an index with the encoder that it carries, or with the one named.
-
-    Raises EngineError where the named encoder did not make the index's vectors.
-    """
-    engine = open_engine(index, profiles)
-    folder = encoder or engine.encoder_folder
-    return Searcher(engine, load_encoder(folder) if folder else None)
+    opened, loaded = Corpus.open(corpus), embedding_encoder(encoder, progress)
+    return embed_corpus(opened, loaded, progress, partition=partition)
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from encoders.base.errors import UserError
 from ranking.searcher import Searcher
-from rocosearch.pipeline import open_searcher
+from rocosearch.opening import open_searcher
 
 __all__ = ["searching"]
 
@@ -35,7 +35,7 @@ def searching(
         return
     if profiles:
         raise UserError("--profiles: a server ranks by the package deployed there.")
-    # Not at the top: what a server needs, torch among it, takes seconds to load.
+    # Not at the top: a search of an index needs none of what a server needs.
     from rocosearch.vespa_jobs import Server, open_server_searcher  # noqa: PLC0415
 
     with open_server_searcher(Server(where, package, config_url), encoder) as searcher:

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
-from encoders.model.clip import Encoder
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import View
 from ingest.feed.feed import FeedResult, FeedSource, feed
@@ -22,8 +21,9 @@ from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from rocosearch.live_parity import Parity, compare_engines
+from rocosearch.opening import embedding_encoder, load_encoder
 from rocosearch.outputs import check_file
-from rocosearch.pipeline import evaluate_engine, load_encoder
+from rocosearch.pipeline import evaluate_engine
 from rocosearch.swap import Swap, VespaServer, start_on_index, start_on_vespa
 from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.feed.documents import DocumentClient
@@ -170,7 +170,7 @@ def compare_with_server(
 ) -> Parity:
     """Ask an index and a server that holds the same documents the same, and compare."""
     engine = EmbeddedEngine.open(index)
-    encoder = Encoder.load(engine.encoder_folder) if engine.encoder_folder else None
+    encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
     with _connected(server) as live:
         return compare_engines(
             engine,
@@ -276,7 +276,7 @@ def _source(
     opened = Corpus.open(corpus)
     if encoder is None:
         return FeedSource(opened, (), view, delete)
-    loaded = Encoder.load(encoder)
+    loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
     return FeedSource(opened, (loaded.manifest.fingerprint,), view, delete)
 

@@ -11,16 +11,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from encoders.base.errors import UserError
 from encoders.images.preprocess import ImageInput, open_image
-from encoders.model.clip import Encoder
-from encoders.model.towers import ViT
+from encoders.inference.onnx_encoder import OnnxEncoder
 
 __all__ = ["HeatMapError", "heat_map", "overlay"]
 
@@ -32,7 +28,7 @@ class HeatMapError(UserError):
 
 
 def heat_map(
-    encoder: Encoder,
+    encoder: OnnxEncoder,
     image: ImageInput,
     text: str,
     *,
@@ -47,21 +43,15 @@ def heat_map(
     of the window alone. "patches": that of the patches' states, as many cells as the ViT has.
     The map covers the square that the tower sees. Raises HeatMapError, ImageError.
     """
-    module = encoder.module
-    device = module.logit_scale.device
-    pixels = module.pixels([open_image(image)]).to(device)  # [1, C, S, S]
-    query = torch.from_numpy(encoder.encode_texts([text])[0]).to(device)  # [D]
-    with torch.inference_mode():
-        if method == "patches":
-            return _numpy(_patches(encoder, pixels, query))
-        boxes = _boxes(cells, window, pixels.shape[-1])
-        if method == "tiles":
-            views = torch.cat([_tile(pixels, box) for box in boxes])
-            found = module.embed_pixels(views) @ query
-        else:
-            covered = torch.cat([_cover(pixels, box) for box in boxes])
-            found = module.embed_pixels(pixels) @ query - module.embed_pixels(covered) @ query
-    return _numpy(found.reshape(cells, cells))
+    pixels = encoder.pixels([image])  # [1, C, S, S]
+    query = encoder.encode_texts([text])[0]  # [D]
+    if method == "patches":
+        return _patches(encoder, pixels, query)
+    boxes = _boxes(cells, window, pixels.shape[-1])
+    make = _tile if method == "tiles" else _cover
+    changed = encoder.encode_pixels(np.concatenate([make(pixels, box) for box in boxes])) @ query
+    found = changed if method == "tiles" else encoder.encode_pixels(pixels) @ query - changed
+    return np.asarray(found.reshape(cells, cells), np.float32)
 
 
 def overlay(
@@ -85,10 +75,6 @@ def overlay(
     return Image.composite(red, picture, mask)
 
 
-def _numpy(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.float().cpu().numpy()
-
-
 Box = tuple[int, int, int, int]  # top, bottom, left, right
 
 
@@ -99,29 +85,31 @@ def _boxes(cells: int, window: float, side: int) -> list[Box]:
     return [(*rows, *columns) for rows in spans for columns in spans]
 
 
-def _cover(pixels: Tensor, box: Box) -> Tensor:
+def _cover(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     top, bottom, left, right = box
-    covered = pixels.clone()
-    grey = pixels.float().mean(dim=(2, 3), keepdim=True).to(pixels.dtype)
-    covered[:, :, top:bottom, left:right] = grey
+    covered = pixels.copy()
+    covered[:, :, top:bottom, left:right] = pixels.mean(axis=(2, 3), keepdims=True).astype(np.uint8)
     return covered
 
 
-def _tile(pixels: Tensor, box: Box) -> Tensor:
+def _tile(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    """The box alone, stretched to the whole square."""
     top, bottom, left, right = box
-    tile = pixels[:, :, top:bottom, left:right].float()
-    stretched = F.interpolate(tile, pixels.shape[-2:], mode="bilinear", align_corners=False)
-    return stretched.round().to(pixels.dtype)
+    side = (pixels.shape[-1], pixels.shape[-2])
+    channels = [
+        Image.fromarray(channel).resize(side, Image.Resampling.BILINEAR)
+        for channel in pixels[0, :, top:bottom, left:right].astype(np.float32)
+    ]
+    return np.stack([np.asarray(channel) for channel in channels])[None].round().astype(np.uint8)
 
 
-def _patches(encoder: Encoder, pixels: Tensor, query: Tensor) -> Tensor:
-    tower = encoder.module.image
-    if not isinstance(tower, ViT) or tower.pool is not None:
+def _patches(
+    encoder: OnnxEncoder, pixels: NDArray[np.uint8], query: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    if not encoder.has_patches:
         raise HeatMapError(
             "Patch similarities need a vision transformer; use occlusion or tiles here."
         )
-    states = tower.states(encoder.module.config.preprocessing.normalize(pixels))
-    states = states[0, tower.before_patches :]
-    vectors = F.normalize(tower.projection(tower.norm(states)), dim=-1)  # [P, D]
-    side = round(len(vectors) ** 0.5)
-    return (vectors @ query).reshape(side, side)
+    similarities = encoder.encode_patches(pixels)[0] @ query  # [P]
+    side = round(len(similarities) ** 0.5)
+    return np.asarray(similarities.reshape(side, side), np.float32)

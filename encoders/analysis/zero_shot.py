@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning  # type: ignore[import-untyped
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
 from encoders.base.errors import UserError
-from encoders.model.clip import Encoder
+from encoders.inference.dual_encoder import DualEncoder
 
 __all__ = [
     "PROMPTS",
@@ -54,7 +54,7 @@ class ClassificationError(UserError):
 
 
 def class_vectors(
-    encoder: Encoder, classes: Sequence[str], prompts: Sequence[str] = PROMPTS
+    encoder: DualEncoder, classes: Sequence[str], prompts: Sequence[str] = PROMPTS
 ) -> Vectors:
     """Unit vectors [K, D]: for each class the mean of its prompts' (CLIP, section 3.1.4).
 

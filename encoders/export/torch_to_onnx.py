@@ -1,10 +1,10 @@
-"""A torch module as an ONNX file, by torch's own exporter."""
+"""A torch module as an ONNX model, by torch's own exporter."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from encoders.base.errors import UserError
 
-__all__ = ["ExportError", "make_onnx", "write_onnx"]
+__all__ = ["ExportError", "write_onnx"]
 
 OPSET = 18
 
@@ -26,46 +26,51 @@ class ExportError(UserError):
 
 
 def write_onnx(
-    graph: nn.Module,
+    module: nn.Module,
     inputs: Mapping[str, Tensor],
     dynamic: Mapping[str, Dimensions],
-    output: str,
+    outputs: Sequence[str],
     path: Path,
 ) -> None:
-    """Write what `make_onnx` gives into one file, weights included."""
-    onnx.save(make_onnx(graph, inputs, dynamic, output), path)
+    """Write `module` as one checked ONNX file, weights included.
 
+    inputs: examples in the order of `module.forward`, under its own argument names. dynamic:
+    for each input, which axes may have any length (`torch.export.Dim`). outputs: names, in the
+    order in which `module.forward` returns them.
 
-def make_onnx(
-    graph: nn.Module,
-    inputs: Mapping[str, Tensor],
-    dynamic: Mapping[str, Dimensions],
-    output: str,
-) -> onnx.ModelProto:
-    """Turn `graph`, with named inputs and output, into a checked ONNX model.
-
-    inputs: examples in the order of `graph.forward`, under its own argument names. dynamic:
-    for each input, which axes may have any length (`torch.export.Dim`).
-
-    Raises ExportError where torch cannot trace the graph.
+    Raises ExportError where torch cannot trace the module.
     """
     with _quiet(), torch.inference_mode():
         program = torch.onnx.export(
-            graph.eval(),
+            module.eval(),
             tuple(inputs.values()),
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
             input_names=list(inputs),
-            output_names=[output],
+            output_names=list(outputs),
             dynamic_shapes=dict(dynamic),
             verbose=False,
         )
     if program is None:
-        raise ExportError(f"torch gave no ONNX program for {output}.")
+        raise ExportError(f"torch gave no ONNX program for {', '.join(outputs)}.")
     model = program.model_proto
+    _forget_origin(model)
     onnx.checker.check_model(model)
-    return model
+    onnx.save(model, path)
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes of its own run, such as paths of source files."""
+    model.graph.ClearField("metadata_props")
+    model.ClearField("metadata_props")
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for function in model.functions:
+        for node in function.node:
+            node.ClearField("metadata_props")
+            node.ClearField("doc_string")
 
 
 @contextmanager

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from encoders.images.dicom_preamble import is_dicom
 from encoders.images.limits import (
@@ -81,14 +79,6 @@ class Preprocessing:
         array = np.asarray(square, dtype=np.uint8)
         return array[None] if self.mode == "L" else np.ascontiguousarray(array.transpose(2, 0, 1))
 
-    def normalize(self, pixels: Tensor) -> Tensor:
-        """uint8, or float in 0..1, [B, C, S, S] to float32 of the same shape."""
-        shape = (1, len(self.mean), 1, 1)
-        mean = torch.tensor(self.mean, device=pixels.device).view(shape)
-        std = torch.tensor(self.std, device=pixels.device).view(shape)
-        scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
-        return (scaled - mean) / std
-
     def _middle(self, image: Image.Image, method: Image.Resampling) -> Image.Image:
         """The middle square after the short side became `shortest`, as CLIP's preprocessing."""
         short = min(image.size)
@@ -99,34 +89,32 @@ class Preprocessing:
         return whole.crop((left, top, left + self.size, top + self.size))
 
 
-def open_image(image: ImageInput, *, luminance: bool = False) -> Image.Image:
+def open_image(image: ImageInput) -> Image.Image:
     """Decode bytes or a file, or take a Pillow image as it is; 8-bit "L" or "RGB".
 
-    luminance: of a JPEG file in colours decode only that, as mode "L": a quarter faster than all
-    of it and `convert("L")`, and but for rounding the same.
     Raises ImageError.
     """
     if isinstance(image, Image.Image):
         _check_size(image)
         return _plain(image)
     if isinstance(image, bytes):
-        return decode_image(image, luminance=luminance)
+        return decode_image(image)
     try:
         if image.stat().st_size > MAX_BYTES:
             raise ImageError(f"{image}: the file has more than {MAX_BYTES:,} bytes.")
-        return decode_image(image.read_bytes(), luminance=luminance)
+        return decode_image(image.read_bytes())
     except OSError as error:
         raise ImageError(f"{image}: cannot be read ({error.strerror}).") from None
     except ImageError as error:
         raise ImageError(f"{image}: {error}") from None
 
 
-def decode_image(data: bytes, *, luminance: bool = False) -> Image.Image:
+def decode_image(data: bytes) -> Image.Image:
     """Decode one image to 8 bits, mode "L" or "RGB", upright as its EXIF tag says.
 
     Transparent pixels become black. More than 8 bits a pixel are windowed to 8: percentile
     0.5 becomes 0 and percentile 99.5 becomes 255. Of several frames the first is taken. How a
-    DICOM file is decoded stands in encoders/images/dicom.py. luminance: as of `open_image`.
+    DICOM file is decoded stands in encoders/images/dicom.py.
     Raises ImageError: empty, too large (by bytes, or by pixels before anything is decoded),
     truncated, or no image.
     """
@@ -136,7 +124,7 @@ def decode_image(data: bytes, *, luminance: bool = False) -> Image.Image:
         raise ImageError(f"The image has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
     try:
         with parsers_silenced:
-            return _decode(data, luminance)
+            return _decode(data)
     except UnidentifiedImageError:
         raise ImageError("The bytes are no image of a known format.") from None
     except (Image.DecompressionBombError, MemoryError):
@@ -148,7 +136,7 @@ def decode_image(data: bytes, *, luminance: bool = False) -> Image.Image:
         raise ImageError(f"The image is damaged: {type(error).__name__} in its header.") from None
 
 
-def _decode(data: bytes, luminance: bool) -> Image.Image:
+def _decode(data: bytes) -> Image.Image:
     if is_dicom(data):
         from encoders.images.dicom import decode_dicom  # noqa: PLC0415 - most images need no pydicom
 
@@ -158,8 +146,6 @@ def _decode(data: bytes, luminance: bool) -> Image.Image:
         # A process-wide switch of Pillow's that others may have set: half an image is no image.
         if ImageFile.LOAD_TRUNCATED_IMAGES:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
-        if luminance:
-            image.draft("L", None)  # Pillow: does nothing unless the file is a JPEG in colours
         image.load()
         ImageOps.exif_transpose(image, in_place=True)  # most are upright, and need no copy
         return _plain(image)

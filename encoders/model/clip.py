@@ -4,16 +4,16 @@
     encoder.encode_texts(["chest x-ray, frontal"]) @ encoder.encode_images([Path("x.png")]).T
 
 An encoder's folder holds model.safetensors, tokenizer.json, training.csv (its curves),
-training.json (settings and figures of the run) and encoder.json (the manifest, with the hashes
-of the first two). Nothing in it is code.
+training.json (settings and figures of the run), text.onnx and image.onnx (the towers as
+encoders/export writes them) and encoder.json (the manifest, with the hashes of weights, tokenizer
+and graphs). Nothing in it is code. This class needs torch; encoders/inference needs none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,9 +30,6 @@ from encoders.model.architecture import ClipConfig, EncoderError
 from encoders.model.manifest import Manifest
 from encoders.model.module import ClipModule
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
 __all__ = [
     "CURVES",
     "TRAINING",
@@ -42,6 +39,7 @@ __all__ = [
     "DeviceError",
     "Encoder",
     "EncoderError",
+    "gpu_is_there",
     "pick_device",
 ]
 
@@ -62,13 +60,6 @@ class Encoder:
         self.module = module.eval()
         self.curves, self.training = curves, training
         self.manifest = _manifest(module, sha256_bytes(self._weights))
-
-    @cached_property
-    def model(self) -> SentenceTransformer:
-        """The same as a sentence-transformers model."""
-        from encoders.model.sentence_transformer import as_sentence_transformer  # noqa: PLC0415  (takes seconds)
-
-        return as_sentence_transformer(self.module)
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> Encoder:
@@ -95,7 +86,7 @@ class Encoder:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the encoder's folder whole, replacing an older one."""
+        """Write the encoder's folder whole, replacing an older one; graphs are exported later."""
         with whole_folder(folder) as beside:
             (beside / WEIGHTS).write_bytes(self._weights)
             (beside / tokens.FILE_NAME).write_text(_tokenizer_json(self.module), "utf-8")
@@ -157,6 +148,11 @@ def pick_device(name: str) -> torch.device:
             f"There is no device {name!r} here to compute on: leave it at auto, or name cpu."
         ) from None
     return device
+
+
+def gpu_is_there() -> bool:
+    """Whether torch has a GPU to compute on."""
+    return torch.cuda.is_available()
 
 
 def _device(module: nn.Module) -> torch.device:

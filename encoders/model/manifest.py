@@ -8,16 +8,24 @@ never compared.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from encoders.base.errors import UserError
 from encoders.base.storage import put_back, sha256_bytes, write_whole
 
+if TYPE_CHECKING:  # who asks for a fingerprint need not wait for Pillow
+    from encoders.images.preprocess import Preprocessing
+
 __all__ = ["FILE_NAME", "Manifest", "ManifestError"]
 
 FILE_NAME = "encoder.json"
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""Format 2 adds `graphs`: what format 1 says is read, and its graphs are made when needed."""
 
 
 class ManifestError(UserError):
@@ -37,6 +45,8 @@ class Manifest:
     architecture: the towers' configuration as canonical JSON.
     logit_scale: what the encoder learned to multiply cosines by (CLIP, figure 3), 0 if unknown;
     it follows from the weights and changes no vector, so it is not part of the fingerprint.
+    graphs: the towers as ONNX files of the same folder, name -> sha256; they give the vectors of
+    the weights, so they are not part of it either. Empty until they are exported.
     """
 
     dimension: int
@@ -52,6 +62,16 @@ class Manifest:
     architecture: str
     format: int = FORMAT
     logit_scale: float = 0.0
+    graphs: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """How images become the image tower's input."""
+        from encoders.images.preprocess import Preprocessing  # noqa: PLC0415
+
+        stored: dict[str, Any] = json.loads(self.architecture)["preprocessing"]
+        lists = {name: tuple(each) for name, each in stored.items() if isinstance(each, list)}
+        return Preprocessing(**{**stored, **lists})
 
     @property
     def fingerprint(self) -> str:
@@ -86,7 +106,8 @@ class Manifest:
 
 def _canonical(manifest: Manifest) -> str:
     fields = asdict(manifest)
-    del fields["logit_scale"]
+    del fields["logit_scale"], fields["graphs"]
+    fields["format"] = 1  # of what is hashed; an encoder keeps its name in every later format
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
@@ -94,10 +115,12 @@ def _from_json(content: object, path: Path) -> Manifest:
     if not isinstance(content, dict):
         raise ManifestError(f"{path} is damaged: not a JSON object. Train or export it again.")
     stored = content.pop("fingerprint", None)
-    if content.get("format") != FORMAT:
+    if content.get("format") not in READABLE:
         raise ManifestError(
-            f"{path} has format {content.get('format')!r}; this version reads {FORMAT}."
+            f"{path} has format {content.get('format')!r}, and this version reads 1 and 2: update "
+            "rocosearch, or train the encoder again with `rocosearch train`."
         )
+    content["format"] = FORMAT
     try:
         for name in ("image_mean", "image_std"):
             content[name] = tuple(float(x) for x in content[name])

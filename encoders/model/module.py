@@ -12,14 +12,24 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from encoders.images.preprocess import open_image
+from encoders.images.preprocess import Preprocessing, open_image
 from encoders.model import tokenizer as tokens
 from encoders.model.architecture import ClipConfig, image_tower, text_tower
+from encoders.model.towers import ViT
 
-__all__ = ["MAX_LOGIT_SCALE", "ClipModule"]
+__all__ = ["MAX_LOGIT_SCALE", "ClipModule", "normalize"]
 
 MAX_LOGIT_SCALE = math.log(100)  # CLIP, section 2.5: logits are never scaled by more than 100
 START_LOGIT_SCALE = math.log(1 / 0.07)
+
+
+def normalize(pixels: Tensor, settings: Preprocessing) -> Tensor:
+    """uint8, or float in 0..1, [B, C, S, S] to the float32 of the same shape that a tower takes."""
+    shape = (1, len(settings.mean), 1, 1)
+    mean = torch.tensor(settings.mean, device=pixels.device).view(shape)
+    std = torch.tensor(settings.std, device=pixels.device).view(shape)
+    scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+    return (scaled - mean) / std
 
 
 def _is_text(item: object) -> bool:
@@ -54,7 +64,7 @@ class ClipModule(nn.Module):
         if not all(_is_text(item) for item in inputs):
             return {"pixels": self.pixels(values)}
         ids, mask = tokens.batch_ids(self.tokenizer, [str(text) for text in values])
-        return {"input_ids": ids, "attention_mask": mask}
+        return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
 
     def pixels(self, images: Iterable[Any]) -> Tensor:
         """uint8 [B, C, S, S] of images in any form. Raises ImageError."""
@@ -69,7 +79,7 @@ class ClipModule(nn.Module):
         if images.ndim == 2:
             projected: Tensor = self.image.projection(images)
             return projected
-        features: Tensor = self.image(self.config.preprocessing.normalize(images))
+        features: Tensor = self.image(normalize(images, self.config.preprocessing))
         return features
 
     def embed_pixels(self, pixels: Tensor) -> Tensor:
@@ -84,6 +94,13 @@ class ClipModule(nn.Module):
         each = F.normalize(projected.view(-1, heads, projected.shape[1] // heads), dim=-1)
         vectors: Tensor = each.flatten(1) * heads**-0.5
         return vectors
+
+    def embed_patches(self, pixels: Tensor) -> Tensor | None:
+        """The same to a unit vector of each patch [B, P, D]; None: the tower has no patches."""
+        if not isinstance(self.image, ViT):
+            return None
+        found = self.image.patch_features(normalize(pixels, self.config.preprocessing))
+        return None if found is None else self.unit(found.flatten(0, 1)).view_as(found)
 
     def embed_ids(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to unit vectors [B, D]."""

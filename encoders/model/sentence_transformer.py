@@ -1,7 +1,8 @@
 """An encoder as a sentence-transformers model: both towers are its one input module.
 
-Apart from clip.py because importing sentence-transformers takes seconds, which a search that
-only encodes one query should not pay.
+    model = as_sentence_transformer(Encoder.load(Path("build/encoder")))
+
+Apart from clip.py because importing sentence-transformers takes seconds.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class SentenceModule(InputModule):
         Encoder(self.clip).save(Path(output_path))
 
 
-def as_sentence_transformer(clip: ClipModule) -> SentenceTransformer:
+def as_sentence_transformer(encoder: Encoder) -> SentenceTransformer:
     """A model whose `encode` takes strings and Pillow images."""
+    clip = encoder.module
     return SentenceTransformer(modules=[SentenceModule(clip)], device=str(clip.logit_scale.device))

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
-from torch import Tensor
 
 from encoders.base.errors import UserError
 
@@ -83,14 +82,14 @@ def load_tokenizer(folder: Path, *, max_tokens: int | None = None) -> Tokenizer:
 
 def batch_ids(
     tokenizer: Tokenizer, texts: Sequence[str], pad_id: int = PAD_ID
-) -> tuple[Tensor, Tensor]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Token ids and attention mask of `texts`, int64 [B, T] each, T the longest of the batch."""
     rows = [e.ids for e in tokenizer.encode_batch_fast([_encodable(t) for t in texts])]
     lengths = np.array([len(row) for row in rows])
     mask = np.arange(lengths.max(initial=1)) < lengths[:, None]
     ids = np.full(mask.shape, pad_id, dtype=np.int64)
     ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
-    return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
+    return ids, mask.astype(np.int64)
 
 
 def _encodable(text: str) -> str:

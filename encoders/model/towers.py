@@ -300,6 +300,17 @@ class ViT(nn.Module):
         pooled = self.norm(states[:, 0])
         return pooled if self.pooler is None else self.pooler(pooled)
 
+    def patch_features(self, pixels: Tensor) -> Tensor | None:
+        """Normalised float [B, C, S, S] to each patch in the joint space [B, P, D], row by row.
+
+        None where attention pools the patches: then the joint space is not theirs.
+        """
+        if self.pool is not None:
+            return None
+        states = self.states(pixels)[:, self.before_patches :]
+        projected: Tensor = self.projection(self.norm(states))
+        return projected
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, D]."""
         projected: Tensor = self.projection(self.features(pixels))

@@ -104,9 +104,11 @@ class Batches:
         whole = self._order[within * self.size : (within + 1) * self.size]
         mine = self._team.share(len(whole))
         rows, columns = whole[mine], LABEL_COLUMNS[self._config.positives]
+        ids, mask = batch_ids(self._words, self._texts(step, whole)[mine])
         batch = Batch(
             self._pairs.images(rows),
-            *batch_ids(self._words, self._texts(step, whole)[mine]),
+            torch.from_numpy(ids),
+            torch.from_numpy(mask),
             labels=torch.from_numpy(self._pairs.labels[whole, :columns]),
             rows=rows,
             text_features=None if self._text_features is None else self._text_features[rows],

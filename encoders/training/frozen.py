@@ -28,7 +28,7 @@ from encoders.base.storage import sha256_bytes, whole_file
 from encoders.images.preprocess import Preprocessing
 from encoders.model import tokenizer as tokens
 from encoders.model.architecture import ImageTower
-from encoders.model.clip import ClipModule
+from encoders.model.module import ClipModule, normalize
 from encoders.training.augment import NO_AUGMENTATION
 from encoders.training.augment_text import NO_TEXT_AUGMENTATION
 from encoders.training.optimizer import is_projection
@@ -97,7 +97,7 @@ class FrozenImages:
         out = []
         for start in range(0, len(pixels), BATCH):
             part = torch.from_numpy(pixels[start : start + BATCH]).to(self._device)
-            features = self._tower.features(self._preprocessing.normalize(part))
+            features = self._tower.features(normalize(part, self._preprocessing))
             out.append(features.float().cpu().numpy())
         return np.concatenate(out)
 
@@ -153,7 +153,8 @@ def text_features(
 def _read(module: ClipModule, texts: Sequence[str]) -> Floats:
     device, out = module.logit_scale.device, []
     for start in range(0, len(texts), BATCH):
-        ids, mask = tokens.batch_ids(module.tokenizer, texts[start : start + BATCH])
+        words = tokens.batch_ids(module.tokenizer, texts[start : start + BATCH])
+        ids, mask = map(torch.from_numpy, words)
         out.append(module.text.features(ids.to(device), mask.to(device)).float().cpu().numpy())
     return np.concatenate(out)
 

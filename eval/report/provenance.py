@@ -8,7 +8,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from encoders.model.clip import Encoder
+from encoders.inference.dual_encoder import DualEncoder
 from eval.search.pool import Pool
 from ingest.corpus.corpus import Corpus
 from ranking.types import Engine
@@ -20,7 +20,7 @@ _PACKAGES = ("rocosearch", "numpy", "scipy", "torch", "sentence-transformers", "
 
 def provenance(
     engine: Engine,
-    encoder: Encoder | None,
+    encoder: DualEncoder | None,
     corpus: Corpus,
     pool: Pool,
     command: str,
@@ -44,7 +44,7 @@ def provenance(
     }
 
 
-def training_curves(encoder: Encoder | None) -> dict[str, list[tuple[float, float]]]:
+def training_curves(encoder: DualEncoder | None) -> dict[str, list[tuple[float, float]]]:
     """Points (step, value) of every column of the encoder's training.csv; {} without it."""
     rows = list(csv.DictReader(io.StringIO(encoder.curves))) if encoder else []
     return {
@@ -53,7 +53,7 @@ def training_curves(encoder: Encoder | None) -> dict[str, list[tuple[float, floa
     }
 
 
-def _encoder(encoder: Encoder) -> dict[str, object]:
+def _encoder(encoder: DualEncoder) -> dict[str, object]:
     curves = training_curves(encoder)
     return {
         "fingerprint": encoder.manifest.fingerprint,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.model.clip import Encoder
+from encoders.inference.dual_encoder import DualEncoder
 from eval.protocols.tasks import Task
 from eval.search.pool import Pool
 from eval.search.runs import EvaluationError, Run
@@ -23,7 +23,7 @@ Vectors = NDArray[np.float32]
 TIMEOUT = 60.0
 
 
-def vector_field(engine: Engine, encoder: Encoder | None) -> VectorField | None:
+def vector_field(engine: Engine, encoder: DualEncoder | None) -> VectorField | None:
     """The field that holds this encoder's vectors; None without an encoder.
 
     Raises EvaluationError where the index was built with another encoder.
@@ -44,7 +44,7 @@ def vector_field(engine: Engine, encoder: Encoder | None) -> VectorField | None:
 class PoolSearcher:
     """An engine restricted to a pool, and to the view that a task asks for."""
 
-    def __init__(self, engine: Engine, pool: Pool, encoder: Encoder | None) -> None:
+    def __init__(self, engine: Engine, pool: Pool, encoder: DualEncoder | None) -> None:
         self.pool = pool
         self.encoder = encoder
         self.field = vector_field(engine, encoder)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.progress import Progress, silent
-from encoders.model.clip import Encoder
+from encoders.inference.dual_encoder import DualEncoder
 from eval.leakage.staleness import refuse_stale
 from eval.leakage.training_overlap import TRAIN
 from eval.measure.metrics import HEADLINE
@@ -47,7 +47,7 @@ KS = (10.0, 20.0, 40.0, 70.0, 100.0, 150.0, 250.0, 400.0)
 
 def tune(
     engine: EmbeddedEngine,
-    encoder: Encoder | None,
+    encoder: DualEncoder | None,
     corpus: Corpus,
     options: TuningOptions | None = None,
     progress: Progress = silent,
@@ -120,7 +120,7 @@ def tune(
 
 
 def _prepare(
-    engine: EmbeddedEngine, encoder: Encoder | None, corpus: Corpus, options: TuningOptions
+    engine: EmbeddedEngine, encoder: DualEncoder | None, corpus: Corpus, options: TuningOptions
 ) -> tuple[PoolSearcher, Task]:
     field = vector_field(engine, encoder)
     if field is None:
@@ -216,7 +216,7 @@ def _written_back(
     profiles: ProfileSet,
     chosen: Mapping[str, Inputs],
     corpus: Corpus,
-    encoder: Encoder | None,
+    encoder: DualEncoder | None,
     task: Task,
     options: TuningOptions,
 ) -> ProfileSet:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import sha256_bytes, whole_file
+from encoders.inference.dual_encoder import ImageEncoder
 from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.records import CorpusError, Record, from_arrow
-from ingest.vectors.image_encoder import ImageEncoder
 from ingest.vectors.vectors import check_vectors
 
 __all__ = [
@@ -61,15 +61,11 @@ class Partition:
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """How many vectors were made, were there already, and cannot be (records without image).
-
-    by: what made them, "" where nothing was to be made.
-    """
+    """How many vectors were made, were there already, and cannot be (records without image)."""
 
     embedded: int
     present: int
     without_image: int
-    by: str = ""
 
 
 def embed_corpus(
@@ -83,21 +79,16 @@ def embed_corpus(
     """Embed the records that have an image and no vector of this encoder yet.
 
     Any number of processes may run at once, each with its own `partition`, or by mistake with
-    the same. From a thousand images on, the encoder's image tower is compiled for a CPU, if that
-    gives its vectors to 1e-5 (`ingest.vectors.fast`). Raises VectorError where the encoder gives a
-    vector that is none.
+    the same. Raises VectorError where the encoder gives a vector that is none.
     """
     folder = _folder(corpus, encoder.manifest.fingerprint)
     done = _stored_keys(folder)
     embedded = present = without = 0
     waiting: list[Record] = []
-    maker, by = encoder, ""
 
     def write() -> None:
-        nonlocal embedded, maker, by
-        if not by:
-            maker, by = _maker(encoder, waiting, progress)
-        _write_part(folder, waiting, maker, batch_size)
+        nonlocal embedded
+        _write_part(folder, waiting, encoder, batch_size)
         embedded += len(waiting)
         waiting.clear()
         progress("embed", embedded + present, corpus.manifest.images)
@@ -113,22 +104,7 @@ def embed_corpus(
                 write()
     if waiting:
         write()
-    return EmbedReport(embedded, present, without, by)
-
-
-def _maker(
-    encoder: ImageEncoder, records: Sequence[Record], progress: Progress
-) -> tuple[ImageEncoder, str]:
-    """What embeds the records, and its description: compiling costs as much as a few hundred."""
-    if len(records) < CHUNK:
-        return encoder, "the encoder itself"
-    from ingest.vectors.fast import compiled_exactly  # noqa: PLC0415 - torch takes seconds to load
-
-    images = [record.image for record in records if record.image is not None]
-    progress("compile image tower", 0, 1)
-    maker, by = compiled_exactly(encoder, images)
-    progress("compile image tower", 1, 1, by)
-    return maker, by
+    return EmbedReport(embedded, present, without)
 
 
 def read_embeddings(corpus: Corpus, fingerprint: str) -> tuple[list[str], Floats]:

@@ -45,5 +45,4 @@ def command(
     results.print(
         f"{report.embedded:,} embedded, {report.present:,} were there already, "
         f"{report.without_image:,} records have no image."
-        + (f" By {report.by}." if report.by else "")
     )

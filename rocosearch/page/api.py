@@ -15,7 +15,7 @@ from functools import cache, partial
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -143,15 +143,16 @@ class Api:
     def heatmap(self, values: Values) -> Response:
         """Show where in a document's picture lies what a text describes."""
         from encoders.analysis.heatmap import heat_map, overlay  # noqa: PLC0415 - loads slowly
+        from encoders.inference.onnx_encoder import OnnxEncoder  # noqa: PLC0415
 
         encoder, kept = self.desk.searcher.encoder, self.pictures_kept
-        if encoder is None:
+        if not isinstance(encoder, OnnxEncoder):
             raise NotThereError("There is no encoder here that could look.")
         data = kept.original(values["id"]) if kept else None
         if not data:
             raise NotThereError("This document has no picture here.")
         relevance = heat_map(encoder, data, values["text"])
-        resize: Literal["pad", "crop"] = "pad" if encoder.manifest.image_resize == "pad" else "crop"
+        resize = encoder.preprocessing.resize
         drawn = overlay(data, relevance, resize=resize)
         drawn.thumbnail((1600, 1600))
         return Response(jpeg(drawn), media_type="image/jpeg")

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from encoders.base.progress import Progress, silent
-from encoders.model.clip import Encoder
+from encoders.export.graphs import ensure_graphs
 from encoders.model.manifest import Manifest
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
@@ -20,6 +20,7 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.cosine import with_scale
 from ranking.types import Document, EngineError
+from rocosearch.opening import embedding_encoder
 from rocosearch.pipeline import evaluate
 from rocosearch.swap.job import Backfilled
 from rocosearch.swap.state import SwapError
@@ -49,7 +50,7 @@ def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = 
 
     The field is empty. A candidate that is there already is left as it is.
     """
-    manifest = Manifest.load(encoder)
+    manifest = ensure_graphs(encoder, progress)
     if _is_candidate(out, manifest.fingerprint):
         return
     current = EmbeddedEngine.open(index)
@@ -97,7 +98,7 @@ def backfill_index(
 
     Raises SwapError where a document with an image is left without a vector.
     """
-    loaded = Encoder.load(encoder)
+    loaded = embedding_encoder(encoder, progress)
     embed_corpus(corpus, loaded, progress)
     engine = EmbeddedEngine.open(path)
     fingerprint = loaded.manifest.fingerprint

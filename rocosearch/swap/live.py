@@ -12,10 +12,10 @@ import numpy as np
 
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import write_whole
-from encoders.model.clip import Encoder
 from ingest.corpus.corpus import Corpus
 from ranking.names import encoder_names
 from ranking.types import Query
+from rocosearch.opening import load_encoder
 from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.read.application import Application
 
@@ -44,7 +44,7 @@ def compare_live(
     times: dict[str, dict[str, float]] = {}
     hits: list[list[set[str]]] = []
     for folder in encoders:
-        encoder = Encoder.load(folder)
+        encoder = load_encoder(folder)
         short = encoder_names(encoder.manifest.fingerprint).short
         seconds, found = [], []
         for text, vector in zip(texts, encoder.encode_texts(texts), strict=True):

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import whole_folder
-from encoders.model.clip import Encoder
 from ingest.corpus.corpus import Corpus
 from ingest.feed.feed import FeedSource, feed
 from ingest.feed.targets import VespaTarget
 from ingest.vectors.embed import embed_corpus, read_embeddings
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
+from rocosearch.opening import embedding_encoder
 from rocosearch.swap.candidate import (
     backfill_index,
     build_candidate,
@@ -160,7 +160,8 @@ class VespaMover:
     def backfill(self, progress: Progress) -> Backfilled:
         """Update every document with its vector, then visit to see that none was left out."""
         corpus = Corpus.open(Path(self._state.corpus))
-        embed_corpus(corpus, Encoder.load(Path(self._state.encoder)), progress)
+        encoder = embedding_encoder(Path(self._state.encoder), progress)
+        embed_corpus(corpus, encoder, progress)
         application = read_application(self._folder / "packages" / "beside")
         with DocumentClient(self._state.server["url"]) as client:
             source = FeedSource(corpus, (self._state.old, self._state.new))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from encoders.model.resnet import ResNetConfig
 from encoders.model.tokenizer import train_tokenizer
 from encoders.model.towers import TextConfig
 from encoders.training.presets import TrainingConfig
+from tests.encoder_folders import save_whole
+from tests.vespa_app.conftest import tiny_encoder
 
 PLACES = {"upper left": (2, 2), "upper right": (18, 2), "lower left": (2, 18)}
 SHAPES = ("square", "disc", "bar")
@@ -74,3 +77,9 @@ def small_encoder() -> Encoder:
     text = replace(SMALL_MODEL.text, vocabulary=tokenizer.get_vocab_size())
     torch.manual_seed(0)
     return Encoder(ClipModule(replace(SMALL_MODEL, text=text), tokenizer))
+
+
+@pytest.fixture
+def exported_folder(tmp_path: Path) -> Path:
+    """A whole encoder's folder: weights, tokenizer, manifest and both graphs; dimension 24."""
+    return save_whole(tiny_encoder(0, 24), tmp_path / "encoder")

@@ -9,10 +9,12 @@ import torch
 from PIL import Image
 
 from encoders.analysis.heatmap import HeatMapError, heat_map, overlay
+from encoders.inference.onnx_encoder import OnnxEncoder
 from encoders.model.clip import ClipModule, Encoder
 from encoders.model.towers import ViTConfig
 from encoders.training.presets import TrainingConfig
 from encoders.training.train import train
+from tests.encoder_folders import save_whole
 
 
 def test_covering_the_finding_costs_most_similarity(
@@ -20,7 +22,8 @@ def test_covering_the_finding_costs_most_similarity(
 ) -> None:
     config = replace(small_training, epochs=25)
     train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "encoder", config)
-    encoder = Encoder.load(tmp_path / "encoder", device="cpu")
+    trained = Encoder.load(tmp_path / "encoder", device="cpu")
+    encoder = OnnxEncoder.load(save_whole(trained, tmp_path / "whole"))
     corners = {"upper left": (0, 0), "upper right": (0, 1), "lower left": (1, 0)}
     right = []
     for image, text, _ in drawn_pairs[72:]:
@@ -30,21 +33,23 @@ def test_covering_the_finding_costs_most_similarity(
     assert np.mean(right) > 0.7  # by chance one in four
 
 
-def test_shapes_of_the_methods(small_encoder: Encoder) -> None:
+def test_shapes_of_the_methods(small_encoder: Encoder, tmp_path: Path) -> None:
+    whole = OnnxEncoder.load(save_whole(small_encoder, tmp_path / "e"))
     image = Image.effect_noise((40, 30), 60)
     for method in ("occlusion", "tiles"):
-        found = heat_map(small_encoder, image, "chest", method=method, cells=5)  # type: ignore[arg-type]
+        found = heat_map(whole, image, "chest", method=method, cells=5)  # type: ignore[arg-type]
         assert found.shape == (5, 5)
         assert found.dtype == np.float32
     with pytest.raises(HeatMapError, match="vision transformer"):
-        heat_map(small_encoder, image, "chest", method="patches")
+        heat_map(whole, image, "chest", method="patches")
 
 
-def test_patches_of_a_vision_transformer(small_encoder: Encoder) -> None:
+def test_patches_of_a_vision_transformer(small_encoder: Encoder, tmp_path: Path) -> None:
     config = small_encoder.module.config
     torch.manual_seed(0)
     vit = replace(config, image=ViTConfig(patch=8, width=16, layers=1, heads=2))
-    encoder = Encoder(ClipModule(vit, small_encoder.module.tokenizer))
+    made = Encoder(ClipModule(vit, small_encoder.module.tokenizer))
+    encoder = OnnxEncoder.load(save_whole(made, tmp_path / "e"))
     found = heat_map(encoder, Image.effect_noise((40, 30), 60), "chest", method="patches")
     assert found.shape == (4, 4)
     assert (np.abs(found) <= 1.0001).all()

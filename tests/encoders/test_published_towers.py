@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional as F  # noqa: N812
 
 from encoders.base.errors import UserError
-from encoders.export.text_tower import export_text_tower
+from encoders.export.towers import export_towers
 from encoders.images.preprocess import Preprocessing
 from encoders.model.architecture import ClipConfig, EncoderError, image_tower
 from encoders.model.clip import Encoder
@@ -138,7 +138,7 @@ def test_frozen_towers_run_once_and_become_one_encoder(
     assert np.allclose(np.linalg.norm(images, axis=1), 1, atol=1e-5)
     right = (texts @ images.T).argmax(axis=1) == np.arange(len(images))
     assert right.mean() >= 0  # the vectors compare
-    assert export_text_tower(encoder, tmp_path / "text").difference < 1e-5
+    assert export_towers(encoder, tmp_path / "a").image_difference < 1e-5
 
 
 def test_changed_weights_or_inputs_are_other_features(
@@ -191,7 +191,7 @@ def test_heads_share_the_towers(drawn_pairs: Drawn, small_training: TrainingConf
     np.testing.assert_allclose((images * texts).sum(1), np.mean(each, axis=0), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(images[:, :8], axis=1), 2**-0.5, atol=1e-5)
     assert json.loads(encoder.manifest.architecture)["heads"] == 2
-    assert export_text_tower(encoder, tmp_path / "text").difference < 1e-5
+    assert export_towers(encoder, tmp_path / "encoder").text_difference < 1e-5
 
 
 def test_an_encoder_without_heads_keeps_its_architecture(small_encoder: Encoder):

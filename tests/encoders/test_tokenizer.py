@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -28,7 +29,7 @@ def test_ids_begin_and_end_with_the_special_tokens_and_are_padded_with_zero() ->
     ids, mask = batch_ids(TOKENIZER, ["chest", "chest x-ray of the left lung", ""])
     assert ids[:, 0].tolist() == [1, 1, 1]
     assert (ids * (1 - mask) == 0).all()
-    last = ids.gather(1, mask.sum(dim=1, keepdim=True) - 1)
+    last = np.take_along_axis(ids, mask.sum(axis=1, keepdims=True) - 1, axis=1)
     assert last.flatten().tolist() == [2, 2, 2]
 
 
@@ -38,7 +39,7 @@ def test_any_text_has_ids(texts: list[str]) -> None:
     ids, mask = batch_ids(TOKENIZER, texts)
     assert ids.shape == mask.shape
     assert ids.shape[1] <= 12
-    assert (mask.sum(dim=1) >= 2).all()
+    assert (mask.sum(axis=1) >= 2).all()
 
 
 def test_a_lone_surrogate_and_ten_thousand_words() -> None:

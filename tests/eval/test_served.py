@@ -15,6 +15,7 @@ from ingest.feed.documents import second_half
 from ranking.engine.engine import EmbeddedEngine
 from ranking.profiles.shipped import SHIPPED
 from rocosearch.cli import app
+from tests.encoder_folders import save_whole
 from tests.eval.served import serving
 from tests.vespa_app.client.kit_server import kit_server
 from vespa_app.engine import EngineSettings, VespaEngine
@@ -25,8 +26,7 @@ from vespa_app.read.application import read_application
 @pytest.fixture(scope="module")
 def encoder_folder(encoder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served") / "encoder"
-    encoder.save(folder)
-    return folder
+    return save_whole(encoder, folder)
 
 
 @pytest.fixture(scope="module")

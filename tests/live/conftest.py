@@ -21,6 +21,7 @@ from ingest.feed.targets import VespaTarget
 from ranking.engine.engine import EmbeddedEngine
 from rocosearch.pipeline import build_corpus, build_index
 from rocosearch.swap.vespa import write_packages
+from tests.encoder_folders import save_whole
 from tests.live.server import ROOMY, LiveServer, live_server
 from tests.vespa_app.conftest import tiny_encoder
 from vespa_app.engine import EngineSettings, VespaEngine
@@ -65,8 +66,8 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
     server = live_server()
     root = tmp_path_factory.mktemp("live")
     made = Line(server, *(root / n for n in ("corpus", "index", "old", "new", "packages")))
-    tiny_encoder(0, 24).save(made.old)
-    tiny_encoder(1, 16).save(made.new)
+    save_whole(tiny_encoder(0, 24), made.old)
+    save_whole(tiny_encoder(1, 16), made.new)
     build_corpus(f"phantoms:{RECORDS}", made.corpus)
     build_index(made.corpus, made.index, encoder=made.old)
     write_packages(

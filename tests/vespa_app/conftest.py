@@ -16,6 +16,7 @@ from encoders.model.clip import ClipConfig, ClipModule, Encoder
 from encoders.model.resnet import ResNetConfig
 from encoders.model.tokenizer import train_tokenizer
 from encoders.model.towers import TextConfig
+from tests.encoder_folders import save_whole
 
 CAPTIONS = (
     "chest x-ray frontal view of the left lung",
@@ -44,7 +45,7 @@ def encoder_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pat
     root = tmp_path_factory.mktemp("encoders")
     folders = (root / "first", root / "second")
     for seed, (folder, dimension) in enumerate(zip(folders, (24, 16), strict=True)):
-        tiny_encoder(seed, dimension).save(folder)
+        save_whole(tiny_encoder(seed, dimension), folder)
     return folders
 
 

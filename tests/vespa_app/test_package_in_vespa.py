@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,16 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encoders.export.text_tower import PARITY_TEXTS
+from encoders.export.towers import PARITY_TEXTS
 from encoders.model.clip import Encoder
 from encoders.model.manifest import Manifest
 from ranking.expressions.expression import parse
 from ranking.names import EncoderNames, encoder_names
 from ranking.profiles.shipped import SHIPPED
-from vespa_app.package import package
 from vespa_app.package.options import AnnThresholds, ClusterOptions, PackageOptions, VectorOptions
 from vespa_app.package.package import PackagedEncoder, write_application
-from vespa_app.package.services import model_folder
 
 Kit = Callable[..., list[dict]]
 SERVED = tuple(SHIPPED.names())
@@ -42,22 +39,14 @@ class Packages:
 @pytest.fixture(scope="module")
 def packages(
     tmp_path_factory: pytest.TempPathFactory, encoder_folders: tuple[Path, Path]
-) -> Iterator[Packages]:
-    """The packages; from here on, a text tower once exported is copied to save its time."""
+) -> Packages:
     root = tmp_path_factory.mktemp("packages")
     first, second = map(PackagedEncoder.open, encoder_folders)
     write_application(root / "two", first.manifest, SHIPPED, first.folder, 21.1, others=[second])
-
-    def copied(encoder: Encoder, out: Path) -> None:
-        shutil.copytree(root / "two" / model_folder(encoder.manifest), out)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(package, "export_text_tower", copied)
-        write_application(root / "lexical", None, SHIPPED, None, 21.1)
-        write_application(root / "one", first.manifest, SHIPPED, first.folder, 21.1)
-        yield Packages(
-            root / "lexical", root / "one", root / "two", encoder_names(first.manifest.fingerprint)
-        )
+    write_application(root / "lexical", None, SHIPPED, None, 21.1)
+    write_application(root / "one", first.manifest, SHIPPED, first.folder, 21.1)
+    names = encoder_names(first.manifest.fingerprint)
+    return Packages(root / "lexical", root / "one", root / "two", names)
 
 
 @pytest.fixture(scope="module")

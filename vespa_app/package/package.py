@@ -14,9 +14,10 @@ from vespa.package import ApplicationPackage
 
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import whole_folder
-from encoders.export.text_tower import export_text_tower
-from encoders.model.clip import Encoder
+from encoders.export.graphs import ensure_graphs
+from encoders.inference.onnx_encoder import TEXT_GRAPH
 from encoders.model.manifest import Manifest
+from encoders.model.tokenizer import FILE_NAME as TOKENIZER, load_tokenizer
 from ranking.profiles.checks import check_features
 from ranking.profiles.shipped import ProfileSet
 from vespa_app.package.options import DEFAULTS, PackageError, PackageOptions, check_encoder
@@ -120,7 +121,7 @@ def _write_models(
     root: Path, encoders: Sequence[PackagedEncoder], exported: Path | None, progress: Progress
 ) -> None:
     for done, encoder in enumerate(encoders):
-        progress("export text tower", done, len(encoders))
+        progress("copy text tower", done, len(encoders))
         name = model_folder(encoder.manifest)
         if exported and (exported / name).is_dir():
             shutil.copytree(exported / name, root / name)
@@ -130,9 +131,17 @@ def _write_models(
                 f"The encoder {encoder.manifest.fingerprint[:8]} is known by its manifest alone: "
                 "name its folder, or embed at the client."
             )
-        loaded = Encoder.load(encoder.folder, device="cpu")
-        export_text_tower(loaded, root / name)
-    progress("export text tower", len(encoders), len(encoders))
+        _write_text_tower(encoder.folder, root / name, progress)
+    progress("copy text tower", len(encoders), len(encoders))
+
+
+def _write_text_tower(encoder: Path, out: Path, progress: Progress) -> None:
+    """Vespa reads from the tokenizer's file that texts are cut, where, and never padded."""
+    manifest = ensure_graphs(encoder, progress)
+    tokenizer = load_tokenizer(encoder, max_tokens=manifest.max_tokens)
+    out.mkdir(parents=True)
+    shutil.copyfile(encoder / TEXT_GRAPH, out / TEXT_GRAPH)
+    (out / TOKENIZER).write_text(tokenizer.to_str(), encoding="utf-8")
 
 
 def _check_distinct(encoders: Sequence[Manifest]) -> None:

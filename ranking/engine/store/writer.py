@@ -99,12 +99,18 @@ def write_segment(path: Path, arrays: Arrays) -> str:
     return name
 
 
+# Searching needs the ONNX towers; training on from the weights is done where the encoder came from.
+_unsearched = shutil.ignore_patterns("model.safetensors", "LOCK", ".*")
+
+
 def add_encoder(path: Path, encoder: Path, name: str) -> None:
-    """Put an encoder's folder into the index: hard links where the file system has them."""
+    """Put what searches of an encoder's folder into the index: hard links where there are any."""
     target = path / "encoders" / name
     if not target.exists():
         with whole_folder(target) as folder:
-            shutil.copytree(encoder, folder, copy_function=_link, dirs_exist_ok=True)
+            shutil.copytree(
+                encoder, folder, copy_function=_link, dirs_exist_ok=True, ignore=_unsearched
+            )
 
 
 def _link(source: str, target: str) -> str:

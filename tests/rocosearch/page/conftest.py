@@ -13,6 +13,7 @@ from ingest.corpus.corpus import Corpus
 from rocosearch.page.opening import open_page
 from rocosearch.page.server import PageServer
 from rocosearch.pipeline import build_corpus, build_index, open_searcher
+from tests.encoder_folders import save_whole
 from tests.vespa_app.conftest import tiny_encoder
 
 
@@ -29,7 +30,7 @@ class Served(NamedTuple):
 @pytest.fixture(scope="session")
 def served(tmp_path_factory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("page")
-    tiny_encoder(0, 24).save(root / "encoder")
+    save_whole(tiny_encoder(0, 24), root / "encoder")
     build_corpus("phantoms:60", root / "corpus")
     build_index(root / "corpus", root / "index", encoder=root / "encoder")
     with open_page(open_searcher(root / "index"), root / "corpus", port=0) as server:

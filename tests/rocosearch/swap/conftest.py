@@ -10,6 +10,7 @@ import pytest
 
 from encoders.model.manifest import Manifest
 from rocosearch.pipeline import build_corpus, build_index
+from tests.encoder_folders import save_whole
 from tests.vespa_app.conftest import tiny_encoder
 
 
@@ -29,8 +30,8 @@ class Setting:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     root = tmp_path_factory.mktemp("swap")
     setting = Setting(root / "corpus", root / "index", root / "old", root / "new")
-    tiny_encoder(0, 24).save(setting.old)
-    tiny_encoder(1, 16).save(setting.new)
+    save_whole(tiny_encoder(0, 24), setting.old)
+    save_whole(tiny_encoder(1, 16), setting.new)
     build_corpus("phantoms:80", setting.corpus)
     build_index(setting.corpus, setting.index, encoder=setting.old)
     return setting

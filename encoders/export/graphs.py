@@ -1,0 +1,31 @@
+"""An encoder's folder that has its graphs: those of older encoders are added."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from encoders.base.extras import need
+from encoders.base.progress import Progress, silent
+from encoders.model.manifest import Manifest
+
+__all__ = ["ensure_graphs"]
+
+
+def ensure_graphs(folder: Path, progress: Progress = silent) -> Manifest:
+    """Export the towers of an encoder's folder that has no ONNX graphs yet; return its manifest.
+
+    torch is needed, and loaded, only if there is something to export. Raises as
+    `encoders.export.towers.export_towers` does, and MissingExtraError where torch is not installed.
+    """
+    manifest = Manifest.load(folder)
+    if manifest.graphs:
+        return manifest
+    need("torch", "train", f"Exporting the towers of {folder}")
+    # Not at the top: they take seconds to load, and most encoders have their graphs.
+    from encoders.export.towers import export_towers  # noqa: PLC0415
+    from encoders.model.clip import Encoder  # noqa: PLC0415
+
+    progress("export towers", 0, 1, "once for each encoder, some seconds")
+    manifest = export_towers(Encoder.load(folder, device="cpu"), folder).manifest
+    progress("export towers", 1, 1)
+    return manifest

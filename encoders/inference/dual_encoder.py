@@ -1,0 +1,41 @@
+"""What search, embedding and evaluation need of an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.images.preprocess import ImageInput
+from encoders.model.manifest import Manifest
+
+__all__ = ["DualEncoder", "ImageEncoder"]
+
+
+class ImageEncoder(Protocol):
+    """What embedding a corpus needs: images to vectors."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Dimension, normalisation, fingerprint."""
+
+    def encode_images(
+        self, images: Sequence[ImageInput], batch_size: int = ...
+    ) -> NDArray[np.float32]:
+        """Vectors float32 [N, D] of Pillow images, encoded bytes or files. Raises ImageError."""
+
+
+class DualEncoder(ImageEncoder, Protocol):
+    """Texts and images to vectors of one space: `OnnxEncoder`, or the torch `Encoder`.
+
+    curves: training.csv, "" where there is none.
+    """
+
+    @property
+    def curves(self) -> str:
+        """The content of training.csv."""
+
+    def encode_texts(self, texts: Sequence[str], batch_size: int = ...) -> NDArray[np.float32]:
+        """Vectors float32 [N, D]."""

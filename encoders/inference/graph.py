@@ -1,0 +1,62 @@
+"""One tower's ONNX file: its hash checked, its session opened at first use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from encoders.base.errors import UserError
+from encoders.base.storage import sha256_file
+
+__all__ = ["Graph", "GraphError"]
+
+
+class GraphError(UserError):
+    """An encoder's ONNX file is missing, changed, or not what ONNX Runtime can run."""
+
+
+class Graph:
+    """An ONNX model. Threads may run it at the same time.
+
+    threads: how many threads share one run; 0: one for each core.
+    """
+
+    def __init__(self, path: Path, sha256: str = "", *, threads: int = 0) -> None:
+        self._path, self._sha256, self._threads = path, sha256, threads
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs."""
+        return [output.name for output in self._session.get_outputs()]
+
+    def run(self, output: str, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+        """One output; what only other outputs need is not computed."""
+        options = onnxruntime.RunOptions()
+        options.only_execute_path_to_fetches = True
+        result: NDArray[np.float32] = self._session.run([output], dict(inputs), options)[0]
+        return result
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        path = self._path
+        if not path.is_file():
+            raise GraphError(f"{path.parent} is not a whole encoder: {path.name} is missing.")
+        if self._sha256 and sha256_file(path) != self._sha256:
+            raise GraphError(
+                f"{path} is not the file that encoder.json names: it was changed or cut short. "
+                "Take the encoder from its source again."
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        # Threads that wait by spinning take the cores from everything else on the machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 - the binding raises its own
+            first = str(error).strip().splitlines()[0]
+            raise GraphError(f"{path} cannot be run by ONNX Runtime: {first}") from None

@@ -1,0 +1,156 @@
+"""An encoder's folder as a dual encoder on ONNX Runtime.
+
+    encoder = OnnxEncoder.load(Path("build/encoder"))
+    encoder.encode_texts(["chest x-ray, frontal"]) @ encoder.encode_images([Path("x.png")]).T
+
+Of the folder it reads encoder.json, tokenizer.json, text.onnx and image.onnx; a tower is
+loaded when it is first asked. encoders/export writes the graphs; encoders/export/towers.py says
+which inputs and outputs they have.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from encoders.base.errors import UserError
+from encoders.images.limits import parsers_silenced
+from encoders.images.preprocess import ImageInput, Preprocessing, open_image
+from encoders.inference.graph import Graph
+from encoders.model.manifest import Manifest
+from encoders.model.tokenizer import batch_ids, load_tokenizer
+
+__all__ = [
+    "CURVES",
+    "IMAGE_GRAPH",
+    "IMAGE_VECTORS",
+    "PATCH_VECTORS",
+    "PIXELS",
+    "TEXT_GRAPH",
+    "TEXT_INPUTS",
+    "TEXT_VECTORS",
+    "NoGraphsError",
+    "OnnxEncoder",
+]
+
+TEXT_GRAPH, IMAGE_GRAPH = "text.onnx", "image.onnx"
+TEXT_INPUTS, TEXT_VECTORS = ("input_ids", "attention_mask"), "text_embedding"
+PIXELS, IMAGE_VECTORS, PATCH_VECTORS = "pixels", "image_embedding", "patch_embeddings"
+CURVES = "training.csv"
+
+Vectors = NDArray[np.float32]
+
+
+class NoGraphsError(UserError):
+    """The encoder's towers have not been exported yet."""
+
+
+class OnnxEncoder:
+    """Unit vectors of texts and images, and the manifest they follow from.
+
+    graphs: where text.onnx and image.onnx are.
+    """
+
+    def __init__(
+        self, manifest: Manifest, tokenizer: Tokenizer, graphs: Mapping[str, Path], curves: str = ""
+    ) -> None:
+        self.manifest, self.curves = manifest, curves
+        self._tokenizer = tokenizer
+        known = manifest.graphs
+        self._text = Graph(graphs[TEXT_GRAPH], known.get(TEXT_GRAPH, ""))
+        # One thread for each batch: threads that share a batch wait more than they save.
+        self._image = Graph(graphs[IMAGE_GRAPH], known.get(IMAGE_GRAPH, ""), threads=1)
+
+    @classmethod
+    def load(cls, folder: Path) -> OnnxEncoder:
+        """Read an encoder's folder.
+
+        Raises ManifestError or TokenizerError where these files are missing or damaged, and
+        NoGraphsError where the encoder was made by an earlier version and has no ONNX towers yet;
+        GraphError when a tower is first asked and its file is not what the manifest names.
+        """
+        manifest = Manifest.load(folder)
+        if not manifest.graphs:
+            raise NoGraphsError(
+                f"{folder} was made by an earlier version and has no ONNX towers yet: run "
+                f"`rocosearch index CORPUS INDEX --encoder {folder}` with the encoder's own "
+                "folder, which adds them."
+            )
+        curves = folder / CURVES
+        return cls(
+            manifest,
+            load_tokenizer(folder),
+            {name: folder / name for name in (TEXT_GRAPH, IMAGE_GRAPH)},
+            curves.read_text("utf-8") if curves.exists() else "",
+        )
+
+    @property
+    def scale(self) -> float:
+        """What cosine similarities are multiplied by before a softmax: 1 / temperature."""
+        return self.manifest.logit_scale
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become pixels."""
+        return self.manifest.preprocessing
+
+    def encode_texts(self, texts: Sequence[str], batch_size: int = 256) -> Vectors:
+        """Unit vectors float32 [N, D]; a text that names a file is still a text."""
+        out = np.empty((len(texts), self.manifest.dimension), np.float32)
+        # Texts of a length together: little padding is computed.
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        for start in range(0, len(texts), batch_size):
+            rows = order[start : start + batch_size]
+            ids = batch_ids(self._tokenizer, [texts[row] for row in rows])
+            out[rows] = self._text.run(TEXT_VECTORS, dict(zip(TEXT_INPUTS, ids, strict=True)))
+        return out
+
+    def encode_images(self, images: Sequence[ImageInput], batch_size: int = 64) -> Vectors:
+        """Unit vectors float32 [N, D] of Pillow images, encoded bytes or files.
+
+        As many batches are worked on at a time as there are cores, each by one thread from the
+        file to the vector. Raises ImageError for an image that cannot be decoded.
+        """
+        out = np.empty((len(images), self.manifest.dimension), np.float32)
+
+        def encode(batch: slice) -> None:
+            out[batch] = self.encode_pixels(self.pixels(images[batch]))
+
+        with parsers_silenced, ThreadPoolExecutor(_cores()) as pool:
+            for _ in pool.map(encode, _batches(len(images), batch_size)):
+                pass
+        return out
+
+    def pixels(self, images: Sequence[ImageInput]) -> NDArray[np.uint8]:
+        """What the image tower sees, uint8 [N, C, S, S]. Raises ImageError."""
+        return np.stack([self.preprocessing.pixels(open_image(image)) for image in images])
+
+    def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """Unit vectors float32 [N, D] of uint8 [N, C, S, S]."""
+        return self._image.run(IMAGE_VECTORS, {PIXELS: pixels})
+
+    @cached_property
+    def has_patches(self) -> bool:
+        """Whether the image tower sees patches (a vision transformer does)."""
+        return PATCH_VECTORS in self._image.outputs
+
+    def encode_patches(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """Unit vectors float32 [N, P, D] of the patches, row by row; only if `has_patches`."""
+        return self._image.run(PATCH_VECTORS, {PIXELS: pixels})
+
+
+def _batches(count: int, largest: int) -> Iterator[slice]:
+    """Slices of at most `largest`, smaller where some cores would otherwise have nothing to do."""
+    size = max(1, min(largest, -(-count // _cores())))
+    return (slice(start, start + size) for start in range(0, count, size))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,63 @@
+"""Indexes and encoders, opened: what a search needs and nothing else, so that it starts at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from encoders.base.progress import Progress, silent
+from encoders.export.graphs import ensure_graphs
+from encoders.inference.dual_encoder import DualEncoder
+from encoders.inference.onnx_encoder import OnnxEncoder
+from encoders.model.manifest import Manifest
+from ranking.engine.engine import EmbeddedEngine
+from ranking.profiles.cosine import with_scale
+from ranking.profiles.shipped import load_profiles
+from ranking.searcher import Searcher
+
+__all__ = ["embedding_encoder", "load_encoder", "open_engine", "open_searcher"]
+
+NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+
+
+def load_encoder(folder: Path) -> OnnxEncoder:
+    """Load an encoder's folder to ask by: its ONNX towers, no torch.
+
+    Raises ManifestError where it is none, NoGraphsError where it has no ONNX towers yet.
+    """
+    return OnnxEncoder.load(folder)
+
+
+def embedding_encoder(folder: Path, progress: Progress = silent) -> DualEncoder:
+    """Load an encoder's folder to embed many images by; ONNX towers are added where it has none.
+
+    On ONNX Runtime, or by torch where there is an NVIDIA GPU that torch can use.
+    """
+    ensure_graphs(folder, progress)
+    if NVIDIA_DRIVER.exists():
+        from encoders.model.clip import Encoder, gpu_is_there  # noqa: PLC0415  (loads torch)
+
+        if gpu_is_there():
+            return Encoder.load(folder)
+    return OnnxEncoder.load(folder)
+
+
+def open_engine(index: Path, profiles: Path | None = None) -> EmbeddedEngine:
+    """Open an index, with the profiles of a file in place of its own where one is named."""
+    engine = EmbeddedEngine.open(index)
+    if profiles:
+        folder = engine.encoder_folder
+        scale = Manifest.load(folder).logit_scale if folder else 0.0
+        engine.profiles = with_scale(load_profiles(profiles), scale)
+    return engine
+
+
+def open_searcher(
+    index: Path, *, encoder: Path | None = None, profiles: Path | None = None
+) -> Searcher:
+    """Open an index with the encoder that it carries, or with the one named.
+
+    Raises EngineError where the named encoder did not make the index's vectors.
+    """
+    engine = open_engine(index, profiles)
+    folder = encoder or engine.encoder_folder
+    return Searcher(engine, load_encoder(folder) if folder else None)
