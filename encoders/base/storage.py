@@ -24,6 +24,7 @@ from typing import BinaryIO
 __all__ = [
     "LOCK",
     "LeftoverWarning",
+    "exchange",
     "locked",
     "make_folder",
     "new_file",
@@ -154,7 +155,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         _lock(descriptor)
         yield beside
         _make_lasting(beside, path)
-        _exchange(beside, path)
+        _put_in_place(beside, path)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
@@ -172,10 +173,28 @@ def put_back(path: Path) -> None:
     if os.path.lexists(path):
         return
     for old in _leftovers(path, "old"):
-        with suppress(OSError), _waited_for(old):
+        with suppress(OSError), _held(old, wait=True):
             if not os.path.lexists(path) and any(old.iterdir()):
                 old.rename(path)
                 sync_file(path.parent)
+
+
+def exchange(path: Path, *, take: Path, keep: Path) -> None:
+    """Move the folder `path` to `keep` and `take` to `path`: names in one folder.
+
+    One of them is to be a name that `put_back` knows: `.NAME.old.ANY`. In one folder, because a
+    rename into another is two changes, and a power cut may keep the first alone.
+    """
+    with _held(path), _held(take):  # their locks go with them to their other names
+        path.replace(keep)
+        sync_file(path.parent)
+        try:
+            take.replace(path)
+        except OSError:
+            keep.replace(path)
+            raise
+        finally:
+            sync_file(path.parent)
 
 
 @contextmanager
@@ -214,11 +233,12 @@ def _lock(descriptor: int) -> None:
 
 
 @contextmanager
-def _waited_for(folder: Path) -> Iterator[None]:
+def _held(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder's lock, or go on without it: a new one is held by its writer already."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)
@@ -249,24 +269,15 @@ def _make_lasting(new: Path, replaced: Path) -> None:
         sync_file(entry)
 
 
-def _exchange(new: Path, path: Path) -> None:
+def _put_in_place(new: Path, path: Path) -> None:
     """Put `new` in the place of `path`. What was moved aside gets a name to be removed by."""
     if not path.exists():
         new.replace(path)
         sync_file(path.parent)
         return
     old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-    with _waited_for(path):  # its lock goes with it to its other name
-        path.replace(old)
-        sync_file(path.parent)
-        try:
-            new.replace(path)
-        except OSError:
-            old.replace(path)
-            raise
-        finally:
-            sync_file(path.parent)
-        old.replace(old.with_name(new.name))
+    exchange(path, take=new, keep=old)
+    old.replace(old.with_name(new.name))
 
 
 def _remove_leftovers(path: Path) -> None:

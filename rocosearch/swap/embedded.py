@@ -1,15 +1,16 @@
 """A swap on an index of this machine.
 
-The new index is built beside, in the swap's folder; switching exchanges the two by renames, so
-that the old one stays whole until `finish`.
+The new index is built beside the old one, under a hidden name; switching exchanges the two by
+renames, so that the old one stays whole until `finish`.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from encoders.base.progress import Progress, silent
-from encoders.base.storage import sync_file
+from encoders.base.storage import exchange, put_back
 from ingest.corpus.corpus import Corpus
 from ranking.engine.engine import EmbeddedEngine
 from rocosearch.swap.candidate import (
@@ -34,7 +35,7 @@ def start_on_index(
 ) -> Swap:
     """Begin to swap the encoder of `index` for the one in the folder `encoder`.
 
-    folder: the swap's own, by default INDEX.swap beside the index, on the same disk. Begun
+    folder: the swap's own, by default INDEX.swap beside the index. Begun
     already with the same encoder, it goes on. Raises SwapError where another swap is under way.
     """
     place = folder or index.with_name(f"{index.name}.swap")
@@ -42,6 +43,7 @@ def start_on_index(
         state = SwapState.load(place)
     else:
         state = new_state(check_encoders(index, encoder), index, corpus, encoder)
+        IndexMover(place, state).clear()  # of a swap whose end was interrupted
         state.save(place)
     if Path(state.encoder) != encoder.resolve() or Path(state.index) != index.resolve():
         raise SwapError(
@@ -60,8 +62,9 @@ class IndexMover:
         self._folder = folder
         self._state = state
         self._index = Path(state.index)
-        self._new = folder / "new"
-        self._old = folder / "old"
+        # In one folder with the index, for `exchange`.
+        self._new = self._index.with_name(f".{self._index.name}.beside.{folder.name}")
+        self._old = self._index.with_name(f".{self._index.name}.old.{folder.name}")
 
     def add(self, progress: Progress) -> None:
         """Build the new index beside, without vectors."""
@@ -84,23 +87,32 @@ class IndexMover:
     def switch(self, progress: Progress) -> None:
         """Exchange the two; raises SwapError where the index has changed since `start`."""
         progress("switch", 0, 1)
+        put_back(self._index)
         if self._new.exists() and self._index.exists():
             _check_same_documents(self._index, self._new)
-        _exchange(self._index, keep=self._old, take=self._new)
+        if self._new.exists() and not self._old.exists():
+            exchange(self._index, take=self._new, keep=self._old)
         progress("switch", 1, 1)
 
     def switch_back(self, progress: Progress) -> None:
         """Exchange them again."""
         progress("switch back", 0, 1)
-        _exchange(self._index, keep=self._new, take=self._old)
+        put_back(self._index)
+        if self._old.exists() and not self._new.exists():
+            exchange(self._index, take=self._old, keep=self._new)
         progress("switch back", 1, 1)
 
     def drop_new(self, progress: Progress) -> None:
-        """See that the old index is in its place: the new one goes with the swap's folder."""
+        """See that the old index is in its place: the new one goes once the swap is over."""
         self.switch_back(progress)
 
     def drop_old(self, progress: Progress) -> None:
-        """The old index lies in the swap's folder, and goes with it."""
+        """The old index goes once the swap is over: see `clear`."""
+
+    def clear(self) -> None:
+        """Remove the index that is not in use."""
+        for folder in (self._new, self._old):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _check_in_place(self) -> None:
         """Refuse to work on two indexes of which a switch that was killed has moved one."""
@@ -109,17 +121,6 @@ class IndexMover:
                 f"A switch of {self._index} was interrupted: run `rocosearch swap switch` again, "
                 "or `rocosearch swap rollback`."
             )
-
-
-def _exchange(place: Path, *, keep: Path, take: Path) -> None:
-    """Move `place` to `keep` and `take` to `place`; done in part already, do the rest."""
-    if take.exists() and not keep.exists():
-        place.rename(keep)
-        sync_file(keep.parent)
-    if take.exists() and not place.exists():
-        take.rename(place)
-    for folder in {place.parent, keep.parent}:
-        sync_file(folder)
 
 
 def _check_same_documents(index: Path, candidate: Path) -> None:

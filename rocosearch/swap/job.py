@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from encoders.base.progress import Progress, silent
+from encoders.base.storage import sync_file
 from eval.comparison.compare import Changes, compare_reports
 from rocosearch.swap.state import STAGES, Stage, SwapError, SwapState, working
 
@@ -49,6 +50,9 @@ class Mover(Protocol):
 
     def drop_old(self, progress: Progress) -> None:
         """Take the old encoder away."""
+
+    def clear(self) -> None:
+        """Remove what lies outside the swap's folder, now that the swap is over."""
 
 
 class Swap:
@@ -139,6 +143,8 @@ class Swap:
         gone = self.folder.with_name(f".{self.folder.name}.gone")
         shutil.rmtree(gone, ignore_errors=True)
         self.folder.rename(gone)
+        sync_file(gone.parent)
+        self._mover.clear()
         shutil.rmtree(gone)
 
     def _enter(self, stage: Stage, *, passed: bool | None = None) -> None:

@@ -213,6 +213,9 @@ class VespaMover:
         """Deploy the new encoder alone: the old one's vectors are gone."""
         self._deploy("after", progress)
 
+    def clear(self) -> None:
+        """Nothing lies elsewhere."""
+
     def _deploy(self, name: str, progress: Progress) -> None:
         deploy(
             self._folder / "packages" / name,

@@ -48,6 +48,7 @@ def test_all_steps(setting):
     swap.finish()
     assert encoder_of(setting.index) == new
     assert not swap.folder.exists()
+    assert not list(setting.index.parent.glob(".*"))
     with pytest.raises(SwapError, match="No swap is under way"):
         open_swap(swap.folder)
 
@@ -74,8 +75,9 @@ def test_who_has_the_index_open_is_told_to_open_it_again(setting):
     swap = begin(setting)
     swap.backfill()
     before = reader.search(query).ids
-    setting.index.rename(swap.folder / "old")
+    setting.index.rename(setting.index.with_name(".index.old.index.swap"))
     assert reader.search(query).ids == before  # between the two renames
+    EmbeddedEngine.open(setting.index)  # whoever comes next puts it back
     open_swap(swap.folder).switch(force=True)
     with pytest.raises(EngineError, match="another encoder meanwhile"):
         reader.search(query)
