@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
+
+if TYPE_CHECKING:
+    from ranking.types import Filter
 
 __all__ = [
     "AsJson",
@@ -21,6 +25,7 @@ __all__ = [
     "OutFolder",
     "ProfilesFile",
     "parse_counts",
+    "parse_filters",
 ]
 
 CellType = Literal["float", "bfloat16", "int8"]
@@ -65,6 +70,26 @@ ProfilesFile = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")
 ]
+
+
+def parse_filters(values: Sequence[str], *, exclude: bool = False) -> tuple[Filter, ...]:
+    """Read "modality=ct,mri" as conditions; raise typer.BadParameter where it is something else.
+
+    exclude: conditions that a hit must not meet.
+    """
+    from ranking.types import Filter, FilterField  # noqa: PLC0415 - not for --help
+
+    fields = get_args(FilterField)
+    found = []
+    for value in values:
+        name, sign, listed = value.partition("=")
+        parts = tuple(part.strip() for part in listed.split(",") if part.strip())
+        if name not in fields or not sign or not parts:
+            raise typer.BadParameter(
+                f"{value!r} is not FIELD=VALUE,VALUE with a field of {', '.join(fields)}."
+            )
+        found.append(Filter(cast("FilterField", name), parts, exclude))
+    return tuple(found)
 
 
 def parse_counts(value: str, called: str) -> tuple[int, ...]:

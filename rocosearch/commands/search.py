@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.padding import Padding
 from rich.text import Text
 
+from encoders.base.errors import UserError
 from rocosearch.console import results, say, show, show_json, telling_after
 from rocosearch.options import (
     AsJson,
@@ -18,16 +21,21 @@ from rocosearch.options import (
     IndexOrUrl,
     OptionalEncoder,
     ProfilesFile,
+    parse_filters,
 )
 
 if TYPE_CHECKING:
-    from ranking.types import Hit, Result
+    from ranking.searcher import Searcher
+    from ranking.types import FilterField, Hit, Result
+    from rocosearch.page.pictures import Pictures
 
 __all__ = ["EXAMPLE", "command"]
 
 EXAMPLE = """\
 rocosearch search build/index "ring lesion in the left chest"
 rocosearch search build/index --image query.png --profile vector -k 5
+rocosearch search build/index "ring lesion" --filter modality=ct,mri --not split=test
+rocosearch search build/index "ring lesion" --corpus build/corpus --save build/hits
 rocosearch search http://localhost:8080 "ring lesion in the left chest"
 """
 PATIENCE = 4.0  # seconds
@@ -44,37 +52,124 @@ def command(
     image: Annotated[
         Path | None, typer.Option("--image", metavar="FILE", help="Find images like this one.")
     ] = None,
+    like: Annotated[
+        list[str] | None, typer.Option("--like", metavar="ID", help="Find more like this hit.")
+    ] = None,
+    unlike: Annotated[
+        list[str] | None, typer.Option("--unlike", metavar="ID", help="Find less like this hit.")
+    ] = None,
     profile: Annotated[
         str | None, typer.Option(metavar="NAME", help="Rank profile; the index's default if none.")
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="FIELD=VALUES", help="Only hits with one of the values."),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--not", metavar="FIELD=VALUES", help="Only hits with none of the values."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="The best hit of each value, such as of group_id."),
+    ] = None,
+    operators: Annotated[
+        bool,
+        typer.Option("--operators", help='Read "a phrase", +must, -not and field:term in TEXT.'),
+    ] = False,
+    why: Annotated[
+        str | None, typer.Option("--why", metavar="ID", help="What became of this document.")
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(metavar="CORPUS", help="Where the pictures of hits are.")
+    ] = None,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="PNG: where in the best hit's picture TEXT is."),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write pictures, a contact sheet and a table there."),
+    ] = None,
+    open_sheet: Annotated[
+        bool, typer.Option("--open", help="Show the hits' pictures in the system's viewer.")
+    ] = False,
     encoder: OptionalEncoder = None,
     profiles: ProfilesFile = None,
     package: DeployedPackage = None,
     config_url: ConfigUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search an index, or a running Vespa, by text, by image, or by both.
+    """Search an index, or a running Vespa, by text, by image, by examples, or by all.
 
-    Words are just words: nothing typed here is an operator. The parts that made up a hit's
-    score stand beside it. Vespa embeds texts by itself where its application can; for images,
-    name the --encoder.
+    Words are just words, but for --operators. The parts that made up a hit's score stand
+    beside it. Vespa embeds texts by itself where its application can; for images, name the
+    --encoder.
     """
-    if text is None and image is None:
-        raise typer.BadParameter("Give TEXT, or --image FILE, or both.")
+    if text is None and image is None and not like:
+        raise typer.BadParameter("Give TEXT, or --image FILE, or --like ID.")
+    if (heatmap or save or open_sheet) and corpus is None:
+        raise typer.BadParameter("Pictures are in the corpus: name it with --corpus CORPUS.")
+    if heatmap and not (text or "").strip():
+        raise typer.BadParameter("--heatmap shows where TEXT is: give some.")
+    asked: dict[str, Any] = {
+        "text": text,
+        "image": image,
+        "like": tuple(like or ()),
+        "unlike": tuple(unlike or ()),
+        "profile": profile,
+        "k": k,
+        "filters": (*parse_filters(filters or ()), *parse_filters(without or (), exclude=True)),
+        "group_by": _group(group),
+        "operators": operators,
+    }
     from rocosearch.searchers import searching
 
+    pictures = _pictures(corpus, save, heatmap)
     with (
         searching(
             index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
         ) as searcher,
         telling_after(PATIENCE, "The first search on a machine compiles its kernels ..."),
     ):
-        result = searcher.search(text=text, image=image, profile=profile, k=k)
+        if why is not None:
+            _tell_why(searcher, why, asked, as_json=as_json)
+            return
+        result = searcher.search(**asked)
+        asked["profile"] = profile or searcher.default_profile(text or "", image or like)
+        _print(result, asked["profile"], pictures, as_json=as_json)
+        if pictures is not None:
+            if heatmap:
+                _heatmap(searcher, result, pictures, text or "", heatmap)
+            _save(result, pictures, save, open_sheet=open_sheet)
+
+
+def _group(name: str | None) -> FilterField | None:
+    return None if name is None else parse_filters([f"{name}=any"])[0].field
+
+
+def _pictures(corpus: Path | None, save: Path | None, heatmap: Path | None) -> Pictures | None:
+    """Open the corpus, where one is named, and look where is to be written, before any work."""
+    if corpus is None:
+        return None
+    from ingest.corpus.corpus import Corpus
+    from rocosearch.outputs import check_file
+    from rocosearch.page.pictures import Pictures
+    from rocosearch.saved_hits import check_saving
+
+    if save:
+        check_saving(save)
+    if heatmap:
+        check_file(heatmap)
+    return Pictures(Corpus.open(corpus))
+
+
+def _print(result: Result, profile: str, pictures: Pictures | None, *, as_json: bool) -> None:
     for warning in result.warnings:
         say(warning, style="yellow")
     if as_json:
-        show_json(_as_json(result))
+        show_json(_as_json(result, profile, pictures))
         return
     if not result:
         results.print("No hit.")
@@ -84,9 +179,10 @@ def command(
     results.print(f"{len(result)} of {result.total:,} matches.")
 
 
-def _as_json(result: Result) -> dict[str, object]:
+def _as_json(result: Result, profile: str, pictures: Pictures | None) -> dict[str, object]:
     return {
-        "hits": [_hit_as_json(hit) for hit in result],
+        "profile": profile,
+        "hits": [_hit_as_json(hit, pictures) for hit in result],
         "total": result.total,
         "coverage": {
             "percent": result.coverage.percent,
@@ -98,7 +194,7 @@ def _as_json(result: Result) -> dict[str, object]:
     }
 
 
-def _hit_as_json(hit: Hit) -> dict[str, object]:
+def _hit_as_json(hit: Hit, pictures: Pictures | None) -> dict[str, object]:
     document = hit.document
     shown = (
         {
@@ -111,7 +207,8 @@ def _hit_as_json(hit: Hit) -> dict[str, object]:
         if document
         else {}
     )
-    return {"id": hit.id, "score": hit.score, "features": dict(hit.features), **shown}
+    path = {"path": pictures.path(hit.id)} if pictures else {}
+    return {"id": hit.id, "score": hit.score, "features": dict(hit.features), **shown, **path}
 
 
 def _show(rank: int, hit: Hit) -> None:
@@ -119,5 +216,59 @@ def _show(rank: int, hit: Hit) -> None:
     caption = (hit.document.caption if hit.document else "") or "(no caption)"
     short = textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")
     show(Padding(Text(short), INDENT), wrap=True)
-    parts = "  ".join(f"{name} {value:.3f}" for name, value in hit.features.items())
-    show(Padding(Text(parts, style="dim"), INDENT), wrap=True)
+    show(Padding(Text(_parts(hit.features), style="dim"), INDENT), wrap=True)
+
+
+def _parts(features: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3f}" for name, value in features.items())
+
+
+_VERDICTS = {
+    "absent": "It is not in the index.",
+    "excluded": "It is an example of the query, and an example is no hit.",
+    "filtered": "It does not pass the filters: {by}.",
+    "not matched": "None of the query's words is in it, and it has no vector to compare.",
+    "not retrieved": "It has none of the query's words, and is not among the nearest.",
+    "matched": "It is at rank {rank:,}.",
+    "low": "It was matched, and is below the first 10,000.",
+}
+
+
+def _tell_why(searcher: Searcher, identifier: str, asked: Any, *, as_json: bool) -> None:  # noqa: ANN401
+    from rocosearch.why import why
+
+    told = why(searcher, identifier, **asked)
+    if as_json:
+        show_json(told)
+        return
+    values = {"rank": told.get("rank", 0), "by": "; ".join(told.get("by", ()))}
+    results.print(f"{identifier}: {_VERDICTS[told['verdict']].format(**values)}", markup=False)
+    if "score" in told:
+        parts = f"score {told['score']:.4f}  {_parts(told['features'])}"
+        show(Padding(Text(parts, style="dim"), INDENT), wrap=True)
+
+
+def _heatmap(searcher: Searcher, result: Result, pictures: Pictures, text: str, out: Path) -> None:
+    from encoders.base.storage import whole_file
+    from rocosearch.heat_picture import heat_picture
+
+    data = pictures.original(result.ids[0]) if result else None
+    if not data:
+        raise UserError("There is no hit with a picture in that corpus, so nothing to look at.")
+    drawn = heat_picture(searcher.encoder, data, text)
+    with whole_file(out) as beside:
+        drawn.save(beside, "PNG")
+    say(f"{out}: where {result.ids[0]} is most like the text, in red. It is no diagnosis.")
+
+
+def _save(result: Result, pictures: Pictures, folder: Path | None, *, open_sheet: bool) -> None:
+    if folder is None and not open_sheet:
+        return
+    from rocosearch.saved_hits import CONTACT_SHEET, save_hits
+
+    # One that is only looked at stays for the viewer, which may read it later.
+    chosen = folder or Path(tempfile.mkdtemp(prefix="rocosearch-"), "hits")
+    count = save_hits(result.hits, pictures, chosen)
+    say(f"{chosen}: {count} of {len(result)} hits have a picture.")
+    if open_sheet:
+        typer.launch(str(chosen / CONTACT_SHEET))

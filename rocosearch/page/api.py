@@ -142,18 +142,15 @@ class Api:
 
     def heatmap(self, values: Values) -> Response:
         """Show where in a document's picture lies what a text describes."""
-        from encoders.analysis.heatmap import heat_map, overlay  # noqa: PLC0415 - loads slowly
-        from encoders.inference.onnx_encoder import OnnxEncoder  # noqa: PLC0415
+        from rocosearch.heat_picture import heat_picture  # noqa: PLC0415 - loads slowly
 
         encoder, kept = self.desk.searcher.encoder, self.pictures_kept
-        if not isinstance(encoder, OnnxEncoder):
+        if encoder is None:
             raise NotThereError("There is no encoder here that could look.")
         data = kept.original(values["id"]) if kept else None
         if not data:
             raise NotThereError("This document has no picture here.")
-        relevance = heat_map(encoder, data, values["text"])
-        resize = encoder.preprocessing.resize
-        drawn = overlay(data, relevance, resize=resize)
+        drawn = heat_picture(encoder, data, values["text"])
         drawn.thumbnail((1600, 1600))
         return Response(jpeg(drawn), media_type="image/jpeg")
 

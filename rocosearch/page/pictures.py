@@ -6,6 +6,7 @@ import io
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import pyarrow.parquet as pq
 from PIL import Image
@@ -40,6 +41,10 @@ class Pictures:
         """Whether the corpus has the document."""
         return identifier in self._places
 
+    def path(self, identifier: str) -> str:
+        """The image's name in the source, "" where there is none."""
+        return str(self._column(identifier, "path") or "")
+
     def some(self, count: int) -> list[str]:
         """Ids of documents, spread over the corpus."""
         step = max(1, len(self._places) // count)
@@ -56,12 +61,15 @@ class Pictures:
 
     def original(self, identifier: str) -> bytes | None:
         """The image's bytes as they came; None where the document has none."""
+        return cast("bytes | None", self._column(identifier, "bytes"))
+
+    def _column(self, identifier: str, name: str) -> object:
         if identifier not in self._places:
             return None
         part, group, row = self._places[identifier]
         with pq.ParquetFile(part) as file:
-            column = file.read_row_group(group, columns=["image"])["image"]
-            return (column[row].as_py() or {}).get("bytes")
+            column = file.read_row_group(group, columns=[f"image.{name}"])["image"]
+            return (column[row].as_py() or {}).get(name)
 
     def _draw(self, identifier: str, size: str = "small") -> bytes | None:
         data = self.original(identifier)

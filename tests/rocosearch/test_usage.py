@@ -46,7 +46,7 @@ def test_help_does_not_load_what_takes_seconds():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["search", "index"], "Give TEXT, or --image FILE, or both."),
+        (["search", "index"], "Give TEXT, or --image FILE, or --like ID."),
         (["search", "index", "text", "-k", "0"], "Invalid value for '-k'"),
         (["search", "index", "text", "-k", "ten"], "Invalid value for '-k'"),
         (["search", "index", "two", "texts"], "texts"),

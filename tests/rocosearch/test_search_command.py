@@ -1,0 +1,160 @@
+"""`rocosearch search` beyond words: conditions, examples, why, and from hits to pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import datasets
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from ingest.corpus.corpus import Corpus
+from ranking.types import Document, Hit
+from rocosearch import saved_hits
+from rocosearch.cli import app
+from rocosearch.page.pictures import Pictures
+from rocosearch.pipeline import build_corpus, build_index
+from tests.vespa_app.conftest import tiny_encoder
+
+
+class Line(NamedTuple):
+    index: Path
+    corpus: Path
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory) -> Line:
+    root = tmp_path_factory.mktemp("search")
+    tiny_encoder(0, 24).save(root / "encoder")
+    build_corpus("phantoms:60", root / "corpus")
+    build_index(root / "corpus", root / "index", encoder=root / "encoder")
+    return Line(root / "index", root / "corpus")
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["search", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def told(*arguments):
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_conditions(line):
+    every = told(line.index, "lesion", "-k", 60)["hits"]
+    some = told(line.index, "lesion", "-k", 60, "--filter", "modality=ct,mri")["hits"]
+    none = told(line.index, "lesion", "-k", 60, "--not", "modality=ct,mri")["hits"]
+    assert {hit["modality"] for hit in some} == {"ct", "mri"}
+    assert len(some) + len(none) == len(every)
+    grouped = told(line.index, "lesion", "-k", 60, "--group", "modality")["hits"]
+    assert len(grouped) == len({hit["modality"] for hit in every})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--filter", "age=60"], "FIELD=VALUE"),
+        (["--filter", "modality"], "FIELD=VALUE"),
+        (["--not", "modality="], "FIELD=VALUE"),
+        (["--group", "age"], "FIELD=VALUE"),
+        (["--save", "x"], "--corpus"),
+        (["--open"], "--corpus"),
+    ],
+)
+def test_wrong_usage(line, arguments, sentence):
+    result = run(line.index, "lesion", *arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+def test_operators_are_read_on_request(line):
+    plain = told(line.index, "lesion -ct", "--profile", "lexical", "-k", 60)["hits"]
+    read = told(line.index, "lesion -ct", "--profile", "lexical", "-k", 60, "--operators")["hits"]
+    assert any("ct" in hit["caption"].lower().split() for hit in plain)
+    assert not any("CT" in hit["caption"].replace(".", " ").split() for hit in read)
+
+
+def test_examples(line):
+    first, second = (hit["id"] for hit in told(line.index, "lesion", "-k", 2)["hits"])
+    found = told(line.index, "--like", first, "--unlike", second, "-k", 60)
+    assert found["profile"] == "image"
+    assert {first, second}.isdisjoint(hit["id"] for hit in found["hits"])
+    assert len(found["hits"]) == 58
+    result = run(line.index, "--like", "nobody")
+    assert result.exit_code == 1
+    assert "nobody" in result.stderr
+
+
+def test_why(line):
+    hits = told(line.index, "lesion", "-k", 60)["hits"]
+    third = hits[2]
+    found = told(line.index, "lesion", "--why", third["id"])
+    assert (found["verdict"], found["rank"]) == ("matched", 3)
+    assert found["score"] == pytest.approx(third["score"])
+    other = "mri" if third["modality"] != "mri" else "ct"
+    modality = f"modality={other}"
+    filtered = told(line.index, "lesion", "--why", third["id"], "--filter", modality)
+    assert (filtered["verdict"], filtered["by"]) == ("filtered", [modality])
+    assert told(line.index, "lesion", "--why", "nobody")["verdict"] == "absent"
+    lexical = ("lesion", "--profile", "lexical")
+    matched = {hit["id"] for hit in told(line.index, *lexical, "-k", 60)["hits"]}
+    unmatched = next(hit["id"] for hit in hits if hit["id"] not in matched)
+    assert told(line.index, *lexical, "--why", unmatched)["verdict"] == "not matched"
+    example = told(line.index, "lesion", "--like", third["id"], "--why", third["id"])
+    assert example["verdict"] == "excluded"
+    assert "at rank 3" in run(line.index, "lesion", "--why", third["id"]).stdout
+
+
+def test_from_hits_to_pictures(line, tmp_path):
+    out = tmp_path / "hits"
+    arguments = ("ring lesion", "-k", 7, "--corpus", line.corpus, "--save", out)
+    hits = told(line.index, *arguments)["hits"]
+    assert all(hit["path"] for hit in hits)
+    with Image.open(out / "contact.png") as sheet:
+        assert sheet.width == 5 * saved_hits.CELL
+        assert sheet.height == 2 * (saved_hits.CELL + saved_hits.LINE)
+    with (out / "hits.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["id"] for row in rows] == [hit["id"] for hit in hits]
+    assert float(rows[0]["bm25(caption)"]) == pytest.approx(hits[0]["features"]["bm25(caption)"])
+    loaded = datasets.load_dataset(
+        "imagefolder", data_dir=str(out / "dataset"), split="train", cache_dir=tmp_path / "cache"
+    )
+    assert loaded["id"] == [hit["id"] for hit in hits]
+    assert loaded[0]["image"].size
+    again = run(line.index, *arguments)
+    assert again.exit_code == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    kept = run(line.index, *arguments[:-1], tmp_path / "mine")
+    assert kept.exit_code == 1
+    assert "left alone" in kept.stderr
+
+
+def test_no_cell_of_the_table_is_a_formula(line, tmp_path):
+    """A caption that begins as a formula does would be run by a spreadsheet."""
+    bad = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "  =1", "\r=1"]
+    hits = [Hit(text, -1.5, {}, Document(text, text)) for text in bad]
+    saved_hits.save_hits(hits, Pictures(Corpus.open(line.corpus)), tmp_path / "out")
+    with (tmp_path / "out/hits.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["caption"] for row in rows] == [f"'{text}" for text in bad]
+    assert [float(row["score"]) for row in rows] == [-1.5] * len(bad)
+
+
+def test_a_heat_map(line, tmp_path):
+    out = tmp_path / "map.png"
+    result = run(line.index, "lesion", "--corpus", line.corpus, "--heatmap", out)
+    assert result.exit_code == 0, result.stderr
+    assert "no diagnosis" in result.stderr
+    best = told(line.index, "lesion", "-k", 1)["hits"][0]["id"]
+    original = Pictures(Corpus.open(line.corpus)).original(best)
+    (tmp_path / "original").write_bytes(original)
+    with Image.open(out) as drawn, Image.open(tmp_path / "original") as picture:
+        assert drawn.size == picture.size
+        assert drawn.mode == "RGB"
