@@ -18,12 +18,14 @@ from rocosearch.commands import (
     embed,
     eval as eval_command,
     feed,
+    forget,
     index,
     look,
     parity,
     plan,
     search,
     serve,
+    source,
     swap,
     train,
     tune,
@@ -59,7 +61,7 @@ PANELS = {
     "From files to a report": (corpus, train, index, search, serve, eval_command),
     "Better rankings": (tune, compare),
     "Vespa": (app_command, deploy, feed, parity, plan),
-    "More": (look, classify, embed, demo),
+    "More": (look, classify, embed, source, forget, demo),
 }
 
 for _panel, _modules in PANELS.items():

@@ -65,11 +65,14 @@ def build_corpus(
     layout: str = "auto",
     reading: Reading = Reading(),  # noqa: B008 - frozen
     splits: Literal["auto", "source", "drawn"] = "auto",
+    frames: str | int = "middle",
+    key: Path | None = None,
     progress: Progress = silent,
 ) -> Corpus:
     """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used.
 
-    reading: what is said of the source's tables, in place of what would be recognised.
+    reading: what is said of the source's tables, in place of what would be recognised. frames: of
+    DICOM files, "middle", "all" or a number. key: of their pseudonyms; OUT.key if None.
     """
     if out.is_dir() and [file.name for file in out.iterdir()] == [REJECTED]:
         (out / REJECTED).unlink()  # an attempt that used nothing left it
@@ -78,7 +81,10 @@ def build_corpus(
         raise CorpusError("SOURCE is empty: name a data set's folder or file, or phantoms.")
     if Path(source).resolve() in out.resolve().parents:
         raise CorpusError(f"{out} lies inside {source}: name a folder outside what is read.")
-    opened = open_source(source, layout, reading)
+    key = key or out.with_name(f"{out.name}.key")
+    if key.resolve().is_relative_to(out.resolve()):
+        raise CorpusError(f"{key} would lie inside the corpus: keep the key apart from it.")
+    opened = open_source(source, layout, reading, frames=frames, key=key)
     return write_corpus(opened, out, splits=splits, progress=progress)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 from ingest.corpus.corpus import Corpus
@@ -27,7 +28,7 @@ def shortfall(corpus: Corpus) -> str:
     manifest = corpus.manifest
     lost: Counter[str] = Counter(manifest.rejected)
     lost.update(manifest.lost_parts)
-    uncaptioned = lost[Reason.UNCAPTIONED]
+    uncaptioned = _uncaptioned(corpus)
     without_image, without_caption = (
         lost[Reason.MISSING_IMAGE],
         lost[Reason.UNUSED_FILE] + uncaptioned,
@@ -49,6 +50,17 @@ def shortfall(corpus: Corpus) -> str:
             f"mostly for {reason} ({count:,}): {cause}."
         )
     return ""
+
+
+def _uncaptioned(corpus: Corpus) -> int:
+    """Images beside a table or reports that none of them speaks of: of DICOM files."""
+    if (
+        corpus.manifest.source_format != "dicom"
+        or "captions from" not in corpus.manifest.recognised
+    ):
+        return 0
+    extras = (json.loads(row["extra"]) for row in corpus.rows(["extra"]))
+    return sum(extra.get("caption_from") not in ("table", "report") for extra in extras)
 
 
 def _names_apart(corpus: Corpus) -> str:

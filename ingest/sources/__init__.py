@@ -18,6 +18,7 @@ dicom.py             A folder of DICOM files as a PACS exports it
 dicom_files.py       Every file below a folder and in its archives, one after another
 dicom_captions.py    Captions beside DICOM files: rows of any table, and report text files
 dicom_record.py      One DICOM file becomes a record
+pseudonyms.py        Pseudonyms under a key, and the way back for its owner
 phantoms.py          Drawn images with captions, as a source
 phantom_images.py    The drawing
 phantom_captions.py  The words

@@ -1,6 +1,6 @@
 """A folder of DICOM files as a PACS exports it: any depth, any names, zip archives too.
 
-    FOLDER/**/*          files with DICOM's preamble, whatever their names; DICOMDIR is not read
+    FOLDER/**/*          files that begin as DICOM does, whatever their names; DICOMDIR is not read
     FOLDER/**/*.zip      the same inside; nothing is unpacked
     FOLDER/**/captions.csv   optional: file (relative to it) or SOPInstanceUID, and caption
 
@@ -22,6 +22,7 @@ from ingest.sources.columns import Reading
 from ingest.sources.dicom_captions import read_captions
 from ingest.sources.dicom_files import found_files
 from ingest.sources.files import Found
+from ingest.sources.pseudonyms import Pseudonyms
 
 __all__ = ["Dicom", "looks_like_dicom"]
 
@@ -50,10 +51,16 @@ def _begins_as_dicom(file: Found) -> bool:
 
 @dataclass(frozen=True)
 class Dicom:
-    """All files at or below `path`, which may also be one file or one archive."""
+    """All files at or below `path`, which may also be one file or one archive.
+
+    frames: of files with several: "middle", "all" or a number. key: file of the key under which
+    pseudonyms are made, itself made where there is none; without it they are plain hashes.
+    """
 
     path: Path
     reading: Reading = Reading()  # noqa: RUF009 - frozen
+    frames: str | int = "middle"
+    key: Path | None = None
     format: str = "dicom"
     _beside: list[str] = field(default_factory=list)
 
@@ -70,11 +77,14 @@ class Dicom:
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows, folder after folder, by name."""
         # Not at the top: torch takes seconds to load, and most sources need no DICOM.
-        from ingest.sources.dicom_record import rows_of  # noqa: PLC0415
+        from ingest.sources.dicom_record import DicomOptions, DicomReader  # noqa: PLC0415
 
         captions = read_captions(self.path, self.reading)
         self._beside[:] = [f", captions from {captions.told}"] if captions.told else []
         yield from captions.rejections
+        names = Pseudonyms.at(self.key, made=True) if self.key else Pseudonyms()
+        root = self.path if self.path.is_dir() else self.path.parent
+        reader = DicomReader(root, captions, DicomOptions(self.frames, names))
         empty = True
         for file in found_files(self.path):
             empty = False
@@ -83,7 +93,8 @@ class Dicom:
             elif PurePosixPath(file.name).name.upper() == DICOMDIR:
                 yield Rejection(Reason.NO_PIXELS, file.name, detail="a list of other files")
             elif file.name not in captions.files:
-                yield from rows_of(file, captions)
+                yield from reader.rows_of(file)
         if empty:
             raise CorpusError(f"{self.path} holds no DICOM file: the folder is empty.")
+        reader.finish()
         yield from captions.unused()

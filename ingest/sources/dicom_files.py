@@ -57,7 +57,7 @@ def _file(root: Path, file: Path) -> Iterator[Found | Rejection]:
 
 
 def _open(root: Path, file: Path) -> BinaryIO:
-    return safe_file(root, str(file.relative_to(root))).open("rb")
+    return safe_file(root, str(file.relative_to(root)), limit=None).open("rb")
 
 
 def _open_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:

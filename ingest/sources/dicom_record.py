@@ -1,25 +1,26 @@
-"""One DICOM file becomes one record: its middle frame as a PNG, and what a list of tags allows.
+"""One DICOM file becomes a record of each frame that is kept, with what a list of tags allows.
 
 Whatever is not named here never enters a corpus: no patient, no physician, no date, no
-institution. UIDs enter hashed, which hides them from who does not have them already.
+institution. UIDs and the patient's id enter as pseudonyms (ingest/sources/pseudonyms.py).
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import Image
 
-from encoders.base.storage import sha256_bytes
 from encoders.images.dicom import (
     DecoderMissingError,
     NoPixelsError,
     described,
     frame_count,
-    middle_frame,
     read_header,
     render_frame,
 )
@@ -30,10 +31,12 @@ from ingest.corpus.records import Reason, Record, Rejection, Row
 from ingest.sources.dicom_captions import Captions
 from ingest.sources.files import Found
 from ingest.sources.modalities import modality_of_dicom
+from ingest.sources.pseudonyms import Pseudonyms, Stored
 
-__all__ = ["rows_of"]
+__all__ = ["DicomOptions", "DicomReader", "chosen_frames"]
 
-UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+PATIENT = "PatientID"  # becomes a pseudonym
 COMMENT = "ImageComments"
 LATERALITY = ("ImageLaterality", "Laterality")
 # The only elements that a corpus's `extra` may hold, and their names there.
@@ -48,24 +51,128 @@ EXTRA = {
     "BurnedInAnnotation": "burned_in_annotation",
 }
 CAPTION_TAGS = ("StudyDescription", "SeriesDescription", "BodyPartExamined", "ViewPosition")
-READ = (*UIDS, COMMENT, *LATERALITY, *EXTRA)
+READ = (*UIDS, PATIENT, COMMENT, *LATERALITY, *EXTRA)
 SIDES = {"L": "left", "R": "right", "B": "both sides"}
 HASH_DIGITS = 16
+NOTED_TOGETHER = 512
 
 
-def rows_of(file: Found, captions: Captions) -> list[Row]:
-    """The file's record, with what must be said of it, or why it is none."""
-    try:
-        with file.open() as stream:
-            return _image_rows(file.name, stream, captions)
-    except ImageRejectedError as error:
-        reason, detail = error.reason, error.detail
-    except ImageError as error:
-        reason, detail = _reason(error), str(error)
-    except OSError as error:
-        reason, detail = Reason.UNUSABLE_IMAGE, f"cannot be read ({error.strerror})"
-    captions.of(file.name, {})  # its caption is not to be told of as one without a file
-    return [Rejection(reason, file.name, detail=detail)]
+@dataclass(frozen=True)
+class DicomOptions:
+    """frames: "middle", "all", or a number of them, evenly spaced. names: the key of pseudonyms."""
+
+    frames: str | int = "middle"
+    names: Pseudonyms = field(default_factory=Pseudonyms)
+
+
+@dataclass
+class DicomReader:
+    """Files become records, one after another. root: what files are named below."""
+
+    root: Path
+    captions: Captions
+    options: DicomOptions
+    _pixels: dict[str, bytes] = field(default_factory=dict)  # hash of an instance's pixels, by id
+    _stored: list[Stored] = field(default_factory=list)
+
+    def rows_of(self, file: Found) -> Iterator[Row]:
+        """The file's records, with what must be said of them, or why there is none."""
+        try:
+            with file.open() as stream:
+                yield from self._image_rows(file.name, stream)
+        except ImageRejectedError as error:
+            yield self._rejected(file.name, error.reason, error.detail)
+        except ImageError as error:
+            yield self._rejected(file.name, _reason(error), str(error))
+        except OSError as error:
+            detail = f"cannot be read ({error.strerror})"
+            yield self._rejected(file.name, Reason.UNUSABLE_IMAGE, detail)
+
+    def finish(self) -> None:
+        """Keep beside the key what was not kept yet of where records are from."""
+        self.options.names.note(self._stored)
+        self._stored.clear()
+
+    def _rejected(self, name: str, reason: Reason, detail: str) -> Rejection:
+        self.captions.of(name, {})  # its caption is not to be told of as one without a file
+        return Rejection(reason, name, detail=detail)
+
+    def _image_rows(self, name: str, stream: BinaryIO) -> Iterator[Row]:
+        if not is_dicom(stream.read(PREAMBLE_BYTES)):
+            raise ImageRejectedError(Reason.NOT_DICOM, "it does not begin as DICOM files do")
+        header, pixels = read_header(stream, READ)
+        tags = described(header, READ)
+        names, total = self.options.names, frame_count(header)
+        caption = _caption(*self.captions.of(name, tags), tags)
+        subject = names.of("patient", tags.get("PatientID", ""))
+        base = names.of("dicom", tags.get("SOPInstanceUID", "")) or f"dicom-{_file_hash(stream)}"
+        study = names.of("study", tags.get("StudyInstanceUID", ""))
+        extra = _extra(tags)
+        series = names.of("series", tags.get("SeriesInstanceUID", ""))
+        if series:
+            extra["series"] = series
+        stored = []
+        chosen = chosen_frames(self.options.frames, total)
+        for frame in chosen:
+            notes: list[str] = []
+            image = render_frame(pixels, header, frame, notes)
+            identifier, same = self._identifier(base, frame, total, image)
+            record = Record(
+                id=identifier,
+                caption=caption[0],
+                image=_png(image),
+                image_path=f"{identifier}.png",
+                group_id=study or (base if len(chosen) > 1 else ""),
+                group_kind="case" if study or len(chosen) > 1 else "none",
+                subject_id=subject,
+                modality=modality_of_dicom(tags.get("Modality", "")),
+                source="DICOM",
+                extra={
+                    **extra,
+                    **({"frame": frame + 1, "frames": total} if total > 1 else {}),
+                    "caption_from": caption[1],
+                },
+                file=name,
+                caption_needed=False,
+                stock_caption=caption[1] == "tags",
+            )
+            notes = list(dict.fromkeys(notes))
+            yield from _notes(record, image, notes, left_out=total - len(chosen), same=same)
+            yield record
+            file = str((self.root / name).absolute())
+            place = frame + 1 if total > 1 else 0
+            uids = [tags.get(keyword, "") for keyword in UIDS]
+            stored.append(Stored(identifier, file, place, subject, *uids))
+        self._stored += stored
+        if len(self._stored) >= NOTED_TOGETHER:
+            self.finish()
+
+    def _identifier(
+        self, base: str, frame: int, total: int, image: Image.Image
+    ) -> tuple[str, bool]:
+        """The record's id; another one, and True, where the instance had other pixels before."""
+        number = f"#{frame + 1}" if total > 1 else ""
+        found = hashlib.sha256(image.tobytes()).digest()
+        if self._pixels.setdefault(base + number, found) == found:
+            return base + number, False
+        return f"{base}-{found.hex()[:8]}{number}", True
+
+
+def chosen_frames(wanted: str | int, total: int) -> list[int]:
+    """Which frames are kept, from 0: the middle one, all, or so many in the middle of equal parts.
+
+    >>> chosen_frames("middle", 4), chosen_frames(2, 8), chosen_frames(9, 3)
+    ([2], [2, 6], [0, 1, 2])
+    """
+    if wanted == "middle":
+        return [total // 2]
+    count = total if wanted == "all" else min(int(wanted), total)
+    return [(2 * part + 1) * total // (2 * count) for part in range(count)]
+
+
+def _file_hash(stream: BinaryIO) -> str:
+    stream.seek(0)
+    return hashlib.file_digest(stream, "sha256").hexdigest()[:HASH_DIGITS]  # type: ignore[arg-type]
 
 
 def _reason(error: ImageError) -> Reason:
@@ -74,62 +181,23 @@ def _reason(error: ImageError) -> Reason:
     return Reason.NO_DECODER if isinstance(error, DecoderMissingError) else Reason.UNUSABLE_IMAGE
 
 
-def _image_rows(name: str, stream: BinaryIO, captions: Captions) -> list[Row]:
-    if not is_dicom(stream.read(PREAMBLE_BYTES)):
-        raise ImageRejectedError(Reason.NOT_DICOM, "it does not begin with DICOM's preamble")
-    header, pixels = read_header(stream, READ)
-    tags = described(header, READ)
-    own_caption, own_from = captions.of(name, tags)
-    frames, frame = frame_count(header), middle_frame(header)
-    image = _png(render_frame(pixels, header, frame))
-    identifier = _identifier(tags, stream) + (f"-frame-{frame + 1}" if frames > 1 else "")
-    caption, caption_from = _caption(own_caption, own_from, tags)
-    extra: dict[str, Any] = {
-        **_extra(tags),
-        **({"frame": frame + 1, "frames": frames} if frames > 1 else {}),
-        "caption_from": caption_from,
-    }
-    study = tags.get("StudyInstanceUID")
-    record = Record(
-        id=identifier,
-        caption=caption,
-        image=image,
-        image_path=f"{identifier}.png",
-        group_id=f"study-{_hashed(study)}" if study else "",
-        group_kind="case" if study else "none",
-        modality=modality_of_dicom(tags.get("Modality", "")),
-        source="DICOM",
-        extra=extra,
-        file=name,
-        caption_needed=False,
-        stock_caption=caption_from == "tags",
-    )
-    return [*_notes(record, frames, frame), record]
-
-
-def _notes(record: Record, frames: int, frame: int) -> list[Row]:
+def _notes(
+    record: Record, image: Image.Image, unused: Sequence[str], *, left_out: int, same: bool
+) -> Iterator[Rejection]:
     """What whoever uses the record should know of it; the corpus counts them."""
-    notes: list[Row] = []
-    if frames > 1:
-        detail = f"frame {frame + 1} of {frames} was taken"
-        notes.append(Rejection(Reason.OTHER_FRAMES, record.file, 0, record.id, detail, True))
+    said: list[tuple[Reason, str]] = [(Reason.UNUSED_TAG, detail) for detail in unused]
+    if left_out:
+        total, frame = record.extra["frames"], record.extra["frame"]
+        said.append((Reason.OTHER_FRAMES, f"frame {frame} of {total} was taken"))
     if record.extra.get("burned_in_annotation") == "YES":
         detail = "BurnedInAnnotation is YES: the image may show the patient's name"
-        notes.append(Rejection(Reason.BURNED_IN, record.file, 0, record.id, detail, True))
-    return notes
-
-
-def _identifier(tags: Mapping[str, str], stream: BinaryIO) -> str:
-    """From the SOPInstanceUID, or from the file's bytes where it has none."""
-    uid = tags.get("SOPInstanceUID")
-    if uid:
-        return f"dicom-{_hashed(uid)}"
-    stream.seek(0)
-    return f"dicom-{sha256_bytes(stream.read())[:HASH_DIGITS]}"
-
-
-def _hashed(uid: str) -> str:
-    return sha256_bytes(uid.encode("utf-8", "replace"))[:HASH_DIGITS]
+        said.append((Reason.BURNED_IN, detail))
+    if same:
+        said.append((Reason.SAME_UID, "a file before it has this SOPInstanceUID and other pixels"))
+    if all(low == high for low, high in (band.getextrema() for band in image.split())):
+        said.append((Reason.ONE_GREY, "all pixels are alike"))
+    for reason, detail in said:
+        yield Rejection(reason, record.file, 0, record.id, detail, True)
 
 
 def _png(image: Image.Image) -> bytes:
@@ -156,10 +224,10 @@ def _side(tags: Mapping[str, str]) -> str:
     return SIDES.get(code, "")
 
 
-def _extra(tags: Mapping[str, str]) -> dict[str, str]:
-    found = {name: tags[keyword] for keyword, name in EXTRA.items() if keyword in tags}
+def _extra(tags: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name: tags[keyword] for keyword, name in EXTRA.items() if keyword in tags
+    }
     if _side(tags):
         found["laterality"] = _side(tags)
-    if "SeriesInstanceUID" in tags:
-        found["series"] = f"series-{_hashed(tags['SeriesInstanceUID'])}"
     return found

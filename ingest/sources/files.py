@@ -102,8 +102,8 @@ def read_image(folder: Path, name: str) -> bytes:
         raise ImageRejectedError(Reason.UNUSABLE_IMAGE, detail) from None
 
 
-def safe_file(folder: Path, name: str) -> Path:
-    """The file that `read_image` would read, all checks passed; raises ImageRejectedError."""
+def safe_file(folder: Path, name: str, limit: int | None = MAX_IMAGE_BYTES) -> Path:
+    """A file inside `folder` of at most `limit` bytes; raises ImageRejectedError."""
     try:
         path = (folder / name).resolve()
         inside = path.is_relative_to(folder.resolve())
@@ -115,8 +115,6 @@ def safe_file(folder: Path, name: str) -> Path:
         raise ImageRejectedError(Reason.UNSAFE_PATH, f"{name} leads out of {folder.name}/")
     if size is None:
         raise ImageRejectedError(Reason.MISSING_IMAGE, f"{name} is not there")
-    if size > MAX_IMAGE_BYTES:
-        raise ImageRejectedError(
-            Reason.UNUSABLE_IMAGE, f"{size:,} bytes; at most {MAX_IMAGE_BYTES:,}"
-        )
+    if limit is not None and size > limit:
+        raise ImageRejectedError(Reason.UNUSABLE_IMAGE, f"{size:,} bytes; at most {limit:,}")
     return path

@@ -22,11 +22,15 @@ def open_source(
     path: str | Path,
     format: str = "auto",  # noqa: A002
     reading: Reading = Reading(),  # noqa: B008 - frozen
+    *,
+    frames: str | int = "middle",
+    key: Path | None = None,
 ) -> Source:
     """Open the data set at `path` in the named layout, or in the one that it shows.
 
     Phantoms lie nowhere: with format "phantoms", or "auto" where no such file exists, the
     path is `phantoms` or `phantoms:COUNT`. reading: what the user says of its tables.
+    frames, key: of DICOM files (ingest/sources/dicom.py).
     Raises CorpusError where there is nothing, or nothing of that layout.
     """
     if format != "auto" and format not in FORMATS:
@@ -40,7 +44,7 @@ def open_source(
     if layout == "roco":
         return open_roco(folder)
     if layout == "dicom":
-        return Dicom(folder, reading=reading)
+        return Dicom(folder, reading, frames, key)
     if layout == "parquet" and looks_like_corpus(folder):
         return StoredCorpus(folder)
     return open_tables(folder, layout, reading)

@@ -58,6 +58,15 @@ def command(
             help="Keep the source's splits, or draw them; auto draws where only train is."
         ),
     ] = "auto",
+    frames: Annotated[
+        str, typer.Option(help="Of DICOM files with several frames: middle, all, or how many.")
+    ] = "middle",
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Key of pseudonyms for DICOM; made if new. OUT.key if none."
+        ),
+    ] = None,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Exit 0 also where most was not matched.")
     ] = False,
@@ -78,7 +87,14 @@ def command(
     rule: Literal["auto", "source", "drawn"] = "drawn" if splits == "draw" else splits
     with progress_bars() as progress:
         corpus = build_corpus(
-            source, out, layout=layout, reading=reading, splits=rule, progress=progress
+            source,
+            out,
+            layout=layout,
+            reading=reading,
+            splits=rule,
+            frames=_frames(frames),
+            key=key,
+            progress=progress,
         )
     if as_json:
         show_json({"corpus": str(out), **asdict(corpus.manifest)})
@@ -88,6 +104,14 @@ def command(
     if short:
         say(f"{visible(short)} --allow-partial takes it as it is.", style="red")
         raise typer.Exit(1)
+
+
+def _frames(value: str) -> str | int:
+    if value in ("middle", "all"):
+        return value
+    if value.isdecimal() and int(value):
+        return int(value)
+    raise typer.BadParameter(f"{value!r} is none of middle, all, or a number above 0.")
 
 
 def _show(manifest: CorpusManifest, out: Path) -> None:

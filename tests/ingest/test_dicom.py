@@ -173,7 +173,7 @@ def test_frames_and_burned_in_text_are_counted(tmp_path):
     write(tmp_path / "in" / "cine", data)
     corpus = write_corpus(Dicom(tmp_path / "in"), tmp_path / "out")
     (record,) = corpus.records()
-    assert record.id.endswith("-frame-3")
+    assert record.id.endswith("#3")
     assert (record.extra["frame"], record.extra["frames"]) == (3, 5)
     assert record.extra["burned_in_annotation"] == "YES"
     assert corpus.manifest.lost_parts == {"other frames": 1, "text burned into the pixels": 1}

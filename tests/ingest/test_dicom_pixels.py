@@ -197,7 +197,9 @@ def test_real_files_look_the_same_however_they_are_encoded():
 def test_a_missing_decoder_is_told_with_what_to_install():
     if get_decoder(JPEGLSLossless).is_available:
         pytest.skip("the extra dicom is installed here")
-    with pytest.raises(DecoderMissingError, match=r"JPEG-LS Lossless.* install pylibjpeg"):
+    with pytest.raises(
+        DecoderMissingError, match=r"JPEG-LS Lossless.*'rocosearch\[dicom\]' brings"
+    ):
         decode_image(real("MR_small_jpeg_ls_lossless.dcm"))
 
 
@@ -210,7 +212,7 @@ def test_a_video_is_told():
     ("tags", "message"),
     [
         ({"Rows": 60_000, "Columns": 60_000}, "60,000 x 60,000 pixels; at most"),
-        ({"NumberOfFrames": 2_000_000}, "2,000,000 frames of 32 x 32 pixels have more than"),
+        ({"NumberOfFrames": 2_000_000}, "damaged: its pixels"),
         ({"Rows": 0}, "32 x 0 pixels"),
         ({"Rows": 33}, "damaged"),
         ({"PhotometricInterpretation": "HSV"}, "'HSV' is not read"),
