@@ -85,7 +85,7 @@ def build_corpus(
     if key.resolve().is_relative_to(out.resolve()):
         raise CorpusError(f"{key} would lie inside the corpus: keep the key apart from it.")
     opened = open_source(source, layout, reading, frames=frames, key=key)
-    return write_corpus(opened, out, splits=splits, progress=progress)
+    return write_corpus(opened, out, splits=splits, keep_rejections=True, progress=progress)
 
 
 def train_encoder(

@@ -120,6 +120,7 @@ def write_corpus(
     out: Path,
     *,
     splits: Literal["auto", "source", "drawn"] = "auto",
+    keep_rejections: bool = False,
     progress: Progress = silent,
 ) -> Corpus:
     """Read all of `source` and write the corpus at `out`, whole or not at all.
@@ -127,6 +128,7 @@ def write_corpus(
     Images are decoded once, to reject what cannot be used; their bytes are stored as they
     were. Embeddings of a corpus that stood at `out` are kept: they belong to image bytes, and
     those that no longer fit are not read. `splits` is explained in ingest/corpus/splits.py.
+    keep_rejections: write rejected.parquet at `out` also where no row can be used.
     Memory: one part, and about 500 bytes a record.
     Raises CorpusError where no row of the source can be used, or the source lies in `out`.
     """
@@ -139,7 +141,8 @@ def write_corpus(
                 progress("corpus", done, None, f"{writer.rejections} rejected")
         if not writer.records:
             writer.close()
-            kept = _keep_rejections(folder / REJECTED, out) if writer.rejections else ""
+            keep = keep_rejections and writer.rejections
+            kept = _keep_rejections(folder / REJECTED, out) if keep else ""
             raise CorpusError(_nothing_usable(source, writer) + kept)
         rule, assigned = writer.finish(splits)
         if assigned is not None:
