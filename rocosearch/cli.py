@@ -30,7 +30,7 @@ from rocosearch.commands import (
     train,
     tune,
 )
-from rocosearch.guard import GuardedCommand, GuardedGroup
+from rocosearch.guard import GuardedCommand, GuardedGroup, writing
 
 __all__ = ["app", "main"]
 
@@ -64,6 +64,8 @@ PANELS = {
     "More": (look, classify, embed, source, forget, demo),
 }
 
+ONLY_READING = (search, compare, deploy, parity)
+
 for _panel, _modules in PANELS.items():
     for _module in _modules:
         _name = _module.__name__.rpartition(".")[2]
@@ -73,7 +75,7 @@ for _panel, _modules in PANELS.items():
             epilog=_example(_module.EXAMPLE),
             rich_help_panel=_panel,
         )
-        _register(_module.command)
+        _register(_module.command if _module in ONLY_READING else writing(_module.command))
 app.add_typer(swap.app, name="swap", epilog=_example(swap.EXAMPLE), rich_help_panel="Vespa")
 
 
@@ -84,4 +86,6 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # As an exception, so that half-written files and folders are removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # What libraries write on our behalf is the owner's alone too; --share says otherwise.
+    os.umask(0o077)
     app()

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from encoders.base.errors import UserError
+from encoders.base.storage import share_with_group
 from rocosearch.console import say
 
-__all__ = ["TRACE", "GuardedCommand", "GuardedGroup"]
+__all__ = ["TRACE", "GuardedCommand", "GuardedGroup", "writing"]
 
 TRACE = "ROCOSEARCH_TRACE"
 LARGEST = 10**15  # no option means anything by more
@@ -33,6 +37,32 @@ class GuardedCommand(TyperCommand):
                 hint = f"'{option.opts[0]}'"
                 raise typer.BadParameter("it is not a number up to 10^15.", ctx, param_hint=hint)
         return super().invoke(ctx)
+
+
+Share = Annotated[
+    bool,
+    typer.Option(
+        "--share", help="Let the group read what is written; else it is its owner's alone."
+    ),
+]
+
+
+def writing(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option --share: by default what it writes is its owner's alone."""
+
+    @wraps(command)
+    def run(*given: Any, share: bool = False, **options: Any) -> None:  # noqa: ANN401
+        if share:
+            share_with_group()
+        command(*given, **options)
+
+    told = signature(command, eval_str=True)
+    option = Parameter("share", Parameter.KEYWORD_ONLY, default=False, annotation=Share)
+    vars(run)["__signature__"] = told.replace(parameters=[*told.parameters.values(), option])
+    run.__annotations__ = {
+        each.name: each.annotation for each in (*told.parameters.values(), option)
+    }
+    return run
 
 
 class GuardedGroup(TyperGroup):

@@ -53,6 +53,7 @@ def share_with_group() -> None:
     """Let the group read what this process writes from now on."""
     global _group  # noqa: PLW0603 - as the umask is one for the process
     _group = 0o050
+    os.umask(0o027)
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rocosearch.console import progress_bars, results, show
+from rocosearch.guard import writing
 from rocosearch.options import CorpusFolder, IndexFolder
 
 __all__ = ["EXAMPLE", "app"]
@@ -32,6 +33,7 @@ SwapFolder = Annotated[
 
 
 @app.command()
+@writing
 def start(
     index: IndexFolder,
     corpus: CorpusFolder,
@@ -76,6 +78,7 @@ def start(
 
 
 @app.command()
+@writing
 def backfill(swap: SwapFolder) -> None:
     """Bring the new encoder's vectors to every document; goes on where it was stopped."""
     from rocosearch.swap import open_swap
@@ -89,6 +92,7 @@ def backfill(swap: SwapFolder) -> None:
 
 
 @app.command()
+@writing
 def shadow(swap: SwapFolder) -> None:
     """Evaluate old against new on the same queries, unseen by those who search."""
     from rocosearch.swap import open_swap
@@ -103,6 +107,7 @@ def shadow(swap: SwapFolder) -> None:
 
 
 @app.command()
+@writing
 def switch(
     swap: SwapFolder,
     *,
@@ -119,6 +124,7 @@ def switch(
 
 
 @app.command()
+@writing
 def rollback(swap: SwapFolder) -> None:
     """Go one step back: after `switch` to the old encoder, before it to how it was."""
     from rocosearch.swap import open_swap
@@ -129,6 +135,7 @@ def rollback(swap: SwapFolder) -> None:
 
 
 @app.command()
+@writing
 def finish(swap: SwapFolder) -> None:
     """Take the old encoder away; there is no way back after it."""
     from rocosearch.swap import open_swap
