@@ -32,6 +32,7 @@ from vespa_app.feed.operations import Operation, Verdict
 from vespa_app.feed.store import Store, put_fields, vector_fields
 from vespa_app.http.connection import Connection, Credentials
 from vespa_app.http.errors import VespaDegradedError
+from vespa_app.http.reply import as_whole, reading
 from vespa_app.http.retries import Retries, retrying
 from vespa_app.query.answers import Answer, judge, read_answer, to_result
 from vespa_app.query.query import SearchRequest, search_request
@@ -308,4 +309,6 @@ def _groups(answer: Answer) -> Iterator[tuple[str, int]]:
     for root in answer.rows:
         for groups in root.children:
             for group in groups.children:
-                yield str(group.other.get("value", "")), int(group.fields.get("count()", 0))
+                with reading(answer.address):
+                    count = as_whole(group.fields.get("count()", 0), "count()")
+                yield str(group.other.get("value", "")), count

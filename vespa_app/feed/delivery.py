@@ -7,7 +7,6 @@ What may pass by itself is tried again after a pause that grows, with full jitte
 from __future__ import annotations
 
 import heapq
-import json
 import random
 import threading
 import time
@@ -23,20 +22,23 @@ from vespa_app.feed.operations import (
     Verdict,
     judge_operation,
 )
-from vespa_app.http.connection import Connection, Credentials
 from vespa_app.http.errors import (
     VespaError,
     VespaGarbledError,
+    VespaTimeoutError,
     VespaUnreachableError,
-    VespaUntrustedError,
     error_for,
+    words_of,
 )
-from vespa_app.http.streams import Ended, Method, Streams
+from vespa_app.http.reply import Reply, read_reply
+from vespa_app.http.streams import LARGEST, Ended, Method, Request, Streams
 
 __all__ = ["Delivery", "Exchange", "FeedSettings"]
 
 LONGEST_PAUSE = 0.2  # seconds until closing is noticed
+LARGEST_VERDICT = 1 << 20  # bytes of an answer to an operation
 STOPPED = "Feeding was stopped."
+_PASSING = (VespaUnreachableError, VespaTimeoutError)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class FeedSettings:
 class Exchange:
     """One request with its tries; `operation` is None for a page of a visit.
 
-    end: time.monotonic() after which it is not tried again. content: the last answer's JSON.
+    end: time.monotonic() after which it is not tried again. reply: the last answer.
     """
 
     operation: Operation | None
@@ -67,7 +69,13 @@ class Exchange:
     body: bytes
     end: float
     attempts: int = 0
-    content: object = None
+    reply: Reply | None = None
+
+    def request(self, seconds: float) -> Request[Exchange]:
+        """It, to be sent; Vespa may take `seconds` for it, and gives up before this client does."""
+        largest = LARGEST_VERDICT if self.operation else LARGEST
+        patience = seconds * 1.2 + 1.0
+        return Request(self, self.method, self.target, self.body, seconds=patience, largest=largest)
 
     @property
     def kind(self) -> OperationKind | Literal["visit"]:
@@ -76,17 +84,19 @@ class Exchange:
 
 
 class Delivery:
-    """Delivers to the server at `url`; `closed` ends it from another thread."""
+    """Delivers to the server at `url`; `closed` ends it from another thread.
+
+    secret: what is sent with each request, and must not be shown where it comes back.
+    """
 
     def __init__(
-        self, url: str, credentials: Credentials, settings: FeedSettings, closed: threading.Event
+        self, url: str, settings: FeedSettings, closed: threading.Event, secret: str = ""
     ) -> None:
         self._url = url
-        self._credentials = credentials
+        self._secret = secret
         self._settings = settings
         self._closed = closed
         self._later = _Later()
-        self._asked_for_trust = False
 
     def run(
         self, streams: Streams[Exchange], exchanges: Iterator[Exchange]
@@ -100,13 +110,13 @@ class Delivery:
                 break
             for ended in streams.ended(self._later.pause()):
                 exchange = ended.key
-                answer = _judged(exchange, ended)
+                if ended.failure and not isinstance(ended.failure, _PASSING):
+                    failure = failure or ended.failure
+                    continue
+                answer = self._judged(exchange, ended)
                 if answer.verdict not in (Verdict.AGAIN, Verdict.STOP):
                     yield exchange, answer
-                    continue
-                if not streams.proven:
-                    failure = failure or self._distrust()
-                if answer.verdict is Verdict.STOP or not self._put_off(exchange):
+                elif answer.verdict is Verdict.STOP or not self._put_off(exchange):
                     failure = failure or self.error(answer)
         if failure is not None:
             raise failure
@@ -133,11 +143,11 @@ class Delivery:
         if self._closed.is_set():
             return VespaUnreachableError(STOPPED)
         for exchange in self._later.due():
-            streams.begin(exchange, exchange.method, exchange.target, exchange.body)
+            streams.begin(exchange.request(self._settings.seconds))
         try:
             while streams.busy + len(self._later) < streams.count:
                 exchange = next(exchanges)
-                streams.begin(exchange, exchange.method, exchange.target, exchange.body)
+                streams.begin(exchange.request(self._settings.seconds))
         except StopIteration:
             return None
         except Exception as error:  # noqa: BLE001 - raised when all that is under way has ended
@@ -154,36 +164,20 @@ class Delivery:
         self._later.add(at, exchange)
         return True
 
-    def _distrust(self) -> VespaUntrustedError | None:
-        """Why TLS fails, if it does: asked once, by another client, whose words are clearer."""
-        if self._asked_for_trust or not self._url.startswith("https://"):
-            return None
-        self._asked_for_trust = True
-        connection = Connection(self._url, self._credentials, pool=1)
+    def _judged(self, exchange: Exchange, ended: Ended[Exchange]) -> Answer:
+        exchange.attempts += 1
+        exchange.reply = None
+        if ended.failure:
+            return Answer(Verdict.AGAIN, NO_CONNECTION, str(ended.failure), exchange.attempts)
+        address = f"{self._url}{exchange.target.partition('?')[0]}"
         try:
-            connection.send("GET", "/state/v1/health", seconds=5.0)
-        except VespaUntrustedError as error:
-            return error
-        except VespaError:  # may pass
-            return None
-        finally:
-            connection.close()
-        return None
-
-
-def _judged(exchange: Exchange, ended: Ended[Exchange]) -> Answer:
-    exchange.attempts += 1
-    exchange.content = None
-    message = ended.problem
-    if ended.body:
-        try:
-            exchange.content = json.loads(ended.body)
-        except ValueError:
-            message = ended.body[:200].decode("utf-8", "replace")
-    if isinstance(exchange.content, dict):
-        message = str(exchange.content.get("message", ""))
-    verdict = judge_operation(exchange.kind, ended.status, exchange.content)
-    return Answer(verdict, ended.status, message, exchange.attempts)
+            reply = read_reply(ended.status, ended.body, "", address, self._secret)
+        except VespaGarbledError as error:
+            return Answer(Verdict.STOP, ended.status, str(error), exchange.attempts)
+        exchange.reply = reply
+        verdict = judge_operation(exchange.kind, ended.status, reply.content)
+        message = reply.message if isinstance(reply.content, dict) else reply.text
+        return Answer(verdict, ended.status, words_of(message), exchange.attempts)
 
 
 @dataclass

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote, urlencode
 
 from vespa_app.feed.delivery import Delivery, Exchange, FeedSettings
@@ -25,7 +25,9 @@ from vespa_app.feed.operations import (
     operation_body,
     unusable_id,
 )
-from vespa_app.http.connection import Connection, Credentials
+from vespa_app.http.credentials import Credentials, check_files, check_url
+from vespa_app.http.errors import VespaGarbledError
+from vespa_app.http.reply import as_list, as_object, as_text, reading
 from vespa_app.http.streams import Method, Streams
 from vespa_app.package.schema import SCHEMA_NAME
 
@@ -38,6 +40,7 @@ METHODS: dict[OperationKind, Method] = {
     "remove": "DELETE",
 }
 PAGE = 1000
+EMPTY_PAGES = 100  # in a row: a visit that only goes on
 
 
 class DocumentClient:
@@ -55,7 +58,8 @@ class DocumentClient:
         schema: str = SCHEMA_NAME,
     ) -> None:
         known = credentials if credentials is not None else Credentials.from_environment()
-        self.url = Connection(url, known).url  # which checks it
+        self.url = check_url(url, known)
+        check_files(known)
         self.settings = settings
         self._root = f"/document/v1/{schema}/{schema}/docid"
         self._condition = schema
@@ -120,28 +124,42 @@ class DocumentClient:
     def ids(self, selection: str = "") -> Iterator[str]:
         """Ids of the documents (of those that `selection` fits), a page at a time.
 
-        A document that moves between nodes meanwhile may come twice.
+        A document that moves between nodes meanwhile may come twice. Raises VespaGarbledError
+        where the visit does not come to an end.
         """
         parameters = {"wantedDocumentCount": str(PAGE), "fieldSet": "[id]"}
         if selection:
             parameters["selection"] = selection
+        seen: set[str] = set()
+        empty = 0
         while True:
-            page = self._page(parameters)
-            for document in page.get("documents", ()):
-                yield str(document["id"]).split("::", 1)[1]
-            if not page.get("continuation"):
+            ids, token = self._page(parameters)
+            yield from ids
+            if not token:
                 return
-            parameters["continuation"] = page["continuation"]
+            empty = 0 if ids else empty + 1
+            if token in seen or empty == EMPTY_PAGES:
+                why = f"{EMPTY_PAGES} pages without a document" if empty else "a page comes again"
+                raise VespaGarbledError(
+                    f"{self.url}{self._root} does not come to the end of its documents ({why})."
+                )
+            seen.add(token)
+            parameters["continuation"] = token
 
-    def _page(self, parameters: Mapping[str, str]) -> Mapping[str, Any]:
+    def _page(self, parameters: Mapping[str, str]) -> tuple[list[str], str]:
+        """The ids of one page, and what continues behind it, "" at the end."""
         target = self._target(self._root, parameters)
         page = Exchange(None, "GET", target, b"", time.monotonic() + self.settings.patience)
         delivery = self._delivery()
         with self._streams() as streams:
             ((_, answer),) = delivery.run(streams, iter([page]))
-        if answer.verdict is not Verdict.DONE or not isinstance(page.content, dict):
+        if answer.verdict is not Verdict.DONE or page.reply is None:
             raise delivery.error(answer)
-        return page.content
+        with reading(page.reply.address):
+            content = as_object(page.reply.content, "the answer")
+            documents = as_list(content.get("documents", []), "documents")
+            token = as_text(content.get("continuation") or "", "continuation")
+            return [_own_id(document) for document in documents], token
 
     def _exchange(self, operation: Operation) -> Exchange:
         # Without a condition, an update of an absent document is a 200 that stores nothing.
@@ -155,7 +173,7 @@ class DocumentClient:
         )
 
     def _delivery(self) -> Delivery:
-        return Delivery(self.url, self._known, self.settings, self._closed)
+        return Delivery(self.url, self.settings, self._closed, self._known.token)
 
     def _target(self, path: str, parameters: Mapping[str, str]) -> str:
         return f"{path}?{urlencode({'timeout': f'{self.settings.seconds:g}s', **parameters})}"
@@ -166,7 +184,7 @@ class DocumentClient:
         with self._lock:
             idle = self._idle.pop() if self._idle else None
         settings = self.settings
-        streams = idle or Streams(self.url, self._known, settings.streams, settings.seconds)
+        streams = idle or Streams(self.url, self._known, settings.streams)
         try:
             yield streams
         finally:
@@ -175,3 +193,12 @@ class DocumentClient:
                     streams.close()
                 else:
                     self._idle.append(streams)
+
+
+def _own_id(document: object) -> str:
+    """What stands behind the namespace, type and key of a document's id."""
+    whole = as_text(as_object(document, "a document").get("id"), "a document's id")
+    _, separator, own = whole.partition("::")
+    if not separator:
+        raise ValueError(f"a document's id is {whole[:40]!r}")
+    return own

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from ranking.names import encoder_names
 from ranking.types import Document, EngineError, VectorField
 from vespa_app.feed.operations import unusable_id
-from vespa_app.http.connection import Connection, Reply
+from vespa_app.http.connection import Connection
 from vespa_app.http.errors import error_for
+from vespa_app.http.reply import Reply, as_object, reading
 from vespa_app.http.retries import Retries, retrying
 from vespa_app.package.cells import LENGTH_TOLERANCE, in_cells
 from vespa_app.query.answers import document_of
@@ -40,8 +41,10 @@ class Store:
     def get(self, identifier: str) -> Document | None:
         """The document with its vectors, or None where there is none."""
         reply = self._read(identifier, {})
-        fields = reply.content.get("fields") if isinstance(reply.content, dict) else None
-        return None if reply.status == 404 else document_of(fields or {})
+        if reply.status == 404:
+            return None
+        with reading(reply.address):
+            return document_of(as_object(reply.at("fields") or {}, "fields"))
 
     def has(self, identifier: str) -> bool:
         """Whether there is such a document."""
@@ -69,10 +72,9 @@ def judged_document(reply: Reply) -> Reply:
     a server whose content nodes are down.
     """
     ours = isinstance(reply.content, dict) and "pathId" in reply.content
-    said = str(reply.content.get("message", "")) if isinstance(reply.content, dict) else ""
-    if ours and (reply.status == 200 or (reply.status == 404 and not said)):
+    if ours and (reply.status == 200 or (reply.status == 404 and not reply.message)):
         return reply
-    raise error_for(reply.status, None, said)
+    raise error_for(reply.status, None, reply.message)
 
 
 def put_fields(document: Document, application: Application) -> dict[str, object]:

@@ -1,9 +1,11 @@
 """HTTP to a Vespa server, and its config server.
 
 config_server.py  Vespa's config server: deploy a package, wait until it serves, read what run
-connection.py     HTTP to a Vespa server: connections kept open, TLS verified, secrets never s
+connection.py     Requests to one server, from several threads, over connections kept open
+credentials.py    Certificates and token, and the addresses that they may travel to
 deploy.py         Deploy an application package, and wait until it serves
 errors.py         What goes wrong between this process and a Vespa server
-retries.py        Trying again: what is safe to repeat, with growing pauses of random length,
-streams.py        Many HTTP requests under way at once from one thread, over one HTTP/2 connec
+reply.py          An HTTP answer, and reading it without trusting it
+retries.py        Which requests are sent again, and after which pauses
+streams.py        libcurl: requests under way at once, each within its seconds and bytes
 """

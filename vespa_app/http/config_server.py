@@ -6,13 +6,18 @@ https://docs.vespa.ai/en/reference/api/deploy-v2.html
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from encoders.base.errors import UserError
+from encoders.base.printable import printable
 from ranking.types import EngineError
-from vespa_app.http.connection import Connection, Credentials, Reply
+from vespa_app.http.connection import Connection, Credentials
+from vespa_app.http.errors import VespaError, error_for, words_of
+from vespa_app.http.reply import Reply, as_list, as_object, as_text, reading
 from vespa_app.read.application import PACKAGE_FILES, Application, read_application
 
 __all__ = ["ConfigServer", "DeployError", "Deployed"]
@@ -21,10 +26,19 @@ TENANT = "/application/v2/tenant/default"
 APPLICATION = f"{TENANT}/application/default"
 INSTANCE = f"{APPLICATION}/environment/prod/region/default/instance/default"
 LONGEST_MESSAGE = 4000
+NOT_OF_THE_PACKAGE = frozenset({401, 403, 404, 408, 429})  # and what is above 500
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 class DeployError(EngineError):
-    """The config server does not take the package, or the application does not come up."""
+    """The config server does not take the package, or the application does not come up.
+
+    kind: Vespa's code of the refusal, "" where it gave none.
+    """
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(printable(message))
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -49,9 +63,20 @@ class ConfigServer:
         self._connection = Connection(url, credentials, pool=2)
 
     def is_up(self, seconds: float = 5.0) -> bool:
-        """Whether it answers and is well. Raises VespaError where nothing answers."""
+        """Whether it answers and is well. Raises VespaError where nothing of Vespa's answers."""
         reply = self._connection.send("GET", "/state/v1/health", seconds=seconds)
-        return reply.status == 200 and _at(reply, "status", "code") == "up"
+        if reply.status != 200:
+            raise _error(reply)
+        with reading(reply.address):
+            return as_text(reply.at("status", "code"), "status.code") == "up"
+
+    def version(self, seconds: float = 5.0) -> str:
+        """The version of Vespa that it is. Raises VespaError as `is_up` does."""
+        reply = self._connection.send("GET", "/state/v1/version", seconds=seconds)
+        if reply.status != 200:
+            raise _error(reply)
+        with reading(reply.address):
+            return as_text(reply.at("version"), "version")
 
     def deploy(self, package: Path, seconds: float = 120.0) -> Deployed:
         """Upload and activate the package in this folder.
@@ -71,20 +96,34 @@ class ConfigServer:
     def converged(self, session: str = "", seconds: float = 5.0) -> bool:
         """Whether all services run the newest configuration, that of `session` at least."""
         reply = self._connection.send("GET", f"{INSTANCE}/serviceconverge", seconds=seconds)
-        generation = _at(reply, "currentGeneration")
+        generation = reply.at("currentGeneration")
         late = session.isdigit() and isinstance(generation, int) and generation < int(session)
-        return reply.status == 200 and _at(reply, "converged") is True and not late
+        return reply.status == 200 and reply.at("converged") is True and not late
 
     def application(self) -> Application:
-        """What the running application offers. Raises DeployError where none runs."""
+        """What the running application offers.
+
+        Raises DeployError where none runs or another one than this project's, VespaError where
+        the config server does not tell.
+        """
+        url = f"{self._connection.url}{INSTANCE}/content/"
         with tempfile.TemporaryDirectory(prefix="rocosearch-") as folder:
             self.download(Path(folder))
-            return read_application(Path(folder))
+            try:
+                with reading(url):
+                    return read_application(Path(folder))
+            except VespaError:
+                raise
+            except UserError as error:
+                why = str(error).replace(f"{folder}/", "").replace(folder, "it")
+                raise DeployError(
+                    f"What {url} gives is no application of this project: {why}"
+                ) from None
 
     def download(self, folder: Path) -> None:
         """Write into `folder` what decides queries: schema, services and query profiles.
 
-        Raises DeployError where no application runs.
+        Raises DeployError where no application runs, VespaError where it is not told.
         """
         names = [name for entry in PACKAGE_FILES for name in self._listed(entry)]
         replies = [(name, self._content(name)) for name in names]
@@ -100,11 +139,17 @@ class ConfigServer:
         if not entry.endswith("/"):
             return [entry]
         reply = self._content(entry)
-        urls = reply.content if isinstance(reply.content, list) else []
-        return [entry + str(url).rstrip("/").rsplit("/", 1)[1] for url in urls]
+        if reply.status == 404:
+            return []
+        with reading(reply.address):
+            urls = [as_text(url, "a file") for url in as_list(reply.content, "the list of files")]
+            return [f"{entry}{_file_name(url)}" for url in urls if not url.endswith("/")]
 
     def _content(self, name: str) -> Reply:
-        return self._connection.send("GET", f"{INSTANCE}/content/{name}")
+        reply = self._connection.send("GET", f"{INSTANCE}/content/{name}")
+        if reply.status not in (200, 404):
+            raise _error(reply)
+        return reply
 
 
 def zip_package(package: Path) -> bytes:
@@ -123,39 +168,57 @@ def zip_package(package: Path) -> bytes:
 
 
 def read_deployed(reply: Reply) -> Deployed:
-    """The answer to a deploy. Raises DeployError where it is a refusal."""
-    content = reply.content if isinstance(reply.content, dict) else {}
+    """The answer to a deploy.
+
+    Raises DeployError where it is a refusal of the package, VespaError where it is of something
+    else: access, load, the config server itself.
+    """
     if reply.status != 200:
-        kind = content.get("error-code", f"HTTP status {reply.status}")
-        raise DeployError(
-            f"Vespa refuses the package ({kind}): {_essence(str(content.get('message', '')))}"
+        if reply.status in NOT_OF_THE_PACKAGE or reply.status >= 500:
+            raise _error(reply)
+        kind = words_of(reply.at("error-code") or f"HTTP status {reply.status}")
+        raise DeployError(f"Vespa refuses the package ({kind}): {_essence(reply.message)}", kind)
+    with reading(reply.address):
+        content = as_object(reply.content, "the answer")
+        actions = as_object(content.get("configChangeActions", {}), "configChangeActions")
+        log = [as_object(entry, "a log entry") for entry in as_list(content.get("log", []), "log")]
+        return Deployed(
+            session=as_text(content.get("session-id"), "session-id"),
+            warnings=tuple(words_of(entry.get("message", "")) for entry in log),
+            restart=_messages(actions.get("restart", [])),
+            refeed=_messages(actions.get("refeed", [])),
+            reindex=_messages(actions.get("reindex", [])),
         )
-    actions = content.get("configChangeActions", {})
-    return Deployed(
-        session=str(content.get("session-id", "")),
-        warnings=tuple(str(entry.get("message", "")) for entry in content.get("log", ())),
-        restart=_messages(actions.get("restart", ())),
-        refeed=_messages(actions.get("refeed", ())),
-        reindex=_messages(actions.get("reindex", ())),
-    )
 
 
 def _messages(actions: object) -> tuple[str, ...]:
-    found = actions if isinstance(actions, list) else []
-    return tuple(str(message) for action in found for message in action.get("messages", ()))
+    found = [as_object(action, "an action") for action in as_list(actions, "actions")]
+    return tuple(
+        words_of(message)
+        for action in found
+        for message in as_list(action.get("messages", []), "messages")
+    )
 
 
 def _essence(message: str) -> str:
     """Vespa's words; of the log of a rank set-up, the lines that say what is wrong."""
     if "Details:\n" not in message:
-        return message[:LONGEST_MESSAGE]
+        return words_of(message, LONGEST_MESSAGE)
     head, _, details = message.partition("Details:\n")
     wrong = [line for line in details.splitlines() if not line.startswith("INFO")]
-    return f"{head.strip()} {'; '.join(wrong)}"[:LONGEST_MESSAGE]
+    return words_of(f"{head.strip()} {'; '.join(wrong)}", LONGEST_MESSAGE)
 
 
-def _at(reply: Reply, *keys: str) -> object:
-    found: object = reply.content
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+def _error(reply: Reply) -> VespaError:
+    """What a status means that is about the config server, not about a package."""
+    said = f"{reply.message or f'HTTP status {reply.status}'} ({reply.address})"
+    error = error_for(reply.status, None, said)
+    return error if isinstance(error, VespaError) else VespaError(said, status=reply.status)
+
+
+def _file_name(url: str) -> str:
+    """The last part of the URL of a file, where it is a name that a package may have."""
+    name = url.rsplit("/", 1)[-1]
+    if not _FILE_NAME.fullmatch(name):
+        raise ValueError(f"a file is called {name[:40]!r}")
+    return name

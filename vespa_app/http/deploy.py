@@ -13,18 +13,24 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from vespa.deployment import VespaCloud
-
 from encoders.base.progress import Progress, silent
 from vespa_app.http.config_server import ConfigServer, Deployed, DeployError
 from vespa_app.http.connection import Connection, Credentials
-from vespa_app.http.errors import VespaError, VespaQueryError, VespaUntrustedError
+from vespa_app.http.errors import (
+    VespaError,
+    VespaGarbledError,
+    VespaQueryError,
+    VespaRefusedError,
+    VespaUntrustedError,
+    words_of,
+)
 from vespa_app.package.schema import SCHEMA_NAME
 from vespa_app.query.answers import NO_NODES, read_answer
 
 __all__ = ["CloudTarget", "deploy", "deploy_to_cloud", "wait_until"]
 
 PAUSE = 0.5
+ASK_SECONDS = 5.0
 
 
 def deploy(
@@ -44,48 +50,53 @@ def deploy(
     content nodes to answer a query through it.
 
     Raises DeployError in Vespa's own words where it refuses the package, and where a step is
-    not done after `seconds` in all.
+    not done after `seconds` in all; VespaError where it refuses this client.
     """
     end = time.monotonic() + seconds
     server = ConfigServer(config_url, credentials)
 
-    def wait(stage: str, ready: Callable[[], bool]) -> None:
+    def wait(stage: str, ready: Callable[[float], bool]) -> None:
         wait_until(ready, stage, end, progress, pause)
 
     wait("config server", server.is_up)
     progress("deploy", 0, 1)
     deployed = server.deploy(package, max(end - time.monotonic(), 1.0))
     progress("deploy", 1, 1, f"session {deployed.session}")
-    wait("services take the new configuration", lambda: server.converged(deployed.session))
+    wait(
+        "services take the new configuration",
+        lambda left: server.converged(deployed.session, left),
+    )
     container = Connection(serve_url, credentials, pool=1)
-    wait("container serves", lambda: _serves(container))
+    wait("container serves", lambda left: _serves(container, left))
     if (package / "schemas" / f"{SCHEMA_NAME}.sd").exists():
-        wait("content nodes answer", lambda: _answers(container))
+        wait("content nodes answer", lambda left: _answers(container, left))
     return deployed
 
 
 def wait_until(
-    ready: Callable[[], bool],
+    ready: Callable[[float], bool],
     stage: str,
     end: float,
     progress: Progress = silent,
     pause: float = PAUSE,
 ) -> None:
-    """Return when `ready()`; errors of the server meanwhile are taken as "not yet".
+    """Return when `ready(seconds)`; errors of the server meanwhile are taken as "not yet".
 
-    end: time.monotonic() at which to give up. Raises DeployError then, with the last reason, and
-    VespaUntrustedError at once.
+    end: time.monotonic() at which to give up. Raises DeployError then, with the last reason. What
+    waiting does not change is raised at once: no trust, no access, an answer that is not Vespa's.
     """
     started = time.monotonic()
     while True:
         why = ""
         try:
-            if ready():
+            if ready(min(ASK_SECONDS, max(end - time.monotonic(), 0.05))):
                 progress(stage, 1, 1, f"after {time.monotonic() - started:.0f} s")
                 return
-        except VespaUntrustedError:  # waiting will not change it
+        except (VespaUntrustedError, VespaRefusedError):
             raise
         except VespaError as error:
+            if isinstance(error, VespaGarbledError) and error.status == 200:
+                raise
             why = f" Last: {error}"
         waited = time.monotonic() - started
         if time.monotonic() + pause > end:
@@ -97,13 +108,12 @@ def wait_until(
         time.sleep(pause)
 
 
-def _serves(container: Connection) -> bool:
-    reply = container.send("GET", "/state/v1/health", seconds=5.0)
-    content = reply.content if isinstance(reply.content, dict) else {}
-    return reply.status == 200 and content.get("status", {}).get("code") == "up"
+def _serves(container: Connection, seconds: float) -> bool:
+    reply = container.send("GET", "/state/v1/health", seconds=seconds)
+    return reply.status == 200 and reply.at("status", "code") == "up"
 
 
-def _answers(container: Connection) -> bool:
+def _answers(container: Connection, seconds: float) -> bool:
     """Whether a query that finds everything is answered wholly; raises VespaError where not.
 
     An application without documents is answered wholly too. Without any coverage the schema is
@@ -113,10 +123,10 @@ def _answers(container: Connection) -> bool:
         "yql": f"select id from {SCHEMA_NAME} where true",  # noqa: S608 - a name of our own
         "hits": 0,
         "ranking.profile": "unranked",
-        "timeout": "5s",
+        "timeout": f"{seconds:.3f}s",
     }
     try:
-        answer = read_answer(container.send("POST", "/search/", body=body))
+        answer = read_answer(container.send("POST", "/search/", body=body, seconds=seconds))
     except VespaQueryError:
         return False
     whole = answer.coverage is not None and set(answer.coverage.degraded) <= {NO_NODES}
@@ -144,6 +154,8 @@ def deploy_to_cloud(package: Path, target: CloudTarget, *, progress: Progress = 
 
     Raises DeployError with what pyvespa and Vespa Cloud say.
     """
+    from vespa.deployment import VespaCloud  # noqa: PLC0415 (it loads what no server of one's own needs)
+
     key = target.key or os.environ.get("VESPA_CLI_API_KEY_FILE")
     said = io.StringIO()
     progress("deploy to Vespa Cloud", 0, 1)
@@ -166,7 +178,7 @@ def deploy_to_cloud(package: Path, target: CloudTarget, *, progress: Progress = 
     except Exception as error:
         last = said.getvalue().strip().splitlines()[-5:]
         raise DeployError(
-            f"Vespa Cloud did not take the application: {error}. {' '.join(last)}".strip()
+            f"Vespa Cloud did not take the application: {words_of(error)}. {' '.join(last)}".strip()
         ) from error
     progress("deploy to Vespa Cloud", 1, 1)
     return str(app.url)

@@ -21,6 +21,7 @@ com.yahoo.container.protect.Error in Vespa's source.
 
 from __future__ import annotations
 
+from encoders.base.printable import printable
 from ranking.types import EngineError, QueryError
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "VespaUnreachableError",
     "VespaUntrustedError",
     "error_for",
+    "words_of",
 ]
 
 LONGEST = 600
@@ -51,7 +53,7 @@ class VespaError(EngineError):
     """A Vespa server, or the way to it, failed; `code` is Vespa's own, None where it gave none."""
 
     def __init__(self, message: str, *, status: int = 0, code: int | None = None) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.status = status
         self.code = code
 
@@ -96,7 +98,7 @@ class VespaQueryError(QueryError):
     """Vespa says that the query is at fault."""
 
     def __init__(self, message: str, *, status: int = 400, code: int | None = None) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.status = status
         self.code = code
 
@@ -121,7 +123,7 @@ def error_for(status: int, code: int | None, words: str) -> VespaError | VespaQu
 
     The code says more than the status: with any hits, errors come with status 200.
     """
-    said = _clip(words) or f"HTTP status {status}"
+    said = words_of(words) or f"HTTP status {status}"
     if code in QUERY_CODES or (code is None and status == 400):
         return VespaQueryError(f"Vespa rejects the query: {said}", status=status, code=code)
     kind, told = _kind(status, code)
@@ -136,7 +138,10 @@ def _kind(status: int, code: int | None) -> tuple[type[VespaError], str]:
     return _KINDS.get(status, (VespaError, "Vespa failed"))
 
 
-def _clip(words: str) -> str:
-    """Vespa repeats a rejected query vector in full, and explains a rejected schema at length."""
-    words = " ".join(words.split())
-    return words if len(words) <= LONGEST else f"{words[:LONGEST]} ..."
+def words_of(message: object, longest: int = LONGEST) -> str:
+    """What a server says, on one line, fit to be printed, and no longer than `longest`.
+
+    Vespa repeats a rejected query vector in full, and explains a rejected schema at length.
+    """
+    words = printable(" ".join(str(message).split()))
+    return words if len(words) <= longest else f"{words[:longest]} ..."

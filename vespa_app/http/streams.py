@@ -1,7 +1,8 @@
-"""Many HTTP requests under way at once from one thread, over one HTTP/2 connection, by libcurl.
+"""HTTP requests under way at once from one thread, over few connections, by libcurl.
 
-Nothing is retried here, and nothing raised for what a server does: each request ends in a
-`Reply`. Beside other clients in docs/feeding.md.
+Nothing is retried here, and nothing raised for what a server does: each request ends in an
+`Ended`, whole within its seconds and its bytes. Compression is not asked for, so that an answer
+is no longer than what was received. Beside other clients in docs/feeding.md.
 https://curl.se/libcurl/c/libcurl-multi.html
 """
 
@@ -10,59 +11,100 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Generic, Literal, TypeVar
 
 import certifi
 import pycurl
 
-from vespa_app.http.connection import CONNECT_SECONDS, Credentials
+from encoders.base.printable import printable
+from vespa_app.http.credentials import Credentials
+from vespa_app.http.errors import (
+    VespaError,
+    VespaGarbledError,
+    VespaTimeoutError,
+    VespaUnreachableError,
+    VespaUntrustedError,
+)
 
-__all__ = ["Ended", "Method", "Streams"]
+__all__ = ["LARGEST", "Ended", "Method", "Request", "Streams"]
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 T = TypeVar("T")
 
-NO_ANSWER = 0  # in place of an HTTP status
-BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # as `requests` finds them
+LARGEST = 64 << 20  # bytes of one answer
+CONNECT_SECONDS = 5.0
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # as other clients find them
 LONGEST_WAIT = 0.2
 # What no other version of HTTP would change.
 _NOT_ITS_VERSION = {pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOST}
+_UNTRUSTED = {
+    pycurl.E_PEER_FAILED_VERIFICATION,
+    pycurl.E_SSL_CACERT_BADFILE,
+    pycurl.E_SSL_CERTPROBLEM,
+    pycurl.E_SSL_ISSUER_ERROR,
+}
+_LOST = ("eof", "reset", "syscall", "closed")  # an end of the connection, not of trust
+
+
+@dataclass(frozen=True)
+class Request(Generic[T]):
+    """What to send; `key` comes back with its end.
+
+    target: path and query. seconds: for the whole answer. largest: its bytes.
+    """
+
+    key: T
+    method: Method
+    target: str
+    body: bytes = b""
+    content_type: str = "application/json"
+    seconds: float = 30.0
+    largest: int = LARGEST
 
 
 @dataclass(frozen=True)
 class Ended(Generic[T]):
-    """How the request of `key` ended; without an answer status is 0 and `problem` says why."""
+    """How the request of `key` ended: with a status and a body, or with a `failure`."""
 
     key: T
-    status: int
+    status: int = 0
     body: bytes = b""
-    problem: str = ""
+    content_type: str = ""
+    failure: VespaError | None = None
 
 
-@dataclass(frozen=True)
-class _Request(Generic[T]):
-    key: T
-    method: Method
-    target: str
-    body: bytes
+class _Body:
+    """Takes the bytes of an answer; more than `largest` break it off."""
+
+    def __init__(self, largest: int) -> None:
+        self.parts: list[bytes] = []
+        self.left = largest
+
+    def write(self, data: bytes) -> int:
+        """Return how many bytes were taken."""
+        self.left -= len(data)
+        if self.left < 0:
+            return 0
+        self.parts.append(data)
+        return len(data)
 
 
 class Streams(Generic[T]):
     """Up to `count` requests at once to the server at `url`; for one thread at a time.
 
-    seconds: what the server may take for one. count is not enforced: begin no more than that.
+    count is not enforced: begin no more than that. http2: one connection for all of them.
     """
 
-    def __init__(self, url: str, credentials: Credentials, count: int, seconds: float) -> None:
+    def __init__(
+        self, url: str, credentials: Credentials, count: int, *, http2: bool = True
+    ) -> None:
         self.count = count
         self.proven = False
         self._url = url
         self._credentials = credentials
-        self._seconds = seconds
-        self._http2 = True
+        self._http2 = http2
         self._idle: list[pycurl.Curl] = []
-        self._under_way: dict[pycurl.Curl, tuple[_Request[T], BytesIO]] = {}
+        self._under_way: dict[pycurl.Curl, tuple[Request[T], _Body]] = {}
         self._multi = self._new_multi()
 
     @property
@@ -70,9 +112,23 @@ class Streams(Generic[T]):
         """Requests under way."""
         return len(self._under_way)
 
-    def begin(self, key: T, method: Method, target: str, body: bytes = b"") -> None:
-        """Send a request; `target` is its path and query."""
-        self._begin(_Request(key, method, target, body))
+    def begin(self, request: Request[T]) -> None:
+        """Send a request."""
+        handle = self._idle.pop() if self._idle else self._new_handle()
+        answer = _Body(request.largest)
+        handle.setopt(pycurl.URL, self._url + request.target)
+        handle.setopt(pycurl.HTTPHEADER, self._headers(request))
+        handle.setopt(pycurl.TIMEOUT_MS, max(1, int(1000 * request.seconds)))
+        connect = min(CONNECT_SECONDS, request.seconds)
+        handle.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(1000 * connect)))
+        if request.body:
+            handle.setopt(pycurl.POSTFIELDS, request.body)
+        else:
+            handle.setopt(pycurl.HTTPGET, 1)
+        handle.setopt(pycurl.CUSTOMREQUEST, request.method)
+        handle.setopt(pycurl.WRITEDATA, answer)
+        self._multi.add_handle(handle)
+        self._under_way[handle] = request, answer
 
     def ended(self, seconds: float) -> list[Ended[T]]:
         """Requests that have ended; waits at most `seconds` for the first of them."""
@@ -96,19 +152,6 @@ class Streams(Generic[T]):
         self._idle.clear()
         self._multi.close()
 
-    def _begin(self, request: _Request[T]) -> None:
-        handle = self._idle.pop() if self._idle else self._new_handle()
-        answer = BytesIO()
-        handle.setopt(pycurl.URL, self._url + request.target)
-        if request.body:
-            handle.setopt(pycurl.POSTFIELDS, request.body)
-        else:
-            handle.setopt(pycurl.HTTPGET, 1)
-        handle.setopt(pycurl.CUSTOMREQUEST, request.method)
-        handle.setopt(pycurl.WRITEDATA, answer)
-        self._multi.add_handle(handle)
-        self._under_way[handle] = request, answer
-
     def _collect(self) -> list[Ended[T]]:
         found: list[Ended[T]] = []
         waiting = 1
@@ -116,24 +159,56 @@ class Streams(Generic[T]):
             waiting, good, bad = self._multi.info_read()
             for handle in good:
                 request, answer = self._take(handle)
-                status = handle.getinfo(pycurl.RESPONSE_CODE)
-                found.append(Ended(request.key, int(status), answer.getvalue()))
+                status = int(handle.getinfo(pycurl.RESPONSE_CODE))
+                kind = handle.getinfo(pycurl.CONTENT_TYPE) or ""
+                found.append(Ended(request.key, status, b"".join(answer.parts), kind))
                 self.proven = True
                 self._idle.append(handle)
-            for handle, code, problem in bad:
+            for handle, code, said in bad:
                 if handle not in self._under_way:  # begun again with another
                     continue
-                request, _ = self._take(handle)
+                request, answer = self._take(handle)
+                connected = handle.getinfo(pycurl.PRETRANSFER_TIME) > 0
+                number = handle.getinfo(pycurl.OS_ERRNO)
+                refused = code == pycurl.E_COULDNT_CONNECT and number
+                problem = os.strerror(number) if refused else said
                 handle.close()
                 if not self._again_otherwise(request, code):
-                    found.append(Ended(request.key, NO_ANSWER, problem=problem or f"curl {code}"))
+                    failure = self._failure(request, answer, code, problem, connected=connected)
+                    found.append(Ended(request.key, failure=failure))
         return found
 
-    def _take(self, handle: pycurl.Curl) -> tuple[_Request[T], BytesIO]:
+    def _failure(
+        self, request: Request[T], answer: _Body, code: int, problem: str, *, connected: bool
+    ) -> VespaError:
+        """What ended it, in a sentence."""
+        address = f"{self._url}{request.target.partition('?')[0]}"
+        said = printable(problem or f"curl {code}").strip(". ")
+        if answer.left < 0:
+            return VespaGarbledError(
+                f"{address} sent more than {request.largest >> 20} MiB, and was broken off: check "
+                "URL and port."
+            )
+        if _distrusts(code, said):
+            return VespaUntrustedError(
+                f"{self._url} cannot be trusted, or does not trust this client: {said}. "
+                "VESPA_CLI_DATA_PLANE_CA_CERT_FILE names the authorities to trust, "
+                "VESPA_CLI_DATA_PLANE_CERT_FILE and _KEY_FILE this client's certificate."
+            )
+        if code == pycurl.E_OPERATION_TIMEDOUT and connected:
+            return VespaTimeoutError(
+                f"{address} did not answer within {request.seconds:.3g} s, or not to the end."
+            )
+        return VespaUnreachableError(
+            f"{self._url} cannot be reached: {said}. See whether Vespa is running there, and "
+            "whether an application is deployed."
+        )
+
+    def _take(self, handle: pycurl.Curl) -> tuple[Request[T], _Body]:
         self._multi.remove_handle(handle)
         return self._under_way.pop(handle)
 
-    def _again_otherwise(self, request: _Request[T], code: int) -> bool:
+    def _again_otherwise(self, request: Request[T], code: int) -> bool:
         """Whether the request was begun again by HTTP/1.1: what stands before Vespa may need it."""
         if self.proven or self._url.startswith("https://") or code in _NOT_ITS_VERSION:
             return False
@@ -144,8 +219,8 @@ class Streams(Generic[T]):
             self._multi.close()
             self._multi = self._new_multi()
             for other in others:
-                self._begin(other)
-            self._begin(request)
+                self.begin(other)
+            self.begin(request)
             return True
         return False
 
@@ -155,18 +230,16 @@ class Streams(Generic[T]):
         multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, 1 if self._http2 else self.count)
         return multi
 
+    def _headers(self, request: Request[T]) -> list[str]:
+        headers = [f"Content-Type: {request.content_type}", "Accept: application/json", "Expect:"]
+        token = self._credentials.token
+        return [*headers, f"Authorization: Bearer {token}"] if token else headers
+
     def _new_handle(self) -> pycurl.Curl:
         handle, known = pycurl.Curl(), self._credentials
-        headers = ["Content-Type: application/json", "Expect:"]
-        if known.token:
-            headers.append(f"Authorization: Bearer {known.token}")
-        handle.setopt(pycurl.HTTPHEADER, headers)
         handle.setopt(pycurl.HTTP_VERSION, self._version())
         handle.setopt(pycurl.PIPEWAIT, int(self._http2))
         handle.setopt(pycurl.NOSIGNAL, 1)
-        handle.setopt(pycurl.CONNECTTIMEOUT_MS, int(1000 * CONNECT_SECONDS))
-        # Vespa gives up before this client does, and says why.
-        handle.setopt(pycurl.TIMEOUT_MS, int(1000 * (self._seconds * 1.2 + 1.0)))
         bundle = next((os.environ[name] for name in BUNDLES if os.environ.get(name)), None)
         handle.setopt(pycurl.CAINFO, str(known.authority or bundle or certifi.where()))
         if known.certificate:
@@ -176,8 +249,15 @@ class Streams(Generic[T]):
 
     def _version(self) -> int:
         """Over TLS the two agree on HTTP/2; in clear text it must be known beforehand."""
+        if not self._http2:
+            return pycurl.CURL_HTTP_VERSION_1_1
         if self._url.startswith("https://"):
             return pycurl.CURL_HTTP_VERSION_2TLS
-        if self._http2:
-            return pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
-        return pycurl.CURL_HTTP_VERSION_1_1
+        return pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
+
+
+def _distrusts(code: int, said: str) -> bool:
+    """Whether TLS failed for want of trust: an alert is the other side's refusal."""
+    lost = any(word in said.lower() for word in _LOST)
+    refused = "alert" in said and "ssl" in said.lower()
+    return code in _UNTRUSTED or refused or (code == pycurl.E_SSL_CONNECT_ERROR and not lost)

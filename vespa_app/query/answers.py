@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.types import Coverage, Document, Result
-from vespa_app.http.connection import Reply
 from vespa_app.http.errors import (
     QUERY_CODES,
     VespaError,
@@ -24,6 +23,16 @@ from vespa_app.http.errors import (
     VespaQueryError,
     VespaUnavailableError,
     error_for,
+    words_of,
+)
+from vespa_app.http.reply import (
+    Reply,
+    as_list,
+    as_number,
+    as_object,
+    as_text,
+    as_whole,
+    reading,
 )
 
 __all__ = [
@@ -58,7 +67,8 @@ class Message:
     @property
     def words(self) -> str:
         """Its summary and message in one line."""
-        return ": ".join(part for part in (self.summary.rstrip("."), self.message) if part)
+        parts = (words_of(self.summary).rstrip("."), words_of(self.message))
+        return ": ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer of /search/; `coverage` and `nodes` are None where Vespa gave none."""
+    """One answer of /search/; `coverage` and `nodes` are None where Vespa gave none.
+
+    address: of the server that gave it.
+    """
 
     status: int
     total: int
@@ -102,6 +115,7 @@ class Answer:
     messages: tuple[Message, ...]
     timing: Mapping[str, float] = field(default_factory=dict)
     trace: Any = None
+    address: str = "The server"
 
     @property
     def documents(self) -> tuple[Row, ...]:
@@ -115,65 +129,68 @@ def read_answer(reply: Reply) -> Answer:
     Raises the VespaError for the status where it is not in Vespa's format (a proxy's page, the
     container's 404).
     """
-    content = reply.content
-    root = content.get("root") if isinstance(content, dict) else None
-    if not isinstance(content, dict) or not isinstance(root, dict):
+    if not isinstance(reply.at("root"), dict):
         raise _not_an_answer(reply)
-    try:
+    with reading(reply.address, reply.status):
+        content = as_object(reply.content, "the answer")
+        root = as_object(content["root"], "root")
         given = root.get("coverage")
+        coverage = None if given is None else as_object(given, "coverage")
+        timing = as_object(content.get("timing", {}), "timing")
+        fields = as_object(root.get("fields", {}), "fields")
         return Answer(
             status=reply.status,
-            total=int(root.get("fields", {}).get("totalCount", 0)),
-            rows=tuple(_row(child) for child in root.get("children", ())),
-            coverage=None if given is None else _coverage(given),
-            nodes=None if given is None else int(given.get("nodes", 0)),
-            messages=tuple(_message(error) for error in root.get("errors", ())),
-            timing={name: float(value) for name, value in content.get("timing", {}).items()},
+            total=as_whole(fields.get("totalCount", 0), "totalCount"),
+            rows=tuple(_row(child) for child in as_list(root.get("children", []), "children")),
+            coverage=None if coverage is None else _coverage(coverage),
+            nodes=None if coverage is None else as_whole(coverage.get("nodes", 0), "nodes"),
+            messages=tuple(_message(each) for each in as_list(root.get("errors", []), "errors")),
+            timing={name: as_number(value, name) for name, value in timing.items()},
             trace=content.get("trace"),
+            address=reply.address,
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise VespaGarbledError(
-            f"The answer is not in Vespa's format ({error}).", status=reply.status
-        ) from None
 
 
 def _not_an_answer(reply: Reply) -> VespaError | VespaQueryError:
     if reply.status == 200:
         return VespaGarbledError(
-            "The answer is not one of Vespa's search: check the URL and port.", status=200
+            f"{reply.address} gave no answer of Vespa's search: check the URL and port.",
+            status=200,
         )
-    said = reply.content.get("message", "") if isinstance(reply.content, dict) else ""
-    return error_for(reply.status, None, str(said))
+    return error_for(reply.status, None, reply.message)
 
 
-def _row(item: Mapping[str, Any]) -> Row:
-    fields = dict(item.get("fields", {}))
-    features = fields.pop("matchfeatures", {})
+def _row(given: object) -> Row:
+    item = as_object(given, "a hit")
+    fields = dict(as_object(item.get("fields", {}), "a hit's fields"))
+    features = as_object(fields.pop("matchfeatures", {}), "matchfeatures")
+    as_text(fields.get("id", ""), "a hit's field id")
+    for name, value in features.items():
+        _number(value, name)
     known = {"id", "relevance", "source", "fields", "children"}
     return Row(
-        id=str(item.get("id", "")),
-        relevance=_number(item.get("relevance")),
-        source=str(item.get("source", "")),
+        id=as_text(item.get("id", ""), "a hit's id"),
+        relevance=_number(item.get("relevance"), "relevance"),
+        source=as_text(item.get("source", ""), "source"),
         fields=fields,
         features=features,
-        children=tuple(_row(child) for child in item.get("children", ())),
+        children=tuple(_row(child) for child in as_list(item.get("children", []), "children")),
         other={name: value for name, value in item.items() if name not in known},
     )
 
 
-def _number(value: object) -> float:
+def _number(value: object, what: str) -> float:
     """JSON has no infinities and no NaN: Vespa writes them as strings or leaves them out.
 
     A feature that is a tensor has no number either.
     """
-    if isinstance(value, int | float | str):
-        return float(value)
-    return math.nan
+    return math.nan if value is None or isinstance(value, dict) else as_number(value, what)
 
 
-def _message(error: Mapping[str, Any]) -> Message:
+def _message(given: object) -> Message:
+    error = as_object(given, "an error")
     return Message(
-        code=int(error["code"]),
+        code=int(as_number(error["code"], "an error's code")),
         summary=str(error.get("summary", "")),
         message=str(error.get("message", "")),
         source=str(error.get("source", "")),
@@ -181,15 +198,16 @@ def _message(error: Mapping[str, Any]) -> Message:
 
 
 def _coverage(given: Mapping[str, Any]) -> Coverage:
-    reasons = [name for name, holds in given.get("degraded", {}).items() if holds]
+    degraded = as_object(given.get("degraded", {}), "degraded")
+    reasons = [name for name, holds in degraded.items() if holds]
     if not reasons and not given.get("full", True):
         reasons = ["not-full"]
     # A dead content node: "coverage 100, full true", and documents 0, nodes 0.
-    if int(given.get("nodes", 0)) == 0:
+    if as_whole(given.get("nodes", 0), "nodes") == 0:
         reasons.append(NO_NODES)
     return Coverage(
-        percent=float(given.get("coverage", 0.0)),
-        documents=int(given.get("documents", 0)),
+        percent=as_number(given.get("coverage", 0.0), "coverage"),
+        documents=as_whole(given.get("documents", 0), "documents"),
         degraded=tuple(reasons),
     )
 
@@ -228,14 +246,16 @@ def to_result(
     Warnings repeat Vespa's errors and name what is missing.
     """
     names = {name: None for row in rows for name in row.features}
+    with reading(answer.address):
+        documents = tuple(document_of(row.fields) for row in rows) if with_documents else ()
     return Result(
         ids=tuple(str(row.fields["id"]) for row in rows),
         scores=np.array([row.relevance for row in rows], dtype=np.float64),
         features={
-            name: np.array([_number(row.features.get(name)) for row in rows], dtype=np.float64)
+            name: np.array([_number(row.features.get(name), name) for row in rows], np.float64)
             for name in names
         },
-        documents=tuple(document_of(row.fields) for row in rows) if with_documents else (),
+        documents=documents,
         total=answer.total,
         coverage=coverage,
         timing=_timing(answer.timing),
@@ -260,7 +280,10 @@ def _warnings(answer: Answer, coverage: Coverage) -> tuple[str, ...]:
 
 
 def document_of(fields: Mapping[str, Any]) -> Document:
-    """The document of a summary or of /document/v1/; vectors where the fields hold any."""
+    """The document of a summary or of /document/v1/; vectors where the fields hold any.
+
+    Raises TypeError or ValueError for a field of another type than Vespa gives it.
+    """
     vectors = {
         name: _vector(value["values"])
         for name, value in fields.items()
@@ -268,14 +291,14 @@ def document_of(fields: Mapping[str, Any]) -> Document:
     }
 
     def text(name: str) -> str:
-        return str(fields.get(name) or "")
+        return as_text(fields.get(name) or "", name)
 
     def texts(name: str) -> tuple[str, ...]:
-        return tuple(map(str, fields.get(name) or ()))
+        return tuple(as_text(each, name) for each in as_list(fields.get(name) or [], name))
 
     return Document(
         id=text("id"),
-        caption=fields.get("caption"),
+        caption=text("caption") if fields.get("caption") is not None else None,
         vectors=vectors,
         concepts=texts("concepts"),
         concept_names=texts("concept_names"),

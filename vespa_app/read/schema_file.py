@@ -12,6 +12,8 @@ from vespa_app.package.schema import SCHEMA_NAME
 
 __all__ = ["FieldFacts", "SchemaFacts", "read_schema"]
 
+DEEPEST = 20  # blocks in blocks
+
 
 @dataclass(frozen=True)
 class FieldFacts:
@@ -49,7 +51,7 @@ class SchemaFacts:
 def read_schema(package: Path) -> SchemaFacts:
     """The schema `image` of an application package.
 
-    Raises PackageError where the folder has none or its braces do not match.
+    Raises PackageError where the folder has none, or one that is damaged or of something else.
     """
     put_back(package)
     path = package / "schemas" / f"{SCHEMA_NAME}.sd"
@@ -59,6 +61,9 @@ def read_schema(package: Path) -> SchemaFacts:
             f"{path.relative_to(package)}."
         )
     blocks = list(_descendants(_parse(path)))
+    headers = {block.header for block in blocks}
+    if not {f"schema {SCHEMA_NAME}", f"document {SCHEMA_NAME}"} <= headers:
+        raise PackageError(f"{path} is no schema {SCHEMA_NAME} with its document type.")
     fields = [_field(block) for block in blocks if block.header.startswith("field ")]
     profiles = [block for block in blocks if block.header.startswith("rank-profile ")]
     summaries = [block for block in blocks if block.header.startswith("document-summary ")]
@@ -77,12 +82,14 @@ class _Block:
 
 def _parse(path: Path) -> _Block:
     stack = [_Block("")]
-    for line in map(str.strip, path.read_text(encoding="utf-8").splitlines()):
+    for line in map(str.strip, path.read_text("utf-8", "replace").splitlines()):
         if not line or line.startswith("#"):
             continue
         if line.endswith("{"):
             stack.append(_Block(line[:-1].strip()))
             stack[-2].content.append(stack[-1])
+            if len(stack) > DEEPEST:
+                break
         elif line == "}":
             stack.pop()
         else:
@@ -115,12 +122,15 @@ def _summary_fields(block: _Block) -> Iterator[str]:
     """Names in `summary id {}` or `summary id { ... }`."""
     for item in block.content:
         words = (item.header if isinstance(item, _Block) else item).split()
-        if words[0] == "summary":
+        if words[:1] == ["summary"] and len(words) > 1:
             yield words[1]
 
 
 def _field(block: _Block) -> FieldFacts:
-    _, name, _, kind = block.header.split(maxsplit=3)
+    words = block.header.split(maxsplit=3)
+    if len(words) < 4:
+        raise PackageError(f"The schema is damaged: {block.header!r} is no field with its type.")
+    _, name, _, kind = words
     settings = list(_settings(block))
     indexing = [s.removeprefix("indexing: ") for s in settings if s.startswith("indexing: ")]
     steps = tuple(step.strip() for line in indexing for step in line.split("|"))

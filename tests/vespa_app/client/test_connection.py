@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 import pytest
-import requests
 
 from ranking.types import EngineError
 from tests.vespa_app.client.authority import Authority
 from vespa_app.http.connection import Connection, Credentials
+from vespa_app.http.credentials import is_url, on_port
 from vespa_app.http.errors import VespaUnreachableError
 
 TOKEN = "vespa_cloud_very_secret"
@@ -26,8 +26,7 @@ def test_credentials_come_from_the_environment(tmp_path):
         }
     )
     assert (found.certificate, found.key, found.token) == (*files, TOKEN)
-    connection = Connection("https://example.org", found)
-    assert connection._session.cert == tuple(map(str, files))
+    assert Connection("https://example.org", found).credentials == found
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -42,8 +41,6 @@ def test_the_token_is_in_no_text_form_and_no_log(caplog):
         connection.send("POST", "/search/", body={"yql": "x"})
     for text in (repr(credentials), repr(connection), str(caught.value), caplog.text):
         assert TOKEN not in text
-    request = connection._session.prepare_request(requests.Request("GET", "https://localhost:9"))
-    assert request.headers["Authorization"] == f"Bearer {TOKEN}"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +50,15 @@ def test_the_token_is_in_no_text_form_and_no_log(caplog):
         ("ftp://example.org", "named by a URL"),
         ("https://me:secret@example.org", "holds a user or password"),
         ("http://example.org", "unencrypted"),
+        ("http://example.org:port", "'http://example.org:port' is none"),
+        ("http://example.org:99999", "is none"),
+        ("http://[::1", "is none"),
+        ("http://", "is none"),
+        ("http:// ", "is none"),
+        ("http://a b:8080", "is none"),
+        ("http://a\x1b[2J:8080", "is none"),
+        ("http://localhost:8080?x=1", "without anything after"),
+        ("", "is none"),
     ],
 )
 def test_addresses_that_will_not_do(url, said):
@@ -61,5 +67,28 @@ def test_addresses_that_will_not_do(url, said):
     assert "secret@" not in str(caught.value)
 
 
-def test_a_path_before_vespas_own_is_kept():
-    assert Connection("http://localhost:1/vespa/", Credentials()).url == "http://localhost:1/vespa"
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("http://localhost:1/vespa/", "http://localhost:1/vespa"),
+        ("HTTP://localhost:8080", "http://localhost:8080"),
+        (" http://localhost:8080\n", "http://localhost:8080"),
+        ("http://[::1]:8080/", "http://[::1]:8080"),
+    ],
+)
+def test_addresses_that_will_do(url, kept):
+    assert is_url(url)
+    assert Connection(url, Credentials()).url == kept
+
+
+def test_the_config_server_of_an_address():
+    assert on_port("HTTP://[::1]:8080/x", 19071) == "http://[::1]:19071"
+    assert on_port(" https://vespa.example.org ", 19071) == "https://vespa.example.org:19071"
+    with pytest.raises(EngineError, match="is none"):
+        on_port("http://x:y", 1)
+
+
+def test_a_token_with_a_line_end_is_no_token():
+    with pytest.raises(EngineError, match="characters that no token has") as caught:
+        Credentials.from_environment({"VESPA_CLOUD_SECRET_TOKEN": "a\r\nX: y"})
+    assert "X: y" not in str(caught.value)
