@@ -25,11 +25,11 @@ from rocosearch.opening import embedding_encoder, load_encoder
 from rocosearch.outputs import check_file
 from rocosearch.pipeline import evaluate_engine
 from rocosearch.swap import Swap, VespaServer, start_on_index, start_on_vespa
+from vespa_app.deploy.config_server import ConfigServer
+from vespa_app.deploy.deploy import CloudTarget, deploy, deploy_to_cloud
 from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.feed.documents import DocumentClient
-from vespa_app.http.config_server import ConfigServer
 from vespa_app.http.connection import Credentials
-from vespa_app.http.deploy import CloudTarget, deploy, deploy_to_cloud
 from vespa_app.read.application import Application, read_application
 
 if TYPE_CHECKING:

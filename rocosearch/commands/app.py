@@ -12,7 +12,7 @@ from rocosearch.console import progress_bars, results, show_json
 from rocosearch.options import AsJson, CellType, OutFolder, ProfilesFile
 
 if TYPE_CHECKING:
-    from vespa_app.package.evolve import Change
+    from vespa_app.deploy.changes import Change
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -130,7 +130,7 @@ def command(
     if allow and not previous:
         raise typer.BadParameter("--allow needs --previous APP: what is there decides the needs.")
     from rocosearch.pipeline import write_app
-    from vespa_app.package.evolve import compare, write_overrides
+    from vespa_app.deploy.changes import compare, write_overrides
     from vespa_app.package.options import (
         DEFAULT_SUMMARIES,
         AnnThresholds,

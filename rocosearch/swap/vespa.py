@@ -34,10 +34,10 @@ from rocosearch.swap.candidate import (
 from rocosearch.swap.job import Backfilled, Swap
 from rocosearch.swap.live import compare_live
 from rocosearch.swap.state import FILE_NAME, SwapError, SwapState, new_state
+from vespa_app.deploy.changes import compare
+from vespa_app.deploy.config_server import ConfigServer
+from vespa_app.deploy.deploy import deploy
 from vespa_app.feed.documents import DocumentClient
-from vespa_app.http.config_server import ConfigServer
-from vespa_app.http.deploy import deploy
-from vespa_app.package.evolve import compare
 from vespa_app.package.options import PackageOptions
 from vespa_app.package.package import PackagedEncoder, write_application
 from vespa_app.read.application import read_application

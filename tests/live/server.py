@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vespa_app.http.deploy import deploy
+from vespa_app.deploy.deploy import deploy
 from vespa_app.package.options import ClusterOptions
 
 # A server for tests shares its disk with much else.

@@ -12,9 +12,9 @@ from benchmarks.fuzz_queries import hostile
 from ranking import types
 from ranking.types import Document, Filter, QueryError
 from tests.live.conftest import RECORDS, feed_all
+from vespa_app.deploy.config_server import ConfigServer, DeployError
 from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.http import errors
-from vespa_app.http.config_server import ConfigServer, DeployError
 from vespa_app.read.application import read_application
 
 Query = partial(types.Query, timeout=60.0)  # a server for tests may be slow

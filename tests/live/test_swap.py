@@ -10,8 +10,8 @@ import pytest
 from ranking import types
 from rocosearch.swap import VespaServer, start_on_vespa
 from tests.live.conftest import RECORDS
+from vespa_app.deploy.config_server import ConfigServer
 from vespa_app.engine import EngineSettings, VespaEngine
-from vespa_app.http.config_server import ConfigServer
 from vespa_app.read.application import read_application
 
 Query = partial(types.Query, timeout=60.0)  # a server for tests may be slow

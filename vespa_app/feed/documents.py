@@ -29,7 +29,7 @@ from vespa_app.http.credentials import Credentials, check_files, check_url
 from vespa_app.http.errors import VespaGarbledError
 from vespa_app.http.reply import as_list, as_object, as_text, reading
 from vespa_app.http.streams import Method, Streams
-from vespa_app.package.schema import SCHEMA_NAME
+from vespa_app.package.names import SCHEMA_NAME
 
 __all__ = ["DocumentClient", "FeedSettings"]
 

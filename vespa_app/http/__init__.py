@@ -1,9 +1,7 @@
-"""HTTP to a Vespa server, and its config server.
+"""HTTP to a Vespa server, and what goes wrong on the way.
 
-config_server.py  Vespa's config server: deploy a package, wait until it serves, read what run
 connection.py     Requests to one server, from several threads, over connections kept open
 credentials.py    Certificates and token, and the addresses that they may travel to
-deploy.py         Deploy an application package, and wait until it serves
 errors.py         What goes wrong between this process and a Vespa server
 reply.py          An HTTP answer, and reading it without trusting it
 retries.py        Which requests are sent again, and after which pauses

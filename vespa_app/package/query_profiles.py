@@ -15,10 +15,10 @@ from vespa.configuration.vt import VT
 from encoders.model.manifest import Manifest
 from ranking.names import encoder_names
 from ranking.profiles.shipped import Profile
+from vespa_app.package.names import SCHEMA_NAME, fingerprint_key
 from vespa_app.package.options import PackageOptions
-from vespa_app.package.schema import SCHEMA_NAME
 
-__all__ = ["fingerprint_key", "query_profiles"]
+__all__ = ["query_profiles"]
 
 # Every document with a word of the query, exact and repeatable; Vespa's own default reads
 # "2.28 cm" or "C2- -C6" as operators, and its weakAnd misses true top hits of frequent words.
@@ -55,11 +55,6 @@ def query_profiles(
         query_profile(*_fields(defaults), id="default"),
         *(_for_profile(profile, current, options) for profile in profiles),
     ]
-
-
-def fingerprint_key(short: str) -> str:
-    """The name under which the default query profile holds an encoder's whole fingerprint."""
-    return f"rocosearch.fingerprint_{short}"
 
 
 def _for_profile(profile: Profile, current: Manifest | None, options: PackageOptions) -> VT:

@@ -26,24 +26,13 @@ from ranking.names import encoder_names
 from ranking.profiles.cosine import in_metric, scaled
 from ranking.profiles.shipped import Phase, Profile, ProfileSet
 from ranking.types import Distance
+from vespa_app.package.names import BASE, THRESHOLDS
 from vespa_app.package.options import AnnThresholds, PackageError
 
-__all__ = ["BASE", "THRESHOLDS", "vespa_rank_profiles"]
+__all__ = ["vespa_rank_profiles"]
 
-BASE = "base"
 _MOST_WHOLE = 2.0**63  # from here on Vespa reads a whole number with a point only
 Ranking = TypeVar("Ranking", SecondPhaseRanking, GlobalPhaseRanking)
-
-# How Vespa's config server spells the thresholds of a rank profile in rank-profiles.cfg; pyvespa
-# has no words for the statements, but properties pass as they are.
-# config-model, com.yahoo.schema.derived.RawRankProfile
-THRESHOLDS = {
-    "approximate": "vespa.matching.global_filter.lower_limit",
-    "post_filter": "vespa.matching.global_filter.upper_limit",
-    "filter_first": "vespa.matching.nns.filter_first_upper_limit",
-    "filter_first_exploration": "vespa.matching.nns.filter_first_exploration",
-    "target_hits_max_adjustment": "vespa.matching.nns.target_hits_max_adjustment_factor",
-}
 
 
 def vespa_rank_profiles(

@@ -17,11 +17,10 @@ from vespa.package import (
 
 from encoders.model.manifest import Manifest
 from ranking.names import EncoderNames, encoder_names
+from vespa_app.package.names import SCHEMA_NAME
 from vespa_app.package.options import PackageError, VectorOptions
 
-__all__ = ["SCHEMA_NAME", "image_schema"]
-
-SCHEMA_NAME = "image"
+__all__ = ["image_schema"]
 
 
 def image_schema(

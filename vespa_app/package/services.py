@@ -11,8 +11,8 @@ from vespa.package import ServicesConfiguration
 
 from encoders.model.manifest import Manifest
 from ranking.names import encoder_names
+from vespa_app.package.names import SCHEMA_NAME
 from vespa_app.package.options import ClusterOptions, PackageOptions
-from vespa_app.package.schema import SCHEMA_NAME
 
 __all__ = ["hosts_xml", "model_folder", "services_configuration"]
 

@@ -16,8 +16,7 @@ from typing import cast, get_args
 from ranking.names import encoder_names
 from ranking.profiles.shipped import Retriever
 from ranking.types import CellType, Distance, EngineError, QueryError, VectorField
-from vespa_app.package.query_profiles import fingerprint_key
-from vespa_app.package.schema import SCHEMA_NAME
+from vespa_app.package.names import BASE, SCHEMA_NAME, fingerprint_key
 from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
 from vespa_app.read.xml_file import read_xml
 
@@ -31,7 +30,6 @@ __all__ = [
     "read_application",
 ]
 
-BASE = "base"
 QUERY_PROFILES = "search/query-profiles"
 PACKAGE_FILES = (f"schemas/{SCHEMA_NAME}.sd", "services.xml", "hosts.xml", f"{QUERY_PROFILES}/")
 """What `read_application` reads of a package; a name that ends in a slash is a folder."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from vespa_app.package.names import BASE, SCHEMA_NAME, THRESHOLDS
 from vespa_app.package.options import (
     AnnThresholds,
     ClusterOptions,
@@ -18,8 +19,6 @@ from vespa_app.package.options import (
     PackageOptions,
     VectorOptions,
 )
-from vespa_app.package.rank_profiles import BASE, THRESHOLDS
-from vespa_app.package.schema import SCHEMA_NAME
 from vespa_app.read.application import QUERY_PROFILES, query_profile_fields, read_application
 from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
 from vespa_app.read.xml_file import read_xml

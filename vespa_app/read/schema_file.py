@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from encoders.base.storage import put_back
+from vespa_app.package.names import SCHEMA_NAME
 from vespa_app.package.options import PackageError
-from vespa_app.package.schema import SCHEMA_NAME
 
 __all__ = ["FieldFacts", "SchemaFacts", "read_schema"]
 

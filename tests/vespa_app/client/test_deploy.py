@@ -16,8 +16,8 @@ from tests.vespa_app.client.fake_config_server import (
     FakeConfigServer,
     running,
 )
-from vespa_app.http.config_server import ConfigServer, DeployError
-from vespa_app.http.deploy import CloudTarget, deploy, deploy_to_cloud
+from vespa_app.deploy.config_server import ConfigServer, DeployError
+from vespa_app.deploy.deploy import CloudTarget, deploy, deploy_to_cloud
 from vespa_app.http.errors import VespaGarbledError
 from vespa_app.read.application import read_application
 

@@ -15,12 +15,12 @@ from encoders.base.errors import UserError
 from ranking.types import Query
 from tests.vespa_app.client.fake_config_server import INSTANCE
 from tests.vespa_app.client.hostile_server import hostile, said, saying
+from vespa_app.deploy.config_server import ConfigServer, DeployError, read_deployed
+from vespa_app.deploy.deploy import deploy
 from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.feed.documents import DocumentClient, FeedSettings
 from vespa_app.feed.operations import Operation
-from vespa_app.http.config_server import ConfigServer, DeployError, read_deployed
 from vespa_app.http.connection import Credentials
-from vespa_app.http.deploy import deploy
 from vespa_app.http.errors import (
     VespaError,
     VespaFullError,

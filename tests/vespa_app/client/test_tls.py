@@ -9,11 +9,11 @@ import pytest
 
 from ranking.types import EngineError, Query
 from tests.vespa_app.client.authority import Authority, https_server
+from vespa_app.deploy.deploy import deploy
 from vespa_app.engine import VespaEngine
 from vespa_app.feed.documents import DocumentClient, FeedSettings
 from vespa_app.feed.operations import Operation, Verdict
 from vespa_app.http.connection import Connection, Credentials
-from vespa_app.http.deploy import deploy
 from vespa_app.http.errors import VespaUntrustedError
 from vespa_app.read.application import Application, ServedProfile
 

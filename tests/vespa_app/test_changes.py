@@ -13,7 +13,7 @@ import pytest
 
 from encoders.model.manifest import Manifest
 from ranking.profiles.shipped import SHIPPED
-from vespa_app.package.evolve import compare, write_overrides
+from vespa_app.deploy.changes import compare, write_overrides
 from vespa_app.package.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
 from vespa_app.package.package import PackagedEncoder, write_application
 

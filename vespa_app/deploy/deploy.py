@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.base.progress import Progress, silent
-from vespa_app.http.config_server import ConfigServer, Deployed, DeployError
+from vespa_app.deploy.config_server import ConfigServer, Deployed, DeployError
 from vespa_app.http.connection import Connection, Credentials
 from vespa_app.http.errors import (
     VespaError,
@@ -24,7 +24,7 @@ from vespa_app.http.errors import (
     VespaUntrustedError,
     words_of,
 )
-from vespa_app.package.schema import SCHEMA_NAME
+from vespa_app.package.names import SCHEMA_NAME
 from vespa_app.query.answers import NO_NODES, read_answer
 
 __all__ = ["CloudTarget", "deploy", "deploy_to_cloud", "wait_until"]
