@@ -15,6 +15,7 @@ from rocosearch.commands import (
     corpus,
     demo,
     deploy,
+    doctor,
     embed,
     eval as eval_command,
     feed,
@@ -60,7 +61,7 @@ def _example(text: str) -> str:
 PANELS = {
     "From files to a report": (corpus, train, index, search, serve, eval_command),
     "Better rankings": (tune, compare),
-    "Vespa": (app_command, deploy, feed, parity, plan),
+    "Vespa": (app_command, deploy, feed, parity, doctor, plan),
     "More": (look, classify, embed, source, forget, demo),
 }
 

@@ -87,7 +87,9 @@ class Parity:
 
     def explained(self, parity: ProfileParity) -> Iterator[tuple[str, int]]:
         """The causes of one profile's differences in words, and how many queries have each."""
-        return ((CAUSES[name], count) for name, count in parity.causes.most_common())
+        recall = ", ".join(f"recall@{cut} {share:.3f}" for cut, share in parity.overlap.items())
+        for name, count in parity.causes.most_common():
+            yield (f"{CAUSES[name]}; {recall}" if name == "approximate" else CAUSES[name]), count
 
 
 def compare_engines(
@@ -134,8 +136,7 @@ def _profiles(
             f"Not on both sides: profile {', '.join(unknown)}. Both have {', '.join(known)}."
         )
     usable = [n for n in known if vectors or "vector" not in index.profiles.resolve(n).retrieve]
-    # An image profile is asked with an image's vector, which a caption does not give.
-    return list(wanted) or [n for n in usable if "text" in index.profiles.resolve(n).retrieve]
+    return list(wanted) or usable
 
 
 def _texts(index: EmbeddedEngine, ids: Sequence[str], count: int, seed: int) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from encoders.base.errors import UserError
 from ranking.searcher import Searcher
 from rocosearch.opening import open_searcher
+from vespa_app.http.credentials import is_url
 
 __all__ = ["searching"]
 
@@ -28,7 +29,7 @@ def searching(
     encoder is named; package, config_url: where to read what is deployed there.
     Raises UserError where these do not go together, or nothing is there.
     """
-    if not where.startswith(("http://", "https://")):
+    if not is_url(where):
         if package or config_url:
             raise UserError("--app and --config-url go with the URL of a running Vespa.")
         yield open_searcher(Path(where), encoder=encoder, profiles=profiles)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import View
-from ingest.feed.feed import FeedResult, FeedSource, feed
+from ingest.feed.feed import FeedResult, FeedSource, check_fields, feed
 from ingest.feed.feed_file import write_feed_file
-from ingest.feed.reconcile import Reconciliation, reconcile
+from ingest.feed.reconcile import Reconciliation, contradiction, reconcile
 from ingest.feed.targets import EngineTarget, Target, VespaTarget, with_fingerprints
 from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
@@ -27,9 +26,10 @@ from rocosearch.pipeline import evaluate_engine
 from rocosearch.swap import Swap, VespaServer, start_on_index, start_on_vespa
 from vespa_app.deploy.config_server import ConfigServer
 from vespa_app.deploy.deploy import CloudTarget, deploy, deploy_to_cloud
+from vespa_app.doctor import Finding, examine
 from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.feed.documents import DocumentClient
-from vespa_app.http.connection import Credentials
+from vespa_app.http.credentials import Credentials, is_url, on_port
 from vespa_app.read.application import Application, read_application
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ __all__ = [
     "compare_with_server",
     "deploy_package",
     "evaluate_server",
+    "examine_server",
     "feed_corpus",
     "find_application",
     "open_server_searcher",
@@ -67,7 +68,7 @@ class Server:
     @property
     def is_url(self) -> bool:
         """Whether it is a Vespa server rather than an index."""
-        return self.to.startswith(("http://", "https://"))
+        return is_url(self.to)
 
 
 def deploy_package(
@@ -112,13 +113,15 @@ def feed_corpus(
 ) -> tuple[FeedResult, Reconciliation | None]:
     """Embed what is not embedded yet, then feed what the server or index lacks.
 
-    visit: first correct the ledger by the ids that the target really holds.
+    visit: first correct the ledger by the ids that the target really holds. That is done too
+    where the target cannot hold what the ledger says, and the result says why.
     Raises FeedError where feeding cannot begin or had to stop; what was confirmed stands.
     """
     source = _source(corpus, encoder, view, progress, delete=delete)
     with open_target(server, source.fingerprints) as target:
-        found = reconcile(source.corpus, target) if visit else None
-        return feed(source, target, progress=progress), found
+        doubt = "" if visit else contradiction(source.corpus, target)
+        found = reconcile(source.corpus, target) if visit or doubt else None
+        return feed(source, target, progress=progress), found and replace(found, why=doubt)
 
 
 def write_feed(
@@ -133,6 +136,7 @@ def write_feed(
     """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
     check_file(out)
     source = _source(corpus, encoder, view, progress)
+    check_fields(source, "The application", [e.field for e in application.encoders])
     named = with_fingerprints(application, source.fingerprints)
     return write_feed_file(source, named, out, progress)
 
@@ -146,7 +150,11 @@ def open_target(server: Server, fingerprints: tuple[str, ...] = ()) -> Iterator[
         return
     application = find_application(server)
     with DocumentClient(server.to, Credentials.from_environment()) as client:
-        yield VespaTarget(client, application).for_encoders(fingerprints)
+        target = VespaTarget(client, application).for_encoders(fingerprints)
+        if server.package:
+            with closing(target.engine()) as asked:
+                asked.check_application(f"{server.package}")
+        yield target
 
 
 def find_application(server: Server) -> Application:
@@ -154,9 +162,16 @@ def find_application(server: Server) -> Application:
     if server.package:
         return read_application(server.package)
     config = ConfigServer(
-        server.config_url or _config_url(server.to), Credentials.from_environment()
+        server.config_url or on_port(server.to, CONFIG_PORT), Credentials.from_environment()
     )
     return config.application()
+
+
+def examine_server(server: Server) -> Iterator[Finding]:
+    """What is wrong with a running Vespa, and what is as it should be."""
+    config_url = server.config_url or on_port(server.to, CONFIG_PORT)
+    application = read_application(server.package) if server.package else None
+    return examine(server.to, config_url, application, Credentials.from_environment())
 
 
 def compare_with_server(
@@ -169,9 +184,10 @@ def compare_with_server(
     progress: Progress = silent,
 ) -> Parity:
     """Ask an index and a server that holds the same documents the same, and compare."""
-    engine = EmbeddedEngine.open(index)
-    encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
     with _connected(server) as live:
+        live.count()  # nobody listens: said before anything is loaded
+        engine = EmbeddedEngine.open(index)
+        encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
         return compare_engines(
             engine,
             live,
@@ -214,10 +230,10 @@ def _connected(server: Server) -> Iterator[VespaEngine]:
         EngineSettings(embed=False, strict=True),
         Credentials.from_environment(),
     )
-    try:
+    with closing(live):
+        if server.package:
+            live.check_application(f"{server.package}")
         yield live
-    finally:
-        live.close()
 
 
 @contextmanager
@@ -234,11 +250,11 @@ def open_server_searcher(server: Server, encoder: Path | None = None) -> Iterato
         EngineSettings(embed=encoder is None),
         Credentials.from_environment(),
     )
-    try:
+    with closing(live):
+        if server.package:
+            live.check_application(f"{server.package}")
         loaded = load_encoder(encoder) if encoder else None
         yield Searcher(live, loaded, embeds=application.embeds)
-    finally:
-        live.close()
 
 
 def start_swap(
@@ -258,7 +274,7 @@ def start_swap(
     """
     if to is None:
         return start_on_index(index, corpus, encoder, folder=folder, progress=progress)
-    server = VespaServer(to, config_url or _config_url(to))
+    server = VespaServer(to, config_url or on_port(to, CONFIG_PORT))
     place = folder or index.with_name(f"{index.name}.swap")
     return start_on_vespa(
         server, index, corpus, encoder, folder=place, force=force, progress=progress
@@ -279,11 +295,6 @@ def _source(
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
     return FeedSource(opened, (loaded.manifest.fingerprint,), view, delete)
-
-
-def _config_url(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{CONFIG_PORT}"
 
 
 def _cloud_target(name: str) -> CloudTarget:

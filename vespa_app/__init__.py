@@ -1,5 +1,6 @@
 """The same rank profiles inside Vespa.
 
+doctor.py  what is wrong with a server, in plain words
 engine.py  A running application as an engine: `ranking.types.Engine` over HTTP
 package/   the application package: written, and what it will need
 read/      a package that is there already, read back

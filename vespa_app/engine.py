@@ -31,7 +31,7 @@ from vespa_app.feed.documents import DocumentClient, FeedSettings
 from vespa_app.feed.operations import Operation, Verdict
 from vespa_app.feed.store import Store, put_fields, vector_fields
 from vespa_app.http.connection import Connection, Credentials
-from vespa_app.http.errors import VespaDegradedError
+from vespa_app.http.errors import VespaDegradedError, VespaQueryError, VespaUnavailableError
 from vespa_app.http.reply import as_whole, reading
 from vespa_app.http.retries import Retries, retrying
 from vespa_app.query.answers import Answer, judge, read_answer, to_result
@@ -154,7 +154,7 @@ class VespaEngine:
 
     def info(self) -> EngineInfo:
         """What the application has, and the fingerprints stored on its documents."""
-        stored = [self._stored(encoder.field) for encoder in self.application.encoders]
+        stored = [self.fingerprint_counts(encoder.field) for encoder in self.application.encoders]
         details: dict[str, str | int | float] = {"url": self._connection.url}
         for vector_field, held in stored:
             details[f"documents with {vector_field.name}"] = held
@@ -170,6 +170,58 @@ class VespaEngine:
     def count(self) -> int:
         """Documents that can be found now."""
         return self._ask(self._plain("true"), COUNT_SECONDS).total
+
+    def probe(self, identifiers: Sequence[str]) -> tuple[int, frozenset[str]]:
+        """How many documents can be found now, and which of these ids are among them: one query.
+
+        Raises VespaDegradedError where a part of the corpus does not answer.
+        """
+        values = {f"v{row}": identifier for row, identifier in enumerate(identifiers)}
+        where = " or ".join(f"id contains @{name}" for name in values) or "false"
+        answer = self._ask({**self._plain(where), "hits": len(values), **values}, COUNT_SECONDS)
+        coverage = judge(answer)
+        if not coverage.full:
+            raise VespaDegradedError(
+                f"{self._connection.url} answers for {coverage.percent:g} % of its documents only "
+                f"({', '.join(coverage.degraded)}): see whether all nodes are up."
+            )
+        return coverage.documents, frozenset(
+            str(row.fields["id"]) for row in answer.documents if "id" in row.fields
+        )
+
+    def fingerprint_counts(self, vector_field: VectorField) -> tuple[VectorField, int]:
+        """The field with the fingerprint that its documents carry, and how many carry one.
+
+        Raises EngineError where they carry another than the application's.
+        """
+        name = vector_field.name.replace("embedding_", "fingerprint_")
+        body = self._plain(f"true | all(group({name}) each(output(count())))")
+        found = dict(_groups(self._ask(body, COUNT_SECONDS)))
+        prints = sorted(set(found) - {""})
+        known = {vector_field.fingerprint} - {""}
+        if len(known.union(prints)) > 1:
+            raise EngineError(
+                f"Documents have vectors of {', '.join(p[:16] for p in prints)} in "
+                f"{vector_field.name}, which is for {vector_field.fingerprint[:16]}: feed anew."
+            )
+        whole = next(iter(known.union(prints)), "")
+        return replace(vector_field, fingerprint=whole), sum(found[p] for p in prints)
+
+    def check_application(self, name: str) -> None:
+        """Check that the server runs this application, which was read from `name`.
+
+        Raises EngineError where it does not know a vector field or the default profile.
+        """
+        body = self._plain("true") | {"ranking.profile": self.application.default_profile}
+        try:
+            self._ask(body, COUNT_SECONDS)
+            for encoder in self.application.encoders:
+                self.fingerprint_counts(encoder.field)
+        except (VespaQueryError, VespaUnavailableError) as error:
+            raise EngineError(
+                f"{self._connection.url} does not run the application in {name}: deploy that one, "
+                f"or name the one that runs. {error}"
+            ) from None
 
     def ids(self) -> Iterator[str]:
         """Ids of all documents, in Vespa's own order."""
@@ -228,24 +280,6 @@ class VespaEngine:
             "ranking.profile": "unranked",
             "model.restrict": schema,
         }
-
-    def _stored(self, vector_field: VectorField) -> tuple[VectorField, int]:
-        """The field with the fingerprint that its documents carry, and how many carry one.
-
-        Raises EngineError where they carry another than the application's.
-        """
-        name = vector_field.name.replace("embedding_", "fingerprint_")
-        body = self._plain(f"true | all(group({name}) each(output(count())))")
-        found = dict(_groups(self._ask(body, COUNT_SECONDS)))
-        prints = sorted(set(found) - {""})
-        known = {vector_field.fingerprint} - {""}
-        if len(known.union(prints)) > 1:
-            raise EngineError(
-                f"Documents have vectors of {', '.join(p[:16] for p in prints)} in "
-                f"{vector_field.name}, which is for {vector_field.fingerprint[:16]}: feed anew."
-            )
-        whole = next(iter(known.union(prints)), "")
-        return replace(vector_field, fingerprint=whole), sum(found[p] for p in prints)
 
     def _client(self) -> DocumentClient:
         if self._documents is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -23,10 +23,10 @@ from ingest.feed.ledger import SLICE, Known, Ledger
 from ingest.feed.targets import Change, FeedError, Outcome, Target
 from ingest.vectors.embed import embedding_parts
 from ranking.names import encoder_names
-from ranking.types import Document, EngineError
+from ranking.types import Document, EngineError, VectorField
 from vespa_app.feed.operations import Verdict
 
-__all__ = ["FeedResult", "FeedSource", "feed", "held_hashes", "ledger_path"]
+__all__ = ["FeedResult", "FeedSource", "check_fields", "feed", "held_hashes", "ledger_path"]
 
 
 @dataclass(frozen=True)
@@ -108,25 +108,34 @@ def feed(
                 work.result.dead_letters = dead_letters
 
 
-def _with_known_encoders(source: FeedSource, target: Target, ledger: Ledger) -> FeedSource:
-    """With the other encoders whose vectors the target holds: a put must not drop them."""
-    offered = {field.name: field for field in target.vector_fields}
+def check_fields(source: FeedSource, name: str, fields: Sequence[VectorField]) -> None:
+    """Check that `fields`, those of the target `name`, take the vectors of the source's encoders.
+
+    Raises FeedError, once for all documents, where one is missing or another encoder's.
+    """
+    offered = {field.name: field for field in fields}
     for fingerprint in source.fingerprints:
-        name = encoder_names(fingerprint).embedding
-        if name not in offered:
+        wanted = encoder_names(fingerprint).embedding
+        if wanted not in offered:
             raise FeedError(
-                f"{target.name} has no vector field {name} for encoder {fingerprint[:8]}; it has "
+                f"{name} has no vector field {wanted} for encoder {fingerprint[:8]}; it has "
                 f"{', '.join(offered) or 'none'}. Deploy or build it with this encoder first."
             )
-        if offered[name].fingerprint not in ("", fingerprint):
+        if offered[wanted].fingerprint not in ("", fingerprint):
             raise FeedError(
-                f"The vectors in {name} of {target.name} are of encoder "
-                f"{offered[name].fingerprint}, not of {fingerprint}: the two cannot be mixed."
+                f"The vectors in {wanted} of {name} are of encoder "
+                f"{offered[wanted].fingerprint}, not of {fingerprint}: the two cannot be mixed."
             )
         if not embedding_parts(source.corpus, fingerprint):
             raise FeedError(
                 f"{source.corpus.path} has no vectors of encoder {fingerprint[:8]}: embed it first."
             )
+
+
+def _with_known_encoders(source: FeedSource, target: Target, ledger: Ledger) -> FeedSource:
+    """With the other encoders whose vectors the target holds: a put must not drop them."""
+    check_fields(source, target.name, target.vector_fields)
+    offered = {field.name for field in target.vector_fields}
     others = [
         each
         for each in ledger.fingerprints()

@@ -147,6 +147,12 @@ class Ledger:
         """The encoders whose vectors the target holds."""
         return self._ids("SELECT DISTINCT key FROM documents, json_each(vectors) ORDER BY key")
 
+    def sample(self, count: int) -> list[str]:
+        """Ids drawn by chance of documents that the target holds."""
+        return self._ids(
+            f"SELECT id FROM documents WHERE content <> '' ORDER BY random() LIMIT {int(count)}"  # noqa: S608
+        )
+
     def count(self) -> int:
         """Documents that the target holds."""
         (number,) = self._connection.execute(

@@ -12,7 +12,9 @@ from ingest.feed.feed import held_hashes, ledger_path
 from ingest.feed.ledger import SLICE, Known, Ledger
 from ingest.feed.targets import Target
 
-__all__ = ["Reconciliation", "reconcile"]
+__all__ = ["Reconciliation", "contradiction", "reconcile"]
+
+DRAWN = 20
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,34 @@ class Reconciliation:
     visited: documents of the target. lost: ids that the ledger had and the target has not; the
     ledger has forgotten them, so that the next feed puts them. unknown: ids of the target that
     no feed of this corpus put there; they are left alone. changed: what the target holds of these
-    ids is something else than was fed; they are forgotten too.
+    ids is something else than was fed; they are forgotten too. why: what gave rise to it, "" where
+    it was asked for.
     """
 
     visited: int
     lost: tuple[str, ...]
     unknown: tuple[str, ...]
     changed: tuple[str, ...] = ()
+    why: str = ""
+
+
+def contradiction(corpus: Corpus, target: Target, *, ledger: Path | None = None) -> str:
+    """Why the target cannot hold what the ledger says, "" where nothing speaks against it.
+
+    One cheap question: how many documents it has, and whether some drawn by chance are there.
+    """
+    path = ledger or ledger_path(corpus, target)
+    with Ledger(path, target.name, target.content) as opened:
+        known, drawn = opened.count(), opened.sample(DRAWN)
+    if not known:
+        return ""
+    count, there = target.probe(drawn)
+    if count < known:
+        return f"{target.name} has {count:,} documents, and {known:,} were fed to it."
+    missing = sorted(set(drawn) - there)
+    if missing:
+        return f"{target.name} has no document {missing[0]!r} any more, which was fed to it."
+    return ""
 
 
 def reconcile(corpus: Corpus, target: Target, *, ledger: Path | None = None) -> Reconciliation:

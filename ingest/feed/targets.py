@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol
@@ -10,6 +11,7 @@ from typing import Protocol
 from encoders.base.errors import UserError
 from ranking.names import encoder_names
 from ranking.types import Document, Engine, EngineError, VectorField
+from vespa_app.engine import VespaEngine
 from vespa_app.feed.documents import DocumentClient
 from vespa_app.feed.operations import Operation, OperationKind, Verdict
 from vespa_app.feed.store import put_fields, vector_fields
@@ -78,6 +80,9 @@ class Target(Protocol):
     def ids(self) -> Iterator[str]:
         """Ids of all documents that it holds."""
 
+    def probe(self, ids: Sequence[str]) -> tuple[int, frozenset[str]]:
+        """How many documents it has, and which of `ids` are among them; cheap."""
+
     def held(self) -> Iterator[Document]:
         """Its documents with their vectors, where they are cheap to read; else none."""
 
@@ -119,6 +124,11 @@ class EngineTarget:
     def ids(self) -> Iterator[str]:
         """Ids of all documents of the engine."""
         return self.engine.ids()
+
+    def probe(self, ids: Sequence[str]) -> tuple[int, frozenset[str]]:
+        """As the engine says."""
+        there = frozenset(i for i in ids if self.engine.get(i) is not None)
+        return self.engine.count(), there
 
     def held(self) -> Iterator[Document]:
         """All documents of the engine."""
@@ -196,6 +206,17 @@ class VespaTarget:
     def ids(self) -> Iterator[str]:
         """Ids by visiting."""
         return self.client.ids()
+
+    def probe(self, ids: Sequence[str]) -> tuple[int, frozenset[str]]:
+        """By one query."""
+        with closing(self.engine()) as engine:
+            return engine.probe(ids)
+
+    def engine(self) -> VespaEngine:
+        """The same server, asked queries."""
+        return VespaEngine.connect(
+            self.client.url, self.application, credentials=self.client.credentials
+        )
 
     def held(self) -> Iterator[Document]:
         """None: sending a document costs no more than reading it back would."""

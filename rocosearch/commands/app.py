@@ -130,7 +130,7 @@ def command(
     if allow and not previous:
         raise typer.BadParameter("--allow needs --previous APP: what is there decides the needs.")
     from rocosearch.pipeline import write_app
-    from vespa_app.deploy.changes import compare, write_overrides
+    from vespa_app.deploy.changes import compare, needed_overrides, write_overrides
     from vespa_app.package.options import (
         DEFAULT_SUMMARIES,
         AnnThresholds,
@@ -165,7 +165,7 @@ def command(
             progress=progress,
         )
     changes = compare(previous, out) if previous else []
-    allowed = write_overrides(out, changes) if allow else ()
+    allowed = write_overrides(out, needed_overrides(changes)) if allow else ()
     if as_json:
         needs = [{"change": c.text, "needs": c.need, "override": c.override} for c in changes]
         show_json({"app": str(out), "files": files, "changes": needs, "allowed": allowed})
@@ -175,7 +175,7 @@ def command(
         results.print(f"  {name}", markup=False)
     if previous:
         _show_changes(previous, changes)
-        _show_overrides({c.override for c in changes if c.override}, allowed)
+        _show_overrides(needed_overrides(changes), allowed)
 
 
 def _summary(value: str) -> tuple[str, tuple[str, ...]]:

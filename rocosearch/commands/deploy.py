@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
-from rocosearch.console import progress_bars, results, show_json
+from rocosearch.console import progress_bars, results, say, show_json
 from rocosearch.options import AsJson
 
 __all__ = ["EXAMPLE", "command"]
 
+# What Vespa says of a deploy that it took.
+NEEDS = {
+    "warnings": "Vespa warns",
+    "restart": "Restart the content nodes (vespa-stop-services, vespa-start-services)",
+    "reindex": "Vespa indexes all documents again, and finds less meanwhile",
+    "refeed": "Feed all documents again",
+}
+
 EXAMPLE = """\
 rocosearch deploy build/app
 rocosearch deploy build/app --config-url http://vespa:19071 --url http://vespa:8080
+rocosearch deploy build/app --allow-removal
 rocosearch deploy build/app --cloud mytenant.images.default
 """
 
@@ -40,6 +50,21 @@ def command(
     seconds: Annotated[
         float, typer.Option("--timeout", min=1, help="Give up after so long.")
     ] = 300,
+    allow_removal: Annotated[
+        bool,
+        typer.Option(
+            "--allow-removal",
+            help="Let Vespa remove what this package no longer has, for a week; asks first.",
+        ),
+    ] = False,
+    allow_change: Annotated[
+        bool,
+        typer.Option(
+            "--allow-change",
+            help="Let Vespa change fields in ways that cost their values or an index; asks first.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Answer yes to that question.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Deploy, wait until it serves, and say in Vespa's own words what failed.
@@ -47,18 +72,41 @@ def command(
     Credentials come from the environment, never from options: see docs/operations.md.
     """
     from rocosearch.vespa_jobs import deploy_package
+    from vespa_app.deploy.changes import WEEK, kind_of, wanted_overrides, write_overrides
+    from vespa_app.deploy.config_server import DeployError
 
-    with progress_bars() as progress:
-        deployed = deploy_package(
-            package,
-            config_url=config_url,
-            url=url,
-            cloud=cloud,
-            environment=environment,
-            seconds=seconds,
-            progress=progress,
-        )
+    def attempt() -> dict[str, object]:
+        with progress_bars() as progress:
+            return deploy_package(
+                package,
+                config_url=config_url,
+                url=url,
+                cloud=cloud,
+                environment=environment,
+                seconds=seconds,
+                progress=progress,
+            )
+
+    try:
+        deployed = attempt()
+    except DeployError as error:
+        overrides = wanted_overrides(str(error))
+        kinds = sorted({kind_of(each) for each in overrides})
+        if not all({"removal": allow_removal, "change": allow_change}[kind] for kind in kinds):
+            options = " ".join(f"--allow-{kind}" for kind in kinds)
+            advice = f" To allow it: `rocosearch deploy {package} {options}`, which asks first."
+            raise DeployError(f"{error}{advice}", error.kind) from None
+        if not overrides:
+            raise
+        say(str(error), style="yellow")
+        if not yes:  # Vespa's words, just shown, name what will be lost
+            typer.confirm("Deploy all the same, and lose that?", abort=True, err=True)
+        write_overrides(package, overrides, WEEK)
+        deployed = attempt()
     if as_json:
         show_json(deployed)
         return
     results.print(f"{package} serves at {deployed['url']}.", markup=False)
+    for name, meaning in NEEDS.items():
+        for words in cast(Sequence[str], deployed.get(name, ())):
+            say(f"{meaning}: {words}", style="yellow")

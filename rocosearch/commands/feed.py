@@ -91,6 +91,8 @@ def command(
         )
     else:
         if found:
+            if found.why:
+                say(f"{found.why} The ledger is corrected by what is there.", style="yellow")
             results.print(
                 f"The target holds {found.visited:,} documents: {len(found.lost):,} were lost and "
                 f"are fed again, {len(found.changed):,} were changed there and are fed again, "

@@ -20,7 +20,7 @@ from ingest.corpus.records import Record
 from ingest.feed.documents import documents, second_half
 from ingest.feed.feed import FeedSource, feed, ledger_path
 from ingest.feed.feed_file import write_feed_file
-from ingest.feed.reconcile import reconcile
+from ingest.feed.reconcile import contradiction, reconcile
 from ingest.feed.targets import Change, EngineTarget, FeedError, VespaTarget
 from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
@@ -392,3 +392,24 @@ def test_killed_at_random_moments_it_ends_with_every_document(tmp_path):
     # Twice only what was under way at a kill: sent, or answered and not yet entered.
     assert again <= len(moments) * 3 * 8
     assert ledger_path(corpus, target).exists()
+
+
+def test_a_server_that_was_emptied_or_restored_contradicts_the_ledger(corpus, pixel_encoder):
+    manifest = pixel_encoder.manifest
+    source = FeedSource(corpus, (manifest.fingerprint,))
+    with FakeVespa() as server:
+        target = vespa(server, manifest)
+        assert contradiction(corpus, target) == ""  # nothing was fed yet
+        feed(source, target)
+        server.documents["of another corpus"] = {}
+        assert contradiction(corpus, target) == ""
+        server.documents |= {"a": {}, "b": {}}
+        del server.documents["r4"]  # as many as before, and one of ours is gone
+        assert "has no document 'r4' any more" in contradiction(corpus, target)
+        assert reconcile(corpus, target).lost == ("r4",)
+        assert feed(source, target).put == 1
+        server.documents.clear()
+        assert "has 0 documents, and 6 were fed to it" in contradiction(corpus, target)
+        reconcile(corpus, target)
+        assert feed(source, target).put == 6
+        assert contradiction(corpus, target) == ""

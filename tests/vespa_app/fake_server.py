@@ -105,7 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
-        self._operation()
+        if self.path == "/search/":
+            self._reply(200, self._found())
+        else:
+            self._operation()
 
     def do_PUT(self) -> None:
         self._operation()
@@ -155,6 +158,18 @@ class _Handler(BaseHTTPRequestHandler):
         elif "condition" in parse_qs(urlsplit(self.path).query):
             return 412, {"message": "ReturnCode(TEST_AND_SET_CONDITION_FAILED)"}
         return 200, {"id": f"id:image:image::{identifier}"}
+
+    def _found(self) -> dict[str, Any]:
+        """Which of the ids v0, v1 ... are there, and how many documents in all."""
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.fake.lock:
+            ids = sorted({v for k, v in asked.items() if k[0] == "v"} & set(self.fake.documents))
+            held = len(self.fake.documents)
+        coverage = {"coverage": 100, "documents": held, "full": True, "nodes": 1}
+        hits = [{"id": f"id:image:image::{i}", "relevance": 0.0, "fields": {"id": i}} for i in ids]
+        return {
+            "root": {"fields": {"totalCount": len(ids)}, "coverage": coverage, "children": hits}
+        }
 
     def _page(self) -> dict[str, Any]:
         start = int(parse_qs(urlsplit(self.path).query).get("continuation", ["0"])[0])

@@ -13,7 +13,7 @@ import pytest
 
 from encoders.model.manifest import Manifest
 from ranking.profiles.shipped import SHIPPED
-from vespa_app.deploy.changes import compare, write_overrides
+from vespa_app.deploy.changes import compare, needed_overrides, write_overrides
 from vespa_app.package.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
 from vespa_app.package.package import PackagedEncoder, write_application
 
@@ -170,7 +170,7 @@ def _disagreements(
     for case, package in packages.items():
         allowed[case] = Path(f"{package}-allowed")
         shutil.copytree(package, allowed[case])
-        write_overrides(allowed[case], compare(old, package))
+        write_overrides(allowed[case], needed_overrides(compare(old, package)))
     folders = map(str, [*packages.values(), *allowed.values()])
     answers = kit("validate", "--previous", old, "-", lines=list(folders))
     wrong = []
@@ -190,7 +190,7 @@ def test_overrides_allow_what_is_needed_for_a_while(
     build: Callable[[Variant], Path], tmp_path: Path
 ) -> None:
     old, new = build(BASE), build(vectors(links=32))
-    write_overrides(new, compare(old, new), today=dt.date(2026, 1, 1))
+    write_overrides(new, needed_overrides(compare(old, new)), today=dt.date(2026, 1, 1))
     text = (new / "validation-overrides.xml").read_text()
     assert '<allow until="2026-01-30">hnsw-settings-change</allow>' in text
     assert text.count("<allow") == 1
@@ -198,7 +198,7 @@ def test_overrides_allow_what_is_needed_for_a_while(
 
 def test_no_need_no_overrides(build: Callable[[Variant], Path]) -> None:
     old, new = build(BASE), build(replace(BASE))
-    write_overrides(new, compare(old, new))
+    write_overrides(new, needed_overrides(compare(old, new)))
     assert not (new / "validation-overrides.xml").exists()
 
 

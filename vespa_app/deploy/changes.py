@@ -8,7 +8,8 @@ against Vespa's own validation of the same pairs of packages.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,10 +21,21 @@ from encoders.base.storage import write_whole
 from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
 from vespa_app.read.xml_file import read_xml
 
-__all__ = ["Change", "Need", "compare", "write_overrides"]
+__all__ = [
+    "WEEK",
+    "Change",
+    "Need",
+    "compare",
+    "kind_of",
+    "needed_overrides",
+    "wanted_overrides",
+    "write_overrides",
+]
 
 Need = Literal["nothing", "feed", "restart", "reindex", "refeed", "data loss"]
 
+WEEK = dt.timedelta(days=7)
+_WANTED = re.compile(r"<allow until='[^'<>]*'>([a-z0-9-]+)</allow>")
 LONGEST = dt.timedelta(days=29)  # Vespa refuses overrides that end later than in 30 days
 
 
@@ -52,23 +64,40 @@ def compare(previous: Path, package: Path) -> list[Change]:
 
 
 def write_overrides(
-    package: Path, changes: list[Change], today: dt.date | None = None
+    package: Path,
+    overrides: Iterable[str],
+    how_long: dt.timedelta = LONGEST,
+    today: dt.date | None = None,
 ) -> tuple[str, ...]:
-    """Write validation-overrides.xml into the package, so that a deploy accepts the changes.
+    """Write validation-overrides.xml into the package, so that a deploy accepts what they allow.
 
-    It allows what they need and nothing else, for 29 days; returns what that is. Without any
-    such need the package stays as it is.
+    They end after `how_long`; returns them. Without any the package stays as it is.
     https://docs.vespa.ai/en/reference/applications/validation-overrides.html
     """
-    allowed = tuple(sorted({change.override for change in changes if change.override}))
+    allowed = tuple(sorted(set(overrides)))
     if not allowed:
         return allowed
-    until = ((today or dt.datetime.now(tz=dt.UTC).date()) + LONGEST).isoformat()
+    until = ((today or dt.datetime.now(tz=dt.UTC).date()) + how_long).isoformat()
     text = ApplicationPackage(
         name="overrides", validations=[Validation(name, until) for name in allowed]
     ).validations_to_text
     write_whole(package / "validation-overrides.xml", text + "\n")
     return allowed
+
+
+def needed_overrides(changes: Iterable[Change]) -> set[str]:
+    """The validation overrides without which Vespa refuses the changes."""
+    return {change.override for change in changes if change.override}
+
+
+def wanted_overrides(refusal: str) -> tuple[str, ...]:
+    """The validation overrides that Vespa names in the refusal of a package."""
+    return tuple(dict.fromkeys(_WANTED.findall(refusal)))
+
+
+def kind_of(override: str) -> Literal["removal", "change"]:
+    """Whether it lets something be removed, or changed."""
+    return "removal" if override.endswith("-removal") else "change"
 
 
 def _field_changes(before: SchemaFacts, after: SchemaFacts) -> Iterator[Change]:

@@ -63,7 +63,7 @@ class DocumentClient:
         self.settings = settings
         self._root = f"/document/v1/{schema}/{schema}/docid"
         self._condition = schema
-        self._known = known
+        self.credentials = known
         self._closed = threading.Event()
         self._idle: list[Streams[Exchange]] = []
         self._lock = threading.Lock()
@@ -173,7 +173,7 @@ class DocumentClient:
         )
 
     def _delivery(self) -> Delivery:
-        return Delivery(self.url, self.settings, self._closed, self._known.token)
+        return Delivery(self.url, self.settings, self._closed, self.credentials.token)
 
     def _target(self, path: str, parameters: Mapping[str, str]) -> str:
         return f"{path}?{urlencode({'timeout': f'{self.settings.seconds:g}s', **parameters})}"
@@ -184,7 +184,7 @@ class DocumentClient:
         with self._lock:
             idle = self._idle.pop() if self._idle else None
         settings = self.settings
-        streams = idle or Streams(self.url, self._known, settings.streams)
+        streams = idle or Streams(self.url, self.credentials, settings.streams)
         try:
             yield streams
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BASE", "SCHEMA_NAME", "THRESHOLDS", "fingerprint_key"]
+__all__ = ["ANN_DEFAULTS", "ANN_TIMEOUT", "BASE", "SCHEMA_NAME", "THRESHOLDS", "fingerprint_key"]
 
 SCHEMA_NAME = "image"
 
@@ -19,6 +19,18 @@ THRESHOLDS = {
     "filter_first_exploration": "vespa.matching.nns.filter_first_exploration",
     "target_hits_max_adjustment": "vespa.matching.nns.target_hits_max_adjustment_factor",
 }
+
+ANN_DEFAULTS = {
+    "approximate": 0.02,
+    "post_filter": 1.0,
+    "filter_first": 0.2,
+    "filter_first_exploration": 0.01,
+}
+"""Thresholds of Vespa 8.700.24, written out so that a newer Vespa searches as it did."""
+
+ANN_TIMEOUT = "vespa.matching.nns.anntimeout.enable"
+"""From June 2026 on Vespa ends an HNSW search early by default (vespa-engine/vespa#37231); which
+documents are found would then depend on how busy a node is."""
 
 
 def fingerprint_key(short: str) -> str:

@@ -26,7 +26,7 @@ from ranking.names import encoder_names
 from ranking.profiles.cosine import in_metric, scaled
 from ranking.profiles.shipped import Phase, Profile, ProfileSet
 from ranking.types import Distance
-from vespa_app.package.names import BASE, THRESHOLDS
+from vespa_app.package.names import ANN_DEFAULTS, ANN_TIMEOUT, BASE, THRESHOLDS
 from vespa_app.package.options import AnnThresholds, PackageError
 
 __all__ = ["vespa_rank_profiles"]
@@ -152,9 +152,7 @@ def _bm25_properties(average_field_length: float | None) -> list[tuple[str, str]
 
 
 def _ann_properties(ann: AnnThresholds) -> list[tuple[str, str]]:
-    values = {name: getattr(ann, name) for name in THRESHOLDS}
-    return [
-        (THRESHOLDS[name], format(Decimal(repr(float(value))), "f"))
-        for name, value in values.items()
-        if value is not None
-    ]
+    chosen = {name: getattr(ann, name) for name in THRESHOLDS}
+    values = ANN_DEFAULTS | {name: value for name, value in chosen.items() if value is not None}
+    written = [(THRESHOLDS[n], format(Decimal(repr(float(v))), "f")) for n, v in values.items()]
+    return [*written, (ANN_TIMEOUT, "false")]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from vespa_app.package.names import BASE, SCHEMA_NAME, THRESHOLDS
+from vespa_app.package.names import ANN_DEFAULTS, BASE, SCHEMA_NAME, THRESHOLDS
 from vespa_app.package.options import (
     AnnThresholds,
     ClusterOptions,
@@ -53,11 +53,12 @@ def read_written(package: Path) -> Written:
         vectors = _vector_options(facts.fields[application.encoders[0].field.name])
     embeds = any(encoder.embedder for encoder in application.encoders)
     thresholds = {n: float(properties[p]) for n, p in THRESHOLDS.items() if p in properties}
+    chosen = {n: value for n, value in thresholds.items() if value != ANN_DEFAULTS.get(n)}
     timeout = query_profile_fields(package / QUERY_PROFILES / "default.xml").get("timeout", "5s")
     options = PackageOptions(
         embedding="vespa" if embeds or not application.encoders else "client",
         vectors=vectors,
-        ann=AnnThresholds(**thresholds),
+        ann=AnnThresholds(**chosen),
         cluster=_cluster_options(package),
         summaries=facts.summaries,
         timeout=float(timeout.removesuffix("s")),
