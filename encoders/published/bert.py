@@ -1,4 +1,4 @@
-"""A published BERT as text tower: a Hugging Face or sentence-transformers folder.
+"""A published BERT or RoBERTa as text tower: a Hugging Face or sentence-transformers folder.
 
     part = load_bert(Path("all-MiniLM-L6-v2"), longest=64)
 
@@ -7,6 +7,7 @@ Weights must be safetensors; nothing is fetched and no code of the folder is run
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,11 +17,13 @@ from torch import Tensor
 
 from encoders.model.architecture import EncoderError
 from encoders.model.bert import BertConfig
-from encoders.model.tokenizer import load_tokenizer
 from encoders.published.files import read_json, read_weights
 from encoders.published.parts import TextPart
+from encoders.published.tokenizer import published_tokenizer
 
-__all__ = ["load_bert"]
+__all__ = ["MODEL_TYPES", "bert_config", "bert_weights", "first_position", "load_bert"]
+
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta")
 
 POOLING = Path("1_Pooling") / "config.json"
 LENGTH = "sentence_bert_config.json"
@@ -33,11 +36,12 @@ def load_bert(folder: Path, longest: int) -> TextPart:
     its tokenizer.json is missing or damaged.
     """
     config = _config(folder, longest)
+    offset = first_position(read_json(folder / "config.json"))
     try:
-        weights = _renamed(read_weights(folder), config)
+        weights = bert_weights(read_weights(folder), config, offset)
     except KeyError as error:
         raise EncoderError(f"{folder} lacks the weights {error} that its config names.") from None
-    words = load_tokenizer(folder, max_tokens=config.context)
+    words = published_tokenizer(folder, config.context)
     return TextPart(config, words, {f"bert.{name}": value for name, value in weights.items()})
 
 
@@ -48,25 +52,41 @@ def _config(folder: Path, longest: int) -> BertConfig:
             "all-MiniLM-L6-v2. (An encoder of `rocosearch train` is one to --start from.)"
         )
     published = read_json(folder / "config.json")
-    absolute = published.get("position_embedding_type", "absolute") == "absolute"
-    kind, activation = published.get("model_type"), published.get("hidden_act")
-    if kind != "bert" or activation != "gelu" or not absolute:
-        raise EncoderError(
-            f"{folder} holds a {kind!r} model with {activation!r}; a text tower can be a BERT "
-            "with absolute positions and gelu, such as all-MiniLM-L6-v2."
-        )
     read = read_json(folder / LENGTH) if (folder / LENGTH).exists() else {}
-    limits = (longest, published["max_position_embeddings"], read.get("max_seq_length") or longest)
+    longest = min(longest, read.get("max_seq_length") or longest)
+    return bert_config(published, longest, _pooling(folder), folder)
+
+
+def bert_config(
+    published: Mapping[str, Any], longest: int, pooling: Literal["mean", "cls"], folder: Path
+) -> BertConfig:
+    """Our configuration for a published one. Raises EncoderError for what is no plain BERT."""
+    absolute = published.get("position_embedding_type", "absolute") == "absolute"
+    kind, activation = published.get("model_type"), published.get("hidden_act", "gelu")
+    if kind not in MODEL_TYPES or activation != "gelu" or not absolute:
+        raise EncoderError(
+            f"{folder} holds a {kind!r} model with {activation!r}; a text tower can be a BERT or "
+            "RoBERTa with absolute positions and gelu, such as all-MiniLM-L6-v2."
+        )
     return BertConfig(
-        vocabulary=published["vocab_size"],
-        context=min(limits),
-        width=published["hidden_size"],
-        layers=published["num_hidden_layers"],
-        heads=published["num_attention_heads"],
-        hidden=published["intermediate_size"],
+        vocabulary=published.get("vocab_size", 30522),
+        context=min(
+            longest, published.get("max_position_embeddings", 512) - first_position(published)
+        ),
+        width=published.get("hidden_size", 768),
+        layers=published.get("num_hidden_layers", 12),
+        heads=published.get("num_attention_heads", 12),
+        hidden=published.get("intermediate_size", 3072),
         epsilon=published.get("layer_norm_eps", 1e-12),
-        pooling=_pooling(folder),
+        pooling=pooling,
     )
+
+
+def first_position(published: Mapping[str, Any]) -> int:
+    """Position of the first token: RoBERTa counts from the id of its padding, plus one."""
+    if published.get("model_type") == "bert":
+        return 0
+    return int(published.get("pad_token_id", 1)) + 1
 
 
 def _pooling(folder: Path) -> Literal["mean", "cls"]:
@@ -89,11 +109,18 @@ _IN_BLOCK = {
 }
 
 
-def _renamed(published: Mapping[str, Tensor], config: BertConfig) -> dict[str, Tensor]:
-    """Our names for the published tensors; query, key and value joined into one."""
-    named = {name.removeprefix("bert."): value.float() for name, value in published.items()}
+def bert_weights(
+    published: Mapping[str, Tensor], config: BertConfig, offset: int
+) -> dict[str, Tensor]:
+    """The weights of `Bert` under our names; query, key and value joined into one.
+
+    offset: position of the first token. Raises KeyError where one is missing.
+    """
+    named = {
+        re.sub(r"^(bert|roberta)\.", "", name): value.float() for name, value in published.items()
+    }
     words, first_type = "embeddings.word_embeddings.weight", "embeddings.token_type_embeddings"
-    positions = named["embeddings.position_embeddings.weight"][: config.context]
+    positions = named["embeddings.position_embeddings.weight"][offset : offset + config.context]
     state = {
         "tokens.weight": named[words],
         "positions": positions + named[f"{first_type}.weight"][0],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -13,7 +16,25 @@ from torch import Tensor
 from encoders.model.architecture import EncoderError
 from encoders.model.clip import WEIGHTS
 
-__all__ = ["read_json", "read_weights"]
+__all__ = ["check_folder", "read_json", "read_weights", "renamed"]
+
+FILES = (WEIGHTS, "open_clip_model.safetensors")
+INDEX = "model.safetensors.index.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+def check_folder(source: str | Path) -> Path:
+    """The folder of that name. Raises EncoderError, which tells how to download one."""
+    folder = Path(source)
+    if folder.is_dir():
+        return folder
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+        raise EncoderError(
+            f"{source} is no folder here. Nothing is fetched by itself; if it is a model of "
+            f"Hugging Face: hf download {source} --local-dir {folder.name}, then name "
+            f"{folder.name}."
+        )
+    raise EncoderError(f"{source} is no folder: name an encoder's, or a downloaded model's.")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -28,13 +49,64 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors of the folder's model.safetensors. Raises EncoderError."""
-    try:
-        return load_file(folder / WEIGHTS)
-    except FileNotFoundError:
-        raise EncoderError(
-            f"{folder} has no {WEIGHTS}; weights in other formats are not read, because "
-            "loading them can run code. Download the safetensors file."
-        ) from None
-    except SafetensorError as error:
-        raise EncoderError(f"{folder / WEIGHTS} is damaged: {error}") from None
+    """All tensors of the folder's safetensors, one file or shards. Raises EncoderError."""
+    out: dict[str, Tensor] = {}
+    for path in _weight_files(folder):
+        try:
+            out |= load_file(path)
+        except FileNotFoundError:
+            raise EncoderError(f"{folder} is not whole: {path.name} is missing.") from None
+        except (SafetensorError, OSError) as error:
+            raise EncoderError(f"{path} is damaged: {error}") from None
+    return out
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    for name in FILES:
+        if (folder / name).is_file():
+            return [folder / name]
+    if (folder / INDEX).is_file():
+        shards = read_json(folder / INDEX).get("weight_map", {})
+        return [folder / Path(str(name)).name for name in sorted(set(shards.values()))]
+    pickles = sorted(path for pattern in PICKLES for path in folder.glob(pattern))
+    if not pickles:
+        raise EncoderError(f"{folder} has no {WEIGHTS}: download the safetensors file.")
+    raise EncoderError(
+        f"{folder} has no {WEIGHTS}; {pickles[0].name} is a pickle, and loading one can run code. "
+        "Download the safetensors file, or convert it, with a reader that takes tensors only: "
+        f"{_conversion(pickles[0])}"
+    )
+
+
+def _conversion(pickle: Path) -> str:
+    steps = (
+        "import torch, safetensors.torch as s",
+        f"w = torch.load({str(pickle)!r}, map_location='cpu', weights_only=True)",
+        "w = w.get('state_dict', w)",
+        "w = {k: v.clone().contiguous() for k, v in w.items()}",
+        f"s.save_file(w, {str(pickle.parent / WEIGHTS)!r})",
+    )
+    return f'python -c "{"; ".join(steps)}"'
+
+
+Rules = Sequence[tuple[str, str]]
+
+
+def renamed(state: Mapping[str, Tensor], rules: Rules, ignored: str) -> dict[str, Tensor]:
+    """Our names for published tensors, float32; query, key and value joined into one.
+
+    rules: patterns of their names and ours, tried in order, all that match. Ours of query, key
+    and value end in .q.weight, .k.weight, ..., and become .qkv.weight. ignored: a pattern of the
+    names that no tower of ours needs.
+    """
+    out: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if re.search(ignored, name):
+            continue
+        for theirs, ours in rules:
+            name = re.sub(theirs, ours, name)  # noqa: PLW2901  (rule after rule)
+        out[name] = value.float()
+    for name in [name for name in out if ".q." in name]:
+        parts = [out.pop(name.replace(".q.", f".{part}.")) for part in "qkv"]
+        out[name.replace(".q.", ".qkv.")] = torch.cat(parts)
+    return out

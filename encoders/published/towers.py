@@ -1,4 +1,6 @@
-"""One published tower by its name or folder, whichever family it is of.
+"""Published encoders and single towers, by name or folder, whichever family they are of.
+
+    load_any("clip-vit-base-patch32")  # both towers
 
 image_part("efficientnet-lite0")
 text_part("build/all-MiniLM-L6-v2", longest=256)
@@ -6,20 +8,36 @@ text_part("build/all-MiniLM-L6-v2", longest=256)
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from encoders.model.architecture import EncoderError
-from encoders.published.bert import load_bert
-from encoders.published.clip import load_any
+from encoders.model.bert import BertConfig
+from encoders.model.clip import Encoder
+from encoders.model.manifest import FILE_NAME as MANIFEST
+from encoders.published.bert import MODEL_TYPES as BERTS, load_bert
+from encoders.published.clip import MODEL_TYPES as CLIPS, load_clip
 from encoders.published.efficientnet import LITE0, load_efficientnet
-from encoders.published.files import read_json
+from encoders.published.files import check_folder, read_json
+from encoders.published.open_clip import CONFIG as OPEN_CLIP, load_open_clip
 from encoders.published.packages import PackagedFile, installed, packaged
 from encoders.published.parts import ImagePart, TextPart
+from encoders.published.vit import MODEL_TYPES as VITS, load_vit
 
-__all__ = ["EFFICIENTNET", "MINILM", "image_part", "pretrained_installed", "text_part"]
+__all__ = [
+    "EFFICIENTNET",
+    "MINILM",
+    "image_part",
+    "load_any",
+    "pretrained_installed",
+    "text_part",
+]
 
+FAMILIES = "a CLIP or SigLIP of Hugging Face, or an open_clip model"
+SENTENCE_TRANSFORMERS_PART = "0_CLIPModel"
 EFFICIENTNET, MINILM = "efficientnet-lite0", "minilm"
 # all-MiniLM-L6-v2 of sentence-transformers (Apache-2.0), as that package carries it.
 MINILM_FILE = PackagedFile(
@@ -35,6 +53,30 @@ def pretrained_installed() -> bool:
     return installed(LITE0) and installed(MINILM_FILE)
 
 
+def load_any(folder: str | Path) -> Encoder:
+    """An encoder with both towers: a folder of ours, or a published model's as it was downloaded.
+
+    Raises EncoderError where it is neither, or of a family or a layout that is not supported.
+    """
+    folder = _inner(check_folder(folder))
+    if (folder / MANIFEST).exists():
+        return Encoder.load(folder, device="cpu")
+    kind = _model_type(folder)
+    if kind in CLIPS:
+        return load_clip(folder)
+    if (folder / OPEN_CLIP).is_file():
+        return load_open_clip(folder)
+    if kind in VITS or kind in BERTS:
+        side = "image" if kind in VITS else "text"
+        raise EncoderError(
+            f"{folder} is an {side} tower alone: an encoder needs both. It can be one side of an "
+            f"encoder of your own: rocosearch train CORPUS OUT --{side}-tower {folder}."
+        )
+    if kind:
+        raise EncoderError(f"{folder} holds a {kind!r} model; an encoder is {FAMILIES}.")
+    return Encoder.load(folder, device="cpu")  # which tells what is missing
+
+
 def image_part(source: str) -> ImagePart:
     """The image tower called `source`, or in the folder of that name.
 
@@ -42,7 +84,9 @@ def image_part(source: str) -> ImagePart:
     """
     if source == EFFICIENTNET and not Path(source).exists():
         return load_efficientnet()
-    folder = _folder(source, f"{EFFICIENTNET}, or the folder of a downloaded CLIP")
+    folder = check_folder(source)
+    if _model_type(folder) in VITS:
+        return load_vit(folder)
     module = load_any(folder).module
     return ImagePart(
         module.config.image,
@@ -58,25 +102,34 @@ def text_part(source: str, longest: int) -> TextPart:
     """
     if source == MINILM and not Path(source).exists():
         return load_bert(packaged(MINILM_FILE).parent, longest)
-    folder = _folder(source, f"{MINILM}, or the folder of a downloaded BERT or CLIP")
-    if _model_type(folder) != "clip":
+    folder = check_folder(source)
+    if _model_type(folder) in BERTS or not (folder / "config.json").is_file():
         return load_bert(folder, longest)
     module = load_any(folder).module
-    return TextPart(
-        module.config.text, module.tokenizer, _without_projection(module.text.state_dict())
-    )
+    config = module.config.text
+    if isinstance(config, BertConfig):
+        config = replace(config, mlp=0)
+    else:
+        config = replace(config, bias=False)
+    return TextPart(config, module.tokenizer, _without_projection(module.text.state_dict()))
 
 
-def _folder(source: str, choices: str) -> Path:
-    folder = Path(source)
-    if not folder.is_dir():
-        raise EncoderError(f"There is no tower {source!r}: name {choices}.")
-    return folder
+def _inner(folder: Path) -> Path:
+    """The part of a sentence-transformers folder that holds the model."""
+    if (folder / "config.json").is_file() or not (folder / "modules.json").is_file():
+        part = folder / SENTENCE_TRANSFORMERS_PART
+        return part if part.is_dir() and not (folder / MANIFEST).exists() else folder
+    try:
+        modules = json.loads((folder / "modules.json").read_text("utf-8"))
+        first = folder / Path(str(modules[0]["path"])).name
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise EncoderError(f"{folder / 'modules.json'} cannot be read: {error}") from None
+    return first if first.is_dir() else folder
 
 
 def _model_type(folder: Path) -> str:
     path = folder / "config.json"
-    return str(read_json(path).get("model_type")) if path.is_file() else ""
+    return str(read_json(path).get("model_type", "")) if path.is_file() else ""
 
 
 def _without_projection(state: dict[str, Tensor]) -> dict[str, Tensor]:

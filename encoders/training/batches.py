@@ -23,6 +23,8 @@ from encoders.training.similar_captions import grouped_order, near_captions
 __all__ = ["Batch", "Batches", "Prefetch"]
 
 NEAR = 8  # near captions kept for each place in a group, so that groups change by epoch
+# Streams of the seed: an epoch's order and a step's words; images have another (checkpoint.py).
+ORDER, WORDS = 1, 2
 LABEL_COLUMNS = {"none": 0, "caption": 1, "group": 2}
 
 
@@ -116,23 +118,34 @@ class Batches:
         return batch.pinned() if self._team.device.type == "cuda" else batch
 
     def _texts(self, step: int, rows: NDArray[np.int64]) -> list[str]:
-        rng = np.random.default_rng([self._config.seed, step])
+        rng = np.random.default_rng([self._config.seed, step, 0, WORDS])
         texts, concepts = self._pairs.texts, self._pairs.concepts
         settings = self._config.text_augmentation
         return [augment_text(texts[r], concepts[r], settings, rng) for r in rows]
 
     def _draw(self, epoch: int) -> NDArray[np.int64]:
-        rng = np.random.default_rng([self._config.seed, epoch])
-        if self._weights is None:
-            order = rng.permutation(len(self._pairs))
-        else:
-            # Without replacement, with these weights (Efraimidis and Spirakis 2006).
-            keys = rng.exponential(size=len(self._pairs)) / np.maximum(self._weights, 1e-12)
-            order = np.argsort(keys)
-        order = order[: self._samples]
+        rng = np.random.default_rng([self._config.seed, epoch, 0, ORDER])
+        order = rng.permutation(len(self._pairs))
+        if self._weights is not None:
+            order = _included(self._weights, order, rng)
+        if self._config.samples_per_epoch:
+            order = order[: self._samples]
         if self._near is None:
             return order
         return grouped_order(order, self._near, self._config.near_captions, rng)
+
+
+def _included(
+    weights: NDArray[np.float64], order: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Of the rows in random order, each with the probability of its weight.
+
+    Systematic sampling (Madow 1949): rows lie side by side, each as long as its weight, and one
+    point a unit is drawn. A row of weight 1 is always hit, as MetaCLIP keeps its pair always.
+    """
+    ends = np.cumsum(weights[order])
+    hit = np.diff(np.floor(ends - rng.random()), prepend=-1) >= 1
+    return rng.permutation(order[hit])
 
 
 class Prefetch:

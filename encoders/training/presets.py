@@ -133,7 +133,7 @@ PUBLISHED = TrainingConfig(
     ClipConfig(TINY.model.image, TextConfig(2048, context=256), 256, TINY.model.preprocessing),
     image_tower="efficientnet-lite0",
     text_tower="minilm",
-    dropout=0.5,
+    dropout=0.3,
     learning_rate=1e-3,
 )
 ADAPTER = replace(

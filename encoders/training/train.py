@@ -26,9 +26,8 @@ from encoders.model import tokenizer as tokens
 from encoders.model.architecture import ImageTower, image_tower
 from encoders.model.clip import ClipModule, Encoder
 from encoders.model.manifest import FILE_NAME as MANIFEST
-from encoders.published.clip import load_any
 from encoders.published.parts import fill
-from encoders.published.towers import image_part, text_part
+from encoders.published.towers import image_part, load_any, text_part
 from encoders.training.checkpoint import begin_anew, remove_unless_begun
 from encoders.training.concepts import Balance, balance
 from encoders.training.curves import CONCEPT_F1, CONCEPT_MAP, curves_csv
@@ -136,7 +135,7 @@ def _start(config: TrainingConfig) -> _Start:
             "An encoder to start from has towers of its own: leave out --start, or the tower."
         )
     if config.start:
-        begun = load_any(Path(config.start)).module
+        begun = load_any(config.start).module
         return _Start(replace(config, model=begun.config), begun, begun.image)
     image: ImageTower | None = None
     module: ClipModule | None = None

@@ -12,7 +12,7 @@ from encoders.base.progress import silent
 from encoders.model.clip import Encoder
 from encoders.training.augment import NO_AUGMENTATION
 from encoders.training.augment_text import NO_TEXT_AUGMENTATION, TextAugmentation, augment_text
-from encoders.training.batches import Batches, Prefetch
+from encoders.training.batches import Batches, Prefetch, _included
 from encoders.training.distributed import Team
 from encoders.training.objectives import contrastive_backward
 from encoders.training.pairs import Pairs, read_pairs
@@ -137,3 +137,15 @@ def test_concepts_are_added_shuffled() -> None:
 
 def test_no_augmentation_is_a_value() -> None:
     assert NO_AUGMENTATION.zoom == NO_AUGMENTATION.noise == 0
+
+
+def test_a_pair_is_drawn_with_the_probability_of_its_weight():
+    """MetaCLIP's: a pair of weight 1 is in every epoch, the others as often as their weight."""
+    weights = np.array([1.0, 1.0, 0.5, 0.2, 0.9, 0.3, 1.0, 0.05, 0.7])
+    rng, counts, turns = np.random.default_rng(0), np.zeros(9), 4000
+    for _ in range(turns):
+        rows = _included(weights, rng.permutation(9), rng)
+        assert len(set(rows)) == len(rows)
+        counts[rows] += 1
+    np.testing.assert_allclose(counts / turns, weights, atol=0.03)
+    assert (counts[weights == 1] == turns).all()

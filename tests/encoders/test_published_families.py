@@ -1,0 +1,327 @@
+"""Published models of each family have their own vectors here, with their own preprocessing.
+
+Random weights in the shapes of the families' real configurations; transformers is the oracle.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
+
+from encoders.export.text_tower import export_text_tower
+from encoders.images.preprocess import Preprocessing
+from encoders.model.architecture import ClipConfig, EncoderError, image_tower, text_tower
+from encoders.model.clip import Encoder
+from encoders.model.tokenizer import batch_ids
+from encoders.published.convert import own_folder
+from encoders.published.files import check_folder
+from encoders.published.parts import fill
+from encoders.published.positions import resized_positions
+from encoders.published.preprocessing import huggingface_images, open_clip_images
+from encoders.published.towers import image_part, load_any, text_part
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "chest", "lung", "left", "right", "x", "-", "ray"]
+TEXTS = ["chest", "a left lung x-ray", "lung " * 40, ""]
+BLOCKS = {"num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+def odd_images(count: int = 50) -> list[Image.Image]:
+    """Smooth pictures of odd shapes, wide and tall, grey and in colours."""
+    rng = np.random.default_rng(0)
+    out = []
+    for number in range(count):
+        width, height = (int(side) for side in rng.integers(20, 160, 2))
+        mode, channels = (("RGB", 3), ("L", 1))[number % 5 == 0]
+        coarse = rng.integers(0, 255, (7, 9, channels), dtype=np.uint8)
+        small = Image.fromarray(coarse if channels == 3 else coarse[..., 0], mode=None)
+        assert small.mode == mode
+        out.append(small.resize((width, height), Image.Resampling.BICUBIC))
+    return out
+
+
+def words(folder: Path, *, pad: str = "[PAD]", siglip: bool = False) -> Tokenizer:
+    """A small word-piece tokenizer in the folder."""
+    made = Tokenizer(models.WordPiece({w: n for n, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    if siglip:
+        made.post_processor = processors.TemplateProcessing(
+            single="$A [SEP]", special_tokens=[("[SEP]", 3)]
+        )
+    else:
+        made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": pad}))
+    return made
+
+
+def processor(folder: Path, kind: str, **settings: object) -> Callable[[Image.Image], torch.Tensor]:
+    """Write preprocessor_config.json; the oracle is transformers' class of that name."""
+    theirs = getattr(transformers, f"{kind}ImageProcessorPil")(**settings)
+    told = {**settings, "image_processor_type": f"{kind}ImageProcessor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(told))
+    return lambda image: theirs(image.convert("RGB"), return_tensors="pt")["pixel_values"]
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def siglip_folder(folder: Path, pad: str = "[PAD]") -> tuple[nn.Module, Tokenizer]:
+    """SigLIP in MedSigLIP's layout: MLPs that are not four times as wide, mean and deviation .5."""
+    torch.manual_seed(0)
+    shape = {**BLOCKS, "hidden_size": 32, "intermediate_size": 84}
+    config = transformers.SiglipConfig(
+        text_config={
+            **shape,
+            "vocab_size": len(WORDS),
+            "max_position_embeddings": 16,
+            "bos_token_id": None,
+            "eos_token_id": 3,
+            "pad_token_id": 0,
+        },
+        vision_config={**shape, "image_size": 28, "patch_size": 7},
+    )
+    model = transformers.SiglipModel(config).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.15)
+    model.save_pretrained(folder)
+    return model, words(folder, pad=pad, siglip=True)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pad", ["[PAD]", "[SEP]"])
+def test_siglip(tmp_path: Path, pad: str):
+    model, tokenizer = siglip_folder(tmp_path, pad)
+    prepare = processor(
+        tmp_path, "Siglip", size={"height": 28, "width": 28}, resample=2,
+        image_mean=[0.5] * 3, image_std=[0.5] * 3,
+    )  # fmt: skip
+    encoder = load_any(tmp_path)
+    images = odd_images()
+    expected = torch.cat([model.get_image_features(prepare(i)).pooler_output for i in images])
+    assert cosines(encoder.encode_images(images), expected.numpy()).min() >= 0.99999
+    tokenizer.enable_truncation(16)
+    tokenizer.enable_padding(length=16, pad_id=tokenizer.token_to_id(pad), pad_token=pad)
+    ids = torch.tensor([e.ids for e in tokenizer.encode_batch(TEXTS)])
+    expected = nn.functional.normalize(model.get_text_features(ids).pooler_output, dim=-1)
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected.numpy(), atol=1e-5)
+    encoder.save(tmp_path / "ours")
+    again = Encoder.load(tmp_path / "ours")
+    assert again.manifest == encoder.manifest
+    assert export_text_tower(again, tmp_path / "text").difference < 1e-5
+
+
+def vision_model(kind: str, folder: Path) -> nn.Module:
+    torch.manual_seed(0)
+    shape = {**BLOCKS, "hidden_size": 32, "image_size": 42, "patch_size": 7}
+    if kind == "ViT":
+        config = transformers.ViTConfig(**shape, intermediate_size=64)
+    else:
+        config = getattr(transformers, f"{kind}Config")(**shape, mlp_ratio=2)
+    model = getattr(transformers, f"{kind}Model")(config).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(folder)
+    return model
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("kind", "images", "settings"),
+    [
+        ("ViT", "ViT", {"size": {"height": 42, "width": 42}, "resample": 2}),
+        (
+            "Dinov2",
+            "Bit",
+            {"size": {"shortest_edge": 48}, "crop_size": {"height": 42, "width": 42}},
+        ),
+        # RAD-DINO's layout: crops as large as the short side; here of another size than trained.
+        (
+            "Dinov2",
+            "Bit",
+            {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}},
+        ),
+        (
+            "Dinov2WithRegisters",
+            "Bit",
+            {"size": {"shortest_edge": 45}, "crop_size": {"height": 35, "width": 35}},
+        ),
+    ],
+)
+def test_vision_transformers(tmp_path: Path, kind: str, images: str, settings: dict[str, object]):
+    model = vision_model(kind, tmp_path)
+    statistics = {"image_mean": [0.5, 0.4, 0.6], "image_std": [0.2, 0.3, 0.25]}
+    prepare = processor(tmp_path, images, **settings, **statistics)
+    part = image_part(str(tmp_path))
+    tower = image_tower(ClipConfig(part.config, None, 8, part.preprocessing))
+    fill(tower, part.weights)
+    pictures = odd_images()
+    pixels = np.stack([part.preprocessing.pixels(_plain(image)) for image in pictures])
+    ours = tower.eval().features(part.preprocessing.normalize(torch.from_numpy(pixels)))
+    expected = [model(prepare(image)).last_hidden_state[:, 0] for image in pictures]
+    assert cosines(ours.numpy(), torch.cat(expected).numpy()).min() >= 0.99999
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    return image
+
+
+@torch.no_grad()
+def test_roberta(tmp_path: Path):
+    torch.manual_seed(0)
+    model = transformers.RobertaModel(
+        transformers.RobertaConfig(
+            **BLOCKS, hidden_size=32, intermediate_size=64, vocab_size=len(WORDS),
+            max_position_embeddings=20, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5,
+        )
+    ).eval()  # fmt: skip
+    model.save_pretrained(tmp_path)
+    words(tmp_path)
+    part = text_part(str(tmp_path), 64)
+    assert part.config.context == 18  # 20, and the first two are never used
+    tower = text_tower(ClipConfig(None, part.config, 8, Preprocessing()))
+    fill(tower, part.weights)
+    for text in TEXTS:
+        ids, mask = batch_ids(part.words, [text])
+        expected = model(input_ids=ids, attention_mask=mask).last_hidden_state.mean(1)
+        torch.testing.assert_close(tower.eval().features(ids, mask), expected, rtol=0, atol=1e-5)
+
+
+def test_a_published_model_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    siglip_folder(folder)
+    kept = own_folder(folder)
+    assert Encoder.load(kept).manifest == load_any(folder).manifest
+    before = (kept / "model.safetensors").stat().st_mtime_ns
+    assert own_folder(folder) == kept
+    assert (kept / "model.safetensors").stat().st_mtime_ns == before
+    assert own_folder(kept) == kept
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
+    assert own_folder(folder) != kept
+
+
+def test_shards_are_read_whole(tmp_path: Path):
+    siglip_folder(tmp_path)
+    whole = load_any(tmp_path).manifest
+    weights = load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    names = sorted(weights)
+    files = {"a": names[::2], "b": names[1::2]}
+    for shard, part in files.items():
+        save_file({name: weights[name] for name in part}, tmp_path / f"{shard}.safetensors")
+    where = {name: f"{shard}.safetensors" for shard, part in files.items() for name in part}
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": where}))
+    assert load_any(tmp_path).manifest == whole
+    (tmp_path / "b.safetensors").unlink()
+    with pytest.raises(EncoderError, match=r"b\.safetensors is missing"):
+        load_any(tmp_path)
+
+
+def test_pickles_are_refused_with_the_command_that_converts_them(tmp_path: Path):
+    siglip_folder(tmp_path)
+    whole = load_any(tmp_path).manifest
+    weights = load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    with pytest.raises(EncoderError, match="is a pickle") as caught:
+        load_any(tmp_path)
+    command = str(caught.value).split('python -c "')[1].removesuffix('"')
+    assert "weights_only=True" in command
+    exec(command, {})
+    assert load_any(tmp_path).manifest == whole
+
+
+def test_names_tell_how_to_download(tmp_path: Path):
+    with pytest.raises(EncoderError, match="hf download google/medsiglip-448 --local-dir"):
+        check_folder("google/medsiglip-448")
+    with pytest.raises(EncoderError, match="is no folder"):
+        check_folder(tmp_path / "nowhere")
+    (tmp_path / "config.json").write_text('{"model_type": "blip"}')
+    with pytest.raises(EncoderError, match="'blip' model"):
+        load_any(tmp_path)
+
+
+def test_single_towers_are_sent_to_training(tmp_path: Path):
+    vision_model("ViT", tmp_path)
+    with pytest.raises(EncoderError, match="--image-tower"):
+        load_any(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"image_processor_type": "ConvNextImageProcessor"}, "ConvNext"),
+        ({"do_resize": False}, "do_resize"),
+        ({"rescale_factor": 1 / 127.5}, "rescale_factor"),
+        ({"resample": 1}, "lanczos"),
+        ({"size": {"shortest_edge": 224}, "do_center_crop": False}, "no squares"),
+        ({"crop_size": {"height": 224, "width": 200}}, "not a square"),
+        ({"size": {"shortest_edge": 100}}, "crop_size"),
+        ({"do_pad": True}, "do_pad"),
+    ],
+)
+def test_other_preprocessing_is_refused_with_what_differs(
+    tmp_path: Path, settings: dict[str, object], told: str
+):
+    content = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": 224},
+        **settings,
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(content))
+    with pytest.raises(EncoderError, match=told):
+        huggingface_images(tmp_path, "CLIP", 224)
+
+
+def test_processor_config_counts_where_the_other_is_missing(tmp_path: Path):
+    content = {"image_processor": {"image_processor_type": "SiglipImageProcessor",
+               "size": {"height": 448, "width": 448}, "resample": 2}}  # fmt: skip
+    (tmp_path / "processor_config.json").write_text(json.dumps(content))
+    found = huggingface_images(tmp_path, "CLIP", 224)
+    assert (found.size, found.resize, found.resample, found.mean) == (
+        448, "stretch", "bilinear", (0.5, 0.5, 0.5))  # fmt: skip
+
+
+def test_torchvisions_crop_is_rounded():
+    """CenterCrop rounds the margin to even, transformers cuts it off."""
+    for side in range(33, 60):
+        row = Image.fromarray(np.arange(side, dtype=np.uint8)[None].repeat(32, 0))
+        wide = replace(Preprocessing(size=32), resize="crop-rounded").pixels(row)
+        assert wide[0, 0, 0] == round((side - 32) / 2)
+        assert (
+            replace(Preprocessing(size=32), resize="crop").pixels(row)[0, 0, 0] == (side - 32) // 2
+        )
+
+
+def test_open_clip_preprocessing(tmp_path: Path):
+    assert open_clip_images(tmp_path, {}, 224).resize == "crop-rounded"
+    assert open_clip_images(tmp_path, {"resize_mode": "squash"}, 224).resize == "stretch"
+    with pytest.raises(EncoderError, match="longest"):
+        open_clip_images(tmp_path, {"resize_mode": "longest"}, 224)
+
+
+def test_positions_of_the_same_size_stay():
+    positions = torch.randn(1 + 16, 8)
+    assert resized_positions(positions, 4, before=1) is positions
+    larger = resized_positions(positions, 8, before=1)
+    assert larger.shape == (65, 8)
+    assert larger[0].equal(positions[0])
+    assert math.isclose(larger[1:].mean(), positions[1:].mean(), abs_tol=0.05)
+    with pytest.raises(EncoderError, match="no square"):
+        resized_positions(torch.randn(6, 8), 4, before=1)
