@@ -4,27 +4,46 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from encoders.base.extras import need
 from encoders.base.progress import Progress, silent
 from encoders.export.graphs import ensure_graphs
 from encoders.inference.dual_encoder import DualEncoder
 from encoders.inference.onnx_encoder import OnnxEncoder
-from encoders.model.manifest import Manifest
+from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
+from encoders.published.folders import check_folder, is_published
 from ranking.engine.engine import EmbeddedEngine
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import load_profiles
 from ranking.searcher import Searcher
 
-__all__ = ["embedding_encoder", "load_encoder", "open_engine", "open_searcher"]
+__all__ = ["embedding_encoder", "encoder_folder", "load_encoder", "open_engine", "open_searcher"]
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+
+
+def encoder_folder(folder: Path, progress: Progress = silent) -> Path:
+    """The folder itself where it is ours; of a published model, as downloaded, one made of it.
+
+    Raises NoFolderError where there is none, EncoderError where the model cannot be read.
+    """
+    folder = check_folder(folder)
+    if (folder / ENCODER_FILE).exists() or not is_published(folder):
+        return folder
+    need("torch", "train", f"Reading {folder}, which is no encoder of `rocosearch train`,")
+    from encoders.published.convert import own_folder  # noqa: PLC0415  (loads torch)
+
+    made = own_folder(folder, progress)
+    ensure_graphs(made, progress)
+    return made
 
 
 def load_encoder(folder: Path) -> OnnxEncoder:
     """Load an encoder's folder to ask by: its ONNX towers, no torch.
 
-    Raises ManifestError where it is none, NoGraphsError where it has no ONNX towers yet.
+    Raises EncoderError or ManifestError where it is none, NoGraphsError where it has no ONNX
+    towers yet.
     """
-    return OnnxEncoder.load(folder)
+    return OnnxEncoder.load(encoder_folder(folder))
 
 
 def embedding_encoder(folder: Path, progress: Progress = silent) -> DualEncoder:
@@ -32,6 +51,7 @@ def embedding_encoder(folder: Path, progress: Progress = silent) -> DualEncoder:
 
     On ONNX Runtime, or by torch where there is an NVIDIA GPU that torch can use.
     """
+    folder = encoder_folder(folder, progress)
     ensure_graphs(folder, progress)
     if NVIDIA_DRIVER.exists():
         from encoders.model.clip import Encoder, gpu_is_there  # noqa: PLC0415  (loads torch)

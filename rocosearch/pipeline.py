@@ -16,6 +16,7 @@ import numpy as np
 from encoders.base.progress import Progress, silent
 from encoders.export.graphs import ensure_graphs
 from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
+from encoders.published.folders import is_published
 from ingest.corpus.corpus import FEATURES, Corpus, write_corpus
 from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
 from ingest.corpus.records import CorpusError
@@ -29,8 +30,14 @@ from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import SHIPPED, load_profiles, save_profiles
 from ranking.types import Engine, EngineError, Query, QueryError, VectorField
 from rocosearch.fields import field_of
-from rocosearch.opening import embedding_encoder, load_encoder, open_engine, open_searcher
-from rocosearch.outputs import check_profiles_file, check_replaceable
+from rocosearch.opening import (
+    embedding_encoder,
+    encoder_folder,
+    load_encoder,
+    open_engine,
+    open_searcher,
+)
+from rocosearch.outputs import OutputError, check_profiles_file, check_replaceable
 
 if TYPE_CHECKING:  # torch takes seconds to load
     from encoders.training.pairs import Pair
@@ -97,6 +104,7 @@ def train_encoder(
     context: int = 0,
     concept_fields: Sequence[str] = (),
     resume: bool = False,
+    replace: bool = False,
     progress: Progress = silent,
     **changes: object,
 ) -> Trained:
@@ -105,6 +113,7 @@ def train_encoder(
     preset: "" takes adapter where its published towers are installed, else tiny; with towers or
     an encoder to start from, tiny. image_size: side of the tower's images in pixels, context:
     longest text in tokens, in place of the preset's.
+    replace: write over a finished encoder at `out`, which is an error otherwise.
     concept_fields: fields of the records whose values count as concepts too, such as modality.
     changes: fields of encoders.training.presets.TrainingConfig that replace the preset's.
     Raises TrainingError where there are no pairs of image and caption.
@@ -115,6 +124,10 @@ def train_encoder(
     from encoders.training.train import train
 
     check_replaceable(out, ENCODER_FILE, "an encoder")
+    if (out / ENCODER_FILE).exists() and not (resume or replace):
+        raise OutputError(
+            f"{out} is a finished encoder: name another folder, or say --replace to train over it."
+        )
     config = named_preset(preset or choose_preset(changes).name, **changes)
     if image_size:
         config = resized(config, image_size)
@@ -174,6 +187,7 @@ def build_index(
         return _compiled(engine, progress)
     from ingest.vectors.embed import embed_corpus
 
+    encoder = encoder_folder(encoder, progress)
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
     manifest = loaded.manifest
@@ -295,7 +309,9 @@ def write_app(
     chosen = load_profiles(profiles) if profiles else None
     average: float | None = None
     folder: Path | None = source
-    if not (source / ENCODER_FILE).exists():
+    if is_published(source):
+        folder = encoder_folder(source, progress)
+    elif not (source / ENCODER_FILE).exists():
         engine = open_engine(source)
         chosen = chosen or engine.profiles
         average, folder = engine.average_field_length, engine.encoder_folder
@@ -306,7 +322,7 @@ def write_app(
         chosen or SHIPPED,
         folder,
         average,
-        others=[PackagedEncoder.open(other) for other in others],
+        others=[PackagedEncoder.open(encoder_folder(other, progress)) for other in others],
         options=options or PackageOptions(),
         progress=progress,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import sha256_bytes, sha256_file
 from encoders.model.manifest import FILE_NAME as MANIFEST
-from encoders.published.files import check_folder
+from encoders.published.folders import check_folder
 from encoders.published.packages import cache_folder
 from encoders.published.towers import load_any
 

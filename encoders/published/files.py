@@ -16,25 +16,11 @@ from torch import Tensor
 from encoders.model.architecture import EncoderError
 from encoders.model.clip import WEIGHTS
 
-__all__ = ["check_folder", "read_json", "read_weights", "renamed"]
+__all__ = ["read_json", "read_weights", "renamed"]
 
 FILES = (WEIGHTS, "open_clip_model.safetensors")
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-
-
-def check_folder(source: str | Path) -> Path:
-    """The folder of that name. Raises EncoderError, which tells how to download one."""
-    folder = Path(source)
-    if folder.is_dir():
-        return folder
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
-        raise EncoderError(
-            f"{source} is no folder here. Nothing is fetched by itself; if it is a model of "
-            f"Hugging Face: hf download {source} --local-dir {folder.name}, then name "
-            f"{folder.name}."
-        )
-    raise EncoderError(f"{source} is no folder: name an encoder's, or a downloaded model's.")
 
 
 def read_json(path: Path) -> dict[str, Any]:

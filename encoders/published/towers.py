@@ -21,7 +21,8 @@ from encoders.model.manifest import FILE_NAME as MANIFEST
 from encoders.published.bert import MODEL_TYPES as BERTS, load_bert
 from encoders.published.clip import MODEL_TYPES as CLIPS, load_clip
 from encoders.published.efficientnet import LITE0, load_efficientnet
-from encoders.published.files import check_folder, read_json
+from encoders.published.files import read_json
+from encoders.published.folders import check_folder
 from encoders.published.open_clip import CONFIG as OPEN_CLIP, load_open_clip
 from encoders.published.packages import PackagedFile, installed, packaged
 from encoders.published.parts import ImagePart, TextPart
@@ -56,7 +57,8 @@ def pretrained_installed() -> bool:
 def load_any(folder: str | Path) -> Encoder:
     """An encoder with both towers: a folder of ours, or a published model's as it was downloaded.
 
-    Raises EncoderError where it is neither, or of a family or a layout that is not supported.
+    Raises NoFolderError where there is none, EncoderError where it is neither, or of a family or
+    a layout that is not supported.
     """
     folder = _inner(check_folder(folder))
     if (folder / MANIFEST).exists():

@@ -212,6 +212,9 @@ def command(
     resume: Annotated[
         bool, _option(MACHINE, "Go on where an interrupted training stopped.", "--resume")
     ] = False,
+    replace_encoder: Annotated[
+        bool, _option(MACHINE, "Write over a finished encoder at OUT.", "--replace")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a CLIP (image tower, text tower, one space) on the corpus's training split.
@@ -275,7 +278,13 @@ def command(
     try:
         with progress_bars() as progress:
             trained = train_encoder(
-                corpus, out, preset=preset, resume=resume, progress=progress, **changes
+                corpus,
+                out,
+                preset=preset,
+                resume=resume,
+                replace=replace_encoder,
+                progress=progress,
+                **changes,
             )
     except KeyboardInterrupt:
         say(

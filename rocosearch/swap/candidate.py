@@ -20,7 +20,7 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.cosine import with_scale
 from ranking.types import Document, EngineError
-from rocosearch.opening import embedding_encoder
+from rocosearch.opening import embedding_encoder, encoder_folder
 from rocosearch.pipeline import evaluate
 from rocosearch.swap.job import Backfilled
 from rocosearch.swap.state import SwapError
@@ -37,7 +37,7 @@ def check_encoders(index: Path, encoder: Path) -> tuple[str, str]:
     """
     opened = EmbeddedEngine.open(index)
     old = next((field.fingerprint for field in opened.info().vector_fields), "")
-    new = Manifest.load(encoder).fingerprint
+    new = Manifest.load(encoder_folder(encoder)).fingerprint
     if not old:
         raise SwapError(f"{index} has no vectors: index the corpus with the encoder instead.")
     if old == new:
@@ -50,6 +50,7 @@ def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = 
 
     The field is empty. A candidate that is there already is left as it is.
     """
+    encoder = encoder_folder(encoder, progress)
     manifest = ensure_graphs(encoder, progress)
     if _is_candidate(out, manifest.fingerprint):
         return

@@ -20,13 +20,15 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
 
-from encoders.export.text_tower import export_text_tower
+from encoders.export.towers import export_towers
 from encoders.images.preprocess import Preprocessing
 from encoders.model.architecture import ClipConfig, EncoderError, image_tower, text_tower
 from encoders.model.clip import Encoder
+from encoders.model.module import normalize
 from encoders.model.tokenizer import batch_ids
+from encoders.published import open_clip
 from encoders.published.convert import own_folder
-from encoders.published.files import check_folder
+from encoders.published.folders import NoFolderError, check_folder
 from encoders.published.parts import fill
 from encoders.published.positions import resized_positions
 from encoders.published.preprocessing import huggingface_images, open_clip_images
@@ -121,7 +123,8 @@ def test_siglip(tmp_path: Path, pad: str):
     encoder.save(tmp_path / "ours")
     again = Encoder.load(tmp_path / "ours")
     assert again.manifest == encoder.manifest
-    assert export_text_tower(again, tmp_path / "text").difference < 1e-5
+    exported = export_towers(again, tmp_path / "ours")
+    assert max(exported.text_difference, exported.image_difference) < 1e-5
 
 
 def vision_model(kind: str, folder: Path) -> nn.Module:
@@ -169,14 +172,10 @@ def test_vision_transformers(tmp_path: Path, kind: str, images: str, settings: d
     tower = image_tower(ClipConfig(part.config, None, 8, part.preprocessing))
     fill(tower, part.weights)
     pictures = odd_images()
-    pixels = np.stack([part.preprocessing.pixels(_plain(image)) for image in pictures])
-    ours = tower.eval().features(part.preprocessing.normalize(torch.from_numpy(pixels)))
+    pixels = np.stack([part.preprocessing.pixels(image) for image in pictures])
+    ours = tower.eval().features(normalize(torch.from_numpy(pixels), part.preprocessing))
     expected = [model(prepare(image)).last_hidden_state[:, 0] for image in pictures]
     assert cosines(ours.numpy(), torch.cat(expected).numpy()).min() >= 0.99999
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    return image
 
 
 @torch.no_grad()
@@ -195,7 +194,7 @@ def test_roberta(tmp_path: Path):
     tower = text_tower(ClipConfig(None, part.config, 8, Preprocessing()))
     fill(tower, part.weights)
     for text in TEXTS:
-        ids, mask = batch_ids(part.words, [text])
+        ids, mask = map(torch.from_numpy, batch_ids(part.words, [text]))
         expected = model(input_ids=ids, attention_mask=mask).last_hidden_state.mean(1)
         torch.testing.assert_close(tower.eval().features(ids, mask), expected, rtol=0, atol=1e-5)
 
@@ -248,9 +247,9 @@ def test_pickles_are_refused_with_the_command_that_converts_them(tmp_path: Path)
 
 
 def test_names_tell_how_to_download(tmp_path: Path):
-    with pytest.raises(EncoderError, match="hf download google/medsiglip-448 --local-dir"):
+    with pytest.raises(NoFolderError, match="hf download google/medsiglip-448 --local-dir"):
         check_folder("google/medsiglip-448")
-    with pytest.raises(EncoderError, match="is no folder"):
+    with pytest.raises(NoFolderError, match="is no folder"):
         check_folder(tmp_path / "nowhere")
     (tmp_path / "config.json").write_text('{"model_type": "blip"}')
     with pytest.raises(EncoderError, match="'blip' model"):
@@ -325,3 +324,98 @@ def test_positions_of_the_same_size_stay():
     assert math.isclose(larger[1:].mean(), positions[1:].mean(), abs_tol=0.05)
     with pytest.raises(EncoderError, match="no square"):
         resized_positions(torch.randn(6, 8), 4, before=1)
+
+
+@torch.no_grad()
+def test_open_clip_in_biomedclips_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """timm's ViT below a linear head, and a BERT below an MLP; transformers is the oracle."""
+    monkeypatch.setitem(open_clip.TIMM, "vit_tiny", (32, 2, 4))
+    torch.manual_seed(0)
+    shape = {**BLOCKS, "hidden_size": 32}
+    seen = transformers.ViTModel(
+        transformers.ViTConfig(
+            **shape, intermediate_size=128, image_size=28, patch_size=7, layer_norm_eps=1e-6
+        ),
+        add_pooling_layer=False,
+    ).eval()
+    bert = {**shape, "intermediate_size": 64, "vocab_size": len(WORDS)}
+    read = transformers.BertModel(
+        transformers.BertConfig(**bert, max_position_embeddings=40), add_pooling_layer=False
+    ).eval()
+    for model in (seen, read):
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.2)
+    head, first, second = (torch.randn(*size) for size in ((24, 32), (28, 32), (24, 28)))
+    vit = load_vit_state(seen)
+    state = {
+        "logit_scale": torch.tensor(2.0),
+        "visual.head.proj.weight": head,
+        "text.proj.0.weight": first,
+        "text.proj.2.weight": second,
+        **{f"visual.trunk.{name}": value for name, value in vit.items()},
+        **{f"text.transformer.{name}": value for name, value in read.state_dict().items()},
+    }
+    save_file({n: v.contiguous() for n, v in state.items()}, tmp_path / "model.safetensors")
+    words(tmp_path)
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({
+        "model_cfg": {
+            "embed_dim": 24,
+            "vision_cfg": {
+                "timm_model_name": "vit_tiny_patch7_28",
+                "timm_model_pretrained": False,
+                "timm_pool": "",
+                "timm_proj": "linear",
+                "image_size": 28,
+            },
+            "text_cfg": {
+                "hf_model_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+                "hf_proj_type": "mlp",
+                "hf_pooler_type": "cls_last_hidden_state_pooler",
+                "context_length": 20,
+                "hf_config": {**bert, "max_position_embeddings": 40},
+            },
+        },
+        "preprocess_cfg": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]},
+    }))  # fmt: skip
+    encoder = load_any(tmp_path)
+    assert encoder.manifest.max_tokens == 20
+    settings = encoder.module.config.preprocessing
+    assert (settings.resize, settings.resample) == ("crop-rounded", "bicubic")
+    images = odd_images(5)
+    pixels = torch.from_numpy(np.stack([settings.pixels(image) for image in images]))
+    expected = seen(normalize(pixels, settings)).last_hidden_state[:, 0] @ head.T
+    assert cosines(encoder.encode_images(images), expected.numpy()).min() >= 0.99999
+    for text in TEXTS:
+        ids, mask = map(torch.from_numpy, batch_ids(encoder.module.tokenizer, [text]))
+        states = read(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+        expected = nn.functional.gelu(states @ first.T) @ second.T
+        expected = nn.functional.normalize(expected, dim=-1)
+        np.testing.assert_allclose(encoder.encode_texts([text]), expected.numpy(), atol=1e-5)
+    encoder.save(tmp_path / "ours")
+    exported = export_towers(encoder, tmp_path / "ours")
+    assert max(exported.text_difference, exported.image_difference) < 1e-5
+
+
+def load_vit_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """A ViT of transformers under timm's names."""
+    theirs = model.state_dict()
+    out = {
+        "cls_token": theirs["embeddings.cls_token"],
+        "pos_embed": theirs["embeddings.position_embeddings"],
+    }
+    names = {
+        "attn.proj": "attention.o_proj",
+        "norm1": "layernorm_before",
+        "norm2": "layernorm_after",
+        "mlp.fc1": "mlp.fc1",
+        "mlp.fc2": "mlp.fc2",
+    }
+    for part in ("weight", "bias"):
+        out[f"patch_embed.proj.{part}"] = theirs[f"embeddings.patch_embeddings.projection.{part}"]
+        out[f"norm.{part}"] = theirs[f"layernorm.{part}"]
+        for layer in range(2):
+            rows = [theirs[f"layers.{layer}.attention.{role}_proj.{part}"] for role in "qkv"]
+            out[f"blocks.{layer}.attn.qkv.{part}"] = torch.cat(rows)
+            for ours, name in names.items():
+                out[f"blocks.{layer}.{ours}.{part}"] = theirs[f"layers.{layer}.{name}.{part}"]
+    return out

@@ -57,7 +57,7 @@ def line(tmp_path_factory) -> Line:
     folder = tmp_path_factory.mktemp("line")
     made = Line(*(folder / name for name in Line._fields))
     ok("corpus", f"phantoms:{RECORDS}", made.corpus)
-    ok("train", made.corpus, made.encoder, "--epochs", 1)
+    ok("train", made.corpus, made.encoder, "--preset", "tiny", "--epochs", 1)
     ok("index", made.corpus, made.index, "--encoder", made.encoder)
     return made
 
@@ -69,14 +69,25 @@ def test_corpus_tells_what_it_holds(tmp_path):
 
 
 def test_training_tells_its_figures_and_chance(line, tmp_path):
-    told = json.loads(ok("train", line.corpus, tmp_path / "e", "--epochs", 1, "--json"))
+    told = json.loads(
+        ok("train", line.corpus, tmp_path / "e", "--preset", "tiny", "--epochs", 1, "--json")
+    )
     assert told["pairs"] == Corpus.open(line.corpus).manifest.splits["train"]
     assert told["mrr10"] >= 0
     assert 0 < told["chance_mrr10"] < 1
 
 
+def test_a_finished_encoder_is_not_written_over(line):
+    before = (line.encoder / "encoder.json").read_text()
+    told = refused("train", line.corpus, line.encoder, "--preset", "tiny", "--epochs", 1)
+    assert "--replace" in told
+    assert (line.encoder / "encoder.json").read_text() == before
+
+
 def test_the_same_seed_gives_the_same_encoder(line, tmp_path):
-    told = json.loads(ok("train", line.corpus, tmp_path / "e", "--epochs", 1, "--json"))
+    told = json.loads(
+        ok("train", line.corpus, tmp_path / "e", "--preset", "tiny", "--epochs", 1, "--json")
+    )
     assert (
         told["fingerprint"]
         == json.loads((line.encoder / "encoder.json").read_text())["fingerprint"]
@@ -149,7 +160,7 @@ def test_an_unknown_profile_is_named_with_those_there_are(line):
 
 
 def test_a_foreign_encoder_is_refused(line, tmp_path):
-    ok("train", line.corpus, tmp_path / "other", "--epochs", 1, "--seed", 7)
+    ok("train", line.corpus, tmp_path / "other", "--preset", "tiny", "--epochs", 1, "--seed", 7)
     sentence = refused("search", line.index, "left", "--encoder", tmp_path / "other")
     assert "encoder" in sentence
     assert ok("search", line.index, "left", "--encoder", line.encoder)
@@ -301,7 +312,16 @@ def interruptible():
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_command_says_how_to_go_on(line, tmp_path):
     """A real process and a real signal, in the middle of training; then --resume finishes."""
-    command = [sys.executable, "-m", "rocosearch", "train", line.corpus, tmp_path / "e"]
+    command = [
+        sys.executable,
+        "-m",
+        "rocosearch",
+        "train",
+        line.corpus,
+        tmp_path / "e",
+        "--preset",
+        "tiny",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         [*command, "--epochs", "1000"], stderr=subprocess.PIPE, text=True, env=environment
@@ -473,7 +493,7 @@ def test_pictures_of_an_encoder(line, tmp_path):
 
 
 def test_a_swap_step_by_step(line, tmp_path):
-    ok("train", line.corpus, tmp_path / "new", "--epochs", 1, "--seed", 3)
+    ok("train", line.corpus, tmp_path / "new", "--preset", "tiny", "--epochs", 1, "--seed", 3)
     ok("index", line.corpus, tmp_path / "i", "--encoder", line.encoder)
     swap = tmp_path / "i.swap"
     assert str(swap) in refused("swap", "backfill", swap)
