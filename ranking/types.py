@@ -27,6 +27,7 @@ __all__ = [
     "Filter",
     "FilterField",
     "Hit",
+    "MAX_DISTANCE",
     "Matching",
     "Query",
     "QueryError",
@@ -38,6 +39,10 @@ CellType = Literal["float", "bfloat16", "int8"]
 Distance = Literal["prenormalized-angular", "angular", "dotproduct", "euclidean"]
 Matching = Literal["or", "weakAnd"]
 FilterField = Literal["id", "concepts", "group_id", "modality", "source", "licence", "split"]
+
+
+MAX_DISTANCE = float(np.finfo(np.float64).max)
+"""Vespa's distance of a document without a vector."""
 
 
 class EngineError(UserError):

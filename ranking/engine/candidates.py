@@ -1,184 +1,378 @@
-"""The documents that can be among the best hits, with the features their profile reads."""
+"""The documents that can be among the best hits, with the features their profile reads.
+
+Two routes find them, segment by segment: ranking/engine/exact.py looks at every document, and
+ranking/engine/native.py may leave out those that cannot be among the best. What follows is the
+same for both, and so are the hits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import copysign
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.engine.compiled.kernels import kth_largest
-from ranking.engine.phases import Candidates, evaluate, sortable
 from ranking.engine.plan import Plan
-from ranking.engine.segment.vectors import closeness_to_distance, top
-from ranking.engine.view import View
+from ranking.engine.program import Program
+from ranking.engine.reader import IndexReader, Masks
+from ranking.engine.segment.postings import Terms
+from ranking.engine.segment.segment import TEXTS, Segment
+from ranking.engine.segment.vectors import QueryVector, closeness_to_distance
+from ranking.engine.top_k import top_k, top_rows
 from ranking.text.query_syntax import Asked
-from ranking.types import Query
+from ranking.types import MAX_DISTANCE
 
-__all__ = ["HEADSTART", "LEAST", "Found", "Wanted", "best_candidates", "tolerant"]
-
-# A first look at this many times the hits wanted, by BM25 alone, and not fewer than LEAST.
-HEADSTART = 3
-LEAST = 100
-# What a bound is computed for: shares of the BM25 left, of documents with and without a vector.
-STEPS = np.tile(np.linspace(0.0, 1.0, 16), 2)
-HAS_VECTOR = np.repeat([1.0, 0.0], 16)
-HAS_CAPTION = np.ones(32)
-NUMBERS = np.arange(32)
+__all__ = [
+    "Best",
+    "Candidates",
+    "Checked",
+    "Doubles",
+    "Nearest",
+    "Pruning",
+    "Route",
+    "Rows",
+    "SegmentQuery",
+    "SegmentSearch",
+    "find_candidates",
+]
 
 Doubles = NDArray[np.float64]
-Docs = NDArray[np.int64]
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+NO_DOCS: Rows = np.empty(0, np.int64)
+NOTHING: Doubles = np.empty(0)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a query asks of the retrievers: text and vector where its profile uses them."""
+class Checked:
+    """What a query asks of the retrievers, checked against its profile.
+
+    text: its words, where the profile uses them. vectors: by vector field. by_text: whether words
+    find documents; by_vector: fields whose nearest documents are found. target_hits: how many
+    nearest, or weakAnd hits. weak_and: words find only their best. depth: how many of the best
+    documents are wanted, None for all that are found.
+    """
 
     text: Asked
-    vector: NDArray[np.float32] | None
+    vectors: Mapping[str, QueryVector]
     inputs: Mapping[str, float]
+    by_text: bool
+    by_vector: tuple[str, ...]
+    target_hits: int
+    weak_and: bool
+    depth: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentQuery:
+    """One segment's share of a query.
+
+    terms: by text field. vectors: by vector field. text_allowed, vector_allowed: which documents
+    words, and vectors, may find: bool [documents], None where all may.
+    """
+
+    segment: Segment
+    terms: Mapping[str, Terms]
+    vectors: Mapping[str, QueryVector]
+    text_allowed: Mask | None
+    vector_allowed: Mask | None
+
+
+class Nearest(NamedTuple):
+    """Documents nearest to a query's vector, numbers ascending, and their similarity."""
+
+    docs: Rows
+    similarity: Doubles
+
+
+NOT_NEAR = Nearest(NO_DOCS, NOTHING)
+
+
+class Pruning(NamedTuple):
+    """What allows a route to leave documents out: a first phase that never falls.
+
+    program: the first phase. text, field: what its features are of; field is "" for none. farthest:
+    the order key of the last of the nearest, NaN where no other document has a vector.
+    """
+
+    program: Program
+    text: str
+    field: str
+    by_text: bool
+    depth: int
+    farthest: float
+
+
+class Best(NamedTuple):
+    """Documents that hold the best of a segment, numbers ascending, and their features.
+
+    scores: by the program, the native core's. matched: how many documents were found.
+    """
+
+    docs: Rows
+    bm25: Doubles
+    similarity: Doubles
+    scores: Doubles
+    matched: int
+
+
+class SegmentSearch(Protocol):
+    """One query over one segment, by either route."""
+
+    query: SegmentQuery
+
+    def nearest(self, field: str, count: int) -> Nearest:
+        """The `count` documents nearest to the query's vector."""
+
+    def similarity(self, field: str, docs: Rows) -> Doubles:
+        """Similarity of documents to the query's vector: float64 [len(docs)]."""
+
+    def matches(self, text: str) -> Rows:
+        """Documents with a word of the query, numbers ascending."""
+
+    def bm25(self, text: str, docs: Rows) -> Doubles:
+        """BM25 of documents, numbers ascending: float64 [len(docs)]."""
+
+    def best(self, near: Nearest, pruning: Pruning, others: Doubles) -> Best | None:
+        """Documents that hold the best, or None where the route leaves nothing out.
+
+        others: scores of other segments' documents, which compete.
+        """
+
+
+Route = Callable[[SegmentQuery], SegmentSearch]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the retrievers found.
+class Candidates:
+    """Documents found, and what their profile may read of each: an array, or one number.
 
-    bm25: float64 [size], 0 where a document lacks the words or is filtered out.
-    near, closeness: the nearest documents, numbers ascending. cut: whether there may be more
-    documents with vectors than these. total: documents that matched. known: whether any
-    document at all has a word of the query.
+    total: how many documents matched, those left out included.
     """
 
-    bm25: Doubles
-    near: Docs
-    closeness: Doubles
-    cut: bool
-    total: int
-    known: bool
+    docs: Rows
+    features: Mapping[str, Doubles | float]
+    total: int = 0
+
+    def take(self, rows: Rows | slice) -> Candidates:
+        """Return the documents at `rows`, in that order."""
+        features = {
+            name: value[rows] if isinstance(value, np.ndarray) else value
+            for name, value in self.features.items()
+        }
+        return Candidates(self.docs[rows], features, self.total)
 
 
-def best_candidates(
-    view: View, plan: Plan, query: Query, ask: Wanted, found: Found
-) -> tuple[Candidates, Doubles]:
-    """Candidates and their first-phase scores float64 [n].
+def find_candidates(
+    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks], route: Route
+) -> Candidates:
+    """Find the documents that can be among the best, numbers ascending.
 
-    All documents found; or, where the first phase only rises with BM25 and closeness, those
-    that can be among the hits wanted. The documents left out have at most the BM25 of the last
-    one taken, and at most the closeness of the farthest neighbour; where both together reach
-    the last hit wanted, more are taken. The hits are the same either way.
+    masks: which documents words, and vectors, may find.
     """
-    if "text" not in plan.retrieve:
-        return _scored(view, plan, ask, found, found.near)
-    depth = max(query.k, plan.window)
-    if _prunable(plan, query, ask):
-        count = max(HEADSTART * depth, LEAST)
-        texts = top(found.bm25, None, count)
-        limit = float(found.bm25[texts].min()) if len(texts) == count else 0.0
-        if limit > 0.0:
-            candidates, scores = _scored(view, plan, ask, found, _union(texts, found.near))
-            least = kth_largest(scores, depth)
-            # By words alone, no document left reaches more than the lowest one taken.
-            if not plan.reads_vectors and least > scores.min():
-                return candidates, scores
-            lowest = _bm25_needed(plan, ask, found, limit, least)
-            if lowest >= limit:
-                return candidates, scores
-            texts = np.flatnonzero(found.bm25 > lowest)
-            return _scored(view, plan, ask, found, _union(texts, found.near))
-    return _scored(view, plan, ask, found, _union(np.flatnonzero(found.bm25), found.near))
+    searches = _searches(reader, plan, asked, masks, route)
+    nearest = {
+        field: _nearest(reader, searches, field, asked.target_hits) for field in asked.by_vector
+    }
+    pruning = _pruning(plan, asked, searches, nearest)
+    if pruning is not None:
+        found = _best(plan, searches, nearest, pruning)
+        if found is not None:
+            return _joined(reader, asked, *found)
+    return _all(reader, plan, asked, searches, nearest)
 
 
-def _union(first: Docs, second: Docs) -> Docs:
-    """Numbers of either, ascending, each once; both hold no number twice."""
-    if len(second) == 0:
-        return first
-    both = np.concatenate([first, second])
-    both.sort()
-    kept: Docs = both[np.concatenate([[True], both[1:] != both[:-1]])]
-    return kept
+def _searches(
+    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks], route: Route
+) -> list[SegmentSearch]:
+    terms = {text: reader.texts[text].terms(asked.text.terms) for text in plan.texts}
+    return [
+        route(
+            SegmentQuery(
+                segment,
+                {text: terms[text][place] for text in terms},
+                asked.vectors,
+                masks[0][place],
+                masks[1][place],
+            )
+        )
+        for place, (segment, _) in enumerate(reader.parts)
+    ]
 
 
-def _prunable(plan: Plan, query: Query, ask: Wanted) -> bool:
-    field = plan.vector_field
-    by_text_only = ask.vector is not None and "vector" not in plan.retrieve
-    if query.group_by is not None or query.k <= 0 or (by_text_only and field is not None):
-        return False
-    return plan.rises(ask.inputs, by_vector=ask.vector is not None)
+class _Near(NamedTuple):
+    """The nearest of all segments together: each segment's, and the order key of the last."""
+
+    parts: Sequence[Nearest]
+    farthest: float
 
 
-def _bm25_needed(plan: Plan, ask: Wanted, found: Found, limit: float, least: float) -> float:
-    """Return a BM25 up to which no document outside `found.near` can score `least`.
-
-    At most `limit`. Such a document has a caption; it may have a vector or none, and is not
-    closer than the farthest of the nearest.
-    """
-    left = float(found.closeness.min()) if found.cut and len(found.closeness) else 0.0
-    values = values_of(plan, ask.inputs, *bound_values(limit, left))
-    scores = sortable(evaluate(plan.first, Candidates(NUMBERS, values)))
-    return needed(scores.reshape(2, -1).max(axis=0), limit, least)
-
-
-def needed(reach: Doubles, limit: float, least: float) -> float:
-    """The BM25 up to which no document left out can score `least`; at most `limit`.
-
-    reach: what documents score at most that have each of the first half of `STEPS` of `limit`.
-    """
-    below = reach < tolerant(least)
-    return float((STEPS[: len(reach)] * limit).max(initial=0.0, where=below))
-
-
-def tolerant(least: float) -> float:
-    """A little below a score: a function that rises may still fall by a rounding error."""
-    return float(least) * (1.0 - copysign(1e-12, least))
-
-
-def bound_values(limit: float, left: float) -> tuple[Doubles, Doubles, Doubles, Doubles]:
-    """What documents left out may be at most: bm25, closeness, has_caption, has_vector."""
-    return STEPS * limit, HAS_VECTOR * left, HAS_CAPTION, HAS_VECTOR
+def _nearest(
+    reader: IndexReader, searches: Sequence[SegmentSearch], field: str, count: int
+) -> _Near:
+    found = [search.nearest(field, count) for search in searches]
+    keys = [
+        search.query.segment.vectors[field].order_keys(*each)
+        for search, each in zip(searches, found, strict=True)
+    ]
+    total = sum(len(each.docs) for each in found)
+    if total < count or count <= 0:
+        return _Near(found, np.nan)
+    if len(found) == 1:
+        return _Near(found, float(keys[0].min()))
+    docs = np.concatenate(
+        [each.docs + start for each, start in zip(found, reader.offsets[:-1], strict=True)]
+    )
+    together = np.concatenate(keys)
+    best = np.zeros(total, np.bool_)
+    best[top_rows(together, docs, count, reader.id_order)] = True
+    ends = np.cumsum([len(each.docs) for each in found])[:-1]
+    parts = [
+        Nearest(each.docs[kept], each.similarity[kept])
+        for each, kept in zip(found, np.split(best, ends), strict=True)
+    ]
+    return _Near(parts, float(together[best].min()))
 
 
-def _scored(
-    view: View, plan: Plan, ask: Wanted, found: Found, docs: Docs
-) -> tuple[Candidates, Doubles]:
-    closeness, field = np.zeros(len(docs)), plan.vector_field
-    if field is not None and ask.vector is not None and plan.reads_closeness:
-        others = np.ones(len(docs), np.bool_)
-        if len(found.near):
-            places = np.searchsorted(docs, found.near)
-            closeness[places] = found.closeness
-            others[places] = False
-        closeness[others] = view.closeness(field.name, ask.vector, docs[others])
-    captions = view.has_caption[docs] if plan.reads_has_caption else closeness
-    vectors = closeness
-    if plan.reads_has_vector and field is not None:
-        vectors = view.has_vector(field.name)[docs].astype(np.float64)
-    values = values_of(plan, ask.inputs, found.bm25[docs], closeness, captions, vectors)
-    candidates = Candidates(docs, values)
-    return candidates, sortable(evaluate(plan.first, candidates))
-
-
-def values_of(
+def _pruning(
     plan: Plan,
-    inputs: Mapping[str, float],
-    bm25: Doubles,
-    closeness: Doubles,
-    has_caption: Doubles,
-    has_vector: Doubles,
-) -> Mapping[str, Doubles | float]:
-    """Every feature that the plan reads, by its canonical name."""
-    values: dict[str, Doubles | float] = dict(inputs)
+    asked: Checked,
+    searches: Sequence[SegmentSearch],
+    nearest: Mapping[str, _Near],
+) -> Pruning | None:
+    """What allows documents to be left out, if anything does.
+
+    The nearest have to be known wherever a vector is compared: a bound on the others' closeness.
+    """
+    bounded = set(asked.vectors) == set(asked.by_vector) and asked.target_hits > 0
+    if not asked.depth or asked.weak_and or not searches or (asked.vectors and not bounded):
+        return None
+    program = plan.program(asked.inputs, by_vector=bool(asked.vectors))
+    if program is None:
+        return None
+    fields = {f.field for f in plan.features.values() if f.kind not in ("bm25", "has_caption")}
+    field = next(iter((fields | plan.vector_fields.keys()) - {""}), "")
+    text = plan.texts[0] if plan.texts else TEXTS[0]
+    farthest = nearest[field].farthest if field in nearest else np.nan
+    return Pruning(program, text, field, asked.by_text, asked.depth, farthest)
+
+
+# Each segment's candidates, with BM25 by text field and similarity by vector field.
+_Part = tuple[SegmentSearch, Rows, Mapping[str, Doubles], Mapping[str, Doubles]]
+
+
+def _best(
+    plan: Plan,
+    searches: Sequence[SegmentSearch],
+    nearest: Mapping[str, _Near],
+    pruning: Pruning,
+) -> tuple[Plan, list[_Part], int] | None:
+    near = nearest.get(pruning.field)
+    scores, total = NOTHING, 0
+    parts: list[_Part] = []
+    for place, search in enumerate(searches):
+        own = near.parts[place] if near is not None else NOT_NEAR
+        best = search.best(own, pruning, scores)
+        if best is None:
+            return None
+        parts.append(
+            (search, best.docs, {pruning.text: best.bm25}, {pruning.field: best.similarity})
+        )
+        scores = np.concatenate([scores, best.scores]) if len(searches) > 1 else scores
+        total += best.matched
+    return plan, parts, total
+
+
+def _all(
+    reader: IndexReader,
+    plan: Plan,
+    asked: Checked,
+    searches: Sequence[SegmentSearch],
+    nearest: Mapping[str, _Near],
+) -> Candidates:
+    matched = [NO_DOCS] * len(searches)
+    if asked.by_text:
+        matched = [search.matches(plan.texts[0]) for search in searches]
+        if asked.weak_and:
+            matched = _best_matches(searches, plan.texts[0], matched, asked.target_hits)
+    parts: list[_Part] = []
+    for place, search in enumerate(searches):
+        docs = _union([matched[place], *(each.parts[place].docs for each in nearest.values())])
+        bm25 = {text: search.bm25(text, docs) for text in plan.texts}
+        similarity = {
+            field: search.similarity(field, docs)
+            for field in plan.compared
+            if field in asked.vectors
+        }
+        parts.append((search, docs, bm25, similarity))
+    return _joined(reader, asked, plan, parts, sum(len(docs) for _, docs, _, _ in parts))
+
+
+def _best_matches(
+    searches: Sequence[SegmentSearch], text: str, matched: Sequence[Rows], count: int
+) -> list[Rows]:
+    """The `count` matches of highest BM25, as weakAnd aims to; features stay exact.
+
+    Vespa's own keeps somewhat more, and which ones depends on the order of feeding.
+    """
+    bm25 = [search.bm25(text, docs) for search, docs in zip(searches, matched, strict=True)]
+    kept = np.zeros(sum(map(len, matched)), np.bool_)
+    kept[top_k(np.concatenate([NOTHING, *bm25]), count)] = True
+    ends = np.cumsum([len(docs) for docs in matched])[:-1]
+    return [docs[own] for docs, own in zip(matched, np.split(kept, ends), strict=True)]
+
+
+def _union(found: Sequence[Rows]) -> Rows:
+    """Numbers of any, ascending, each once."""
+    some = [docs for docs in found if len(docs)]
+    if len(some) <= 1:
+        return some[0] if some else NO_DOCS
+    return np.unique(np.concatenate(some))
+
+
+def _joined(
+    reader: IndexReader, asked: Checked, plan: Plan, parts: Sequence[_Part], total: int
+) -> Candidates:
+    """The candidates of all segments in one table."""
+    values: dict[str, Doubles | float] = dict(asked.inputs)
+    tables = [_features(plan, part) for part in parts]
+    if len(parts) == 1:
+        values |= tables[0]
+        return Candidates(parts[0][1], values, total)
     for name in plan.features:
-        if name == "bm25(caption)":
-            values[name] = bm25
-        elif name == "attribute(has_caption)":
-            values[name] = has_caption
-        elif name.startswith("attribute(has_vector"):
-            values[name] = has_vector
-        elif name.startswith("closeness("):
-            values[name] = closeness
-        elif name.startswith("distance("):
-            metric = plan.vector_field.distance if plan.vector_field else "angular"
-            values[name] = closeness_to_distance(closeness, metric)
+        values[name] = np.concatenate([NOTHING, *(table[name] for table in tables)])
+    docs = [
+        part[1] + start for part, start in zip(parts, reader.offsets[:-1].tolist(), strict=True)
+    ]
+    return Candidates(np.concatenate([NO_DOCS, *docs]), values, total)
+
+
+def _features(plan: Plan, part: _Part) -> dict[str, Doubles]:
+    """Every feature that the plan reads, by its canonical name."""
+    search, docs, bm25, similarity = part
+    segment, vectors = search.query.segment, search.query.vectors
+    closeness = {
+        field: segment.vectors[field].closeness(vectors[field], docs, similarity[field])
+        for field in plan.compared
+        if field in vectors
+    }
+    values: dict[str, Doubles] = {}
+    for name, (kind, field) in plan.features.items():
+        if kind == "bm25":
+            values[name] = bm25[field]
+        elif kind == "has_caption":
+            values[name] = segment.has_caption[docs].astype(np.float64)
+        elif kind == "has_vector":
+            present = segment.vectors[field].present[docs] if field else np.zeros(len(docs))
+            values[name] = present.astype(np.float64)
+        elif kind == "closeness":
+            values[name] = closeness[field] if field in closeness else np.zeros(len(docs))
+        elif field in closeness:
+            metric = plan.vector_fields[field].distance
+            values[name] = closeness_to_distance(closeness[field], metric)
+        else:
+            values[name] = np.full(len(docs), MAX_DISTANCE)
     return values

@@ -1,27 +1,33 @@
 """The embedded engine: search in this process, over a snapshot on disk or documents in memory.
 
 It gives what Vespa gives for the same profiles and documents; docs/engine.md says where the
-two differ. Readers need no lock: a query works on one view, which never changes.
+two differ. Queries need no lock: each works on one reader, which never changes.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from encoders.base.progress import Progress, silent
 from encoders.model.manifest import Manifest
-from ranking.engine.compiled.batch import answer_many, answer_one
+from ranking.engine.candidates import Route
+from ranking.engine.exact import ExactSearch
+from ranking.engine.kernels import loader
+from ranking.engine.kernels.loader import DamagedError
 from ranking.engine.plan import Plan, make_plan
+from ranking.engine.reader import IndexReader
+from ranking.engine.search import search
 from ranking.engine.segment.segment import Segment, segment_arrays
 from ranking.engine.store import snapshot
 from ranking.engine.store.merge_policy import Part, merged, without
 from ranking.engine.store.validate import collect, fault, with_vectors
 from ranking.engine.store.writer import Change, add_encoder, publish, write_segment, writing
-from ranking.engine.view import View
 from ranking.profiles.cosine import in_metric
 from ranking.profiles.shipped import SHIPPED, ProfileSet, save_profiles
 from ranking.types import (
@@ -35,17 +41,26 @@ from ranking.types import (
     VectorField,
 )
 
-__all__ = ["EmbeddedEngine"]
+__all__ = ["EmbeddedEngine", "RouteName"]
+
+RouteName = Literal["exact", "native"]
+"""How candidates are found: looking at every document, or by the native core."""
+
+# All ids are decoded where that many times the hits wanted are more.
+DECODED = 4
 
 
 class EmbeddedEngine:
     """An `Engine` without a server. Make one with `open`, `build` or `in_memory`."""
 
-    def __init__(self, view: View, profiles: ProfileSet) -> None:
+    def __init__(
+        self, reader: IndexReader, profiles: ProfileSet, route: RouteName | None = None
+    ) -> None:
         """Use `open`, `build` or `in_memory`."""
         self.path: Path | None = None
         self.encoder_folder: Path | None = None
-        self._view = view
+        self._reader = reader
+        self._route = _route(route)
         self._described: Mapping[str, tuple[int, str]] = {}
         self._index = ""
         self._stamp = (0, 0)
@@ -58,17 +73,17 @@ class EmbeddedEngine:
         vector_fields: Sequence[VectorField] = (),
         profiles: ProfileSet = SHIPPED,
         *,
-        exact: bool = False,
+        route: RouteName | None = None,
     ) -> EmbeddedEngine:
         """Index documents in memory.
 
-        exact: compare every vector with the query's, however many there are.
+        route: the native one unless told, or where it was not compiled, the exact one.
         Raises EngineError naming a document that cannot be indexed: no id, an id used twice,
         a vector of the wrong length or with a number that is not finite.
         """
         listed = collect(documents, vector_fields, silent)
         segment = Segment("memory", segment_arrays(listed, vector_fields), vector_fields)
-        return cls(View([(segment, None)], vector_fields, exact=exact), profiles)
+        return cls(IndexReader([(segment, None)], vector_fields), profiles, route)
 
     @classmethod
     def build(
@@ -103,20 +118,20 @@ class EmbeddedEngine:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: Path, *, exact: bool = False) -> EmbeddedEngine:
+    def open(cls, path: Path, *, route: RouteName | None = None) -> EmbeddedEngine:
         """Open an index by memory map: read-only, and in a moment whatever its size.
 
-        exact: compare every vector with the query's, however many there are.
+        route: the native one unless told, or where it was not compiled, the exact one.
         Raises EngineError where `path` is no index, is damaged, or only half written.
         """
-        engine = cls(View([], (), exact=exact), SHIPPED)
+        engine = cls(IndexReader([], ()), SHIPPED, route)
         engine._load(path)
         return engine
 
     def refresh(self) -> bool:
         """Follow a generation that another process has put in use; return whether there was.
 
-        An index that is not in its place (while a swap exchanges two) is gone on with. Raises
+        While an index is not in its place (a swap exchanges two), the old one stays. Raises
         EngineError where the new one has another encoder's vectors: who asks has the old encoder.
         """
         if self.path is None or snapshot.stamp(self.path) in {self._stamp, snapshot.NOWHERE}:
@@ -125,9 +140,9 @@ class EmbeddedEngine:
         return True
 
     def _load(self, path: Path) -> None:
-        opened = snapshot.open_snapshot(path, {each.name: each for each, _ in self._view.parts})
+        opened = snapshot.open_snapshot(path, {each.name: each for each, _ in self._reader.parts})
         if self.path is not None and _encoders(opened.generation.fields) != _encoders(
-            self._view.fields.values()
+            self._reader.fields.values()
         ):
             raise EngineError(
                 f"{path} has got the vectors of another encoder meanwhile: open it again, and "
@@ -138,7 +153,7 @@ class EmbeddedEngine:
         self.encoder_folder = opened.encoder
         self._described = opened.generation.files
         self._index = opened.generation.index
-        self._view = View(opened.parts, opened.generation.fields, exact=self._view.exact)
+        self._reader = IndexReader(opened.parts, opened.generation.fields)
         self._stamp = opened.stamp
 
     @property
@@ -154,22 +169,22 @@ class EmbeddedEngine:
     @property
     def average_field_length(self) -> float:
         """Mean number of tokens over the documents that have a caption field."""
-        return self._view.words.statistics.average_length
+        return self._reader.texts["caption"].average_length
 
     def info(self) -> EngineInfo:
         """Fingerprints, counts and profiles."""
         self.refresh()
         resolved = map(self.profiles.resolve, self.profiles.names())
         return EngineInfo(
-            documents=self._view.count,
-            vector_fields=tuple(self._view.fields.values()),
+            documents=self._reader.count,
+            vector_fields=tuple(self._reader.fields.values()),
             profiles=tuple(self.profiles.names()),
             default_profile=self.profiles.default,
             text_profiles=tuple(each.name for each in resolved if not each.uses_vector),
             details={
                 "engine": "embedded",
                 "id": self._index,
-                "segments": len(self._view.parts),
+                "segments": len(self._reader.parts),
                 "average_field_length": self.average_field_length,
             },
         )
@@ -177,32 +192,41 @@ class EmbeddedEngine:
     def count(self) -> int:
         """Documents that can be found now."""
         self.refresh()
-        return self._view.count
+        return self._reader.count
 
     def ids(self) -> Iterator[str]:
         """Ids of all documents, each once."""
         self.refresh()
-        return self._view.ids()
+        return self._reader.ids()
 
     def get(self, identifier: str) -> Document | None:
         """The document with its vectors, or None where there is none."""
         self.refresh()
-        number = self._view.number(identifier)
-        return None if number is None else self._view.document(number, with_vectors=True)
+        number = self._reader.number(identifier)
+        return None if number is None else self._reader.document(number, with_vectors=True)
 
     def search(self, query: Query) -> Result:
         """Answer one query, to its end; a result that took longer than its time-out says so.
 
-        Raises QueryError where the query is at fault.
+        Raises QueryError where the query is at fault, EngineError where the index is damaged.
         """
         self.refresh()
-        return _timed(query, answer_one(self._view, self._plan(query.profile), query))
+        return self._answer(query)
 
     def search_many(self, queries: Sequence[Query]) -> list[Result]:
         """Answer many queries, results in their order, on all cores."""
         self.refresh()
-        asked = [(self._plan(query.profile), query) for query in queries]
-        return list(map(_timed, queries, answer_many(self._view, asked)))
+        if DECODED * sum(query.k for query in queries) > self._reader.size:
+            self._reader.decode_ids()
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return list(pool.map(self._answer, queries))
+
+    def _answer(self, query: Query) -> Result:
+        try:
+            return search(self._reader, self._plan(query.profile), query, self._route)
+        except DamagedError as error:
+            where = "in memory" if self.path is None else self.path
+            raise EngineError(f"The index {where} is damaged ({error}): build it again.") from None
 
     def _plan(self, name: str) -> Plan:
         plan = self._plans.get(name)
@@ -210,7 +234,7 @@ class EmbeddedEngine:
             if name not in self.profiles.names():
                 there = ", ".join(self.profiles.names())
                 raise QueryError(f"There is no profile {name}; there are {there}.")
-            fields = tuple(self._view.fields.values())
+            fields = tuple(self._reader.fields.values())
             profile = self.profiles.resolve(name)
             plan = make_plan(in_metric(profile, fields[0].distance) if fields else profile, fields)
             self._plans[name] = plan
@@ -226,24 +250,24 @@ class EmbeddedEngine:
         with self._writing():
             changed, failed = [], []
             for update in documents:
-                number = self._view.number(update.id)
+                number = self._reader.number(update.id)
                 if number is None:
                     failed.append((update.id, "there is no such document"))
                     continue
-                changed.append(with_vectors(self._view.document(number, with_vectors=True), update))
+                changed.append(with_vectors(self._reader.document(number, with_vectors=True), update))
             return self._feed(changed, failed)
 
     def remove(self, identifiers: Iterable[str]) -> int:
         """Remove documents; return how many were there."""
         with self._writing():
-            numbers = {self._view.number(identifier) for identifier in identifiers} - {None}
+            numbers = {self._reader.number(identifier) for identifier in identifiers} - {None}
             found = [number for number in numbers if number is not None]
             if found:
-                self._commit(without(self._view, found))
+                self._commit(without(self._reader, found))
             return len(found)
 
     def _feed(self, documents: Iterable[Document], failed: list[tuple[str, str]]) -> FeedReport:
-        fields = tuple(self._view.fields.values())
+        fields = tuple(self._reader.fields.values())
         good: dict[str, Document] = {}
         ok = 0
         for document in documents:
@@ -254,23 +278,23 @@ class EmbeddedEngine:
             good[document.id] = document
             ok += 1
         if good:
-            old = [n for name in good if (n := self._view.number(name)) is not None]
+            old = [n for name in good if (n := self._reader.number(name)) is not None]
             fresh = (self._segment(list(good.values())), None)
-            self._commit([*without(self._view, old), fresh])
+            self._commit([*without(self._reader, old), fresh])
         return FeedReport(ok, tuple(failed))
 
     def _segment(self, documents: Sequence[Document]) -> Segment:
-        fields = tuple(self._view.fields.values())
+        fields = tuple(self._reader.fields.values())
         arrays = segment_arrays(documents, fields)
         if self.path is None:
             return Segment("memory", arrays, fields)
         return snapshot.open_segment(self.path, write_segment(self.path, arrays), fields)
 
     def _commit(self, parts: Sequence[Part]) -> None:
-        fields = tuple(self._view.fields.values())
+        fields = tuple(self._reader.fields.values())
         parts = merged(parts, self._segment)
         if self.path is None:
-            self._view = View(parts, fields, exact=self._view.exact)
+            self._reader = IndexReader(parts, fields)
             return
         change = Change(
             fields,
@@ -293,12 +317,17 @@ class EmbeddedEngine:
             yield
 
 
-def _timed(query: Query, result: Result) -> Result:
-    seconds = sum(result.timing.values())
-    if seconds <= query.timeout:
-        return result
-    late = f"The search took {seconds:.3g} s, longer than its time-out of {query.timeout:g} s."
-    return replace(result, warnings=(*result.warnings, late))
+def _route(name: RouteName | None) -> Route:
+    """Raises EngineError where the native route is asked for and was not compiled."""
+    if name == "exact" or not loader.available():
+        if name == "native":
+            raise EngineError(
+                "The native core was not compiled: install a C++ compiler and rocosearch again."
+            )
+        return ExactSearch
+    from ranking.engine.native import NativeSearch  # noqa: PLC0415 - needs the compiled core
+
+    return NativeSearch
 
 
 def _encoders(fields: Iterable[VectorField]) -> set[tuple[str, str]]:

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ranking.engine.compiled.machine import Program, program
+from ranking.engine.program import Program, compile_program
+from ranking.engine.segment.segment import TEXTS
 from ranking.expressions.expression import Expression, parse
-from ranking.expressions.monotone import rises
+from ranking.expressions.monotone import increases
 from ranking.profiles.profile import inputs_of_half_a_query
 from ranking.profiles.shipped import Profile, Retriever
 from ranking.types import EngineError, Query, QueryError, VectorField
 
-__all__ = ["Plan", "Rerank", "make_plan", "query_inputs"]
+__all__ = ["Feature", "Plan", "Rerank", "make_plan", "query_inputs"]
 
-_CLOSENESS = re.compile(r"(?:closeness|distance)\((?:field,)?(\w+)\)")
+_BM25 = re.compile(r"bm25\((\w+)\)")
+_COMPARED = re.compile(r"(closeness|distance)\((?:field,)?(\w+)\)")
+_HAS_VECTOR = re.compile(r"attribute\(has_vector(?:_(\w+))?\)")
 _INPUT = re.compile(r"query\((\w+)\)")
 _PLACEHOLDER = "embedding"
+
+Inputs = tuple[tuple[str, float], ...]
+
+
+class Feature(NamedTuple):
+    """What a feature is computed from: a text field for bm25, else a vector field, or none."""
+
+    kind: Literal["bm25", "closeness", "distance", "has_caption", "has_vector"]
+    field: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,8 +49,8 @@ class Rerank:
 class Plan:
     """What the engine does for one profile.
 
-    features: all that any phase reads, `query()` left out. vector_field: the one that the
-    profile's closeness speaks of, None where it speaks of none.
+    features: by canonical name all that any phase reads, `query()` left out. vector_fields: those
+    that the profile compares vectors of, by name.
     """
 
     name: str
@@ -47,8 +60,8 @@ class Plan:
     second: Rerank | None
     last: Rerank | None
     shown: Mapping[str, Expression]
-    features: frozenset[str]
-    vector_field: VectorField | None
+    features: Mapping[str, Feature]
+    vector_fields: Mapping[str, VectorField]
 
     @cached_property
     def window(self) -> int:
@@ -56,52 +69,46 @@ class Plan:
         return max((phase.count for phase in (self.second, self.last) if phase), default=0)
 
     @cached_property
-    def _programs(self) -> dict[tuple[bool, tuple[tuple[str, float], ...]], Program | None]:
-        return {}
+    def compared(self) -> frozenset[str]:
+        """Vector fields of which a phase reads a closeness or a distance."""
+        kinds = ("closeness", "distance")
+        return frozenset(each.field for each in self.features.values() if each.kind in kinds)
 
     @cached_property
-    def _known_to_rise(self) -> dict[tuple[bool, tuple[tuple[str, float], ...]], bool]:
+    def texts(self) -> tuple[str, ...]:
+        """Text fields that words are looked for in, or that a phase reads the BM25 of."""
+        read = {each.field for each in self.features.values() if each.kind == "bm25"}
+        return tuple(t for t in TEXTS if t in read or ("text" in self.retrieve and t == TEXTS[0]))
+
+    @cached_property
+    def single(self) -> bool:
+        """Whether the first phase reads at most one text field and one vector field."""
+        read = [self.features[name] for name in self.first.features if name in self.features]
+        fields = {each.field for each in read if each.kind not in ("bm25", "has_caption")} - {""}
+        return len(fields | self.vector_fields.keys()) <= 1 and len(self.texts) <= 1
+
+    @cached_property
+    def _programs(self) -> dict[tuple[bool, Inputs], Program | None]:
         return {}
 
-    def rises(self, inputs: Mapping[str, float], *, by_vector: bool) -> bool:
-        """Whether the first phase can only rise with BM25 and with closeness.
+    def increases(self, inputs: Mapping[str, float], *, by_vector: bool) -> bool:
+        """Whether the first phase never falls as BM25 and closeness grow.
 
         by_vector: whether the query has a vector.
         """
-        key = by_vector, tuple(inputs.items())
-        if key not in self._known_to_rise:
-            metric = None if self.vector_field is None else self.vector_field.distance
-            found = rises(self.first.flat, inputs, metric, by_vector=by_vector)
-            self._known_to_rise[key] = found
-        return self._known_to_rise[key]
+        field = next(iter(self.vector_fields.values()), None)
+        metric = None if field is None else field.distance
+        return increases(self.first.flat, inputs, metric, by_vector=by_vector)
 
     def program(self, inputs: Mapping[str, float], *, by_vector: bool) -> Program | None:
-        """The first phase for compiled code; None unless it rises, or words find nothing."""
+        """The first phase for the native core, where it allows to leave documents out; or None."""
         key = by_vector, tuple(inputs.items())
         if key not in self._programs:
-            prunable = "text" not in self.retrieve or self.rises(inputs, by_vector=by_vector)
-            self._programs[key] = program(self.first.flat, inputs) if prunable else None
+            prunable = self.single and (
+                "text" not in self.retrieve or self.increases(inputs, by_vector=by_vector)
+            )
+            self._programs[key] = compile_program(self.first.flat, inputs) if prunable else None
         return self._programs[key]
-
-    @cached_property
-    def reads_closeness(self) -> bool:
-        """Whether any phase reads a closeness or a distance."""
-        return any(_CLOSENESS.fullmatch(name) for name in self.features)
-
-    @cached_property
-    def reads_vectors(self) -> bool:
-        """Whether a document's vector, or that it has one, makes any difference."""
-        return self.reads_closeness or self.reads_has_vector
-
-    @cached_property
-    def reads_has_caption(self) -> bool:
-        """Whether any phase asks if there is a caption."""
-        return "attribute(has_caption)" in self.features
-
-    @cached_property
-    def reads_has_vector(self) -> bool:
-        """Whether any phase asks if there is a vector."""
-        return any(name.startswith("attribute(has_vector") for name in self.features)
 
 
 def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
@@ -119,9 +126,8 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
     features = [parse(name, profile.functions) for name in profile.match_features]
     shown = {str(expression): expression for expression in features}
     parsed = [first, *shown.values(), *(phase.expression for phase in (second, last) if phase)]
-    read = frozenset(name for expression in parsed for name in expression.features)
-    field = _vector_field(profile, read, fields)
-    _refuse_unknown(profile, read, fields)
+    read = sorted({name for expression in parsed for name in expression.features})
+    known = {n: _feature(profile, n, fields) for n in read if not _INPUT.fullmatch(n)}
     return Plan(
         name=profile.name,
         retrieve=profile.retrieve,
@@ -130,42 +136,49 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
         second=second,
         last=last,
         shown=shown,
-        features=frozenset(name for name in read if not _INPUT.fullmatch(name)),
-        vector_field=field,
+        features=known,
+        vector_fields=_vector_fields(profile, known, fields),
     )
 
 
-def _vector_field(
-    profile: Profile, features: Collection[str], fields: Sequence[VectorField]
-) -> VectorField | None:
-    """The one field of the profile; the placeholder `embedding` stands for the index's first."""
-    named = {match[1] for name in features if (match := _CLOSENESS.fullmatch(name))}
-    if len(named) > 1:
-        raise EngineError(
-            f"Profile {profile.name} compares vectors of {', '.join(sorted(named))}; "
-            "a profile can use one vector field."
+def _feature(profile: Profile, name: str, fields: Sequence[VectorField]) -> Feature:
+    """What a feature is; the placeholder `embedding` stands for the index's first vector field."""
+    own = {field.name for field in fields}
+    standing = fields[0].name if fields else ""
+    if (match := _BM25.fullmatch(name)) and match[1] in TEXTS:
+        return Feature("bm25", match[1])
+    if name == "attribute(has_caption)":
+        return Feature("has_caption")
+    if match := _COMPARED.fullmatch(name):
+        kind: Literal["closeness", "distance"] = (
+            "closeness" if match[1] == "closeness" else "distance"
         )
-    for name in named:
-        for field in fields:
-            if field.name == name:
-                return field
-    by_vector = "vector" in profile.retrieve or bool(named)
-    return fields[0] if fields and by_vector and named <= {_PLACEHOLDER} else None
+        if match[2] in own:
+            return Feature(kind, match[2])
+        return Feature(kind, standing if match[2] == _PLACEHOLDER else "")
+    if match := _HAS_VECTOR.fullmatch(name):
+        if match[1] is None:
+            return Feature("has_vector", standing)
+        if f"{_PLACEHOLDER}_{match[1]}" in own or match[1] in own:
+            return Feature("has_vector", match[1] if match[1] in own else f"embedding_{match[1]}")
+    there = [*(f"bm25({text})" for text in TEXTS), "attribute(has_caption)"]
+    there += ["attribute(has_vector)"]
+    there += [f"attribute(has_vector_{each.removeprefix('embedding_')})" for each in sorted(own)]
+    raise EngineError(
+        f"Profile {profile.name} uses {name}, which the embedded engine does not compute; "
+        f"it has {', '.join(there)} and closeness or distance of a vector field."
+    )
 
 
-def _refuse_unknown(
-    profile: Profile, features: Collection[str], fields: Sequence[VectorField]
-) -> None:
-    known = {"bm25(caption)", "attribute(has_caption)", "attribute(has_vector)"}
-    for field in fields:
-        known |= {f"attribute(has_vector_{field.name.removeprefix('embedding_')})"}
-    for name in sorted(features):
-        if name in known or _INPUT.fullmatch(name) or _CLOSENESS.fullmatch(name):
-            continue
-        raise EngineError(
-            f"Profile {profile.name} uses {name}, which the embedded engine does not compute; "
-            f"it has {', '.join(sorted(known))} and closeness or distance of a vector field."
-        )
+def _vector_fields(
+    profile: Profile, features: Mapping[str, Feature], fields: Sequence[VectorField]
+) -> dict[str, VectorField]:
+    """The fields whose vectors are compared, or retrieved by: the index's first if none is named."""
+    kinds = ("closeness", "distance")
+    named = {each.field for each in features.values() if each.kind in kinds}
+    if not named and "vector" in profile.retrieve and fields:
+        named = {fields[0].name}
+    return {field.name: field for field in fields if field.name in named}
 
 
 def query_inputs(plan: Plan, query: Query, *, whole: bool) -> dict[str, float]:

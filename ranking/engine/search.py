@@ -1,4 +1,4 @@
-"""One query against one view: find candidates, compute features, hand them to the phases."""
+"""One query over an index: check it, find candidates, rank them, cut the hits."""
 
 from __future__ import annotations
 
@@ -7,27 +7,50 @@ from functools import lru_cache
 from numbers import Integral
 from typing import get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ranking.engine.candidates import Found, Wanted, best_candidates
+from ranking.engine.candidates import Checked, Route, find_candidates
 from ranking.engine.hits import cut_hits
 from ranking.engine.phases import rank
 from ranking.engine.plan import Plan, query_inputs
-from ranking.engine.segment.vectors import query_vector, top
-from ranking.engine.view import View
+from ranking.engine.reader import IndexReader, Masks
+from ranking.engine.segment.vectors import query_vector
 from ranking.text.query_syntax import Asked, plain, read
 from ranking.types import FilterField, Query, QueryError, Result
 
-__all__ = ["Wanted", "answer", "wanted"]
+__all__ = ["search"]
 
 FIELDS: frozenset[str] = frozenset(get_args(FilterField))
 NO_WORD = "No document has a word of the query."
-Doubles = NDArray[np.float64]
-Docs = NDArray[np.int64]
+NO_TEXT = Asked(())
 
 
-def wanted(plan: Plan, query: Query) -> Wanted:
+def search(reader: IndexReader, plan: Plan, query: Query, route: Route) -> Result:
+    """Answer one query.
+
+    Raises QueryError where it is at fault.
+    """
+    started = time.perf_counter()
+    asked = _checked(plan, query, reader.size)
+    masks = _masks(reader, query, asked)
+    found = find_candidates(reader, plan, asked, masks, route)
+    retrieved = time.perf_counter()
+    ranked = rank(plan, found, asked.depth, reader.id_order)
+    columns = cut_hits(reader, plan, query, ranked)
+    seconds = {"retrieve": retrieved - started, "rank": time.perf_counter() - retrieved}
+    warnings = [NO_WORD] if asked.by_text and not _any_known(reader, plan, asked) else []
+    if (took := sum(seconds.values())) > query.timeout:
+        warnings.append(
+            f"The search took {took:.3g} s, longer than its time-out of {query.timeout:g} s."
+        )
+    return Result(
+        **columns,
+        total=found.total,
+        coverage=reader.coverage,
+        timing=seconds,
+        warnings=tuple(warnings),
+    )
+
+
+def _checked(plan: Plan, query: Query, size: int) -> Checked:
     """Check a query against its profile.
 
     A query that has only one of text and vector uses what it has. Raises QueryError where it
@@ -37,20 +60,35 @@ def wanted(plan: Plan, query: Query) -> Wanted:
     has_text = bool(query.text.strip())
     if not has_text and query.vector is None:
         raise QueryError("The query is empty: give a text, an image or both.")
-    text = Asked(())
-    if has_text and ("text" in plan.retrieve or "bm25(caption)" in plan.features):
+    text = NO_TEXT
+    if has_text and plan.texts:
         text = read(query.text) if query.operators else plain(query.text)
-    vector = None
-    if query.vector is not None and plan.vector_field is not None:
-        vector = query_vector(query.vector, plan.vector_field)
+    vectors = {}
+    if query.vector is not None:
+        vectors = {
+            name: query_vector(query.vector, field) for name, field in plan.vector_fields.items()
+        }
     by_text = has_text and "text" in plan.retrieve
-    by_vector = vector is not None and "vector" in plan.retrieve
+    by_vector = tuple(vectors) if "vector" in plan.retrieve else ()
     if not by_text and not by_vector:
         raise QueryError(_lacking(plan))
     whole = bool(text.terms) and query.vector is not None
-    if query.inputs:
-        return Wanted(text, vector, query_inputs(plan, query, whole=whole))
-    return Wanted(text, vector, _default_inputs(plan, whole=whole))
+    inputs = (
+        query_inputs(plan, query, whole=whole)
+        if query.inputs
+        else _default_inputs(plan, whole=whole)
+    )
+    return Checked(
+        text,
+        vectors,
+        inputs,
+        by_text,
+        by_vector,
+        # More than there is takes room and finds nothing.
+        target_hits=min(query.target_hits, max(size, 1)),
+        weak_and=query.matching == "weakAnd",
+        depth=None if query.group_by else max(min(query.k, max(size, 1)), plan.window),
+    )
 
 
 def _check_form(query: Query) -> None:
@@ -74,7 +112,7 @@ def _default_inputs(plan: Plan, *, whole: bool) -> dict[str, float]:
 
 
 def _lacking(plan: Plan) -> str:
-    if "vector" in plan.retrieve and plan.vector_field is None:
+    if "vector" in plan.retrieve and not plan.vector_fields:
         return (
             f"Profile {plan.name} searches vectors, but this index has none: index the corpus "
             "with an encoder, or take a profile that searches captions, such as lexical."
@@ -83,55 +121,14 @@ def _lacking(plan: Plan) -> str:
     return f"Profile {plan.name} needs a {needs}, which the query does not have."
 
 
-def answer(view: View, plan: Plan, query: Query, ask: Wanted) -> Result:
-    """Answer one query."""
-    started = time.perf_counter()
-    found = _retrieve(view, plan, query, ask)
-    retrieved = time.perf_counter()
-    candidates, scores = best_candidates(view, plan, query, ask, found)
-    depth = query.k if query.group_by is None else len(scores)
-    ranked = rank(plan, candidates, scores, depth, view.id_order)
-    timing = {"retrieve": retrieved - started, "rank": time.perf_counter() - retrieved}
-    unknown = bool(query.text.strip()) and "text" in plan.retrieve and not found.known
-    return Result(
-        **cut_hits(view, plan, query, ranked),
-        total=found.total,
-        coverage=view.coverage,
-        timing=timing,
-        warnings=(NO_WORD,) if unknown else (),
-    )
-
-
-def _retrieve(view: View, plan: Plan, query: Query, ask: Wanted) -> Found:
-    allowed = view.allowed(query.filters, query.exclude_ids)
-    bm25 = view.words.bm25(ask.text.terms)
-    known = bool(bm25.any())
+def _masks(reader: IndexReader, query: Query, asked: Checked) -> tuple[Masks, Masks]:
+    """Which documents words, and which vectors, may find."""
+    allowed = reader.allowed(query.filters, query.exclude_ids)
+    words = reader.permitted(allowed, asked.text) if asked.text.bound else allowed
     if query.hidden_captions:
-        bm25[view.having("id", sorted(query.hidden_captions))] = 0.0
-    if allowed is not None:
-        bm25[~allowed] = 0.0
-    if ask.text.bound:
-        bm25[~view.satisfying(ask.text)] = 0.0
-    near, closeness = np.empty(0, np.int64), np.empty(0)
-    field = plan.vector_field
-    if "vector" in plan.retrieve and field is not None and ask.vector is not None:
-        near, closeness = view.nearest(field.name, ask.vector, query.target_hits, allowed)
-    total = len(near)
-    if "text" in plan.retrieve:
-        if query.matching == "weakAnd":
-            _keep_best(bm25, near, query.target_hits)
-        total += int(np.count_nonzero(bm25)) - int(np.count_nonzero(bm25[near]))
-    return Found(bm25, near, closeness, len(near) >= query.target_hits, total, known)
+        words = reader.without(words, query.hidden_captions)
+    return words, allowed
 
 
-def _keep_best(bm25: Doubles, near: Docs, count: int) -> None:
-    """Let the text find only its `count` best, as weakAnd aims to; features stay exact.
-
-    Vespa's own keeps somewhat more, and which ones depends on the order of feeding.
-    """
-    if np.count_nonzero(bm25) <= count:
-        return
-    kept = np.union1d(top(bm25, None, count), near)
-    values = bm25[kept]
-    bm25[:] = 0.0
-    bm25[kept] = values
+def _any_known(reader: IndexReader, plan: Plan, asked: Checked) -> bool:
+    return any(reader.texts[text].known(asked.text.terms) for text in plan.texts)

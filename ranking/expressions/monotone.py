@@ -1,6 +1,6 @@
-"""Whether a first phase can only rise with BM25 and with closeness.
+"""Whether a first phase never decreases as BM25 and closeness grow.
 
-Where it can, the best hits are found without looking at every document that has a word of the
+Where it does not, the best hits are found without looking at every document that has a word of the
 query: no document scores higher than its BM25 and the best closeness left would allow (the
 threshold algorithm of Fagin, Lotem and Naor, PODS 2001).
 """
@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import pi
 
-from ranking.engine.segment.vectors import MAX_DISTANCE
 from ranking.expressions.functions import FUNCTIONS
-from ranking.expressions.ranges import UNKNOWN, Range, applied, combined, constant, either, negative
+from ranking.expressions.intervals import UNKNOWN, Interval, applied, combined, constant, either, negative
 from ranking.expressions.tree import Binary, Call, If, Negative, Node, Not, Number, write
-from ranking.types import Distance
+from ranking.types import MAX_DISTANCE, Distance
 
-__all__ = ["rises"]
+__all__ = ["increases"]
 
 # More than the BM25 of any text, and than any dot product of vectors that one would make.
 MOST_BM25 = 1e9
@@ -29,14 +28,14 @@ FARTHEST: Mapping[Distance, float] = {
 }
 
 
-def rises(
+def increases(
     node: Node,
     inputs: Mapping[str, float],
     distance: Distance | None,
     *,
     by_vector: bool = True,
 ) -> bool:
-    """Return whether the value never falls as bm25 or closeness grow.
+    """Return whether the value never decreases as bm25 or closeness grow.
 
     Looked at are documents that have a caption, those with a vector and those without. inputs:
     values of `query(NAME)`. by_vector: whether the query has a vector; without one, every
@@ -47,16 +46,16 @@ def rises(
         _Documents(1.0, near, inputs, distance),
         _Documents(0.0, constant(0.0), inputs, distance),
     )
-    return all(case.range_of(node).rises for case in cases)
+    return all(case.interval_of(node).increases for case in cases)
 
 
-def _nearness(distance: Distance | None) -> Range:
+def _nearness(distance: Distance | None) -> Interval:
     """Closeness of documents that have a vector."""
     if distance is None:
         return constant(0.0)
     if distance == "dotproduct":
-        return Range(-MOST_PRODUCT, MOST_PRODUCT, rises=True, falls=False)
-    return Range(1.0 / (1.0 + FARTHEST[distance]), 1.0, rises=True, falls=False)
+        return Interval(-MOST_PRODUCT, MOST_PRODUCT, increases=True, decreases=False)
+    return Interval(1.0 / (1.0 + FARTHEST[distance]), 1.0, increases=True, decreases=False)
 
 
 @dataclass(frozen=True)
@@ -64,33 +63,33 @@ class _Documents:
     """Documents alike: all with a vector (`has_vector` 1), or all without (0)."""
 
     has_vector: float
-    closeness: Range
+    closeness: Interval
     inputs: Mapping[str, float]
     distance: Distance | None
 
-    def range_of(self, node: Node) -> Range:  # noqa: PLR0911 - one for each kind of node
+    def interval_of(self, node: Node) -> Interval:  # noqa: PLR0911 - one for each kind of node
         """The values that an expression can have."""
         match node:
             case Number(value=value):
                 return constant(value)
             case Negative(operand=operand):
-                return negative(self.range_of(operand))
+                return negative(self.interval_of(operand))
             case Not(operand=operand):
-                return combined("==", self.range_of(operand), constant(0.0))
+                return combined("==", self.interval_of(operand), constant(0.0))
             case Binary(operator="/") if self._saturates(node):
                 return self._saturated(node)
             case Binary(operator=operator, left=left, right=right):
-                return combined(operator, self.range_of(left), self.range_of(right))
+                return combined(operator, self.interval_of(left), self.interval_of(right))
             case If():
                 return self._choice(node)
             case Call(name=name, arguments=arguments) if name in FUNCTIONS:
-                return applied(name, [self.range_of(argument) for argument in arguments])
+                return applied(name, [self.interval_of(argument) for argument in arguments])
             case Call():
                 return self._feature(node)
             case _:
                 return UNKNOWN
 
-    def _feature(self, node: Call) -> Range:
+    def _feature(self, node: Call) -> Interval:
         match node.name:
             case "query" if write(node) in self.inputs:
                 return constant(self.inputs[write(node)])
@@ -98,7 +97,7 @@ class _Documents:
                 has_caption = write(node) == "attribute(has_caption)"
                 return constant(1.0 if has_caption else self.has_vector)
             case "bm25":
-                return Range(0.0, MOST_BM25, rises=True, falls=False)
+                return Interval(0.0, MOST_BM25, increases=True, decreases=False)
             case "closeness":
                 return self.closeness
             case "distance":
@@ -106,27 +105,27 @@ class _Documents:
             case _:
                 return UNKNOWN
 
-    def _distance(self) -> Range:
+    def _distance(self) -> Interval:
         if self.distance == "dotproduct":
             return negative(self.closeness)
         if self.closeness.high == 0.0:
             return constant(MAX_DISTANCE)
         return combined("-", combined("/", constant(1.0), self.closeness), constant(1.0))
 
-    def _choice(self, node: If) -> Range:
-        condition = self.range_of(node.condition)
+    def _choice(self, node: If) -> Interval:
+        condition = self.interval_of(node.condition)
         if condition.fixed:
-            return self.range_of(node.otherwise if condition.low == 0.0 else node.then)
-        then, otherwise = self.range_of(node.then), self.range_of(node.otherwise)
+            return self.interval_of(node.otherwise if condition.low == 0.0 else node.then)
+        then, otherwise = self.interval_of(node.then), self.interval_of(node.otherwise)
         found = either(then, otherwise)
-        steps_up = condition.rises and then.low >= otherwise.high
-        steps_down = condition.falls and then.high <= otherwise.low
+        up = condition.increases and then.low >= otherwise.high
+        down = condition.decreases and then.high <= otherwise.low
         truth = condition.low >= 0.0
-        return Range(
+        return Interval(
             found.low,
             found.high,
-            rises=truth and found.rises and (steps_up or steps_down),
-            falls=False,
+            increases=truth and found.increases and (up or down),
+            decreases=False,
         )
 
     def _saturates(self, node: Binary) -> bool:
@@ -139,26 +138,26 @@ class _Documents:
             (node.right.right, node.right.left),
         ):
             below, n = self._scaled(term)
-            added = self.range_of(rest)
+            added = self.interval_of(rest)
             if below == above and added.fixed and added.low > 0.0 and m >= 0.0 and n > 0.0:
-                return self.range_of(below).low >= 0.0
+                return self.interval_of(below).low >= 0.0
         return False
 
-    def _saturated(self, node: Binary) -> Range:
-        left, right = self.range_of(node.left), self.range_of(node.right)
+    def _saturated(self, node: Binary) -> Interval:
+        left, right = self.interval_of(node.left), self.interval_of(node.right)
         ends = [combined("/", constant(a), constant(b)).low for a, b in _ends(left, right)]
-        return Range(min(ends), max(ends), rises=left.rises, falls=left.falls)
+        return Interval(min(ends), max(ends), increases=left.increases, decreases=left.decreases)
 
     def _scaled(self, node: Node) -> tuple[Node, float]:
         """Return what is left of a product without its fixed factors, and their product."""
         if isinstance(node, Binary) and node.operator == "*":
             for factor, rest in ((node.left, node.right), (node.right, node.left)):
-                value = self.range_of(factor)
+                value = self.interval_of(factor)
                 if value.fixed:
                     inner, scale = self._scaled(rest)
                     return inner, scale * value.low
         return node, 1.0
 
 
-def _ends(left: Range, right: Range) -> tuple[tuple[float, float], tuple[float, float]]:
+def _ends(left: Interval, right: Interval) -> tuple[tuple[float, float], tuple[float, float]]:
     return (left.low, right.low), (left.high, right.high)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.engine.segment.postings import LexicalIndex, lexical_arrays
+from ranking.engine.segment.postings import TextIndex, text_arrays
 from ranking.engine.segment.strings import StringTable, string_arrays
 from ranking.engine.segment.vectors import VectorIndex, as_floats, vector_arrays
 from ranking.text.tokens import tokenize
@@ -23,6 +23,9 @@ from ranking.types import Document, FilterField, VectorField
 __all__ = ["Arrays", "Segment", "segment_arrays"]
 
 Arrays = Mapping[str, NDArray[Any]]
+
+TEXTS = ("caption",)
+"""Text fields, each with an inverted index."""
 
 COLUMNS: tuple[FilterField, ...] = (
     "concepts",
@@ -54,7 +57,9 @@ def segment_arrays(
     documents = sorted(documents, key=lambda document: document.id)
     arrays = string_arrays("ids", [document.id.encode() for document in documents])
     arrays |= string_arrays("shown", [_shown(document) for document in documents])
-    arrays |= lexical_arrays([None if d.caption is None else tokens(d.caption) for d in documents])
+    for name in TEXTS:
+        texts = [getattr(document, name) for document in documents]
+        arrays |= text_arrays(name, [None if text is None else tokens(text) for text in texts])
     arrays["has_caption"] = np.asarray([bool((d.caption or "").strip()) for d in documents], bool)
     for column in COLUMNS:
         arrays |= _column(column, [_values(document, column) for document in documents])
@@ -109,12 +114,11 @@ class Segment:
 
     def __init__(self, name: str, arrays: Arrays, fields: Sequence[VectorField]) -> None:
         for array in arrays.values():
-            # As mapped ones are: compiled code is made once for both.
-            array.flags.writeable = False
+            array.flags.writeable = False  # as mapped ones are
         self.name = name
         self.arrays = arrays
         self.ids = StringTable(arrays, "ids")
-        self.lexical = LexicalIndex(arrays)
+        self.texts = {text: TextIndex(text, arrays) for text in TEXTS}
         self.vectors = {field.name: VectorIndex(field, arrays) for field in fields}
 
     def __len__(self) -> int:
@@ -125,10 +129,10 @@ class Segment:
     def _shown(self) -> StringTable:
         return StringTable(self.arrays, "shown")
 
-    @cached_property
-    def has_caption(self) -> NDArray[np.float64]:
-        """1 for documents whose caption is not blank, else 0: float64 [documents]."""
-        return self.arrays["has_caption"].astype(np.float64)
+    @property
+    def has_caption(self) -> NDArray[np.bool_]:
+        """Mark the documents whose caption is not blank: bool [documents]."""
+        return self.arrays["has_caption"]
 
     def document(self, number: int, *, with_vectors: bool = False) -> Document:
         """Return one document as it was fed, its vectors cut to the fields' cells."""
@@ -164,7 +168,7 @@ class Segment:
 
         The index knows no positions: captions with all of the terms are cut into tokens again.
         """
-        mask = self.lexical.having_all(phrase)
+        mask = self.texts["caption"].having_all(phrase)
         if len(phrase) == 1:
             return mask
         wanted = "\n".join(["", *phrase, ""])

@@ -1,4 +1,4 @@
-"""Vector search, with distances and closeness as Vespa computes them.
+"""Vectors compared exactly, with distances and closeness as Vespa computes them.
 
 Distances (https://docs.vespa.ai/en/reference/schemas/schemas.html#distance-metric, and measured
 on a server):
@@ -8,11 +8,15 @@ on a server):
     dotproduct             -q.d
 closeness is 1 / (1 + distance), and for dotproduct the dot product itself. Document and query
 are first cut to the field's cells: bfloat16 drops the low 16 bits, int8 drops the fraction.
+
+Similarity is the dot product, for `euclidean` minus the squared distance. It is summed in float64
+in one fixed order, which ranking/engine/kernels/similarity.cpp follows to the bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from typing import Any
@@ -20,32 +24,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.engine.compiled.kernels import kth_largest, row_dots, row_squares
-from ranking.engine.segment.codes import Sketch, exact_sketch, short_sketch
-from ranking.types import CellType, Distance, QueryError, VectorField
+from ranking.engine.segment.codes import Codes, exact_codes, short_codes
+from ranking.engine.top_k import kth_largest, top_k
+from ranking.types import MAX_DISTANCE, CellType, Distance, QueryError, VectorField
 
 __all__ = [
-    "MAX_DISTANCE",
+    "QueryVector",
     "VectorIndex",
     "as_floats",
     "cells",
-    "closeness_of_products",
     "closeness_to_distance",
     "query_vector",
-    "top",
+    "similarities",
     "vector_arrays",
 ]
 
-MAX_DISTANCE = float(np.finfo(np.float64).max)
 # From here on int8 codes are scanned in place of the vectors, and from the second number on short
 # ones, with which a search is no longer exact.
 CODES_FROM = 500
 SHORT_CODES_FROM = 10_000
-# How many more than asked for are compared again, as float32 sums come in another order there.
-SLACK = 16
+LANES = 16
+BLOCK = 4096
+# Unit roundoff of float32.
+ROUNDOFF = 2.0**-24
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Docs = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 def cells(vectors: Floats, cell_type: CellType) -> NDArray[Any]:
@@ -64,7 +70,46 @@ def as_floats(stored: NDArray[Any]) -> Floats:
     return np.asarray(stored, np.float32)
 
 
-def query_vector(vector: NDArray[np.floating], field: VectorField) -> Floats:
+def similarities(rows: NDArray[Any], query: Floats, *, squared_distance: bool = False) -> Doubles:
+    """Dot product of each row of cells with the query; or minus the squared distance.
+
+    float64 [len(rows)]. A row's value does not depend on what else is asked for, unlike a matrix
+    product's.
+    """
+    wide = query.astype(np.float64)
+    found = np.empty(len(rows))
+    for start in range(0, len(rows), BLOCK):
+        block = as_floats(rows[start : start + BLOCK]).astype(np.float64)
+        terms = (block - wide) ** 2 if squared_distance else block * wide
+        found[start : start + BLOCK] = _summed(terms)
+    return -found if squared_distance else found
+
+
+def _summed(terms: Doubles) -> Doubles:
+    """Sums of rows: sixteen partial sums, one for every sixteenth term, halved four times."""
+    if terms.shape[1] % LANES:
+        terms = np.pad(terms, ((0, 0), (0, -terms.shape[1] % LANES)))
+    lanes = np.add.reduce(terms.reshape(len(terms), -1, LANES), axis=1)
+    lanes = lanes[:, :8] + lanes[:, 8:]
+    lanes = lanes[:, :4] + lanes[:, 4:]
+    lanes = lanes[:, :2] + lanes[:, 2:]
+    return np.asarray(lanes[:, 0] + lanes[:, 1])
+
+
+@dataclass(frozen=True, eq=False)
+class QueryVector:
+    """A query's vector, cut to the field's cells: float32 [dimension]."""
+
+    values: Floats
+
+    @cached_property
+    def square(self) -> float:
+        """|q|^2, summed as similarities are."""
+        wide = self.values.astype(np.float64)
+        return float(_summed((wide * wide)[None])[0])
+
+
+def query_vector(vector: NDArray[np.floating], field: VectorField) -> QueryVector:
     """Check a query's vector and cut it to the field's cells.
 
     Raises QueryError where its length is wrong or a number is not finite.
@@ -78,7 +123,7 @@ def query_vector(vector: NDArray[np.floating], field: VectorField) -> Floats:
     # What is squared and added up is a finite number only if all are: a glance for most vectors.
     if not isfinite(np.dot(found, found)) and not np.isfinite(found).all():
         raise QueryError("The query vector holds NaN or infinity: check the encoder's input.")
-    return as_floats(cells(found, field.cell_type))
+    return QueryVector(as_floats(cells(found, field.cell_type)))
 
 
 def closeness_to_distance(closeness: Doubles, distance: Distance) -> Doubles:
@@ -93,125 +138,118 @@ class VectorIndex:
     """One vector field of one segment.
 
     stored: cells [documents, dimension]. present: which rows are there. squares: |d|^2 float64
-    [documents], for the metrics that need them. sketch: codes to scan, or None for few documents.
+    [documents], for the metrics that need them. codes: to scan, or None for few documents.
     """
 
     def __init__(self, field: VectorField, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.field = field
         self.stored = arrays[f"vectors.{field.name}"]
-        self.present: NDArray[np.bool_] = arrays[f"present.{field.name}"]
+        self.present: Mask = arrays[f"present.{field.name}"]
         self.squares: Doubles | None = arrays.get(f"squares.{field.name}")
-        self.sketch = Sketch.load(arrays, field.name)
+        self.codes = Codes.load(arrays, field.name)
+        self.native: Any = None
+        """What ranking/engine/native.py keeps for it."""
 
     @cached_property
     def complete(self) -> bool:
         """Whether every document has a vector."""
         return bool(self.present.all())
 
+    def similarity(self, query: QueryVector, docs: Docs) -> Doubles:
+        """Similarity of documents by number: float64 [len(docs)]."""
+        squared = self.field.distance == "euclidean"
+        return similarities(self.stored[docs], query.values, squared_distance=squared)
+
+    def order_keys(self, docs: Docs, similarity: Doubles) -> Doubles:
+        """What orders documents from near to far when descending: float64 [len(docs)]."""
+        if self.field.distance != "angular" or self.squares is None:
+            return similarity
+        lengths = np.sqrt(self.squares[docs])
+        return np.divide(similarity, lengths, out=np.zeros(len(docs)), where=lengths > 0)
+
+    def closeness(self, query: QueryVector, docs: Docs, similarity: Doubles) -> Doubles:
+        """Closeness of documents of this similarity: float64 [len(docs)]; 0 without a vector."""
+        found = self._closeness(query, docs, similarity)
+        return found if self.complete else np.where(self.present[docs], found, 0.0)
+
+    def _closeness(self, query: QueryVector, docs: Docs, similarity: Doubles) -> Doubles:
+        if self.field.distance == "dotproduct":
+            return similarity
+        if self.field.distance == "euclidean":
+            return np.asarray(1.0 / (1.0 + np.sqrt(-similarity)))
+        if self.squares is None:
+            cosine = np.minimum(np.maximum(similarity / (query.square or 1.0), -1.0), 1.0)
+            return np.asarray(1.0 / (2.0 - cosine))
+        lengths = np.sqrt(query.square * self.squares[docs])
+        cosine = np.clip(similarity / np.where(lengths > 0, lengths, 1.0), -1.0, 1.0)
+        return np.asarray(1.0 / (1.0 + np.arccos(cosine)))
+
+    def nearest(self, query: QueryVector, count: int, allowed: Mask | None) -> tuple[Docs, Doubles]:
+        """Numbers, ascending, and similarity of the `count` nearest; ties go to the lower number.
+
+        allowed: which documents may be found; None: all that have a vector. Every vector is
+        compared: in float32 to find all that can be among the nearest, and those in float64.
+        """
+        docs = np.flatnonzero(self.present if allowed is None else allowed)
+        if 0 < count < len(docs):
+            keys, error = self._rough_keys(query, docs)
+            docs = docs[keys >= kth_largest(keys, count) - 2.0 * error]
+        similarity = self.similarity(query, docs)
+        best = top_k(self.order_keys(docs, similarity), count)
+        return docs[best], similarity[best]
+
+    def _rough_keys(self, query: QueryVector, docs: Docs) -> tuple[Doubles, float]:
+        """Order keys of documents from float32 products, and how wrong one can be at most."""
+        products = (self._floats @ query.values)[docs].astype(np.float64)
+        length = np.sqrt(query.square)
+        # Higham, Accuracy and Stability of Numerical Algorithms, section 3.1.
+        relative = 1.01 * self.field.dimension * ROUNDOFF
+        if self.field.distance == "angular":
+            return self.order_keys(docs, products), relative * length
+        error = relative * length * self._longest
+        if self.field.distance != "euclidean" or self.squares is None:
+            return products, error
+        return 2.0 * products - self.squares[docs] - query.square, 2.0 * error + 1e-12 * (
+            query.square + self._longest**2
+        )
+
     @cached_property
     def _floats(self) -> Floats:
         return as_floats(self.stored)
 
-    def nearest(
-        self, query: Floats, count: int, allowed: NDArray[np.bool_] | None, *, exact: bool
-    ) -> tuple[NDArray[np.int64], Doubles]:
-        """Numbers (ascending) and closeness of the `count` nearest documents.
-
-        exact: use codes only where they leave nothing out.
-        """
-        mask = self.present if allowed is None else self.present & allowed
-        among = None if allowed is None and self.complete else mask
-        if self.sketch is not None and (self.sketch.certain or not exact):
-            rows = self.sketch.candidates(query, count, among)
-        else:
-            rows = top(self._keys(query), among, count + SLACK)
-        closeness = self.closeness(query, rows)
-        best = top(closeness, None, count)
-        return rows[best], closeness[best]
-
-    def _keys(self, query: Floats) -> Floats:
-        """Numbers that sort documents from near to far when descending: float32 [documents]."""
-        dots = self._floats @ query
-        if self.squares is None:
-            return dots
-        if self.field.distance == "angular":
-            lengths = np.sqrt(np.maximum(self.squares, np.finfo(np.float32).tiny))
-            return np.asarray(dots / lengths, np.float32)
-        return np.asarray(2.0 * dots - self.squares, np.float32)
-
-    def closeness(self, query: Floats, docs: NDArray[np.int64]) -> Doubles:
-        """Closeness of documents by number, exactly: float64 [len(docs)]; 0 without a vector."""
-        if self.field.distance == "euclidean":
-            difference = as_floats(self.stored[docs]).astype(np.float64) - query
-            found = 1.0 / (1.0 + np.sqrt(np.einsum("nd,nd->n", difference, difference)))
-        else:
-            squares = None if self.squares is None else self.squares[docs]
-            found = closeness_of_products(
-                self._products(query, docs), query, squares, self.field.distance
-            )
-        return found if self.complete else np.where(self.present[docs], found, 0.0)
-
-    def _products(self, query: Floats, docs: NDArray[np.int64]) -> Doubles:
-        products = np.empty(len(docs))
-        if self.stored.dtype == np.float32:
-            row_dots(self.stored, docs, query, products)
-        else:
-            row_dots(as_floats(self.stored[docs]), np.arange(len(docs)), query, products)
-        return products
+    @cached_property
+    def _longest(self) -> float:
+        """Length of the longest vector, a little more."""
+        squares = np.einsum("nd,nd->n", self._floats, self._floats)
+        return 1.001 * float(np.sqrt(squares.max(initial=0.0)))
 
 
-def closeness_of_products(
-    products: Doubles, query: Floats, squares: Doubles | None, distance: Distance
-) -> Doubles:
-    """Closeness from dot products with the query; squares: |d|^2, for the angular metric."""
-    if distance == "dotproduct":
-        return products
-    if squares is None:
-        square = float(np.dot(query.astype(np.float64), query.astype(np.float64)))
-        cosine = np.clip(products / (square or 1.0), -1.0, 1.0)
-        return 1.0 / (2.0 - cosine)
-    own = np.empty(1)
-    row_squares(query[None], own)
-    lengths = np.sqrt(own * squares)
-    cosine = np.clip(products / np.where(lengths > 0, lengths, 1.0), -1.0, 1.0)
-    return 1.0 / (1.0 + np.arccos(cosine))
-
-
-def top(keys: NDArray[Any], allowed: NDArray[np.bool_] | None, count: int) -> NDArray[np.int64]:
-    """Places of the `count` largest keys, ascending; of equal ones the first are taken."""
-    rows = None if allowed is None else np.flatnonzero(allowed)
-    values = keys if rows is None else keys[rows]
-    if count <= 0 or len(values) <= count:
-        return (np.arange(len(keys)) if rows is None else rows)[: max(count, 0)]
-    edge = kth_largest(values, count)
-    best = np.flatnonzero(values >= edge)
-    if len(best) > count:
-        tied = np.flatnonzero(values[best] == edge)
-        best = np.delete(best, tied[count - len(best) :])
-    return best if rows is None else rows[best]
-
-
-def vector_arrays(
-    field: VectorField, vectors: Floats, present: NDArray[np.bool_]
-) -> dict[str, NDArray[Any]]:
+def vector_arrays(field: VectorField, vectors: Floats, present: Mask) -> dict[str, NDArray[Any]]:
     """Lay out one field: float32 [documents, dimension], rows not `present` holding zeros."""
+    stored = cells(vectors, field.cell_type)
     arrays: dict[str, NDArray[Any]] = {
-        f"vectors.{field.name}": cells(vectors, field.cell_type),
+        f"vectors.{field.name}": stored,
         f"present.{field.name}": present,
     }
     if field.distance in ("angular", "euclidean"):
-        kept = as_floats(arrays[f"vectors.{field.name}"])
-        squares = np.empty(len(kept))
-        row_squares(kept, squares)
-        arrays[f"squares.{field.name}"] = squares
+        arrays[f"squares.{field.name}"] = _squares(stored)
     count = int(np.count_nonzero(present))
     if field.distance == "euclidean" or count < CODES_FROM:
         return arrays
     # What is compared are the cells as they are kept, so the codes stand for those.
-    compared = _directions(as_floats(arrays[f"vectors.{field.name}"]), field.distance)
+    compared = _directions(as_floats(stored), field.distance)
     if count < SHORT_CODES_FROM:
-        return arrays | exact_sketch(compared).arrays(field.name)
-    return arrays | short_sketch(compared, present).arrays(field.name)
+        return arrays | exact_codes(compared).arrays(field.name)
+    return arrays | short_codes(compared, present).arrays(field.name)
+
+
+def _squares(stored: NDArray[Any]) -> Doubles:
+    """|d|^2, summed as dot products are: so the cosine of a vector with itself is exactly 1."""
+    found = np.empty(len(stored))
+    for start in range(0, len(stored), BLOCK):
+        block = as_floats(stored[start : start + BLOCK]).astype(np.float64)
+        found[start : start + BLOCK] = _summed(block * block)
+    return found
 
 
 def _directions(vectors: Floats, distance: Distance) -> Floats:

@@ -27,7 +27,7 @@ __all__ = ["read_arrays", "write_arrays"]
 MAGIC = b"rocoseg\x01"
 ALIGNMENT = 64
 BLOCK = 1 << 24
-DTYPES = frozenset({"|u1", "|i1", "|b1", "<u2", "<u4", "<i4", "<i8", "<f4", "<f8"})
+DTYPES = frozenset({"|u1", "|i1", "|b1", "<u2", "<u4", "<i4", "<i8", "<u8", "<f4", "<f8"})
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

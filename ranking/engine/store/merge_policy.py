@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.engine.reader import IndexReader
 from ranking.engine.segment.segment import Segment
-from ranking.engine.view import View
 from ranking.types import Document
 
 __all__ = ["Part", "merged", "without"]
@@ -18,16 +18,18 @@ Part = tuple[Segment, NDArray[np.bool_] | None]
 MOST_SEGMENTS = 8
 
 
-def without(view: View, numbers: Sequence[int]) -> list[Part]:
-    """Return the view's segments with the documents of these numbers marked as removed."""
-    alive = view.alive
-    marked = np.ones(view.size, np.bool_) if alive is None else alive.copy()
-    marked[list(numbers)] = False
+def without(reader: IndexReader, numbers: Sequence[int]) -> list[Part]:
+    """Return the reader's segments with the documents of these numbers marked as removed."""
     parts: list[Part] = []
-    for _, segment, where in view.slices():
-        kept = marked[where]
-        if kept.any() or len(view.parts) == 1:
-            parts.append((segment, None if kept.all() else kept))
+    removed = np.sort(np.asarray(numbers, np.int64))
+    for place, (segment, alive) in enumerate(reader.parts):
+        first, last = np.searchsorted(removed, reader.offsets[place : place + 2])
+        kept = alive
+        if last > first:
+            kept = np.ones(len(segment), np.bool_) if alive is None else alive.copy()
+            kept[removed[first:last] - reader.offsets[place]] = False
+        if kept is None or kept.any() or len(reader.parts) == 1:
+            parts.append((segment, None if kept is None or kept.all() else kept))
     return parts
 
 

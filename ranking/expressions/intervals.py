@@ -1,4 +1,4 @@
-"""Ranges of values, and whether they only rise or only fall with what they were computed from.
+"""Intervals of values, and whether a value is monotone in what it is computed from.
 
 Interval arithmetic (Moore, Interval Analysis, 1966) with a direction beside each interval. What
 may be NaN is UNKNOWN, unless it is NaN whatever the features are.
@@ -14,13 +14,13 @@ import numpy as np
 
 from ranking.expressions.functions import FUNCTIONS, OPERATORS
 
-__all__ = ["UNKNOWN", "Range", "applied", "combined", "constant", "either", "negative"]
+__all__ = ["UNKNOWN", "Interval", "applied", "combined", "constant", "either", "negative"]
 
 # Where sine and cosine are flat, a rounding error over the edge of a piece changes nothing.
 FLAT = 1e-9
 COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!=", "~="})
 
-# Function -> pieces (from, to, 1 where it rises and -1 where it falls). Those that jump are not
+# Function -> pieces (from, to, 1 where it increases and -1 where it decreases). Those that jump are not
 # here: a rounding error would be a jump too.
 Pieces = tuple[tuple[float, float, int], ...]
 ALWAYS: Pieces = ((-inf, inf, 1),)
@@ -39,18 +39,18 @@ PIECES: dict[str, Pieces] = {
 
 
 @dataclass(frozen=True)
-class Range:
+class Interval:
     """Values from `low` to `high`; whether they never fall, or never rise, with the features."""
 
     low: float
     high: float
-    rises: bool
-    falls: bool
+    increases: bool
+    decreases: bool
 
     @property
     def fixed(self) -> bool:
         """Whether it is one number (or always NaN)."""
-        return self.rises and self.falls
+        return self.increases and self.decreases
 
     @property
     def undefined(self) -> bool:
@@ -58,27 +58,27 @@ class Range:
         return isnan(self.low)
 
 
-UNKNOWN = Range(-inf, inf, rises=False, falls=False)
+UNKNOWN = Interval(-inf, inf, increases=False, decreases=False)
 
 
-def constant(value: float) -> Range:
+def constant(value: float) -> Interval:
     """One number."""
-    return Range(float(value), float(value), rises=True, falls=True)
+    return Interval(float(value), float(value), increases=True, decreases=True)
 
 
-def negative(a: Range) -> Range:
+def negative(a: Interval) -> Interval:
     """-a."""
-    return Range(-a.high, -a.low, rises=a.falls, falls=a.rises)
+    return Interval(-a.high, -a.low, increases=a.decreases, decreases=a.increases)
 
 
-def either(a: Range, b: Range) -> Range:
+def either(a: Interval, b: Interval) -> Interval:
     """One of two, always the same one for all documents that are compared."""
     low, high = min(a.low, b.low), max(a.high, b.high)
-    return Range(low, high, rises=a.rises and b.rises, falls=a.falls and b.falls)
+    return Interval(low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases)
 
 
-def combined(operator: str, a: Range, b: Range) -> Range:
-    """The range of `a operator b`."""
+def combined(operator: str, a: Interval, b: Interval) -> Interval:
+    """The interval of `a operator b`."""
     if a.fixed and b.fixed:
         return _folded(OPERATORS[operator], a, b)
     if operator in COMPARISONS:
@@ -90,8 +90,8 @@ def combined(operator: str, a: Range, b: Range) -> Range:
     return ARITHMETIC[operator](a, b) if operator in ARITHMETIC else UNKNOWN
 
 
-def applied(name: str, arguments: list[Range]) -> Range:
-    """The range of a function's value."""
+def applied(name: str, arguments: list[Interval]) -> Interval:
+    """The interval of a function's value."""
     if all(argument.fixed for argument in arguments):
         return _folded(FUNCTIONS[name][1], *arguments)
     if any(argument.undefined for argument in arguments):
@@ -106,28 +106,28 @@ def applied(name: str, arguments: list[Range]) -> Range:
     return UNKNOWN
 
 
-def _folded(compute: Callable[..., object], *arguments: Range) -> Range:
+def _folded(compute: Callable[..., object], *arguments: Interval) -> Interval:
     with np.errstate(all="ignore"):
         return constant(float(np.asarray(compute(*(np.float64(a.low) for a in arguments)))))
 
 
-def _monotone(compute: Callable[..., object], a: Range, direction: int) -> Range:
+def _monotone(compute: Callable[..., object], a: Interval, direction: int) -> Interval:
     low, high = (_folded(compute, constant(end)).low for end in (a.low, a.high))
     if isnan(low) or isnan(high):
         return UNKNOWN
     if direction > 0:
-        return Range(low, high, rises=a.rises, falls=a.falls)
-    return Range(high, low, rises=a.falls, falls=a.rises)
+        return Interval(low, high, increases=a.increases, decreases=a.decreases)
+    return Interval(high, low, increases=a.decreases, decreases=a.increases)
 
 
-def _sum(a: Range, b: Range) -> Range:
+def _sum(a: Interval, b: Interval) -> Interval:
     if (a.high == inf and b.low == -inf) or (b.high == inf and a.low == -inf):
         return UNKNOWN  # infinity minus infinity
     low, high = a.low + b.low, a.high + b.high
-    return Range(low, high, rises=a.rises and b.rises, falls=a.falls and b.falls)
+    return Interval(low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases)
 
 
-def _product(a: Range, b: Range) -> Range:
+def _product(a: Interval, b: Interval) -> Interval:
     if (_crosses(a) and _endless(b)) or (_crosses(b) and _endless(a)):
         return UNKNOWN  # 0 times infinity
     corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
@@ -136,34 +136,34 @@ def _product(a: Range, b: Range) -> Range:
         a, b = b, a
     if a.fixed:
         turned = negative(b) if a.high < 0.0 else b
-        return Range(low, high, rises=turned.rises, falls=turned.falls)
-    rises = falls = False
+        return Interval(low, high, increases=turned.increases, decreases=turned.decreases)
+    increases = decreases = False
     if a.low >= 0.0 and b.low >= 0.0:
-        rises, falls = a.rises and b.rises, a.falls and b.falls
+        increases, decreases = a.increases and b.increases, a.decreases and b.decreases
     elif a.high <= 0.0 and b.high <= 0.0:
-        rises, falls = a.falls and b.falls, a.rises and b.rises
+        increases, decreases = a.decreases and b.decreases, a.increases and b.increases
     elif a.low >= 0.0 and b.high <= 0.0:
-        rises, falls = a.falls and b.rises, a.rises and b.falls
+        increases, decreases = a.decreases and b.increases, a.increases and b.decreases
     elif a.high <= 0.0 and b.low >= 0.0:
-        rises, falls = a.rises and b.falls, a.falls and b.rises
-    return Range(low, high, rises=rises, falls=falls)
+        increases, decreases = a.increases and b.decreases, a.decreases and b.increases
+    return Interval(low, high, increases=increases, decreases=decreases)
 
 
-def _crosses(a: Range) -> bool:
+def _crosses(a: Interval) -> bool:
     return a.low <= 0.0 <= a.high
 
 
-def _endless(a: Range) -> bool:
+def _endless(a: Interval) -> bool:
     return inf in (a.high, -a.low)
 
 
-def _inverse(a: Range) -> Range:
+def _inverse(a: Interval) -> Interval:
     if _crosses(a):
         return UNKNOWN
-    return Range(1.0 / a.high, 1.0 / a.low, rises=a.falls, falls=a.rises)
+    return Interval(1.0 / a.high, 1.0 / a.low, increases=a.decreases, decreases=a.increases)
 
 
-def _power(a: Range, b: Range) -> Range:
+def _power(a: Interval, b: Interval) -> Interval:
     power = OPERATORS["^"]
     if b.fixed and (a.low > 0.0 or (a.low == 0.0 and b.low > 0.0)):
         return _monotone(lambda x: power(x, np.float64(b.low)), a, 1 if b.low >= 0.0 else -1)
@@ -172,13 +172,13 @@ def _power(a: Range, b: Range) -> Range:
     return UNKNOWN
 
 
-def _extreme(name: str, a: Range, b: Range) -> Range:
+def _extreme(name: str, a: Interval, b: Interval) -> Interval:
     pick = min if name == "min" else max
     low, high = pick(a.low, b.low), pick(a.high, b.high)
-    return Range(low, high, rises=a.rises and b.rises, falls=a.falls and b.falls)
+    return Interval(low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases)
 
 
-def _comparison(operator: str, a: Range, b: Range) -> Range:
+def _comparison(operator: str, a: Interval, b: Interval) -> Interval:
     if a.undefined or b.undefined:
         return constant(float(operator == "!="))
     if operator in ("<", "<="):
@@ -187,24 +187,24 @@ def _comparison(operator: str, a: Range, b: Range) -> Range:
     if operator in ("==", "!=", "~="):
         if apart and operator != "~=":
             return constant(float(operator == "!="))
-        return Range(0.0, 1.0, rises=False, falls=False)
+        return Interval(0.0, 1.0, increases=False, decreases=False)
     if apart:
         return constant(float(a.low > b.high))
-    return Range(0.0, 1.0, rises=a.rises and b.falls, falls=a.falls and b.rises)
+    return Interval(0.0, 1.0, increases=a.increases and b.decreases, decreases=a.decreases and b.increases)
 
 
-def _logical(operator: str, a: Range, b: Range) -> Range:
+def _logical(operator: str, a: Interval, b: Interval) -> Interval:
     """Of truth values, which are not negative."""
     if a.low < 0.0 or b.low < 0.0 or a.undefined or b.undefined:
-        return Range(0.0, 1.0, rises=False, falls=False)
+        return Interval(0.0, 1.0, increases=False, decreases=False)
     if operator == "&&" and (a.high == 0.0 or b.high == 0.0):
         return constant(0.0)
     if operator == "||" and (a.low > 0.0 or b.low > 0.0):
         return constant(1.0)
-    return Range(0.0, 1.0, rises=a.rises and b.rises, falls=a.falls and b.falls)
+    return Interval(0.0, 1.0, increases=a.increases and b.increases, decreases=a.decreases and b.decreases)
 
 
-ARITHMETIC: dict[str, Callable[[Range, Range], Range]] = {
+ARITHMETIC: dict[str, Callable[[Interval, Interval], Interval]] = {
     "+": _sum,
     "-": lambda a, b: _sum(a, negative(b)),
     "*": _product,

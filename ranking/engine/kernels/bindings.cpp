@@ -1,0 +1,369 @@
+// What Python sees. Every entry checks types, lengths and offsets; nothing is copied in, and the
+// interpreter's lock is released while a kernel runs.
+
+#include "arrays.h"
+#include "bm25.h"
+#include "code_scan.h"
+#include "dispatch.h"
+#include "program.h"
+#include "pruning.h"
+#include "similarity.h"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace kernels;
+
+namespace {
+
+template <typename T, size_t dimensions = 1>
+using Array = nb::ndarray<const T, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>;
+
+using Array2 = nb::ndarray<nb::ro, nb::ndim<2>, nb::c_contig, nb::device::cpu>;  // of any type
+
+template <typename T>
+using NewArray = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
+
+template <typename T, typename... Rest>
+View<std::remove_const_t<T>> view(const nb::ndarray<T, Rest...> &array) {
+    return {array.data(), array.size()};
+}
+
+Mask mask(const std::optional<Array<bool>> &array, size_t documents) {
+    if (!array) return {};
+    require(array->size() == documents, "a mask has another length than the segment");
+    return {reinterpret_cast<const uint8_t *>(array->data()), array->size()};
+}
+
+// Hand a vector over to numpy.
+template <typename T>
+NewArray<T> given(std::vector<T> &&values) {
+    auto *owned = new std::vector<T>(std::move(values));
+    nb::capsule owner(owned, [](void *kept) noexcept { delete static_cast<std::vector<T> *>(kept); });
+    return NewArray<T>(owned->data(), {owned->size()}, owner);
+}
+
+void check_documents(View<int64_t> documents, size_t count) {
+    for (size_t n = 0; n < documents.size; ++n) {
+        require(documents[n] >= 0 && static_cast<size_t>(documents[n]) < count,
+                "a document number is outside the segment");
+        require(n == 0 || documents[n] > documents[n - 1], "document numbers do not ascend");
+    }
+}
+
+// A view, and the arrays that it points into, kept alive.
+template <typename T>
+struct Held {
+    T view;
+    std::vector<nb::object> arrays;
+};
+using HeldPostings = Held<Postings>;
+using HeldVectors = Held<Vectors>;
+using HeldCodes = Held<Codes>;
+
+using HeldScan = Held<Scan>;
+
+HeldPostings postings(Array<uint32_t> documents, Array<uint16_t> frequencies,
+                      Array<uint16_t> impacts, Array<uint32_t> lengths, Array<uint8_t, 2> dense,
+                      Array<uint64_t, 3> ranks) {
+    HeldPostings held;
+    Postings &p = held.view;
+    p = {view(documents), view(frequencies), view(impacts), view(lengths),
+         view(dense),     view(ranks),       dense.shape(1)};
+    require(frequencies.size() == documents.size() && impacts.size() == documents.size(),
+            "the postings have lists of different lengths");
+    require(dense.shape(1) % 64 == 0 &&
+                (dense.shape(0) == 0 || dense.shape(1) >= lengths.size()),
+            "the rows of frequent terms are too short");
+    require(ranks.shape(0) == dense.shape(0) && ranks.shape(1) == dense.shape(1) / 64 &&
+                ranks.shape(2) == 2,
+            "the ranks of frequent terms do not fit their rows");
+    held.arrays = {nb::cast(documents), nb::cast(frequencies), nb::cast(impacts),
+                   nb::cast(lengths),   nb::cast(dense),       nb::cast(ranks)};
+    return held;
+}
+
+HeldVectors vectors(Array2 cells,
+                    Array<bool> present, std::optional<Array<double>> squares, int metric) {
+    HeldVectors held;
+    Vectors &v = held.view;
+    v.cells = cells.data();
+    v.documents = cells.shape(0);
+    v.dimension = cells.shape(1);
+    if (cells.dtype() == nb::dtype<float>()) v.kind = Cells::float32;
+    else if (cells.dtype() == nb::dtype<uint16_t>()) v.kind = Cells::bfloat16;
+    else if (cells.dtype() == nb::dtype<int8_t>()) v.kind = Cells::int8;
+    else throw DamagedError("the vectors have cells of an unknown type");
+    require(metric >= 1 && metric <= 4, "the metric is unknown");
+    v.metric = static_cast<Metric>(metric);
+    require(present.size() == v.documents, "the vectors have another length than the segment");
+    bool complete = true;
+    for (size_t n = 0; n < present.size() && complete; ++n) complete = present.data()[n];
+    if (!complete) v.present = {reinterpret_cast<const uint8_t *>(present.data()), present.size()};
+    if (squares) {
+        v.squares = view(*squares);
+        held.arrays.push_back(nb::cast(*squares));
+    }
+    require(v.metric != Metric::angular || v.squares.size == v.documents,
+            "the vectors' lengths are missing");
+    held.arrays.push_back(nb::cast(cells));
+    held.arrays.push_back(nb::cast(present));
+    return held;
+}
+
+HeldCodes codes(Array<float, 2> basis, Array<uint8_t, 4> blocks, Array<double> bounds,
+                Array<float> residuals, size_t documents) {
+    HeldCodes held;
+    Codes &c = held.view;
+    bool shortened = basis.shape(0) > 0;
+    c.basis = view(basis);
+    c.dimension = basis.shape(1);
+    c.components = shortened ? basis.shape(0) : c.dimension;
+    c.blocks = view(blocks);
+    c.width = 4 * blocks.shape(1);
+    c.documents = documents;
+    c.residuals = view(residuals);
+    require(blocks.shape(2) == 64 && blocks.shape(3) == 4 && blocks.shape(1) % 2 == 0 &&
+                blocks.shape(0) == (documents + 63) / 64 && c.width >= c.components,
+            "the codes do not fit the vectors");
+    require(residuals.size() == (shortened ? documents : 0), "the codes have lost their residuals");
+    require(bounds.size() == 6 && bounds.data()[0] > 0.0, "the codes have no scale");
+    const double *b = bounds.data();
+    c.scale = b[0], c.largest_error = b[1], c.longest = b[2], c.longest_residual = b[3];
+    c.error_share = b[4], c.shortfall = b[5];
+    held.arrays = {nb::cast(basis), nb::cast(blocks), nb::cast(residuals)};
+    return held;
+}
+
+Program program(const std::vector<std::tuple<int, int, int, int, double>> &steps) {
+    std::vector<Instruction> instructions;
+    for (const auto &[operation, first, second, third, number] : steps) {
+        require(operation >= 0 && operation < OPERATIONS, "a program has an unknown operation");
+        instructions.push_back({static_cast<Operation>(operation), first, second, third, number});
+    }
+    return Program(std::move(instructions));
+}
+
+QueryVector query_vector(const Array<float> &cells, const Vectors &vectors) {
+    require(cells.size() == vectors.dimension, "the query vector has another length");
+    Vectors itself;
+    itself.cells = cells.data();
+    itself.dimension = cells.size();
+    QueryVector query{view(cells), 0.0};
+    const int64_t row = 0;
+    similarities(itself, query, &row, 1, &query.square);
+    return query;
+}
+
+std::tuple<NewArray<int64_t>, NewArray<double>, HeldScan> nearest_of(
+    const HeldVectors &vectors, const HeldCodes *codes, Array<float> query,
+    std::optional<Array<bool>> allowed, size_t count) {
+    const Vectors &v = vectors.view;
+    QueryVector q = query_vector(query, v);
+    Mask mask_ = allowed ? mask(allowed, v.documents) : v.present;
+    require(codes == nullptr || (codes->view.documents == v.documents &&
+                                 codes->view.dimension == v.dimension),
+            "the codes do not fit the vectors");
+    Nearest found;
+    {
+        nb::gil_scoped_release unlocked;
+        found = nearest(v, codes == nullptr ? nullptr : &codes->view, q, mask_, count);
+    }
+    HeldScan scan{std::move(found.scan), {}};
+    if (codes != nullptr) scan.arrays = codes->arrays;
+    return {given(std::move(found.documents)), given(std::move(found.similarity)),
+            std::move(scan)};
+}
+
+Terms terms_of(const HeldPostings &postings,
+               const std::vector<std::tuple<int64_t, int64_t, double, int64_t>> &terms,
+               double average, double stretch) {
+    Terms found;
+    for (const auto &[start, end, weight, row] : terms)
+        found.terms.push_back({start, end, weight, row});
+    found.average = average;
+    found.stretch = stretch;
+    check_terms(postings.view, found);
+    return found;
+}
+using TermList = std::vector<std::tuple<int64_t, int64_t, double, int64_t>>;
+
+NewArray<double> bm25(const HeldPostings &postings, const TermList &list, double average,
+                      std::optional<Array<bool>> allowed, Array<int64_t> documents) {
+    Terms terms = terms_of(postings, list, average, 1.0);
+    Mask words = mask(allowed, postings.view.size());
+    check_documents(view(documents), postings.view.size());
+    std::vector<double> found(documents.size());
+    {
+        nb::gil_scoped_release unlocked;
+        bm25_of(postings.view, terms, words, documents.data(), documents.size(), found.data());
+    }
+    return given(std::move(found));
+}
+
+std::tuple<NewArray<int64_t>, NewArray<double>> all_matches(const HeldPostings &postings,
+                                                            const TermList &list, double average,
+                                                            std::optional<Array<bool>> allowed) {
+    Terms terms = terms_of(postings, list, average, 1.0);
+    Mask words = mask(allowed, postings.view.size());
+    std::vector<int64_t> documents;
+    std::vector<double> found;
+    {
+        nb::gil_scoped_release unlocked;
+        std::vector<double> scores(postings.view.size());
+        bm25_of_all(postings.view, terms, words, scores.data());
+        for (size_t n = 0; n < scores.size(); ++n) {
+            if (scores[n] == 0.0) continue;
+            documents.push_back(static_cast<int64_t>(n));
+            found.push_back(scores[n]);
+        }
+    }
+    return {given(std::move(documents)), given(std::move(found))};
+}
+
+NewArray<double> similarity(const HeldVectors &vectors, Array<float> query,
+                            Array<int64_t> documents) {
+    QueryVector q = query_vector(query, vectors.view);
+    check_documents(view(documents), vectors.view.documents);
+    std::vector<double> found(documents.size());
+    {
+        nb::gil_scoped_release unlocked;
+        similarities(vectors.view, q, documents.data(), documents.size(), found.data());
+    }
+    return given(std::move(found));
+}
+
+using Found = std::tuple<NewArray<int64_t>, NewArray<double>, NewArray<double>, NewArray<double>,
+                         size_t>;
+
+Found candidates(const HeldPostings &postings, const TermList &list, double average,
+                 double stretch, std::optional<Array<bool>> allowed, Array<bool> has_caption,
+                 const HeldVectors *vectors, std::optional<Array<float>> query,
+                 Array<int64_t> near, Array<double> near_similarity, double farthest,
+                 const HeldScan *scan, const Program &first_phase, bool by_words, size_t depth,
+                 Array<double> others) {
+    size_t documents = postings.view.size();
+    Terms terms = terms_of(postings, list, average, stretch);
+    Search search;
+    search.postings = &postings.view;
+    search.terms = &terms;
+    search.allowed = mask(allowed, documents);
+    if (vectors != nullptr) {
+        require(vectors->view.documents == documents,
+                "the vectors have another length than the segment");
+        search.has_field = true;
+        search.field_present = vectors->view.present;
+    }
+    if (query) {
+        require(vectors != nullptr, "a query vector has no field");
+        search.vectors = &vectors->view;
+        search.query = query_vector(*query, vectors->view);
+    }
+    check_documents(view(near), documents);
+    require(near.size() == near_similarity.size(), "the nearest have lists of different lengths");
+    require(has_caption.size() == documents, "has_caption has another length than the segment");
+    require(scan == nullptr || scan->view.products.empty() ||
+                scan->view.products.size() >= documents,
+            "the codes do not fit the segment");
+    search.near = view(near);
+    search.similarity = view(near_similarity);
+    search.farthest = farthest;
+    search.scan = scan == nullptr ? nullptr : &scan->view;
+    search.has_caption = {reinterpret_cast<const uint8_t *>(has_caption.data()),
+                          has_caption.size()};
+    search.program = &first_phase;
+    search.by_words = by_words;
+    search.depth = depth;
+    search.others = view(others);
+    Candidates found;
+    {
+        nb::gil_scoped_release unlocked;
+        found = best_candidates(search);
+    }
+    return {given(std::move(found.documents)), given(std::move(found.bm25)),
+            given(std::move(found.similarity)), given(std::move(found.scores)), found.matched};
+}
+
+std::string instruction_set() {
+#if KERNELS_X86
+    if (has_vnni) return "avx512-vnni";
+    if (has_avx2) return "avx2";
+#endif
+    return "plain";
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+    nb::exception<DamagedError>(m, "DamagedError", PyExc_ValueError);
+
+    nb::class_<HeldPostings>(m, "Postings")
+        .def("__init__",
+             [](HeldPostings *self, Array<uint32_t> documents, Array<uint16_t> frequencies,
+                Array<uint16_t> impacts, Array<uint32_t> lengths, Array<uint8_t, 2> dense,
+                Array<uint64_t, 3> ranks) {
+                 new (self) HeldPostings(
+                     postings(documents, frequencies, impacts, lengths, dense, ranks));
+             },
+             "documents"_a.noconvert(), "frequencies"_a.noconvert(), "impacts"_a.noconvert(),
+             "lengths"_a.noconvert(), "dense"_a.noconvert(), "ranks"_a.noconvert());
+    nb::class_<HeldVectors>(m, "Vectors")
+        .def("__init__",
+             [](HeldVectors *self,
+                Array2 cells,
+                Array<bool> present, std::optional<Array<double>> squares, int metric) {
+                 new (self) HeldVectors(vectors(cells, present, squares, metric));
+             },
+             "cells"_a.noconvert(), "present"_a.noconvert(), "squares"_a.noconvert().none(),
+             "metric"_a);
+    nb::class_<HeldCodes>(m, "Codes")
+        .def("__init__",
+             [](HeldCodes *self, Array<float, 2> basis, Array<uint8_t, 4> blocks,
+                Array<double> bounds, Array<float> residuals, size_t documents) {
+                 new (self) HeldCodes(codes(basis, blocks, bounds, residuals, documents));
+             },
+             "basis"_a.noconvert(), "blocks"_a.noconvert(), "bounds"_a.noconvert(),
+             "residuals"_a.noconvert(), "documents"_a);
+    nb::class_<HeldScan>(m, "Scan");
+    nb::class_<Program>(m, "Program")
+        .def("__init__",
+             [](Program *self, const std::vector<std::tuple<int, int, int, int, double>> &steps) {
+                 new (self) Program(program(steps));
+             },
+             "steps"_a)
+        .def("run",
+             [](const Program &self, Array<double, 2> features) {
+                 require(features.shape(0) == FEATURES, "a program reads five features");
+                 std::vector<double> registers, values(features.shape(1));
+                 self.run(features.data(), values.size(), values.data(), registers);
+                 return given(std::move(values));
+             },
+             "features"_a.noconvert());
+
+    m.def("nearest", &nearest_of, "vectors"_a, "codes"_a.none(), "query"_a.noconvert(),
+          "allowed"_a.noconvert().none(), "count"_a);
+    m.def("bm25", &bm25, "postings"_a, "terms"_a, "average"_a, "allowed"_a.noconvert().none(),
+          "documents"_a.noconvert());
+    m.def("all_matches", &all_matches, "postings"_a, "terms"_a, "average"_a,
+          "allowed"_a.noconvert().none());
+    m.def("similarity", &similarity, "vectors"_a, "query"_a.noconvert(),
+          "documents"_a.noconvert());
+    m.def("candidates", &candidates, "postings"_a, "terms"_a, "average"_a, "stretch"_a,
+          "allowed"_a.noconvert().none(), "has_caption"_a.noconvert(), "vectors"_a.none(),
+          "query"_a.noconvert().none(), "near"_a.noconvert(),
+          "near_similarity"_a.noconvert(), "farthest"_a, "scan"_a.none(), "first_phase"_a,
+          "by_words"_a, "depth"_a, "others"_a.noconvert());
+    m.def("instruction_set", &instruction_set);
+}

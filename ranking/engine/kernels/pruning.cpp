@@ -1,0 +1,391 @@
+#include "pruning.h"
+
+#include "dispatch.h"
+#include "top_k.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace kernels {
+namespace {
+
+constexpr double INFINITE = std::numeric_limits<double>::infinity();
+constexpr double FARTHEST_DISTANCE = std::numeric_limits<double>::max();
+constexpr size_t GROUP = 64;
+constexpr size_t LANES = 256;        // columns of a block, for its largest bounds
+constexpr size_t SCORED_AT_ONCE = 16;  // documents scored exactly together, at least
+constexpr size_t PENDING = 1024;     // documents kept before their scores are bounded
+constexpr size_t FIRST_UPDATE = 4 * UpperBounds::BLOCK;  // documents until a new threshold,
+constexpr size_t GROWTH = 3;                             // and by what factor it is put off
+constexpr size_t STEPS = 24;         // points of the curve that Threshold lies below
+constexpr int BISECTIONS = 8;
+// The error budget; README.md adds it up.
+constexpr double SCORE_ROUNDING = 1e-12;  // an increasing expression may fall by a rounding error
+constexpr double FLOAT_ROUNDING = 1e-5;   // what is compared in float32
+
+double tolerant(double score) {
+    if (score == -INFINITE) return score;
+    return score > 0.0 ? score * (1.0 - SCORE_ROUNDING) : score * (1.0 + SCORE_ROUNDING);
+}
+
+// What a document must have to reach the threshold: BM25 above `floor`; and BM25 above `sure`, or
+// weight * BM25 + unit * product of codes above `cut`: a line below the curve on which the score
+// is the threshold.
+struct Threshold {
+    float floor = 0.0f, sure = 0.0f, weight = 0.0f, unit = 0.0f, cut = 0.0f;
+};
+
+KERNELS_INLINE bool any_passes_loop(const float *bm25, const int32_t *products,
+                                    const Threshold &line) {
+    int32_t found = 0;
+    if (products == nullptr || !(line.sure > line.floor)) {
+        for (size_t n = 0; n < GROUP; ++n) found |= bm25[n] > line.floor;
+        return found != 0;
+    }
+    for (size_t n = 0; n < GROUP; ++n) {
+        float along = line.weight * bm25[n] + line.unit * static_cast<float>(products[n]);
+        found |= (bm25[n] > line.floor) & ((bm25[n] > line.sure) | (along > line.cut));
+    }
+    return found != 0;
+}
+DISPATCH(bool, any_passes, (const float *bm25, const int32_t *products, const Threshold &line),
+         (bm25, products, line))
+
+bool passes(float bm25, const int32_t *product, const Threshold &line) {
+    if (!(bm25 > line.floor)) return false;
+    if (product == nullptr || !(line.sure > line.floor) || bm25 > line.sure) return true;
+    return line.weight * bm25 + line.unit * static_cast<float>(*product) > line.cut;
+}
+
+KERNELS_INLINE void lane_maxima_loop(const float *bounds, float *lanes) {
+    for (size_t lane = 0; lane < LANES; ++lane) lanes[lane] = bounds[lane];
+    for (size_t first = LANES; first < UpperBounds::BLOCK; first += LANES)
+        for (size_t lane = 0; lane < LANES; ++lane)
+            lanes[lane] = bounds[first + lane] > lanes[lane] ? bounds[first + lane] : lanes[lane];
+}
+DISPATCH(void, lane_maxima, (const float *bounds, float *lanes), (bounds, lanes))
+
+class Pruning {
+  public:
+    explicit Pruning(const Search &search) : s_(search), best_(search.depth) {
+        for (size_t n = 0; n < s_.others.size; ++n) best_.add(s_.others[n]);
+    }
+
+    Candidates run() {
+        score(s_.near.data, s_.near.size, s_.similarity.data);
+        found_.matched = s_.near.size;
+        if (s_.by_words) {
+            for (double bm25 : found_.bm25) found_.matched -= bm25 > 0.0;
+            search_words();
+        }
+        return sorted();
+    }
+
+  private:
+    struct Pending {
+        int64_t document;
+        float bm25;
+    };
+    struct Bounded {
+        int64_t document;
+        double score;
+    };
+
+    // --- all documents, block by block -----------------------------------------------------
+
+    void search_words() {
+        UpperBounds upper(*s_.postings, *s_.terms, s_.allowed);
+        std::vector<float> bounds(UpperBounds::BLOCK), lanes(LANES);
+        size_t documents = s_.postings->size(), update = 0;
+        float largest = 0.0f;
+        Threshold line;
+        for (size_t begin = 0; begin < documents; begin += UpperBounds::BLOCK) {
+            size_t matched = upper.next(begin, bounds.data());
+            if (matched == 0) continue;
+            found_.matched += matched;
+            const int32_t *products = has_codes() ? s_.scan->products.data() + begin : nullptr;
+            if (begin >= update || pending_.size() > PENDING) {
+                lane_maxima(bounds.data(), lanes.data());
+                largest = std::max(largest, *std::max_element(lanes.begin(), lanes.end()));
+                update = GROWTH * begin + FIRST_UPDATE;
+                bound_pending();
+                if (!best_.full()) take_largest(begin, bounds, lanes, products);
+                score_most_promising();
+                line = threshold(largest);
+            }
+            take_passing(begin, bounds, products, line);
+        }
+        upper.finish();
+        bound_pending();
+        while (!bounded_.empty()) score_most_promising();
+    }
+
+    bool has_codes() const { return s_.scan != nullptr && s_.scan->bounds(); }
+
+    void take_passing(size_t begin, const std::vector<float> &bounds, const int32_t *products,
+                      const Threshold &line) {
+        for (size_t first = 0; first < bounds.size(); first += GROUP) {
+            size_t size = std::min(GROUP, s_.postings->size() - begin - first);
+            // A group of documents that lie beyond the last has no codes either.
+            if (begin + first >= s_.postings->size()) return;
+            const int32_t *codes = products == nullptr ? nullptr : products + first;
+            if (!any_passes(bounds.data() + first, codes, line)) continue;
+            for (size_t n = first; n < first + size; ++n)
+                if (passes(bounds[n], products == nullptr ? nullptr : products + n, line))
+                    pending_.push_back({static_cast<int64_t>(begin + n), bounds[n]});
+        }
+    }
+
+    // Before any threshold is known: the block's largest, twice as many as are wanted.
+    void take_largest(size_t begin, std::vector<float> &bounds, std::vector<float> &lanes,
+                      const int32_t *products) {
+        size_t count = std::min(2 * s_.depth, bounds.size());
+        std::vector<float> copy = count <= LANES ? lanes : bounds;
+        Threshold line;
+        line.floor = line.sure =
+            std::nextafter(kth_largest(copy, std::max<size_t>(count, 1)), 0.0f);
+        line.floor = line.sure = std::max(line.floor, 0.0f);
+        size_t before = pending_.size();
+        take_passing(begin, bounds, products, line);
+        for (size_t n = before; n < pending_.size(); ++n)  // so that none is taken twice
+            bounds[static_cast<size_t>(pending_[n].document) - begin] = 0.0f;
+        bound_pending();
+    }
+
+    // --- bounds on scores --------------------------------------------------------------------
+
+    // Bound the scores of pending documents, which ascend, and keep those that may be among the
+    // best.
+    void bound_pending() {
+        size_t kept = 0, near = 0;
+        for (const Pending &each : pending_) {
+            while (near < s_.near.size && s_.near[near] < each.document) ++near;
+            if (near < s_.near.size && s_.near[near] == each.document) continue;
+            pending_[kept++] = each;
+        }
+        pending_.resize(kept);
+        if (kept == 0) return;
+        features_.assign(FEATURES * kept, 0.0);
+        for (size_t n = 0; n < kept; ++n) {
+            int64_t document = pending_[n].document;
+            double bm25 = pending_[n].bm25 * (1.0 + UpperBounds::ROUNDING);
+            double key = has_codes() ? s_.scan->bound(document) : INFINITE;
+            set_bounds(n, kept, bm25, std::min(key, s_.farthest), has_vector(document));
+        }
+        scores_.resize(kept);
+        s_.program->run(features_.data(), kept, scores_.data(), registers_);
+        double least = tolerant(best_.threshold());
+        for (size_t n = 0; n < kept; ++n)
+            if (scores_[n] >= least) bounded_.push_back({pending_[n].document, scores_[n]});
+        pending_.clear();
+    }
+
+    bool has_vector(int64_t document) const {
+        return s_.has_field && allows(s_.field_present, document);
+    }
+
+    // Features of a captioned document whose BM25 and order key are at most these.
+    void set_bounds(size_t n, size_t count, double bm25, double key, bool has_vector) {
+        double *row = features_.data() + n;
+        row[BM25 * count] = bm25;
+        row[HAS_CAPTION * count] = 1.0;
+        row[HAS_VECTOR * count] = has_vector;
+        bool compared = has_vector && s_.vectors != nullptr;
+        double closeness =
+            compared ? closeness_bound(s_.vectors->metric, s_.query.square, key) : 0.0;
+        set_closeness(n, count, closeness);
+    }
+
+    void set_closeness(size_t n, size_t count, double closeness) {
+        double distance = closeness > 0.0 ? 1.0 / closeness - 1.0 : FARTHEST_DISTANCE;
+        if (s_.vectors != nullptr && s_.vectors->metric == Metric::dot_product)
+            distance = -closeness;
+        features_[CLOSENESS * count + n] = closeness;
+        features_[DISTANCE * count + n] = distance;
+    }
+
+    // --- exact scores ------------------------------------------------------------------------
+
+    // Score those of highest bound exactly; drop those that cannot be among the best any more.
+    void score_most_promising() {
+        double least = tolerant(best_.threshold());
+        bounded_.erase(std::remove_if(bounded_.begin(), bounded_.end(),
+                                      [least](const Bounded &b) { return b.score < least; }),
+                       bounded_.end());
+        size_t count = std::min(std::max(s_.depth, SCORED_AT_ONCE), bounded_.size());
+        if (count == 0) return;
+        std::nth_element(bounded_.begin(), bounded_.begin() + (count - 1), bounded_.end(),
+                         [](const Bounded &a, const Bounded &b) { return a.score > b.score; });
+        std::vector<int64_t> chosen;
+        for (size_t n = 0; n < count; ++n) chosen.push_back(bounded_[n].document);
+        bounded_.erase(bounded_.begin(), bounded_.begin() + count);
+        std::sort(chosen.begin(), chosen.end());
+        score(chosen.data(), chosen.size(), nullptr);
+    }
+
+    // Score documents, ascending, exactly; similarity: null where it is still to be computed.
+    void score(const int64_t *documents, size_t count, const double *similarity) {
+        if (count == 0) return;
+        size_t before = found_.documents.size(), after = before + count;
+        found_.documents.insert(found_.documents.end(), documents, documents + count);
+        found_.bm25.resize(after);
+        found_.similarity.resize(after);
+        found_.scores.resize(after);
+        double *bm25 = found_.bm25.data() + before, *similar = found_.similarity.data() + before;
+        bm25_of(*s_.postings, *s_.terms, s_.allowed, documents, count, bm25);
+        if (similarity != nullptr)
+            std::copy(similarity, similarity + count, similar);
+        else if (s_.vectors != nullptr)
+            similarities(*s_.vectors, s_.query, documents, count, similar);
+        features_.assign(FEATURES * count, 0.0);
+        for (size_t n = 0; n < count; ++n) {
+            bool present = has_vector(documents[n]);
+            features_[BM25 * count + n] = bm25[n];
+            features_[HAS_CAPTION * count + n] = s_.has_caption[documents[n]] != 0;
+            features_[HAS_VECTOR * count + n] = present;
+            bool compared = present && s_.vectors != nullptr;
+            set_closeness(n, count,
+                          compared ? closeness_of(*s_.vectors, s_.query, documents[n], similar[n])
+                                   : 0.0);
+        }
+        double *scores = found_.scores.data() + before;
+        s_.program->run(features_.data(), count, scores, registers_);
+        for (size_t n = 0; n < count; ++n) best_.add(scores[n]);
+    }
+
+    // --- the threshold as a line ---------------------------------------------------------------
+
+    // Scores of captioned documents with so much BM25 and order key.
+    void reach(const double *bm25, const double *keys, bool present, double *out) {
+        features_.assign(FEATURES * STEPS, 0.0);
+        for (size_t n = 0; n < STEPS; ++n) set_bounds(n, STEPS, bm25[n], keys[n], present);
+        s_.program->run(features_.data(), STEPS, out, registers_);
+    }
+
+    // largest: documents whose bound on BM25 is above it are never left out.
+    Threshold threshold(double largest) {
+        double score = best_.threshold();
+        Threshold line;
+        if (score == -INFINITE) return line;
+        double edge = tolerant(score);
+        double lone = largest, floor = largest;  // BM25 that a document without a vector needs
+        bool compared = s_.vectors != nullptr && !std::isnan(s_.farthest);
+        if (!s_.has_field || !s_.field_present.empty() || !compared)
+            floor = lone = least_bm25(edge, largest, false);
+        if (s_.vectors == nullptr && s_.has_field)
+            floor = lone = std::min(lone, least_bm25(edge, largest, true));
+        if (!compared) return loosened(floor, floor, 0.0, 0.0, largest);
+        double step = largest / STEPS, low[STEPS], high[STEPS], keys[STEPS];
+        for (size_t n = 0; n < STEPS; ++n) {
+            low[n] = step * static_cast<double>(n);
+            high[n] = low[n] + step;
+        }
+        least_keys(edge, high, keys);
+        size_t begin = 0, end = STEPS;
+        while (begin < end && keys[begin] == INFINITE) ++begin;
+        while (end > begin && keys[end - 1] == -INFINITE) --end;
+        floor = std::min(lone, step * static_cast<double>(begin));
+        double sure = std::min(lone, step * static_cast<double>(end));
+        if (!has_codes() || end - begin < 2) {
+            sure = has_codes() ? std::min(sure, step * static_cast<double>(begin)) : floor;
+            return loosened(floor, sure, 0.0, 0.0, largest);
+        }
+        double weight = (keys[begin] - keys[end - 1]) / (low[end - 1] - low[begin]);
+        double cut = INFINITE;
+        for (size_t n = begin; n < end; ++n) cut = std::min(cut, weight * low[n] + keys[n]);
+        return loosened(floor, sure, weight, cut, largest);
+    }
+
+    // The same, so that no rounding in float32 makes it too strict, and in units of the codes.
+    Threshold loosened(double floor, double sure, double weight, double cut, double largest) {
+        double loose = 1.0 - FLOAT_ROUNDING;
+        Threshold line;
+        line.floor = static_cast<float>(floor * loose);
+        line.sure = static_cast<float>(sure * loose);
+        if (!has_codes()) return line;
+        cut -= FLOAT_ROUNDING * (std::abs(cut) + weight * largest);
+        cut -= s_.scan->error + s_.scan->longest_residual * s_.scan->residual;
+        line.weight = static_cast<float>(weight);
+        line.unit = static_cast<float>(s_.scan->unit);
+        line.cut = static_cast<float>(cut - FLOAT_ROUNDING * std::abs(cut));
+        return line;
+    }
+
+    // A BM25 up to which documents do not reach `edge`; at most `largest`. In two rounds of steps.
+    double least_bm25(double edge, double largest, bool present) {
+        double low = 0.0, step = largest / STEPS, high[STEPS], keys[STEPS] = {}, scores[STEPS];
+        for (int round = 0; round < 2; ++round, step /= STEPS) {
+            for (size_t n = 0; n < STEPS; ++n) high[n] = low + step * static_cast<double>(n + 1);
+            reach(high, keys, present, scores);
+            size_t passed = 0;
+            while (passed < STEPS && scores[passed] < edge) ++passed;
+            low += step * static_cast<double>(passed);
+            if (passed == STEPS) break;
+        }
+        return low;
+    }
+
+    // Order keys up to which documents with so much BM25 do not reach `edge`: -infinity where
+    // any key does, infinity where none does, else by bisection.
+    void least_keys(double edge, const double *bm25, double *keys) {
+        double start = lowest_key(), step = s_.farthest - start;
+        double trial[STEPS], at_start[STEPS], at_most[STEPS], scores[STEPS];
+        std::fill_n(keys, STEPS, start);
+        reach(bm25, keys, true, at_start);
+        std::fill_n(trial, STEPS, s_.farthest);
+        reach(bm25, trial, true, at_most);
+        for (int n = 0; n < BISECTIONS; ++n) {
+            step /= 2.0;
+            for (size_t row = 0; row < STEPS; ++row) trial[row] = keys[row] + step;
+            reach(bm25, trial, true, scores);
+            for (size_t row = 0; row < STEPS; ++row)
+                if (scores[row] < edge) keys[row] = trial[row];
+        }
+        for (size_t row = 0; row < STEPS; ++row) {
+            if (at_most[row] < edge) keys[row] = INFINITE;
+            if (at_start[row] >= edge) keys[row] = -INFINITE;
+        }
+    }
+
+    double lowest_key() const {
+        double start = s_.farthest - 2.0 * std::abs(s_.farthest);
+        if (s_.vectors->metric == Metric::prenormalized_angular) start = -s_.query.square;
+        if (s_.vectors->metric == Metric::angular) start = -std::sqrt(s_.query.square);
+        return std::min(start, s_.farthest);
+    }
+
+    // --- what is returned ------------------------------------------------------------------------
+
+    // The documents that may be among the best, ascending.
+    Candidates sorted() {
+        double least = tolerant(best_.threshold());
+        std::vector<size_t> order;
+        for (size_t n = 0; n < found_.scores.size(); ++n)
+            if (found_.scores[n] >= least) order.push_back(n);
+        std::sort(order.begin(), order.end(), [this](size_t a, size_t b) {
+            return found_.documents[a] < found_.documents[b];
+        });
+        Candidates kept;
+        kept.matched = found_.matched;
+        for (size_t n : order) {
+            kept.documents.push_back(found_.documents[n]);
+            kept.bm25.push_back(found_.bm25[n]);
+            kept.similarity.push_back(found_.similarity[n]);
+            kept.scores.push_back(found_.scores[n]);
+        }
+        return kept;
+    }
+
+    const Search &s_;
+    BestScores best_;
+    Candidates found_;
+    std::vector<Pending> pending_;
+    std::vector<Bounded> bounded_;
+    std::vector<double> features_, scores_, registers_;
+};
+
+}  // namespace
+
+Candidates best_candidates(const Search &search) { return Pruning(search).run(); }
+
+}  // namespace kernels

@@ -1,0 +1,158 @@
+#include "similarity.h"
+
+#include "dispatch.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace kernels {
+namespace {
+
+constexpr size_t LANES = 16;
+constexpr size_t AHEAD = 2;  // rows asked of memory before they are needed; measured
+constexpr size_t CACHE_LINE = 64;
+
+KERNELS_INLINE double number(float cell) { return static_cast<double>(cell); }
+KERNELS_INLINE double number(int8_t cell) { return static_cast<double>(cell); }
+KERNELS_INLINE double number(uint16_t cell) {  // bfloat16: the high half of a float32
+    uint32_t bits = static_cast<uint32_t>(cell) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return static_cast<double>(value);
+}
+
+KERNELS_INLINE double halved(double *sums) {
+    for (size_t width = LANES / 2; width > 0; width /= 2)
+        for (size_t lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];
+    return sums[0];
+}
+
+template <bool squared>
+KERNELS_INLINE double term(double cell, double query) {
+    return squared ? (cell - query) * (cell - query) : cell * query;
+}
+
+// The dot product, or the squared distance.
+template <bool squared, typename Cell>
+KERNELS_INLINE double summed(const Cell *row, const double *query, size_t dimension) {
+    double sums[LANES] = {};
+    size_t place = 0;
+    for (; place + LANES <= dimension; place += LANES)
+        for (size_t lane = 0; lane < LANES; ++lane)
+            sums[lane] += term<squared>(number(row[place + lane]), query[place + lane]);
+    for (size_t lane = 0; place + lane < dimension; ++lane)
+        sums[lane] += term<squared>(number(row[place + lane]), query[place + lane]);
+    return halved(sums);
+}
+
+template <typename Cell>
+KERNELS_INLINE void rows_loop(const Cell *cells, size_t dimension, const double *query,
+                              bool squared, const int64_t *which, size_t count, double *out) {
+    for (size_t n = 0; n < count; ++n) {
+        if (n + AHEAD < count) {
+            auto next = reinterpret_cast<const char *>(cells + which[n + AHEAD] * dimension);
+            for (size_t at = 0; at < dimension * sizeof(Cell); at += CACHE_LINE)
+                __builtin_prefetch(next + at, 0, 2);
+        }
+        const Cell *row = cells + which[n] * dimension;
+        out[n] = squared ? -summed<true>(row, query, dimension)
+                         : summed<false>(row, query, dimension);
+    }
+}
+
+KERNELS_INLINE void float32_rows_loop(const float *cells, size_t dimension, const double *query,
+                                      bool squared, const int64_t *which, size_t count,
+                                      double *out) {
+    rows_loop(cells, dimension, query, squared, which, count, out);
+}
+KERNELS_INLINE void bfloat16_rows_loop(const uint16_t *cells, size_t dimension,
+                                       const double *query, bool squared, const int64_t *which,
+                                       size_t count, double *out) {
+    rows_loop(cells, dimension, query, squared, which, count, out);
+}
+KERNELS_INLINE void int8_rows_loop(const int8_t *cells, size_t dimension, const double *query,
+                                   bool squared, const int64_t *which, size_t count,
+                                   double *out) {
+    rows_loop(cells, dimension, query, squared, which, count, out);
+}
+
+DISPATCH(void, float32_rows,
+         (const float *cells, size_t dimension, const double *query, bool squared,
+          const int64_t *which, size_t count, double *out),
+         (cells, dimension, query, squared, which, count, out))
+DISPATCH(void, bfloat16_rows,
+         (const uint16_t *cells, size_t dimension, const double *query, bool squared,
+          const int64_t *which, size_t count, double *out),
+         (cells, dimension, query, squared, which, count, out))
+DISPATCH(void, int8_rows,
+         (const int8_t *cells, size_t dimension, const double *query, bool squared,
+          const int64_t *which, size_t count, double *out),
+         (cells, dimension, query, squared, which, count, out))
+
+double clipped(double cosine) { return std::min(std::max(cosine, -1.0), 1.0); }
+
+}  // namespace
+
+void similarities(const Vectors &vectors, QueryVector query, const int64_t *which, size_t count,
+                  double *out) {
+    std::vector<double> wide(query.cells.data, query.cells.data + query.cells.size);
+    bool squared = vectors.metric == Metric::euclidean;
+    size_t dimension = vectors.dimension;
+    switch (vectors.kind) {
+        case Cells::float32:
+            return float32_rows(static_cast<const float *>(vectors.cells), dimension,
+                                wide.data(), squared, which, count, out);
+        case Cells::bfloat16:
+            return bfloat16_rows(static_cast<const uint16_t *>(vectors.cells), dimension,
+                                 wide.data(), squared, which, count, out);
+        case Cells::int8:
+            return int8_rows(static_cast<const int8_t *>(vectors.cells), dimension, wide.data(),
+                             squared, which, count, out);
+    }
+}
+
+double order_key(const Vectors &vectors, int64_t document, double similarity) {
+    if (vectors.metric != Metric::angular) return similarity;
+    double length = std::sqrt(vectors.squares[static_cast<size_t>(document)]);
+    return length > 0.0 ? similarity / length : 0.0;
+}
+
+double closeness_of(const Vectors &vectors, QueryVector query, int64_t document,
+                    double similarity) {
+    switch (vectors.metric) {
+        case Metric::dot_product:
+            return similarity;
+        case Metric::euclidean:
+            return 1.0 / (1.0 + std::sqrt(-similarity));
+        case Metric::prenormalized_angular:
+            return 1.0 / (2.0 - clipped(similarity / (query.square > 0.0 ? query.square : 1.0)));
+        case Metric::angular: {
+            double lengths =
+                std::sqrt(query.square * vectors.squares[static_cast<size_t>(document)]);
+            double cosine = clipped(similarity / (lengths > 0.0 ? lengths : 1.0));
+            return 1.0 / (1.0 + std::acos(cosine));
+        }
+    }
+    return 0.0;
+}
+
+double closeness_bound(Metric metric, double square, double key) {
+    switch (metric) {
+        case Metric::dot_product:
+            return key;
+        case Metric::euclidean:
+            return 1.0 / (1.0 + std::sqrt(std::max(-key, 0.0)));
+        case Metric::prenormalized_angular:
+            return 1.0 / (2.0 - clipped(key / (square > 0.0 ? square : 1.0)));
+        case Metric::angular: {
+            // The key was divided by lengths one after the other: a little is added for that.
+            double length = std::sqrt(square);
+            double cosine = (length > 0.0 ? key / length : 0.0) + 1e-15;
+            return 1.0 / (1.0 + std::acos(clipped(cosine)));
+        }
+    }
+    return 0.0;
+}
+
+}  // namespace kernels

@@ -1,0 +1,106 @@
+"""Candidates by the native core: short codes scanned, BM25 upper bounds pruned.
+
+The hits are those of ranking/engine/exact.py; ranking/engine/kernels/README.md tells how.
+"""
+
+from __future__ import annotations
+
+
+from ranking.engine.candidates import Best, Doubles, Nearest, Pruning, Rows, SegmentQuery
+from ranking.engine.kernels import _core
+from ranking.engine.program import Program
+from ranking.engine.segment.postings import Terms, TextIndex
+from ranking.engine.segment.vectors import VectorIndex
+
+__all__ = ["NativeSearch"]
+
+METRICS = {"prenormalized-angular": 1, "dotproduct": 2, "angular": 3, "euclidean": 4}
+NO_TERMS = Terms()
+
+
+class NativeSearch:
+    """One query over one segment."""
+
+    def __init__(self, query: SegmentQuery) -> None:
+        self.query = query
+        self._scans: dict[str, _core.Scan] = {}
+
+    def nearest(self, field: str, count: int) -> Nearest:
+        """The `count` documents nearest to the query's vector."""
+        index, vector = self.query.segment.vectors[field], self.query.vectors[field]
+        vectors, codes = _vectors(index)
+        allowed = self.query.vector_allowed
+        if allowed is not None and not index.complete:
+            allowed = allowed & index.present
+        docs, similarity, scan = _core.nearest(vectors, codes, vector.values, allowed, count)
+        self._scans[field] = scan
+        return Nearest(docs, similarity)
+
+    def similarity(self, field: str, docs: Rows) -> Doubles:
+        """Similarity of documents to the query's vector: float64 [len(docs)]."""
+        vectors, _ = _vectors(self.query.segment.vectors[field])
+        return _core.similarity(vectors, self.query.vectors[field].values, docs)
+
+    def matches(self, text: str) -> Rows:
+        """Documents with a word of the query, numbers ascending."""
+        postings, terms = _postings(self.query.segment.texts[text]), self.query.terms[text]
+        return _core.all_matches(postings, terms.terms, terms.average, self.query.text_allowed)[0]
+
+    def bm25(self, text: str, docs: Rows) -> Doubles:
+        """BM25 of documents: float64 [len(docs)]."""
+        postings, terms = _postings(self.query.segment.texts[text]), self.query.terms[text]
+        return _core.bm25(postings, terms.terms, terms.average, self.query.text_allowed, docs)
+
+    def best(self, near: Nearest, pruning: Pruning, others: Doubles) -> Best | None:
+        """Documents that hold the best `pruning.depth` of this segment."""
+        segment = self.query.segment
+        text = segment.texts[pruning.text]
+        terms = self.query.terms.get(pruning.text, NO_TERMS)
+        index = segment.vectors[pruning.field] if pruning.field else None
+        vector = self.query.vectors.get(pruning.field)
+        docs, bm25, similarity, scores, matched = _core.candidates(
+            _postings(text),
+            terms.terms,
+            terms.average,
+            text.stretch(terms.average),
+            self.query.text_allowed,
+            segment.has_caption,
+            None if index is None else _vectors(index)[0],
+            None if vector is None else vector.values,
+            near.docs,
+            near.similarity,
+            pruning.farthest,
+            self._scans.get(pruning.field),
+            _program(pruning.program),
+            pruning.by_text,
+            pruning.depth,
+            others,
+        )
+        return Best(docs, bm25, similarity, scores, matched)
+
+
+def _program(program: Program) -> _core.Program:
+    if program.native is None:
+        program.native = _core.Program(program.steps)
+    return program.native
+
+
+def _postings(index: TextIndex) -> _core.Postings:
+    """The index's arrays as the core holds them, checked once."""
+    if index.native is None:
+        names = ("docs", "tfs", "impacts", "lengths", "dense", "ranks")
+        index.native = _core.Postings(*(index.arrays[name] for name in names))
+    return index.native
+
+
+def _vectors(index: VectorIndex) -> tuple[_core.Vectors, _core.Codes | None]:
+    if index.native is None:
+        squares = index.squares if index.field.distance == "angular" else None
+        metric = METRICS[index.field.distance]
+        vectors = _core.Vectors(index.stored, index.present, squares, metric)
+        codes, own = None, index.codes
+        if own is not None:
+            size = len(index.stored)
+            codes = _core.Codes(own.basis, own.blocks, own.bounds, own.residuals, size)
+        index.native = vectors, codes
+    return index.native

@@ -1,0 +1,172 @@
+"""All segments of an index as one numbered row of documents, without those removed.
+
+A reader never changes: feeding and removing make a new one, so queries need no lock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.engine.segment.segment import TEXTS, Segment
+from ranking.engine.term_statistics import TermStatistics
+from ranking.text.query_syntax import Asked
+from ranking.types import Coverage, Document, Filter, FilterField, VectorField
+
+__all__ = ["IndexReader", "Masks"]
+
+Mask = NDArray[np.bool_]
+Masks = Sequence[Mask | None]
+"""For each segment, which documents may be found: bool [documents], None where all may."""
+
+
+class IndexReader:
+    """Documents of several segments, numbered through: segment by segment, then by id.
+
+    parts: (segment, alive) pairs; alive is bool [documents], or None where none was removed.
+    """
+
+    def __init__(
+        self, parts: Sequence[tuple[Segment, Mask | None]], fields: Sequence[VectorField]
+    ) -> None:
+        self.parts = tuple(parts)
+        self.fields = {field.name: field for field in fields}
+        self.offsets = np.zeros(len(self.parts) + 1, np.int64)
+        np.cumsum([len(segment) for segment, _ in self.parts], out=self.offsets[1:])
+        self._starts: list[int] = self.offsets.tolist()
+        self._decoded: NDArray[np.object_] | None = None
+        self.texts = {text: TermStatistics(text, self.parts) for text in TEXTS}
+
+    @property
+    def size(self) -> int:
+        """How many document numbers there are, those of removed documents included."""
+        return self._starts[-1]
+
+    @property
+    def count(self) -> int:
+        """How many documents can be found."""
+        return self.texts["caption"].documents
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """What an answer has looked at: all that can be found."""
+        return Coverage(documents=self.count)
+
+    @property
+    def alive(self) -> Masks:
+        """Which documents were not removed."""
+        return [alive for _, alive in self.parts]
+
+    def find(self, identifier: str) -> tuple[int, int] | None:
+        """Return a document's segment, and its number there; None where there is none."""
+        for place, (segment, alive) in enumerate(self.parts):
+            found = segment.ids.find(identifier)
+            if found >= 0 and (alive is None or alive[found]):
+                return place, found
+        return None
+
+    def number(self, identifier: str) -> int | None:
+        """Return a document's number, None where there is no such document."""
+        found = self.find(identifier)
+        return None if found is None else found[1] + self._starts[found[0]]
+
+    def place(self, number: int) -> tuple[Segment, int]:
+        """Return a document's segment, and its number there."""
+        place = bisect_right(self._starts, number) - 1
+        return self.parts[place][0], number - self._starts[place]
+
+    def id(self, number: int) -> str:
+        """Return a document's id."""
+        segment, place = self.place(number)
+        return segment.ids[place]
+
+    def id_order(self, docs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers that sort documents as their ids do."""
+        if len(self.parts) == 1:
+            return docs
+        places = np.argsort(np.asarray([self.id(int(doc)) for doc in docs], object))
+        order = np.empty(len(docs), np.int64)
+        order[places] = np.arange(len(docs))
+        return order
+
+    def ids_of(self, docs: NDArray[np.int64]) -> tuple[str, ...]:
+        """Ids of documents by number."""
+        if self._decoded is not None:
+            return tuple(self._decoded[docs].tolist())
+        if len(self.parts) == 1:
+            ids = self.parts[0][0].ids
+            return tuple([ids[doc] for doc in docs.tolist()])
+        return tuple([self.id(doc) for doc in docs.tolist()])
+
+    def decode_ids(self) -> None:
+        """Keep all ids as strings from now on: worth it before many queries."""
+        if self._decoded is None:
+            ids = [identifier for segment, _ in self.parts for identifier in segment.ids]
+            self._decoded = np.asarray(ids, object)
+
+    def ids(self) -> Iterator[str]:
+        """Ids of the documents that can be found."""
+        for segment, alive in self.parts:
+            yield from (
+                identifier
+                for number, identifier in enumerate(segment.ids)
+                if alive is None or alive[number]
+            )
+
+    def document(self, number: int, *, with_vectors: bool = False) -> Document:
+        """Return a document by number."""
+        segment, place = self.place(number)
+        return segment.document(place, with_vectors=with_vectors)
+
+    def value(self, column: FilterField, number: int) -> str:
+        """Return a single-valued column's value for one document."""
+        segment, place = self.place(number)
+        return segment.value(column, place)
+
+    def allowed(self, filters: Sequence[Filter], excluded: Collection[str]) -> Masks:
+        """Which documents were not removed, pass the filters, and have none of these ids."""
+        masks = self.alive
+        for condition in filters:
+            masks = self._limited(masks, lambda segment, it=condition: _passing(segment, it))
+        return self.without(masks, excluded)
+
+    def without(self, masks: Masks, identifiers: Collection[str]) -> Masks:
+        """The masks without the documents of these ids."""
+        limited = list(masks)
+        for identifier in identifiers:
+            found = self.find(identifier)
+            if found is None:
+                continue
+            place, number = found
+            mask = limited[place]
+            if mask is None:
+                limited[place] = mask = np.ones(len(self.parts[place][0]), np.bool_)
+            elif mask is masks[place]:
+                limited[place] = mask = mask.copy()
+            mask[number] = False
+        return limited
+
+    def permitted(self, masks: Masks, asked: Asked) -> Masks:
+        """The masks without the documents that a text's operators rule out."""
+        for phrase in asked.must:
+            masks = self._limited(masks, lambda segment, it=phrase: segment.containing(it))
+        for phrase in asked.must_not:
+            masks = self._limited(masks, lambda segment, it=phrase: ~segment.containing(it))
+        for condition in asked.filters:
+            masks = self._limited(masks, lambda segment, it=condition: _passing(segment, it))
+        return masks
+
+    def _limited(self, masks: Masks, allow: Callable[[Segment], Mask]) -> Masks:
+        return [
+            allow(segment) if mask is None else mask & allow(segment)
+            for mask, (segment, _) in zip(masks, self.parts, strict=True)
+        ]
+
+
+def _passing(segment: Segment, condition: Filter) -> Mask:
+    marked = segment.having(condition.field, condition.values)
+    return ~marked if condition.exclude else marked
