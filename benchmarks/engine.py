@@ -173,7 +173,7 @@ def ask(engine: EmbeddedEngine, profile: str, filters: tuple[Filter, ...] = ()) 
 
 def hybrid_recall(engine: EmbeddedEngine, index: Path, queries: Sequence[Asked]) -> float:
     """Share of hybrid hits that comparing every vector finds too."""
-    exact = EmbeddedEngine.open(index, exact=True)
+    exact = EmbeddedEngine.open(index, route="exact")
     asked = [query(each, "hybrid") for each in queries]
     found = [len({*engine.search(q).ids} & {*exact.search(q).ids}) / K for q in asked]
     return float(np.mean(found))

@@ -14,9 +14,9 @@ from hypothesis import given, settings, strategies as st
 from rank_bm25 import BM25Okapi
 
 from ranking.engine.engine import EmbeddedEngine
-from ranking.engine.segment.postings import LexicalIndex, idf, lexical_arrays
+from ranking.engine.reader import IndexReader
+from ranking.engine.segment.postings import TextIndex, idf, text_arrays
 from ranking.engine.segment.segment import Segment, segment_arrays
-from ranking.engine.view import View
 from ranking.types import Document, Query
 
 PLAIN = re.compile(r"[A-Za-z0-9 ]+")
@@ -31,17 +31,22 @@ def oracle(captions: list[list[str]]) -> BM25Okapi:
     return found
 
 
-def view_of(captions: list[str | None]) -> View:
+def reader_of(captions: list[str | None]) -> IndexReader:
     documents = [Document(f"d{n:03}", caption) for n, caption in enumerate(captions)]
-    return View([(Segment("s", segment_arrays(documents, ()), ()), None)], ())
+    return IndexReader([(Segment("s", segment_arrays(documents, ()), ()), None)], ())
+
+
+def scores(reader: IndexReader, terms: list[str]) -> np.ndarray:
+    asked = reader.texts["caption"].terms(terms)[0]
+    return reader.parts[0][0].texts["caption"].scores(asked)
 
 
 @settings(max_examples=60, deadline=None)
 @given(CAPTIONS, st.lists(WORDS, min_size=1, max_size=6))
 def test_scores_are_those_of_okapi_with_vespas_idf(captions, terms):
-    view = view_of([" ".join(caption) for caption in captions])
+    reader = reader_of([" ".join(caption) for caption in captions])
     assert np.allclose(
-        view.words.bm25(terms), oracle(captions).get_scores(terms), rtol=1e-12, atol=0
+        scores(reader, terms), oracle(captions).get_scores(terms), rtol=1e-12, atol=0
     )
 
 
@@ -51,22 +56,22 @@ def test_idf_is_vespas_formula():
 
 
 def test_a_document_without_caption_counts_in_n_but_not_in_the_mean_length():
-    view = view_of(["one two three", None, ""])
-    assert view.words.statistics.documents == 3
-    assert view.words.statistics.average_length == 1.5
+    reader = reader_of(["one two three", None, ""])
+    assert reader.count == 3
+    assert reader.texts["caption"].average_length == 1.5
 
 
 def test_unknown_terms_and_an_empty_index_score_nothing():
-    assert not view_of(["chest"]).words.bm25(["zebra"]).any()
-    assert view_of([]).words.bm25(["chest"]).shape == (0,)
+    assert not scores(reader_of(["chest"]), ["zebra"]).any()
+    assert scores(reader_of([]), ["chest"]).shape == (0,)
 
 
 def test_postings_are_sorted_and_words_of_any_script_are_found():
-    index = LexicalIndex(lexical_arrays([["ñ", "b", "b"], ["b"], None, ["胸部"]]))
-    start, end = index.postings("b")
+    index = TextIndex("t", text_arrays("t", [["ñ", "b", "b"], ["b"], None, ["胸部"]]))
+    start, end, _ = index.find("b")
     assert end - start == 2
-    assert index.postings("胸部") != (0, 0)
-    assert index.postings("a") == index.postings("zz") == (0, 0)
+    assert index.find("胸部")[:2] != (0, 0)
+    assert index.find("a") == index.find("zz") == (0, 0, -1)
 
 
 @pytest.fixture(scope="module")

@@ -69,9 +69,10 @@ def test_building_again_replaces_and_leaves_nothing_behind(index):
 
 def test_a_reader_goes_on_with_its_generation_and_then_follows(index):
     reader = EmbeddedEngine.open(index)
-    view = reader._view
+    before = reader._reader
     EmbeddedEngine.build(index, documents(5, "brain"), [FIELD])
-    assert view.words.bm25(["chest"]).all()
+    terms = before.texts["caption"].terms(["chest"])[0]
+    assert before.parts[0][0].texts["caption"].scores(terms).all()
     assert reader.search(Query(text="brain", profile="lexical")).total == 5
 
 

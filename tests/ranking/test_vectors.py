@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ranking.engine.engine import EmbeddedEngine
-from ranking.engine.segment.vectors import as_floats, cells, top
+from ranking.engine.segment.vectors import as_floats, cells
+from ranking.engine.top_k import top_k
 from ranking.types import CellType, Distance, Document, Query, QueryError, VectorField
 
 RANDOM = np.random.default_rng(11)
@@ -91,10 +92,8 @@ def test_a_wrong_query_vector_is_refused(vector, reason):
 @given(
     st.lists(st.integers(0, 6), max_size=30),
     st.integers(0, 12),
-    st.lists(st.booleans(), min_size=30, max_size=30),
 )
-def test_top_takes_the_largest_and_of_equals_the_first(keys, count, mask):
+def test_top_k_takes_the_largest_and_of_equals_the_first(keys, count):
     values = np.array(keys, np.float32)
-    allowed = np.array(mask[: len(keys)], bool)
-    order = sorted(np.flatnonzero(allowed), key=lambda n: (-values[n], n))
-    assert top(values, allowed, count).tolist() == sorted(order[:count])
+    order = sorted(range(len(keys)), key=lambda n: (-values[n], n))
+    assert top_k(values, count).tolist() == sorted(order[:count])

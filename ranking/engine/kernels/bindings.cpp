@@ -187,6 +187,15 @@ std::tuple<NewArray<int64_t>, NewArray<double>, HeldScan> nearest_of(
             std::move(scan)};
 }
 
+NewArray<double> scan_bounds(const HeldScan &scan, Array<int64_t> documents) {
+    require(scan.view.bounds(), "these documents have no codes");
+    check_documents(view(documents), scan.view.products.size());
+    std::vector<double> found;
+    for (size_t n = 0; n < documents.size(); ++n)
+        found.push_back(scan.view.bound(documents.data()[n]));
+    return given(std::move(found));
+}
+
 Terms terms_of(const HeldPostings &postings,
                const std::vector<std::tuple<int64_t, int64_t, double, int64_t>> &terms,
                double average, double stretch) {
@@ -336,7 +345,9 @@ NB_MODULE(_core, m) {
              },
              "basis"_a.noconvert(), "blocks"_a.noconvert(), "bounds"_a.noconvert(),
              "residuals"_a.noconvert(), "documents"_a);
-    nb::class_<HeldScan>(m, "Scan");
+    nb::class_<HeldScan>(m, "Scan")
+        .def_prop_ro("compared", [](const HeldScan &self) { return self.view.compared; })
+        .def("bounds", &scan_bounds, "documents"_a.noconvert());
     nb::class_<Program>(m, "Program")
         .def("__init__",
              [](Program *self, const std::vector<std::tuple<int, int, int, int, double>> &steps) {

@@ -248,6 +248,7 @@ Nearest nearest(const Vectors &vectors, const Codes *codes, QueryVector query, M
         for (size_t n = 0; n < vectors.documents; ++n)
             if (allows(allowed, static_cast<int64_t>(n))) found.documents.push_back(n);
     }
+    found.scan.compared = found.documents.size();
     found.similarity.resize(found.documents.size());
     similarities(vectors, query, found.documents.data(), found.documents.size(),
                  found.similarity.data());

@@ -39,7 +39,9 @@ struct Codes {
 //
 // products: int32 for every document, padded to blocks of 64. The order key of a document is its
 // product times `unit`, give or take `error` + `residual` times the document's own residual.
+// compared: how many documents were compared exactly.
 struct Scan {
+    size_t compared = 0;
     std::vector<int32_t> products;
     double unit = 0.0;  // 0: the products bound nothing
     double error = 0.0;

@@ -49,7 +49,7 @@ __all__ = [
 CURRENT = "CURRENT"
 GENERATION = "generation.json"
 PROFILES = "profiles.toml"
-FORMAT = 3
+FORMAT = 4
 NOWHERE = (0, 0)
 """What `stamp` gives where there is no index."""
 
