@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 STEMMER = $(shell sed -n 's/.*"\(krovetzstemmer==[^"]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: setup demo test test-live lint clean
+.PHONY: setup demo test test-native test-live lint clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.runtime
@@ -23,6 +23,20 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The native core under AddressSanitizer and UBSan, and without intrinsics. Python itself is not
+# checked, so leaks are not looked for.
+CMAKE := $(or $(shell command -v cmake),$(BIN)/cmake)
+CORE_TESTS := tests/ranking/test_native_core.py tests/ranking/test_routes.py
+test-native: $(VENV)/.test
+	@for kind in SANITIZE PLAIN; do \
+	  $(CMAKE) -S . -B build/$$kind -DKERNELS_$$kind=ON \
+	    -DPython_EXECUTABLE=$(abspath $(BIN))/python > /dev/null && \
+	  $(CMAKE) --build build/$$kind --parallel > /dev/null || exit 1; \
+	done
+	@$(BIN)/python tests/ranking/with_core.py build/PLAIN -q $(CORE_TESTS)
+	@LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	  $(BIN)/python tests/ranking/with_core.py build/SANITIZE -q $(CORE_TESTS)
 
 # Needs nothing but a server's two addresses, and replaces whatever is deployed there:
 #   make test-live VESPA_URL=http://localhost:8080 VESPA_CONFIG_URL=http://localhost:19071

@@ -10,8 +10,8 @@ from typing import Any
 import numba
 import numpy as np
 from numpy.typing import NDArray
-
 from ranking.engine.compiled.kernels import scan_codes
+
 from ranking.engine.engine import EmbeddedEngine
 
 __all__ = ["scan_rates"]

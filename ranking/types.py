@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from encoders.base.errors import UserError
 
 __all__ = [
+    "MAX_DISTANCE",
     "CellType",
     "Coverage",
     "Distance",
@@ -27,7 +28,6 @@ __all__ = [
     "Filter",
     "FilterField",
     "Hit",
-    "MAX_DISTANCE",
     "Matching",
     "Query",
     "QueryError",

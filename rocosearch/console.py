@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -32,7 +31,6 @@ __all__ = [
     "show",
     "show_json",
     "tell",
-    "telling_after",
     "visible",
 ]
 
@@ -93,18 +91,6 @@ def progress_bars() -> Iterator[Progress]:
     )
     with Bars(*columns, console=messages) as bars:
         yield _BarForEachStage(bars)
-
-
-@contextmanager
-def telling_after(seconds: float, text: str) -> Iterator[None]:
-    """Say why it takes so long, if it does."""
-    timer = threading.Timer(seconds, say, [text])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 class _BarForEachStage:

@@ -7,11 +7,8 @@ step can be done in another process, or again, from what lies on disk.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-
-import numpy as np
 
 from encoders.base.progress import Progress, silent
 from encoders.export.graphs import ensure_graphs
@@ -28,7 +25,7 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import SHIPPED, load_profiles, save_profiles
-from ranking.types import Engine, EngineError, Query, QueryError, VectorField
+from ranking.types import Engine, VectorField
 from rocosearch.fields import field_of
 from rocosearch.opening import (
     embedding_encoder,
@@ -183,8 +180,7 @@ def build_index(
     opened = Corpus.open(corpus)
     chosen = load_profiles(profiles) if profiles else SHIPPED
     if encoder is None:
-        engine = EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
-        return _compiled(engine, progress)
+        return EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
     from ingest.vectors.embed import embed_corpus
 
     encoder = encoder_folder(encoder, progress)
@@ -196,20 +192,7 @@ def build_index(
         encoder_names(manifest.fingerprint).embedding, manifest.dimension, manifest.fingerprint
     )
     found = documents(opened, manifest.fingerprint)
-    engine = EmbeddedEngine.build(out, found, [field], chosen, encoder=encoder, progress=progress)
-    return _compiled(engine, progress)
-
-
-def _compiled(engine: EmbeddedEngine, progress: Progress) -> EmbeddedEngine:
-    """Ask once, so that what the first query on a machine compiles is there for the next ones."""
-    progress("compile", 0, 1, "once on a machine, about a minute")
-    fields = engine.info().vector_fields
-    vector = np.eye(1, fields[0].dimension, dtype=np.float32)[0] if fields else None
-    profile = engine.profiles.default if fields else "lexical"
-    with suppress(EngineError, QueryError):  # a profile of one's own may want another query
-        engine.search(Query("first", vector=vector, profile=profile, k=1))
-    progress("compile", 1, 1)
-    return engine
+    return EmbeddedEngine.build(out, found, [field], chosen, encoder=encoder, progress=progress)
 
 
 def embed_images(

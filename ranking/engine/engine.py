@@ -254,7 +254,9 @@ class EmbeddedEngine:
                 if number is None:
                     failed.append((update.id, "there is no such document"))
                     continue
-                changed.append(with_vectors(self._reader.document(number, with_vectors=True), update))
+                changed.append(
+                    with_vectors(self._reader.document(number, with_vectors=True), update)
+                )
             return self._feed(changed, failed)
 
     def remove(self, identifiers: Iterable[str]) -> int:

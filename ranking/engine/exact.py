@@ -51,6 +51,6 @@ class ExactSearch:
             found[text] = scores
         return found
 
-    def best(self, near: Nearest, pruning: Pruning, others: Doubles) -> Best | None:  # noqa: ARG002
+    def best(self, near: Nearest, pruning: Pruning, others: Doubles) -> Best | None:
         """None: nothing is left out here."""
         return None

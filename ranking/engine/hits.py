@@ -51,9 +51,7 @@ def _column(best: Candidates, name: str, shown: Expression) -> NDArray[np.float6
     return known if isinstance(known, np.ndarray) else evaluate(shown, best)
 
 
-def _first_of_each_group(
-    reader: IndexReader, query: Query, best: Candidates
-) -> NDArray[np.int64]:
+def _first_of_each_group(reader: IndexReader, query: Query, best: Candidates) -> NDArray[np.int64]:
     if query.group_by is None or query.group_by == "concepts":
         raise QueryError("Hits cannot be grouped by concepts, of which a document has several.")
     seen: set[str] = set()

@@ -5,7 +5,6 @@ The hits are those of ranking/engine/exact.py; ranking/engine/kernels/README.md 
 
 from __future__ import annotations
 
-
 from ranking.engine.candidates import Best, Doubles, Nearest, Pruning, Rows, SegmentQuery
 from ranking.engine.kernels import _core
 from ranking.engine.program import Program

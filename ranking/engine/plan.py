@@ -173,7 +173,7 @@ def _feature(profile: Profile, name: str, fields: Sequence[VectorField]) -> Feat
 def _vector_fields(
     profile: Profile, features: Mapping[str, Feature], fields: Sequence[VectorField]
 ) -> dict[str, VectorField]:
-    """The fields whose vectors are compared, or retrieved by: the index's first if none is named."""
+    """The fields whose vectors are compared; where none is named, the index's first retrieves."""
     kinds = ("closeness", "distance")
     named = {each.field for each in features.values() if each.kind in kinds}
     if not named and "vector" in profile.retrieve and fields:

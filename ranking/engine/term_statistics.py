@@ -19,7 +19,9 @@ CACHED_TERMS = 1 << 16
 class TermStatistics:
     """One text field over segments, each with a mark for documents not removed, or None."""
 
-    def __init__(self, field: str, parts: Sequence[tuple[Segment, NDArray[np.bool_] | None]]) -> None:
+    def __init__(
+        self, field: str, parts: Sequence[tuple[Segment, NDArray[np.bool_] | None]]
+    ) -> None:
         self._indexes = [(segment.texts[field], alive) for segment, alive in parts]
         self._known: dict[str, tuple[Term, ...]] = {}
 

@@ -20,8 +20,8 @@ __all__ = ["UNKNOWN", "Interval", "applied", "combined", "constant", "either", "
 FLAT = 1e-9
 COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!=", "~="})
 
-# Function -> pieces (from, to, 1 where it increases and -1 where it decreases). Those that jump are not
-# here: a rounding error would be a jump too.
+# Function -> pieces (from, to, 1 where it increases and -1 where it decreases). Those that jump
+# are not here: a rounding error would be a jump too.
 Pieces = tuple[tuple[float, float, int], ...]
 ALWAYS: Pieces = ((-inf, inf, 1),)
 FROM_ZERO: Pieces = ((0.0, inf, 1),)
@@ -74,7 +74,9 @@ def negative(a: Interval) -> Interval:
 def either(a: Interval, b: Interval) -> Interval:
     """One of two, always the same one for all documents that are compared."""
     low, high = min(a.low, b.low), max(a.high, b.high)
-    return Interval(low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases)
+    return Interval(
+        low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases
+    )
 
 
 def combined(operator: str, a: Interval, b: Interval) -> Interval:
@@ -124,7 +126,9 @@ def _sum(a: Interval, b: Interval) -> Interval:
     if (a.high == inf and b.low == -inf) or (b.high == inf and a.low == -inf):
         return UNKNOWN  # infinity minus infinity
     low, high = a.low + b.low, a.high + b.high
-    return Interval(low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases)
+    return Interval(
+        low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases
+    )
 
 
 def _product(a: Interval, b: Interval) -> Interval:
@@ -175,7 +179,9 @@ def _power(a: Interval, b: Interval) -> Interval:
 def _extreme(name: str, a: Interval, b: Interval) -> Interval:
     pick = min if name == "min" else max
     low, high = pick(a.low, b.low), pick(a.high, b.high)
-    return Interval(low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases)
+    return Interval(
+        low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases
+    )
 
 
 def _comparison(operator: str, a: Interval, b: Interval) -> Interval:
@@ -190,7 +196,9 @@ def _comparison(operator: str, a: Interval, b: Interval) -> Interval:
         return Interval(0.0, 1.0, increases=False, decreases=False)
     if apart:
         return constant(float(a.low > b.high))
-    return Interval(0.0, 1.0, increases=a.increases and b.decreases, decreases=a.decreases and b.increases)
+    return Interval(
+        0.0, 1.0, increases=a.increases and b.decreases, decreases=a.decreases and b.increases
+    )
 
 
 def _logical(operator: str, a: Interval, b: Interval) -> Interval:
@@ -201,7 +209,9 @@ def _logical(operator: str, a: Interval, b: Interval) -> Interval:
         return constant(0.0)
     if operator == "||" and (a.low > 0.0 or b.low > 0.0):
         return constant(1.0)
-    return Interval(0.0, 1.0, increases=a.increases and b.increases, decreases=a.decreases and b.decreases)
+    return Interval(
+        0.0, 1.0, increases=a.increases and b.increases, decreases=a.decreases and b.decreases
+    )
 
 
 ARITHMETIC: dict[str, Callable[[Interval, Interval], Interval]] = {

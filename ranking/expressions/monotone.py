@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from math import pi
 
 from ranking.expressions.functions import FUNCTIONS
-from ranking.expressions.intervals import UNKNOWN, Interval, applied, combined, constant, either, negative
+from ranking.expressions.intervals import (
+    UNKNOWN,
+    Interval,
+    applied,
+    combined,
+    constant,
+    either,
+    negative,
+)
 from ranking.expressions.tree import Binary, Call, If, Negative, Node, Not, Number, write
 from ranking.types import MAX_DISTANCE, Distance
 

@@ -148,7 +148,7 @@ def test_what_is_said_to_rise_never_falls(expression, distance):
         score = blend.evaluate(values)
         grid = np.where(np.isnan(score), -np.inf, score) * np.ones(len(words))
         grid = grid.reshape(len(bm25), len(near))
-        least = grid - 1e-12 * np.abs(grid)  # as ranking/engine/kernels/pruning.cpp allows
-        least[np.isinf(grid)] = grid[np.isinf(grid)]
+        with np.errstate(all="ignore"):  # as ranking/engine/kernels/pruning.cpp allows
+            least = np.where(np.isinf(grid), grid, grid - 1e-12 * np.abs(grid))
         assert (grid[1:] >= least[:-1]).all()
         assert (grid[:, 1:] >= least[:, :-1]).all()

@@ -69,8 +69,14 @@ def test_what_the_machine_lacks_has_no_program():
 
 @pytest.mark.parametrize(
     "steps",
-    [[], [(99, 0, 0, 0, 0.0)], [(4, 0, 0, 0, 0.0)], [(0, 0, 0, 0, 1.0), (4, 0, 7, 0, 0.0)],
-     [(1, 0, 0, 0, 5.0)], [(1, 0, 0, 0, float("nan"))]],
+    [
+        [],
+        [(99, 0, 0, 0, 0.0)],
+        [(4, 0, 0, 0, 0.0)],
+        [(0, 0, 0, 0, 1.0), (4, 0, 7, 0, 0.0)],
+        [(1, 0, 0, 0, 5.0)],
+        [(1, 0, 0, 0, float("nan"))],
+    ],
 )
 def test_a_program_that_cannot_run_is_refused(steps):
     with pytest.raises(_core.DamagedError):
@@ -149,7 +155,7 @@ def ask(made, terms, documents=(0, 5, 90)):
 
 
 def test_right_arrays_are_taken():
-    arrays, make = postings()
+    _, make = postings()
     for entry in ask(make(), [Term(0, 30, 1.0, -1)]):
         entry()
 

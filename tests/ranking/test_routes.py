@@ -9,15 +9,22 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ranking.engine.engine import EmbeddedEngine
-from ranking.engine.kernels import loader
 from ranking.engine.segment import vectors
 from ranking.engine.segment.codes import exact_codes, short_codes
 from ranking.profiles.shipped import SHIPPED, Phase, Profile, ProfileSet
-from ranking.types import CellType, Distance, Document, Filter, Query, QueryError, Result, VectorField
+from ranking.types import (
+    CellType,
+    Distance,
+    Document,
+    Filter,
+    Query,
+    QueryError,
+    Result,
+    VectorField,
+)
 from tests.ranking.drawn import drawn_documents
 
-if not loader.available():
-    pytest.skip("the native core was not compiled", allow_module_level=True)
+_core = pytest.importorskip("ranking.engine.kernels._core", reason="was not compiled")
 
 DIMENSION = 24
 WORDS = [f"w{n}" for n in range(60)]
@@ -51,7 +58,9 @@ PROFILES = ProfileSet(
 class Both:
     """One index, searched by both routes."""
 
-    def __init__(self, count: int, *, short: bool = False, field: VectorField | None = None) -> None:
+    def __init__(
+        self, count: int, *, short: bool = False, field: VectorField | None = None
+    ) -> None:
         self.field = field or VectorField("embedding", DIMENSION)
         self.documents = drawn_documents(count, 5, WORDS, DIMENSION)
         if self.field.cell_type == "int8":
@@ -125,7 +134,9 @@ def queries(draw: st.DrawFn) -> Query:
     words = draw(st.lists(st.sampled_from([*WORDS, "unknown"]), min_size=1, max_size=6))
     seed = draw(st.integers(0, 1000))
     operator = draw(st.sampled_from(["", "", "+w2 ", "-w1 ", "modality:ct "]))
-    without_text = profile == "vector" or (half == "vector" and profile not in ("lexical", "words_only"))
+    without_text = profile == "vector" or (
+        half == "vector" and profile not in ("lexical", "words_only")
+    )
     return Query(
         "" if without_text else operator + " ".join(words),
         np.float32(np.random.default_rng(seed).standard_normal(DIMENSION))
@@ -137,7 +148,14 @@ def queries(draw: st.DrawFn) -> Query:
         matching=draw(st.sampled_from(["or", "or", "or", "weakAnd"])),
         operators=bool(operator),
         filters=draw(
-            st.sampled_from([(), (), (Filter("modality", ("ct",)),), (Filter("modality", ("mr",), exclude=True),)])
+            st.sampled_from(
+                [
+                    (),
+                    (),
+                    (Filter("modality", ("ct",)),),
+                    (Filter("modality", ("mr",), exclude=True),),
+                ]
+            )
         ),
         exclude_ids=draw(st.sampled_from([frozenset(), frozenset({"d0001", "d0030", "nobody"})])),
         hidden_captions=draw(st.sampled_from([frozenset(), frozenset({"d0003", "d0100", "no"})])),
@@ -224,8 +242,6 @@ def test_every_metric_and_cell_type_is_among_the_indexes():
 
 def compare_all(stored: np.ndarray, codes, query: np.ndarray, count: int, allowed=None):
     """The nearest by the core, and how many it compared."""
-    from ranking.engine.kernels import _core
-
     whole = _core.Vectors(stored, np.ones(len(stored), bool), None, 2)
     coded = _core.Codes(codes.basis, codes.blocks, codes.bounds, codes.residuals, len(stored))
     docs, _, scan = _core.nearest(whole, coded, query, allowed, count)

@@ -137,9 +137,7 @@ class _QueryCodes(NamedTuple):
     farthest: Doubles
 
 
-def _coded(
-    vectors: Floats, axes: Floats, queries: Floats, nearest: NDArray[np.int64]
-) -> _Coded:
+def _coded(vectors: Floats, axes: Floats, queries: Floats, nearest: NDArray[np.int64]) -> _Coded:
     scale = LARGEST_CELL / _largest_component(vectors, axes)
     cells = _cells(vectors, axes, scale)
     bounds, residuals = _bounds(vectors, axes, cells, scale)
