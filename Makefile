@@ -35,8 +35,8 @@ test-native: $(VENV)/.test
 	  $(CMAKE) --build build/$$kind --parallel > /dev/null || exit 1; \
 	done
 	@$(BIN)/python tests/ranking/with_core.py build/PLAIN -q $(CORE_TESTS)
-	@LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	  $(BIN)/python tests/ranking/with_core.py build/SANITIZE -q $(CORE_TESTS)
+	@LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/python tests/ranking/with_core.py build/SANITIZE -q $(CORE_TESTS)
 
 # Needs nothing but a server's two addresses, and replaces whatever is deployed there:
 #   make test-live VESPA_URL=http://localhost:8080 VESPA_CONFIG_URL=http://localhost:19071

@@ -8,7 +8,7 @@ same for both, and so are the hits.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -150,12 +150,14 @@ Route = Callable[[SegmentQuery], SegmentSearch]
 class Candidates:
     """Documents found, and what their profile may read of each: an array, or one number.
 
-    total: how many documents matched, those left out included.
+    total: how many documents matched, those left out included. scores: the first phase's, where
+    the route knows them to the bit.
     """
 
     docs: Rows
     features: Mapping[str, Doubles | float]
     total: int = 0
+    scores: Doubles | None = None
 
     def take(self, rows: Rows | slice) -> Candidates:
         """Return the documents at `rows`, in that order."""
@@ -179,9 +181,9 @@ def find_candidates(
     }
     pruning = _pruning(plan, asked, searches, nearest)
     if pruning is not None:
-        found = _best(plan, searches, nearest, pruning)
+        found = _best(reader, plan, asked, searches, nearest, pruning)
         if found is not None:
-            return _joined(reader, asked, *found)
+            return found
     return _all(reader, plan, asked, searches, nearest)
 
 
@@ -265,11 +267,13 @@ _Part = tuple[SegmentSearch, Rows, Mapping[str, Doubles], Mapping[str, Doubles]]
 
 
 def _best(
+    reader: IndexReader,
     plan: Plan,
+    asked: Checked,
     searches: Sequence[SegmentSearch],
     nearest: Mapping[str, _Near],
     pruning: Pruning,
-) -> tuple[Plan, list[_Part], int] | None:
+) -> Candidates | None:
     near = nearest.get(pruning.field)
     scores, total = NOTHING, 0
     parts: list[_Part] = []
@@ -281,9 +285,10 @@ def _best(
         parts.append(
             (search, best.docs, {pruning.text: best.bm25}, {pruning.field: best.similarity})
         )
-        scores = np.concatenate([scores, best.scores]) if len(searches) > 1 else scores
+        scores = np.concatenate([scores, best.scores]) if place else best.scores
         total += best.matched
-    return plan, parts, total
+    found = _joined(reader, asked, plan, parts, total)
+    return replace(found, scores=scores) if pruning.program.exact else found
 
 
 def _all(

@@ -79,21 +79,24 @@ class NativeSearch:
 
 
 def _program(program: Program) -> _core.Program:
-    if program.native is None:
-        program.native = _core.Program(program.steps)
-    return program.native
+    made: _core.Program | None = program.native
+    if made is None:
+        made = program.native = _core.Program(program.steps)
+    return made
 
 
 def _postings(index: TextIndex) -> _core.Postings:
     """The index's arrays as the core holds them, checked once."""
-    if index.native is None:
+    made: _core.Postings | None = index.native
+    if made is None:
         names = ("docs", "tfs", "impacts", "lengths", "dense", "ranks")
-        index.native = _core.Postings(*(index.arrays[name] for name in names))
-    return index.native
+        made = index.native = _core.Postings(*(index.arrays[name] for name in names))
+    return made
 
 
 def _vectors(index: VectorIndex) -> tuple[_core.Vectors, _core.Codes | None]:
-    if index.native is None:
+    made: tuple[_core.Vectors, _core.Codes | None] | None = index.native
+    if made is None:
         squares = index.squares if index.field.distance == "angular" else None
         metric = METRICS[index.field.distance]
         vectors = _core.Vectors(index.stored, index.present, squares, metric)
@@ -101,5 +104,5 @@ def _vectors(index: VectorIndex) -> tuple[_core.Vectors, _core.Codes | None]:
         if own is not None:
             size = len(index.stored)
             codes = _core.Codes(own.basis, own.blocks, own.bounds, own.residuals, size)
-        index.native = vectors, codes
-    return index.native
+        made = index.native = vectors, codes
+    return made

@@ -40,7 +40,9 @@ def rank(plan: Plan, found: Candidates, depth: int | None, id_order: IdOrder) ->
 
     Returns the `depth` best, or more where a phase looks at more; None: all.
     """
-    scores = _sortable(evaluate(plan.first, found))
+    scores = found.scores
+    if scores is None:
+        scores = _sortable(evaluate(plan.first, found))
     count = len(scores) if depth is None else max(depth, plan.window)
     rows = top_rows(scores, found.docs, count, id_order)
     ranked = Ranked(found.take(rows), scores[rows])

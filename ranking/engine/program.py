@@ -22,17 +22,6 @@ Step = tuple[int, int, int, int, float]
 """Operation, three registers it reads, and a number: one register's value."""
 
 
-@dataclass(eq=False)
-class Program:
-    """Steps in order, the last one's register is the value.
-
-    native: what ranking/engine/native.py keeps for it.
-    """
-
-    steps: list[Step]
-    native: Any = None
-
-
 FEATURES = {"bm25": 0, "closeness": 1, "distance": 2}
 HAS_CAPTION, HAS_VECTOR = 3, 4
 # The order of `Operation` in program.h.
@@ -43,8 +32,28 @@ _NAMES = (
     *("exp", "log", "log10", "sqrt", "tanh", "sigmoid", "atan", "cos", "acos", "square", "relu"),
     "abs",
 )
+_INEXACT = frozenset({"exp", "log", "log10", "tanh", "sigmoid", "atan", "cos", "acos"})
 OPERATIONS = {name: code for code, name in enumerate(_NAMES)} | {"fabs": len(_NAMES) - 1}
 CONSTANT, FEATURE, CHOICE, NEGATIVE = range(4)
+
+
+@dataclass(eq=False)
+class Program:
+    """Steps in order, the last one's register is the value.
+
+    native: what ranking/engine/native.py keeps for it.
+    """
+
+    steps: list[Step]
+    native: Any = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether values are those of `Expression.evaluate` to the bit.
+
+        IEEE 754 defines the result of +, -, *, /, sqrt and comparisons, but not of exp and log.
+        """
+        return not any(_NAMES[code] in _INEXACT for code, *_ in self.steps)
 
 
 class _UnsupportedError(Exception):

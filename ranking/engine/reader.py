@@ -6,7 +6,7 @@ A reader never changes: feeding and removing make a new one, so queries need no 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -131,7 +131,7 @@ class IndexReader:
         """Which documents were not removed, pass the filters, and have none of these ids."""
         masks = self.alive
         for condition in filters:
-            masks = self._limited(masks, lambda segment, it=condition: _passing(segment, it))
+            masks = _both(masks, [_passing(segment, condition) for segment, _ in self.parts])
         return self.without(masks, excluded)
 
     def without(self, masks: Masks, identifiers: Collection[str]) -> Masks:
@@ -153,18 +153,18 @@ class IndexReader:
     def permitted(self, masks: Masks, asked: Asked) -> Masks:
         """The masks without the documents that a text's operators rule out."""
         for phrase in asked.must:
-            masks = self._limited(masks, lambda segment, it=phrase: segment.containing(it))
+            masks = _both(masks, [segment.containing(phrase) for segment, _ in self.parts])
         for phrase in asked.must_not:
-            masks = self._limited(masks, lambda segment, it=phrase: ~segment.containing(it))
+            masks = _both(masks, [~segment.containing(phrase) for segment, _ in self.parts])
         for condition in asked.filters:
-            masks = self._limited(masks, lambda segment, it=condition: _passing(segment, it))
+            masks = _both(masks, [_passing(segment, condition) for segment, _ in self.parts])
         return masks
 
-    def _limited(self, masks: Masks, allow: Callable[[Segment], Mask]) -> Masks:
-        return [
-            allow(segment) if mask is None else mask & allow(segment)
-            for mask, (segment, _) in zip(masks, self.parts, strict=True)
-        ]
+
+def _both(masks: Masks, marked: Sequence[Mask]) -> Masks:
+    return [
+        own if mask is None else mask & own for mask, own in zip(masks, marked, strict=True)
+    ]
 
 
 def _passing(segment: Segment, condition: Filter) -> Mask:

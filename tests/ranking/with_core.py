@@ -18,7 +18,8 @@ def main(folder: Path, arguments: list[str]) -> int:
     """Load the core from `folder`, then run pytest."""
     (library,) = folder.glob("_core.*.so")
     spec = importlib.util.spec_from_file_location(NAME, library)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[NAME] = module
     spec.loader.exec_module(module)
