@@ -162,9 +162,7 @@ class IndexReader:
 
 
 def _both(masks: Masks, marked: Sequence[Mask]) -> Masks:
-    return [
-        own if mask is None else mask & own for mask, own in zip(masks, marked, strict=True)
-    ]
+    return [own if mask is None else mask & own for mask, own in zip(masks, marked, strict=True)]
 
 
 def _passing(segment: Segment, condition: Filter) -> Mask:
