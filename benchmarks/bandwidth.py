@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from ranking.engine.compiled.kernels import scan_codes
@@ -20,13 +19,9 @@ GIB = 2**30
 ROUNDS = 7
 
 
-@numba.njit(nogil=True)
 def read_all(words: NDArray[np.int64]) -> int:
     """Read every word once; all it costs is the memory."""
-    found = np.int64(0)
-    for word in words:
-        found ^= word
-    return int(found)
+    return int(np.bitwise_xor.reduce(words))
 
 
 def scan_rates(engine: EmbeddedEngine) -> dict[str, float]:
@@ -35,22 +30,33 @@ def scan_rates(engine: EmbeddedEngine) -> dict[str, float]:
     Also of scanning codes of all 512 components, as many bytes as the largest cache does not hold.
     """
     words = np.ones(GIB // 16, np.int64)
-    index = engine._view.parts[0][0].vectors["embedding"]
-    assert index.sketch is not None
-    wide = np.ones((2**14, 512, 64), np.int8)
+    codes = engine._reader.parts[0][0].vectors["embedding"].codes
+    assert codes is not None
+    random = np.random.default_rng(0)
+    wide = Codes(
+        np.empty((0, 512), np.float32),
+        random.integers(1, 128, (2**14, 128, 64, 4)).astype(np.uint8),
+        np.array([63.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+        np.empty(0, np.float32),
+    )
     return {
         "memory_gib_s": rate(lambda: read_all(words), words.nbytes),
         "memory_gib_s_2": rate(lambda: in_two(read_all, words), words.nbytes),
-        "codes_gib_s": rate(scanning(index.sketch.codes), index.sketch.codes.nbytes),
-        "wide_codes_gib_s": rate(scanning(wide), wide.nbytes),
+        "codes_gib_s": rate(scanning(codes), codes.blocks.nbytes),
+        "wide_codes_gib_s": rate(scanning(wide), wide.blocks.nbytes),
     }
 
 
-def scanning(codes: NDArray[np.int8]) -> Callable[[], object]:
-    """A scan of all codes."""
-    query = np.ones(codes.shape[1], np.int8)
-    out = np.empty(64 * len(codes), np.int32)
-    return lambda: scan_codes(codes, query, out)
+def scanning(codes: Codes) -> Callable[[], object]:
+    """A scan of all codes, of which the best one's vector is compared."""
+    size = 64 * len(codes.blocks)
+    if len(codes.residuals):
+        size = len(codes.residuals)
+    dimension = codes.basis.shape[1]
+    vectors = _core.Vectors(np.ones((size, dimension), np.int8), np.ones(size, np.bool_), None, 2)
+    coded = _core.Codes(codes.basis, codes.blocks, codes.bounds, codes.residuals, size)
+    query = np.random.default_rng(1).standard_normal(dimension).astype(np.float32)
+    return lambda: _core.nearest(vectors, coded, query, None, 1)
 
 
 def in_two(work: Callable[[Any], object], words: NDArray[np.int64]) -> None:

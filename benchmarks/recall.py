@@ -2,8 +2,7 @@
 
     python benchmarks/recall.py --size 100000
 
-For each kind of query: how many documents are compared, recall@100, and recall@100 where a fixed
-number of best codes would be compared. `--keep` is the folder of `benchmarks/engine.py`.
+For each kind of query: how many documents are compared, and recall@100. `--keep` is the folder of `benchmarks/engine.py`.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ import numpy as np
 from made_up import DIMENSION, kept_corpus, make_queries
 from numpy.typing import NDArray
 
-from ranking.engine.segment.codes import Sketch, short_sketch
+from ranking.engine.kernels import _core
+from ranking.engine.segment.codes import short_codes
 
 NEAREST = 100
-FIXED = 250
 Floats = NDArray[np.float32]
 
 
@@ -35,11 +34,16 @@ def main() -> None:
         corpus = kept_corpus(options.size, folder)
         vectors = np.asarray(corpus.vectors)
         own = np.stack([asked.vector for asked in make_queries(corpus, options.queries)])
-    sketch = short_sketch(vectors, np.ones(len(vectors), np.bool_))
-    print(f"{len(vectors):,} documents, {len(sketch.basis)} components")
+    present = np.ones(len(vectors), np.bool_)
+    codes = short_codes(vectors, present)
+    core = (
+        _core.Vectors(vectors, present, None, 2),
+        _core.Codes(codes.basis, codes.blocks, codes.bounds, codes.residuals, len(vectors)),
+    )
+    print(f"{len(vectors):,} documents, {len(codes.basis)} components")
     for name, queries in kinds(own).items():
-        compared, recall, fixed = measure(sketch, vectors, queries)
-        print(f"{name:24} compared {compared:6.0f}  recall {recall:.3f}  fixed {fixed:.3f}")
+        compared, recall = measure(core, vectors, queries)
+        print(f"{name:24} compared {compared:6.0f}  recall {recall:.3f}")
 
 
 def kinds(own: Floats) -> dict[str, Floats]:
@@ -59,17 +63,17 @@ def unit(vectors: NDArray[np.floating]) -> Floats:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def measure(sketch: Sketch, vectors: Floats, queries: Floats) -> tuple[float, float, float]:
-    """How many are compared, the recall, and that of comparing `FIXED`; means of all queries."""
+def measure(
+    core: tuple[_core.Vectors, _core.Codes], vectors: Floats, queries: Floats
+) -> tuple[float, float]:
+    """How many are compared, and the recall; means of all queries."""
     rows = []
     for query in queries:
         nearest = largest(vectors @ query, NEAREST)
-        found = sketch.candidates(query, NEAREST, None)
-        fixed = largest(sketch.scores(sketch.code(query)), FIXED)
-        recalls = [float(np.isin(nearest, each).mean()) for each in (found, fixed)]
-        rows.append((len(found), *recalls))
-    compared, recall, fixed_recall = np.mean(rows, axis=0).tolist()
-    return compared, recall, fixed_recall
+        found, _, scan = _core.nearest(*core, query, None, NEAREST)
+        rows.append((scan.compared, float(np.isin(nearest, found).mean())))
+    compared, recall = np.mean(rows, axis=0).tolist()
+    return compared, recall
 
 
 def largest(values: NDArray[np.generic], count: int) -> NDArray[np.intp]:

@@ -115,7 +115,7 @@ def answers(engine: EmbeddedEngine) -> list[tuple[tuple[str, ...], bytes]]:
 
 
 def _exactly(held: dict[str, Document]) -> list[tuple[tuple[str, ...], bytes]]:
-    return answers(EmbeddedEngine.in_memory(held.values(), [FIELD], exact=True))
+    return answers(EmbeddedEngine.in_memory(held.values(), [FIELD], route="exact"))
 
 
 class IndexExpectation:
