@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ranking.engine.compiled.kernels import scan_codes
 
 from ranking.engine.engine import EmbeddedEngine
+from ranking.engine.kernels import _core
+from ranking.engine.segment.codes import Codes
 
 __all__ = ["scan_rates"]
 

@@ -2,7 +2,8 @@
 
     python benchmarks/recall.py --size 100000
 
-For each kind of query: how many documents are compared, and recall@100. `--keep` is the folder of `benchmarks/engine.py`.
+For each kind of query: how many documents are compared, and recall@100.
+`--keep` is the folder of `benchmarks/engine.py`.
 """
 
 from __future__ import annotations
