@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from eval.search.answer import PoolSearcher
 from eval.search.runs import EvaluationError
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import second_half
-from ingest.vectors.embed import embedding_parts, read_embeddings
+from ingest.vectors.embed import embedding_parts, read_embeddings, read_part
 from ranking.types import Document, VectorField
 
 __all__ = ["refuse_stale"]
@@ -73,7 +72,7 @@ class _Images:
         if field is None or not parts:
             return None
         ids, vectors = read_embeddings(corpus, field.fingerprint)
-        ever = {name for part in parts for name in pq.read_table(part, columns=["id"])["id"]}
+        ever = {name for part in parts for name in read_part(part, ["id"])["id"]}
         return cls(field, dict(zip(ids, vectors, strict=True)), frozenset(map(str, ever)))
 
     def replaced(self, document: Document) -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -113,12 +112,10 @@ def thumbnails(corpus: Corpus, ids: Collection[str]) -> dict[str, str]:
     """Small pictures of documents as data URIs; documents without a readable image are left out."""
     if not ids:
         return {}
-    table = ds.dataset(corpus.parts).to_table(
-        columns=["id", "image"], filter=ds.field("id").isin(sorted(ids))
-    )
     found = {}
-    for name, image in zip(*(table[c].to_pylist() for c in ("id", "image")), strict=True):
-        if not image or not image["bytes"]:
+    for row in corpus.rows(["id", "image"]):
+        name, image = row["id"], row["image"]
+        if name not in ids or not image or not image["bytes"]:
             continue
         try:
             found[name] = _data_uri(open_image(image["bytes"]))

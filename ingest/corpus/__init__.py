@@ -7,5 +7,6 @@ matching.py    Whether images and captions found each other, and what is likely 
 manifest.py    `corpus.json`: what a corpus holds and where it came from. Written last, it mak
 records.py     One record of a corpus, what became of rows that are none, and their Arrow sche
 splits.py      Which record goes into which split, never splitting a group
+tables.py      Parquet as a corpus uses it: every page with a checksum, every fault of a file in
 writer.py      Rows become Parquet parts, in bounded memory; what cannot be used is written do
 """

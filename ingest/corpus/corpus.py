@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import put_back, whole_folder
 from ingest.corpus.duplicates import DUPLICATES, find_duplicates
 from ingest.corpus.manifest import MANIFEST, CorpusManifest
 from ingest.corpus.records import SCHEMA, CorpusError, Record, Rejection, Source, from_arrow
+from ingest.corpus.tables import opened, read_table, write_table
 from ingest.corpus.writer import DATA, REJECTED, ROW_GROUP, CorpusWriter, rewrite_splits
 
 __all__ = [
@@ -79,14 +78,15 @@ class Corpus:
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The same as plain values of some columns, in bounded memory; others are not read."""
         for part in self.parts:
-            with pq.ParquetFile(part) as file:
+            with opened(part) as file:
                 for batch in file.iter_batches(batch_size=ROW_GROUP, columns=list(columns)):
                     yield from batch.to_pylist()
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The records as one Arrow table; every column but the images where none are named."""
         wanted = [name for name in SCHEMA.names if name != "image"]
-        found = ds.dataset(self.parts, schema=SCHEMA).to_table(columns=list(columns or wanted))
+        chosen = list(columns or wanted)
+        found = pa.concat_tables([read_table(part, chosen, SCHEMA) for part in self.parts])
         if "subject_id" in found.column_names and self.manifest.format == 1:
             place = found.column_names.index("subject_id")
             empty = pa.array([""] * len(found), pa.string())
@@ -95,19 +95,17 @@ class Corpus:
 
     def rejected(self) -> pa.Table:
         """What was not taken: source, line, id, reason, detail, row_kept."""
-        return pq.read_table(self.path / REJECTED)
+        return read_table(self.path / REJECTED)
 
     def duplicates(self) -> pa.Table:
         """Which records repeat an earlier one: id, kind, like (ingest/corpus/duplicates.py)."""
-        return pq.read_table(self.path / DUPLICATES)
+        return read_table(self.path / DUPLICATES)
 
     def _check_rows(self) -> None:
-        try:
-            rows = sum(pq.read_metadata(part).num_rows for part in self.parts)
-        except (OSError, pa.ArrowException) as error:
-            raise CorpusError(
-                f"{self.path / DATA} is damaged ({error}). Write the corpus again."
-            ) from None
+        rows = 0
+        for part in self.parts:
+            with opened(part) as file:
+                rows += file.metadata.num_rows
         if rows != len(self):
             raise CorpusError(
                 f"{self.path} is damaged: its manifest tells of {len(self)} records, its parts "
@@ -148,7 +146,7 @@ def write_corpus(
         if assigned is not None:
             rewrite_splits(folder / DATA, assigned)
         repeats = find_duplicates(sorted((folder / DATA).iterdir()))
-        pq.write_table(repeats, folder / DUPLICATES)
+        write_table(repeats, folder / DUPLICATES)
         manifest = writer.manifest(source, rule, assigned, Counter(repeats["kind"].to_pylist()))
         _keep_embeddings(out, folder)
         manifest.save(folder)

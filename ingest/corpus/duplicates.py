@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from ingest.corpus.tables import read_table
 
 __all__ = ["DUPLICATES", "DUPLICATES_SCHEMA", "find_duplicates", "normal_caption"]
 
@@ -44,7 +45,7 @@ def normal_caption(caption: str) -> str:
 
 def find_duplicates(parts: Iterable[Path]) -> pa.Table:
     """All duplicates in a corpus's Parquet files, as a table of `DUPLICATES_SCHEMA`."""
-    table = pa.concat_tables([pq.read_table(part, columns=COLUMNS) for part in parts])
+    table = pa.concat_tables([read_table(part, COLUMNS) for part in parts])
     ids = table["id"].to_pylist()
     hashes = table["hashes"].to_pylist()
     images = [row["image_sha256"] for row in hashes]

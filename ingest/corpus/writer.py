@@ -25,6 +25,7 @@ from ingest.corpus.records import (
     to_arrow,
 )
 from ingest.corpus.splits import SplitRule, Splits
+from ingest.corpus.tables import read_table, write_table
 from ranking.engine.store.validate import is_text
 
 __all__ = ["DATA", "REJECTED", "ROW_GROUP", "CorpusWriter", "rewrite_splits"]
@@ -58,7 +59,9 @@ class CorpusWriter:
 
     def __post_init__(self) -> None:
         (self.folder / DATA).mkdir()
-        self._rejected_file = pq.ParquetWriter(self.folder / REJECTED, REJECTED_SCHEMA)
+        self._rejected_file = pq.ParquetWriter(
+            self.folder / REJECTED, REJECTED_SCHEMA, write_page_checksum=True
+        )
 
     @property
     def rejections(self) -> int:
@@ -181,7 +184,7 @@ class CorpusWriter:
                 sha256_bytes(self._content + canonical_json(without_bytes).encode())
             )
         path = self.folder / DATA / f"part-{self._parts:05d}.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, row_group_size=ROW_GROUP)
+        write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, row_group_size=ROW_GROUP)
         self._parts += 1
         self._held, self._held_bytes = [], 0
 
@@ -231,7 +234,7 @@ def rewrite_splits(data: Path, splits: list[str]) -> None:
     start = 0
     column = SCHEMA.get_field_index("split")
     for part in sorted(data.glob("part-*.parquet")):
-        table = pq.read_table(part, schema=SCHEMA)
+        table = read_table(part, schema=SCHEMA)
         chosen = pa.array(splits[start : start + len(table)], pa.string())
         start += len(table)
-        pq.write_table(table.set_column(column, "split", chosen), part, row_group_size=ROW_GROUP)
+        write_table(table.set_column(column, "split", chosen), part, row_group_size=ROW_GROUP)

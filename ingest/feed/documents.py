@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ingest.corpus.corpus import Corpus
-from ingest.vectors.embed import embedding_parts, part_vectors
+from ingest.vectors.embed import embedding_parts, part_vectors, read_part
 from ranking.names import encoder_names
 from ranking.types import Document
 
@@ -96,7 +95,7 @@ class _Vectors:
 
     def __post_init__(self) -> None:
         for number, part in enumerate(self.parts):
-            table = pq.read_table(part, columns=["id", "image_sha256"])
+            table = read_part(part, ["id", "image_sha256"])
             keys = zip(table["id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True)
             self._places.update((_digest(key), (number, row)) for row, key in enumerate(keys))
 

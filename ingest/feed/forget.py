@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import whole_file
 from ingest.corpus.corpus import EMBEDDINGS, Corpus, write_corpus
 from ingest.corpus.records import CorpusError, Rejection, Row
+from ingest.corpus.tables import write_table
 from ingest.sources.stored_corpus import StoredCorpus
+from ingest.vectors.embed import read_part
 from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Engine
 
@@ -66,13 +67,13 @@ def forget_in_corpus(
     again = write_corpus(source, corpus.path, splits="source", progress=progress)
     replace(again.manifest, split_rule=manifest.split_rule).save(corpus.path)
     for part in sorted((corpus.path / EMBEDDINGS).glob("*/part-*.parquet")):
-        table = pq.read_table(part)
+        table = read_part(part)
         kept = table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(gone), pa.string()))))
         if not len(kept):
             part.unlink()
         elif len(kept) < len(table):
             with whole_file(part) as path:
-                pq.write_table(kept, path, compression={"id": "zstd", "image_sha256": "zstd"})
+                write_table(kept, path, compression={"id": "zstd", "image_sha256": "zstd"})
 
 
 def forget_in_engine(engine: Engine, ids: Sequence[str]) -> int:

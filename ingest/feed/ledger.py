@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from encoders.base.errors import UserError
 from encoders.base.storage import make_folder, open_private, sync_file, write_whole
@@ -92,15 +92,16 @@ class Ledger:
     def known(self, ids: Sequence[str]) -> dict[str, Known]:
         """What is known of these ids (at most 500); those that the target lacks are left out."""
         marks = ",".join("?" * len(ids))
-        rows = self._connection.execute(
+        rows = self._run(
             f"SELECT id, content, vectors FROM documents WHERE content <> '' AND id IN ({marks})",  # noqa: S608  (marks only)
             ids,
         )
-        return {identifier: Known(content, json.loads(v)) for identifier, content, v in rows}
+        with _told(self.path):
+            return {identifier: Known(content, json.loads(v)) for identifier, content, v in rows}
 
     def put(self, identifier: str, content: str, vectors: Mapping[str, str]) -> None:
         """The target holds this document with these vectors and no others."""
-        self._connection.execute(
+        self._run(
             "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, 'fed', '')",
             (identifier, content, json.dumps(vectors)),
         )
@@ -113,7 +114,7 @@ class Ledger:
 
     def update(self, identifier: str, content: str, vectors: Mapping[str, str]) -> None:
         """The target has set these vectors of the document, and left all else as it was."""
-        self._connection.execute(
+        self._run(
             "UPDATE documents SET content = ?, vectors = json_patch(vectors, ?), status = 'fed', "
             "message = '' WHERE id = ?",
             (content, json.dumps(vectors), identifier),
@@ -121,17 +122,17 @@ class Ledger:
 
     def doubt(self, identifiers: Iterable[str]) -> None:
         """These are about to be changed: nothing is known of them, even after a power cut."""
-        self._connection.execute("PRAGMA synchronous = FULL")
+        self._run("PRAGMA synchronous = FULL")
         with self._transaction():
             self._connection.executemany(
                 "UPDATE documents SET content = '', status = 'doubt' WHERE id = ?",
                 ((identifier,) for identifier in identifiers),
             )
-        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._run("PRAGMA synchronous = NORMAL")
 
     def refuse(self, identifier: str, message: str) -> None:
         """The target has refused the document; it is tried again by the next feed."""
-        self._connection.execute(
+        self._run(
             "INSERT OR REPLACE INTO documents VALUES (?, '', '{}', 'refused', ?)",
             (identifier, message),
         )
@@ -155,19 +156,17 @@ class Ledger:
 
     def count(self) -> int:
         """Documents that the target holds."""
-        (number,) = self._connection.execute(
-            "SELECT count(*) FROM documents WHERE content <> ''"
-        ).fetchone()
+        ((number,),) = self._run("SELECT count(*) FROM documents WHERE content <> ''")
         return int(number)
 
     def note(self, ids: Iterable[str]) -> int:
         """Keep `ids` aside, on disk, for the next three; return how many they are."""
         with self._transaction():
-            self._connection.execute("DELETE FROM noted")
+            self._run("DELETE FROM noted")
             self._connection.executemany(
                 "INSERT OR IGNORE INTO noted VALUES (?)", ((identifier,) for identifier in ids)
             )
-        (number,) = self._connection.execute("SELECT count(*) FROM noted").fetchone()
+        ((number,),) = self._run("SELECT count(*) FROM noted")
         return int(number)
 
     def not_noted(self) -> list[str]:
@@ -188,9 +187,7 @@ class Ledger:
 
     def write_dead_letters(self, path: Path) -> int:
         """Write what was refused and why, one JSON object a line; return how many there are."""
-        rows = self._connection.execute(
-            "SELECT id, message FROM documents WHERE status = 'refused' ORDER BY id"
-        ).fetchall()
+        rows = self._run("SELECT id, message FROM documents WHERE status = 'refused' ORDER BY id")
         if not rows:
             path.unlink(missing_ok=True)
             return 0
@@ -202,7 +199,7 @@ class Ledger:
         expected = {"format": str(FORMAT), "target": target}
         given = {**expected, "content": ""}
         self._connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", given.items())
-        found = dict(self._connection.execute("SELECT name, value FROM about").fetchall())
+        found = dict(self._run("SELECT name, value FROM about"))
         of = found.pop("content")
         if found != expected:
             self._connection.close()
@@ -213,30 +210,37 @@ class Ledger:
         if of != content:
             self.anew = self.count() > 0
             with self._transaction():
-                self._connection.execute("DELETE FROM documents")
-                self._connection.execute(
-                    "UPDATE about SET value = ? WHERE name = 'content'", [content]
-                )
+                self._run("DELETE FROM documents")
+                self._run("UPDATE about SET value = ? WHERE name = 'content'", [content])
 
     def _ids(self, query: str) -> list[str]:
-        return [identifier for (identifier,) in self._connection.execute(query)]
+        return [identifier for (identifier,) in self._run(query)]
+
+    def _run(self, statement: str, values: Sequence[str] = ()) -> list[Any]:
+        """The rows of a statement, all of them: SQLite finds damage as it reads on."""
+        with _told(self.path):
+            return self._connection.execute(statement, values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        with _told(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
 
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, ValueError) as error:
+        if not os.access(path, os.R_OK | os.W_OK) and path.exists():
+            raise LedgerError(f"{path} may not be read and written: ask its owner.") from None
         raise LedgerError(
             f"{path} cannot be used as a ledger ({error}): delete it, and everything is fed again."
         ) from None

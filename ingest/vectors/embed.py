@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from encoders.base.progress import Progress, silent
@@ -22,7 +21,8 @@ from encoders.base.storage import sha256_bytes, whole_file
 from encoders.inference.dual_encoder import ImageEncoder
 from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.records import CorpusError, Record, from_arrow
-from ingest.vectors.vectors import check_vectors
+from ingest.corpus.tables import opened, read_table, write_table
+from ingest.vectors.vectors import VectorError, check_vectors
 
 __all__ = [
     "EmbedReport",
@@ -31,9 +31,11 @@ __all__ = [
     "embedding_parts",
     "part_vectors",
     "read_embeddings",
+    "read_part",
 ]
 
 CHUNK = 1024  # vectors in one part file: what a kill can cost
+NORMALIZED = b"normalized"  # of a part's metadata: whether its vectors are of length 1
 Floats = NDArray[np.float32]
 
 
@@ -116,7 +118,7 @@ def read_embeddings(corpus: Corpus, fingerprint: str) -> tuple[list[str], Floats
     folder = _folder(corpus, fingerprint)
     by_key: dict[tuple[str, str], Floats] = {}
     for part in _parts(folder):
-        table = _read_part(part, ["id", "image_sha256"])
+        table = read_part(part, ["id", "image_sha256"])
         keys = zip(table["id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True)
         by_key.update(zip(keys, part_vectors(part), strict=True))
     if not by_key:
@@ -143,10 +145,20 @@ def embedding_parts(corpus: Corpus, fingerprint: str) -> list[Path]:
 
 
 def part_vectors(part: Path) -> Floats:
-    """The vectors of one part file, float32 [rows, D]."""
-    column = _read_part(part, ["vector"])["vector"].combine_chunks()
+    """The vectors of one part file, float32 [rows, D].
+
+    Raises CorpusError where it is damaged, or a vector is none.
+    """
+    table = read_part(part, ["id", "vector"])
+    column = table["vector"].combine_chunks()
     flat = column.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat, np.float32).reshape(len(column), -1)
+    vectors = np.asarray(flat, np.float32).reshape(len(column), -1)
+    normalized = (table.schema.metadata or {}).get(NORMALIZED) == b"1"
+    try:
+        check_vectors(table["id"].to_pylist(), vectors, vectors.shape[1], normalized)
+    except VectorError as error:
+        raise CorpusError(f"{part}: {error} Delete it and embed again.") from None
+    return vectors
 
 
 def _folder(corpus: Corpus, fingerprint: str) -> Path:
@@ -161,7 +173,7 @@ def _share(corpus: Corpus, partition: Partition) -> Iterator[Record]:
     """The records of every `count`-th row group: other groups are not even read."""
     number = 0
     for part in corpus.parts:
-        with pq.ParquetFile(part) as file:
+        with opened(part) as file:
             for group in range(file.num_row_groups):
                 if number % partition.count == partition.index:
                     yield from map(from_arrow, file.read_row_group(group).to_pylist())
@@ -171,7 +183,7 @@ def _share(corpus: Corpus, partition: Partition) -> Iterator[Record]:
 def _stored_keys(folder: Path) -> set[tuple[str, str]]:
     keys: set[tuple[str, str]] = set()
     for part in _parts(folder):
-        table = _read_part(part, ["id", "image_sha256"])
+        table = read_part(part, ["id", "image_sha256"])
         keys.update(zip(table["id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True))
     return keys
 
@@ -188,10 +200,11 @@ def _write_part(
         pa.array(vectors.ravel(), pa.float32()), encoder.manifest.dimension
     )
     table = pa.table({"id": ids, "image_sha256": hashes, "vector": column})
+    table = table.replace_schema_metadata({NORMALIZED: str(int(encoder.manifest.normalized))})
     name = sha256_bytes("\n".join(_flat(zip(ids, hashes, strict=True))).encode())[:16]
     with whole_file(folder / f"part-{name}.parquet") as path:
         # Random mantissas do not compress.
-        pq.write_table(table, path, compression={"id": "zstd", "image_sha256": "zstd"})
+        write_table(table, path, compression={"id": "zstd", "image_sha256": "zstd"})
 
 
 def _flat(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -199,10 +212,6 @@ def _flat(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield from pair
 
 
-def _read_part(part: Path, columns: list[str]) -> pa.Table:
-    try:
-        return pq.read_table(part, columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise CorpusError(
-            f"{part} is damaged ({error}): delete it and embed again, nothing else is lost."
-        ) from None
+def read_part(part: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Columns of one part file: id, image_sha256, vector. Raises CorpusError."""
+    return read_table(part, columns, advice="delete it and embed again, nothing else is lost.")

@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-import pyarrow.parquet as pq
 from PIL import Image
 
 from encoders.base.errors import UserError
 from encoders.images.preprocess import open_image
 from ingest.corpus.corpus import Corpus
+from ingest.corpus.tables import opened
 
 __all__ = ["SIDES", "Pictures", "jpeg"]
 
@@ -31,7 +31,7 @@ class Pictures:
         """Read where each image stands, not the images."""
         self._places: dict[str, tuple[Path, int, int]] = {}
         for part in corpus.parts:
-            with pq.ParquetFile(part) as file:
+            with opened(part) as file:
                 for group in range(file.num_row_groups):
                     ids = file.read_row_group(group, columns=["id"])["id"].to_pylist()
                     self._places |= {name: (part, group, row) for row, name in enumerate(ids)}
@@ -67,7 +67,7 @@ class Pictures:
         if identifier not in self._places:
             return None
         part, group, row = self._places[identifier]
-        with pq.ParquetFile(part) as file:
+        with opened(part) as file:
             column = file.read_row_group(group, columns=[f"image.{name}"])["image"]
             return (column[row].as_py() or {}).get(name)
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields as fields_of
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,8 @@ def stamp(path: Path) -> tuple[int, int]:
 def open_snapshot(path: Path, known: Mapping[str, Segment]) -> Opened:
     """Open the generation in use; segments among `known`, by name, are not mapped again.
 
-    Sizes are checked, contents are not: `verify` does that. Raises EngineError where the
-    folder is no index, or is damaged.
+    Sizes are checked, and the contents of all but segments: `verify` reads those. Raises
+    EngineError where the folder is no index, is damaged, or may not be read.
     """
     while True:
         seen = stamp(path)
@@ -121,8 +122,12 @@ def open_snapshot(path: Path, known: Mapping[str, Segment]) -> Opened:
 
 def _open(path: Path, known: Mapping[str, Segment], seen: tuple[int, int]) -> Opened:
     generation = current(path)
-    for name, (size, _) in generation.files.items():
+    for name, (size, digest) in generation.files.items():
         _check_size(path, name, size)
+        if name.startswith(
+            "generations/"
+        ):  # small; a segment's blocks are checked as they are used
+            _check_content(path, name, digest)
     parts = tuple(
         (
             known[name] if name in known else open_segment(path, name, generation.fields),
@@ -143,10 +148,8 @@ def open_segment(path: Path, name: str, fields: Sequence[VectorField]) -> Segmen
 
 
 def _arrays(path: Path, name: str) -> Arrays:
-    try:
+    with _read(path, name):
         return read_arrays(path / name)
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        raise _damaged(path, f"{name}: {error}") from None
 
 
 def current(path: Path) -> Generation:
@@ -155,24 +158,22 @@ def current(path: Path) -> Generation:
     Raises EngineError where the folder is no index, or is damaged.
     """
     put_back(path)
-    try:
-        pointer = json.loads((path / CURRENT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EngineError(
-            f"{path} is not a finished index (it has no file {CURRENT}): "
-            "make one with `rocosearch index`."
-        ) from None
-    except NotADirectoryError:
-        raise EngineError(f"{path} is a file; an index is a folder.") from None
-    except (OSError, ValueError) as error:
-        raise _damaged(path, f"{CURRENT}: {error}") from None
-    try:
-        text = (path / "generations" / str(int(pointer["generation"])) / GENERATION).read_bytes()
-        if sha256_bytes(text) != pointer["sha256"]:
-            raise _damaged(path, f"{GENERATION} was changed")
+    with _read(path, CURRENT):
+        if path.exists() and not path.is_dir():
+            raise EngineError(f"{path} is a file; an index is a folder.")
+        try:
+            pointer = json.loads((path / CURRENT).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise EngineError(
+                f"{path} is not a finished index (it has no file {CURRENT}): "
+                "make one with `rocosearch index`."
+            ) from None
+        name, digest = f"generations/{int(pointer['generation'])}/{GENERATION}", pointer["sha256"]
+    with _read(path, name):
+        text = (path / name).read_bytes()
+        if sha256_bytes(text) != digest:
+            raise _damaged(path, f"{name} was changed")
         return _generation(path, json.loads(text))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, f"{GENERATION}: {error}") from None
 
 
 def _damaged(path: Path, reason: str) -> EngineError:
@@ -193,10 +194,8 @@ def _generation(path: Path, content: dict[str, Any]) -> Generation:
 
 
 def _check_size(path: Path, name: str, size: int) -> None:
-    try:
+    with _read(path, name):
         found = (path / name).stat().st_size
-    except FileNotFoundError:
-        raise _damaged(path, f"{name} is missing") from None
     if found != size:
         raise _damaged(path, f"{name} has {found} bytes, not {size}")
 
@@ -209,6 +208,25 @@ def verify(path: Path) -> Generation:
     generation = current(path)
     for name, (size, digest) in generation.files.items():
         _check_size(path, name, size)
+        _check_content(path, name, digest)
+    return generation
+
+
+def _check_content(path: Path, name: str, digest: str) -> None:
+    with _read(path, name):
         if sha256_file(path / name) != digest:
             raise _damaged(path, f"{name} has another checksum than when it was written")
-    return generation
+
+
+@contextmanager
+def _read(path: Path, name: str) -> Iterator[None]:
+    """Tell what cannot be read in a sentence: who may not read it, or what is wrong with it."""
+    try:
+        yield
+    except PermissionError:
+        raise EngineError(f"{path / name} may not be read: ask its owner for access.") from None
+    except FileNotFoundError:
+        raise _damaged(path, f"{name} is missing") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise _damaged(path, f"{name}: {reason}") from None

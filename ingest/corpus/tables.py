@@ -1,0 +1,62 @@
+"""Parquet as a corpus uses it: every page with a checksum, every fault of a file in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.corpus.records import CorpusError
+
+__all__ = ["opened", "read_table", "write_table"]
+
+AGAIN = "write the corpus again."
+
+
+def write_table(table: pa.Table, path: Path, **settings: Any) -> None:  # noqa: ANN401
+    """Write a table; settings are those of `pyarrow.parquet.write_table`."""
+    pq.write_table(table, path, write_page_checksum=True, **settings)
+
+
+def read_table(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    schema: pa.Schema | None = None,
+    *,
+    advice: str = AGAIN,
+) -> pa.Table:
+    """Read columns of a file, all where none are named.
+
+    advice: what to do where it is damaged. Raises CorpusError then, and where it may not be read.
+    """
+    with _told(path, advice):
+        return pq.read_table(
+            path,
+            columns=None if columns is None else list(columns),
+            schema=schema,
+            page_checksum_verification=True,
+        )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a file to be read piece by piece. Raises CorpusError as `read_table` does."""
+    with _told(path, AGAIN), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        yield file
+
+
+@contextmanager
+def _told(path: Path, advice: str) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError:
+        raise CorpusError(f"{path} may not be read: ask its owner for access.") from None
+    except FileNotFoundError:
+        raise CorpusError(f"{path} is missing: {advice}") from None
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise CorpusError(f"{path} is damaged ({reason}): {advice}") from None
