@@ -90,8 +90,7 @@ def _show(found: Classification) -> None:
     results.print(
         f"{found.images:,} {found.split} images, {len(found.classes)} classes of {found.field}, "
         f"{found.examples:,} training examples. By chance: accuracy {found.majority:.3f} (most "
-        f"frequent class), balanced {1 / len(found.classes):.3f}.",
-        markup=False,
+        f"frequent class), balanced {1 / len(found.classes):.3f}."
     )
     for title, scores in (("zero-shot", found.zero_shot), ("linear probe", found.probe)):
         areas = ", ".join(
@@ -99,8 +98,7 @@ def _show(found: Classification) -> None:
         )
         results.print(
             f"{title}: accuracy {scores.accuracy:.3f}, balanced {scores.balanced_accuracy:.3f}; "
-            f"AUROC {areas}",
-            markup=False,
+            f"AUROC {areas}"
         )
     for each in found.few_shot:
         results.print(
@@ -109,7 +107,7 @@ def _show(found: Classification) -> None:
         )
     for count, lacking in found.few_shot_left_out.items():
         has = ", ".join(f"{label} has {examples:,}" for label, examples in lacking.items())
-        results.print(f"left out: {count:,}-shot ({has} training examples)", markup=False)
+        results.print(f"left out: {count:,}-shot ({has} training examples)")
     for reason, count in found.left_out.items():
         if count:
-            results.print(f"left out: {reason} ({count:,})", markup=False)
+            results.print(f"left out: {reason} ({count:,})")
