@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
+from typing import TextIO
 
 import typer
 
+from encoders.base.storage import LeftoverWarning
 from rocosearch.commands import (
     app as app_command,
     classify,
@@ -31,6 +34,7 @@ from rocosearch.commands import (
     train,
     tune,
 )
+from rocosearch.console import say
 from rocosearch.guard import GuardedCommand, GuardedGroup, writing
 
 __all__ = ["app", "main"]
@@ -80,6 +84,24 @@ for _panel, _modules in PANELS.items():
 app.add_typer(swap.app, name="swap", epilog=_example(swap.EXAMPLE), rich_help_panel="Vespa")
 
 
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Tell our own warnings in their sentence, others as Python does."""
+    if issubclass(category, LeftoverWarning):
+        say(str(message), style="yellow")
+    else:
+        _as_python_does(message, category, filename, lineno, file, line)
+
+
+_as_python_does = warnings.showwarning
+
+
 def main() -> None:
     """Run the command line of this process."""
     # Read when torch is loaded: threads that wait by spinning cost a shared machine eight times
@@ -87,6 +109,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # As an exception, so that half-written files and folders are removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    warnings.showwarning = _warn
     # What libraries write on our behalf is the owner's alone too; --share says otherwise.
     os.umask(0o077)
     app()

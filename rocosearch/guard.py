@@ -83,7 +83,10 @@ class GuardedGroup(TyperGroup):
 
 
 def _tell(error: Exception) -> None:
-    say(_sentence(error), style="red")
+    if isinstance(error, UserError) and error.pointed:
+        messages.print(str(error), style="red")
+    else:
+        say(_sentence(error), style="red")
     if os.environ.get(TRACE):
         messages.print("".join(traceback.format_exception(error)).rstrip())
 
