@@ -137,7 +137,7 @@ def _numbers(where: str, table: Mapping[str, Any]) -> dict[str, float]:
     for key, value in table.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise ProfileError(f"{where}: input {key} must be a number.")
-        if not abs(value) <= float_info.max:
+        if isinstance(value, int) and abs(value) > float_info.max:
             raise ProfileError(f"{where}: input {key} must be a number up to 1.8e308.")
     return {key: float(value) for key, value in table.items()}
 
