@@ -7,20 +7,15 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress as Bars,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from encoders.base.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars, TaskID
 
 __all__ = [
     "PlainLines",
@@ -81,6 +76,16 @@ def progress_bars() -> Iterator[Progress]:
     if not messages.is_terminal:
         yield PlainLines()
         return
+    # Not at the top: a search shows no bars, and need not wait for them.
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress as Bars,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
