@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from encoders.base.progress import Progress, silent
+from encoders.base.progress import Progress, expect, silent
 from encoders.export.graphs import ensure_graphs
 from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
 from encoders.published.folders import is_published
@@ -60,6 +60,12 @@ __all__ = [
     "tune_profiles",
     "write_app",
 ]
+
+
+# Of `rocosearch index` on 100,000 made-up captions (benchmarks/cold_start.py): to tell in advance.
+DOCUMENTS_A_SECOND = 5_000
+BYTES_A_DOCUMENT = 500
+BYTES_A_NUMBER = 5.0
 
 
 def build_corpus(
@@ -179,6 +185,13 @@ def build_index(
     check_replaceable(out, "CURRENT", "an index")
     opened = Corpus.open(corpus)
     chosen = load_profiles(profiles) if profiles else SHIPPED
+    dimension = Manifest.load(encoder).dimension if encoder else 0
+    expect(
+        progress,
+        f"an index of {len(opened):,} documents{', vectors apart' if encoder else ''}",
+        len(opened) / DOCUMENTS_A_SECOND,
+        len(opened) * (BYTES_A_DOCUMENT + BYTES_A_NUMBER * dimension),
+    )
     if encoder is None:
         return EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
     from ingest.vectors.embed import embed_corpus
