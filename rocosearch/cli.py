@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "train": "Train a CLIP (image tower, text tower, one space) on the corpus's training "
         "split.",
         "index": "Build a searchable snapshot of a corpus.",
-        "search": "Search an index, or a running Vespa, by text, by image, or by both.",
+        "search": "Search an index, or a running Vespa, by text, by image, by examples, or by all.",
         "serve": "Search with pictures: a page in your browser, served from this machine until "
         "Ctrl-C.",
         "eval": "Compare lexical, vector and hybrid ranking on held-out queries.",
