@@ -14,6 +14,7 @@ less. Memory is the most that was resident.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -52,6 +53,16 @@ from ranking.types import Query
 engine = EmbeddedEngine.open(Path(sys.argv[1]))
 vector = np.load(sys.argv[2])
 assert engine.search(Query(sys.argv[3], vector=vector)).ids
+"""
+
+
+# A small process that starts the measured one: memory counted before a process becomes another
+# program is counted as that program's.
+LAUNCH = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]))
 """
 
 
@@ -119,12 +130,12 @@ def make_environment(folder: Path) -> Path:
 def run(command: list[str]) -> Run:
     """Run to the end."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT.parent)
-    _, status, usage = os.wait4(process.pid, 0)
+    launch = [sys.executable, "-S", "-c", LAUNCH, *command]
+    done = subprocess.run(launch, cwd=ROOT.parent, stdout=subprocess.PIPE, check=True)
+    status, core, memory = json.loads(done.stdout)
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
-    clock = time.perf_counter() - started
-    return Run(clock, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Run(time.perf_counter() - started, core, memory)
 
 
 def serve(python: str, index: Path) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ __all__ = [
     "show",
     "show_json",
     "tell",
+    "telling_after",
     "visible",
 ]
 
@@ -98,6 +100,18 @@ def progress_bars() -> Iterator[Progress]:
     )
     with Bars(*columns, console=messages) as bars:
         yield _BarForEachStage(bars)
+
+
+@contextmanager
+def telling_after(seconds: float, text: str) -> Iterator[None]:
+    """Say what goes on, if it takes so long."""
+    timer = threading.Timer(seconds, say, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class _BarForEachStage:

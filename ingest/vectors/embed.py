@@ -228,7 +228,7 @@ def _write_part(
         pa.array(vectors.ravel(), pa.float32()), manifest.dimension
     )
     table = pa.table({"id": ids, "image_sha256": hashes, "vector": column})
-    table = table.replace_schema_metadata({NORMALIZED: str(int(encoder.manifest.normalized))})
+    table = table.replace_schema_metadata({NORMALIZED: str(int(manifest.normalized))})
     name = sha256_bytes("\n".join(_flat(zip(ids, hashes, strict=True))).encode())[:16]
     with whole_file(folder / f"part-{name}.parquet") as path:
         # Random mantissas do not compress.
