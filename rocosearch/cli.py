@@ -22,6 +22,7 @@ from rocosearch.commands import (
     forget,
     index,
     look,
+    mcp,
     parity,
     plan,
     search,
@@ -62,7 +63,7 @@ PANELS = {
     "From files to a report": (corpus, train, index, search, serve, eval_command),
     "Better rankings": (tune, compare),
     "Vespa": (app_command, deploy, feed, parity, doctor, plan),
-    "More": (look, classify, embed, source, forget, demo),
+    "More": (mcp, look, classify, embed, source, forget, demo),
 }
 
 ONLY_READING = (search, compare, deploy, parity)
