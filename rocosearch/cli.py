@@ -66,7 +66,7 @@ PANELS = {
     "More": (mcp, look, classify, embed, source, forget, demo),
 }
 
-ONLY_READING = (search, compare, deploy, parity)
+ONLY_READING = (search, compare, deploy, parity, doctor, mcp, source)
 
 for _panel, _modules in PANELS.items():
     for _module in _modules:
