@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "rollback goes one step back.",
     },
     "More": {
+        "mcp": "Serve tools to an agent by the Model Context Protocol, on stdin and stdout.",
         "look": "Draw four pictures into OUT: what the encoder learned, and what it looks at.",
         "classify": "Classify held-out images: zero-shot by prompts, few-shot, and with a linear "
         "probe.",

@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
+
 from encoders.base.errors import UserError
 from encoders.base.extras import need
 from ranking.searcher import Searcher
@@ -80,10 +82,15 @@ def _lexicon(corpus: Corpus) -> Lexicon:
 
 def _facets(corpus: Corpus) -> dict[str, dict[str, int]]:
     """How many documents have each value of the fields that have several values."""
-    table = corpus.table(FACETS)
-    found = {}
-    for name in FACETS:
-        counts = Counter(filter(None, table[name].to_pylist()))
-        if len(counts) > 1:
-            found[name] = dict(counts.most_common(MOST_VALUES))
-    return found
+    counts: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
+    for part in corpus.parts:
+        with pq.ParquetFile(part) as file:
+            table = file.read(columns=list(FACETS))
+        for name in FACETS:
+            for row in table[name].value_counts().to_pylist():
+                counts[name][row["values"]] += row["counts"]
+    return {
+        name: {value: n for value, n in found.most_common(MOST_VALUES) if value}
+        for name, found in counts.items()
+        if len(found) > 1
+    }
