@@ -15,7 +15,7 @@ from encoders.model.towers import TextConfig, ViTConfig
 from encoders.training.augment import AUGMENTED, NO_AUGMENTATION, Augmentation
 from encoders.training.augment_text import NO_TEXT_AUGMENTATION, TextAugmentation
 
-__all__ = ["PRESETS", "TrainingConfig", "preset", "resized", "with_context"]
+__all__ = ["PRESETS", "TrainingConfig", "preset", "resized", "with_context", "with_heads"]
 
 
 @dataclass(frozen=True)
@@ -234,3 +234,14 @@ def with_context(config: TrainingConfig, tokens: int) -> TrainingConfig:
         raise UserError(f"{config.start} has a text length of its own: leave out --context.")
     text = replace(config.model.text, context=tokens)
     return replace(config, model=replace(config.model, text=text))
+
+
+def with_heads(config: TrainingConfig, heads: int) -> TrainingConfig:
+    """The same recipe with so many projections on each tower, each of the preset's dimension.
+
+    Raises UserError where an encoder to start from decides that already.
+    """
+    if config.start:
+        raise UserError(f"{config.start} has heads of its own: leave out --heads.")
+    dimension = config.model.dimension // config.model.heads * heads
+    return replace(config, model=replace(config.model, heads=heads, dimension=dimension))

@@ -98,6 +98,12 @@ def command(
         int | None,
         _option(START, "Longest text in tokens, in place of the preset's.", min=4),
     ] = None,
+    heads: Annotated[
+        int | None,
+        _option(
+            START, "So many projections on each tower, side by side in the vector.", min=1, max=16
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, _option(LENGTH, "Times through the pairs; the preset's if none.", min=1)
     ] = None,
@@ -245,6 +251,7 @@ def command(
         "freeze": tuple(freeze) if freeze else None,
         "image_size": image_size,
         "context": context,
+        "heads": heads,
         "epochs": epochs,
         "max_seconds": minutes and minutes * 60,
         "samples_per_epoch": samples,
