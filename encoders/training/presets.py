@@ -46,6 +46,7 @@ class TrainingConfig:
     differ in few words (0: at random).
     positives: which other pairs of a batch are no negatives; "caption": those of equal text,
     "group": also those of the same case or article.
+    loss: "infonce", CLIP's, or "sigmoid", SigLIP's.
     learning_rate: its peak. warmup: share of the run. weight_decay: of matrices only, as in
     CLIP. clip_norm: of gradients.
     concept_epochs: epochs before the others in which the image tower learns to name concepts.
@@ -73,6 +74,7 @@ class TrainingConfig:
     micro_batch: int = 0
     near_captions: int = 0
     positives: Literal["none", "caption", "group"] = "caption"
+    loss: Literal["infonce", "sigmoid"] = "infonce"
     learning_rate: float = 3e-3
     warmup: float = 0.1
     weight_decay: float = 0.05

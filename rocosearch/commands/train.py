@@ -163,6 +163,10 @@ def command(
             "case or article (group), or none.",
         ),
     ] = None,
+    loss: Annotated[
+        Literal["infonce", "sigmoid"] | None,
+        _option(BATCHES, "CLIP's (the default), or SigLIP's."),
+    ] = None,
     near_captions: Annotated[
         int | None, _option(BATCHES, "Batch pairs of near captions in groups of so many.", min=0)
     ] = None,
@@ -264,6 +268,7 @@ def command(
         "batch": batch,
         "micro_batch": micro_batch,
         "positives": positives,
+        "loss": loss,
         "near_captions": near_captions,
         "dropout": dropout,
         "augmentation": images,
