@@ -105,6 +105,7 @@ def train_encoder(
     preset: str = "",
     image_size: int = 0,
     context: int = 0,
+    heads: int = 0,
     concept_fields: Sequence[str] = (),
     resume: bool = False,
     replace: bool = False,
@@ -115,7 +116,7 @@ def train_encoder(
 
     preset: "" takes adapter where its published towers are installed, else tiny; with towers or
     an encoder to start from, tiny. image_size: side of the tower's images in pixels, context:
-    longest text in tokens, in place of the preset's.
+    longest text in tokens, heads: projections on each tower, in place of the preset's.
     replace: write over a finished encoder at `out`, which is an error otherwise.
     concept_fields: fields of the records whose values count as concepts too, such as modality.
     changes: fields of encoders.training.presets.TrainingConfig that replace the preset's.
@@ -123,7 +124,7 @@ def train_encoder(
     """
     from encoders.training.choice import choose_preset
     from encoders.training.distributed import leads
-    from encoders.training.presets import preset as named_preset, resized, with_context
+    from encoders.training.presets import preset as named_preset, resized, with_context, with_heads
     from encoders.training.train import train
 
     check_replaceable(out, ENCODER_FILE, "an encoder")
@@ -136,6 +137,8 @@ def train_encoder(
         config = resized(config, image_size)
     if context:
         config = with_context(config, context)
+    if heads:
+        config = with_heads(config, heads)
     opened = Corpus.open(corpus)
     if not opened.manifest.splits.get("train"):
         splits = ", ".join(opened.manifest.splits)

@@ -40,6 +40,7 @@ __all__ = ["Run", "Trainee", "TrainingError"]
 
 MEASURED = 4  # steps that tell how long all will take
 ROWS_PER_EPOCH = 5  # of training.csv
+START_BIAS = -10.0  # SigLIP, section 3.2: at first no pair is taken for a positive
 
 # torch 2.13 crashes in the backward pass of channels-last convolutions over a handful of images,
 # on a CPU with several threads; batches of 18 and more were never seen to.
@@ -51,11 +52,15 @@ class TrainingError(UserError):
 
 
 class Trainee(nn.Module):
-    """What the optimizer moves: the encoder, and a head that names concepts while it learns to."""
+    """What the optimizer moves: the encoder, and what it needs only while it learns.
 
-    def __init__(self, clip: ClipModule, concepts: int) -> None:
+    That is a head that names concepts, and the bias of the sigmoid loss.
+    """
+
+    def __init__(self, clip: ClipModule, concepts: int, *, sigmoid: bool) -> None:
         super().__init__()
         self.clip = clip
+        self.bias = nn.Parameter(torch.tensor(START_BIAS)) if sigmoid else None
         self.head = nn.Linear(clip.config.dimension, concepts) if concepts else nn.Identity()
 
 
@@ -82,7 +87,8 @@ class Run:
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.trainee = Trainee(module, len(self.names)).to(team.device)
+            sigmoid = config.loss == "sigmoid"
+            self.trainee = Trainee(module, len(self.names), sigmoid=sigmoid).to(team.device)
         freeze(module, config.freeze)
         check_parts(module, [part for part, _ in config.rates])
         if _fragile(config, len(pairs), team):
@@ -183,7 +189,7 @@ class Run:
             if step >= config.concept_epochs * self.batches.steps_per_epoch:
                 seed = draws.initial_seed() // 2
                 return contrastive_backward(
-                    self.module, images, batch, team, config.micro_batch, seed
+                    self.module, images, batch, team, config.micro_batch, seed, self.trainee.bias
                 )
             targets = self.targets[batch.rows].float().to(team.device)
             head, kind = self.trainee.head, config.concept_loss

@@ -93,13 +93,14 @@ def _show(found: Classification) -> None:
         f"frequent class), balanced {1 / len(found.classes):.3f}.",
         markup=False,
     )
-    for title, scores in (("zero-shot", found.zero_shot), ("linear probe", found.probe)):
+    probe = f"linear probe on {found.probed_on}"
+    for title, scores in (("zero-shot", found.zero_shot), (probe, found.probe)):
         areas = ", ".join(
             f"{label} {area:.3f}" for label, area in zip(found.classes, scores.auroc, strict=True)
         )
         results.print(
-            f"{title}: accuracy {scores.accuracy:.3f}, balanced {scores.balanced_accuracy:.3f}; "
-            f"AUROC {areas}",
+            f"{title}: accuracy {scores.accuracy:.3f}, balanced {scores.balanced_accuracy:.3f} "
+            f"({scores.interval[0]:.3f} to {scores.interval[1]:.3f}); AUROC {areas}",
             markup=False,
         )
     for each in found.few_shot:
