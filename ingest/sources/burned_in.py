@@ -22,7 +22,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 SMALL_SIDE, LARGEST_SIDE = 1024, 2048  # smaller images are enlarged, larger ones reduced
 SURE = 0.4  # of the reader, for a text of several characters
-GROWN = 0.4  # of a box's height, on each side
+GROWN = (0.9, 0.4)  # of a box's height, beside it and above and below: ends are often cut
 
 
 class TextFinder:
@@ -65,12 +65,13 @@ class TextFinder:
             answer: Any = self._read(np.asarray(grey.convert("RGB")))
         if answer.boxes is None:
             return []
-        sure = [
-            corners
-            for corners, text, score in zip(answer.boxes, answer.txts, answer.scores, strict=True)
-            if score >= SURE and sum(map(str.isalnum, text)) >= 2
-        ]
-        return [_grown(corners, grey.size) for corners in sure]
+        sure, faint = [], []
+        for corners, text, score in zip(answer.boxes, answer.txts, answer.scores, strict=True):
+            characters = sum(map(str.isalnum, text))
+            read = score >= SURE and characters >= 2
+            (sure if read else faint).append(_grown(corners, grey.size))
+        # What was not read is a part of a text where it stands beside one.
+        return sure + [box for box in faint if any(_touch(box, other) for other in sure)]
 
 
 def masked(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
@@ -83,10 +84,10 @@ def masked(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
 
 
 def _grown(corners: Any, size: tuple[int, int]) -> Box:  # noqa: ANN401 - float [4, 2]
-    low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
-    more = GROWN * (high[1] - low[1])
-    left, top = (max(0, int(value - more)) for value in low)
-    right, bottom = (min(end, int(value + more) + 1) for value, end in zip(high, size, strict=True))
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    more = (high[1] - low[1]) * np.array(GROWN)
+    left, top = np.floor(low - more).clip(0).astype(int).tolist()
+    right, bottom = np.ceil(high + more).clip(max=size).astype(int).tolist()
     return left, top, right, bottom
 
 
