@@ -77,12 +77,14 @@ def build_corpus(
     splits: Literal["auto", "source", "drawn"] = "auto",
     frames: str | int = "middle",
     key: Path | None = None,
+    text: Literal["", "find", "mask"] = "",
     progress: Progress = silent,
 ) -> Corpus:
     """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used.
 
     reading: what is said of the source's tables, in place of what would be recognised. frames: of
-    DICOM files, "middle", "all" or a number. key: of their pseudonyms; OUT.key if None.
+    DICOM files, "middle", "all" or a number. key: of their pseudonyms; OUT.key if None. text:
+    find it in their pixels, or mask it too.
     """
     if out.is_dir() and [file.name for file in out.iterdir()] == [REJECTED]:
         (out / REJECTED).unlink()  # an attempt that used nothing left it
@@ -94,7 +96,7 @@ def build_corpus(
     key = key or out.with_name(f"{out.name}.key")
     if key.resolve().is_relative_to(out.resolve()):
         raise CorpusError(f"{key} would lie inside the corpus: keep the key apart from it.")
-    opened = open_source(source, layout, reading, frames=frames, key=key)
+    opened = open_source(source, layout, reading, frames=frames, key=key, text=text)
     return write_corpus(opened, out, splits=splits, keep_rejections=True, progress=progress)
 
 

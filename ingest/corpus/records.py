@@ -61,6 +61,7 @@ class Reason(StrEnum):
     SAME_UID = "same SOPInstanceUID, other pixels"
     ONE_GREY = "image of one grey"
     BURNED_IN = "text burned into the pixels"
+    TEXT_SEEN = "text seen in the pixels"
     NO_SPLIT = "no split, put into train"
     UNKNOWN_SPLIT = "split of another name"
 
