@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.text import Text
 
+from encoders.base.printable import printable as visible
 from encoders.base.progress import Progress
 
 if TYPE_CHECKING:
@@ -31,27 +32,31 @@ __all__ = [
     "visible",
 ]
 
-HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode categories that a terminal does not show
 
-results = Console(soft_wrap=True, highlight=False)
-messages = Console(stderr=True, soft_wrap=True, highlight=False)
+class _PlainConsole(Console):
+    """Text is never markup: ids, captions, paths and messages are others' text.
+
+    Of what is not a Text of our own, hidden characters are shown; lines may end.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - as rich declares it
+        """Make a Text of a string, in a table's cell too."""
+        lines = text.split("\n")
+        return super().render_str("\n".join(map(visible, lines)), **options)
+
+
+results = _PlainConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
+messages = _PlainConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Print a line for the person at the terminal, on stderr; `text` is not markup."""
-    messages.print(text, style=style, markup=False)
+    """Print a line for the person at the terminal, on stderr; `text` may hold what others wrote."""
+    messages.print(visible(text), style=style)
 
 
 def tell(text: str) -> None:
-    """Print a line of the result on stdout; `text` may hold what others wrote, and is no markup."""
-    results.print(visible(text), markup=False)
-
-
-def visible(text: str) -> str:
-    """The text with control characters, line ends and changes of direction made visible."""
-    return "".join(
-        char if unicodedata.category(char) not in HIDDEN else f"\\u{ord(char):04x}" for char in text
-    )
+    """Print a line of the result on stdout; `text` may hold what others wrote."""
+    results.print(visible(text))
 
 
 def show(content: RenderableType, *, wrap: bool = False) -> None:
@@ -91,7 +96,7 @@ def progress_bars() -> Iterator[Progress]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from encoders.base.errors import UserError
 from encoders.base.extras import EXTRAS, MissingExtraError
 from encoders.base.storage import share_with_group
-from rocosearch.console import say
+from rocosearch.console import messages, say
 
 __all__ = ["TRACE", "GuardedCommand", "GuardedGroup", "writing"]
 
@@ -115,7 +115,7 @@ def _missing(error: Exception, command: str) -> Exception | None:
 def _tell(error: Exception) -> None:
     say(_sentence(error), style="red")
     if os.environ.get(TRACE):
-        say("".join(traceback.format_exception(error)).rstrip())
+        messages.print("".join(traceback.format_exception(error)).rstrip())
 
 
 def _sentence(error: Exception) -> str:

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from encoders.base.errors import UserError
-from rocosearch.console import results, say, show, show_json, telling_after
+from rocosearch.console import results, say, show, show_json, telling_after, visible
 from rocosearch.options import (
     AsJson,
     ConfigUrl,
@@ -212,10 +212,10 @@ def _hit_as_json(hit: Hit, pictures: Pictures | None) -> dict[str, object]:
 
 
 def _show(rank: int, hit: Hit) -> None:
-    results.print(f"{rank:>3}  {hit.score:.4f}  {hit.id}", style="bold", markup=False)
+    results.print(f"{rank:>3}  {hit.score:.4f}  {visible(hit.id)}", style="bold")
     caption = (hit.document.caption if hit.document else "") or "(no caption)"
     short = textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")
-    show(Padding(Text(short), INDENT), wrap=True)
+    show(Padding(Text(visible(short)), INDENT), wrap=True)
     show(Padding(Text(_parts(hit.features), style="dim"), INDENT), wrap=True)
 
 
@@ -242,7 +242,7 @@ def _tell_why(searcher: Searcher, identifier: str, asked: Any, *, as_json: bool)
         show_json(told)
         return
     values = {"rank": told.get("rank", 0), "by": "; ".join(told.get("by", ()))}
-    results.print(f"{identifier}: {_VERDICTS[told['verdict']].format(**values)}", markup=False)
+    results.print(f"{identifier}: {_VERDICTS[told['verdict']].format(**values)}")
     if "score" in told:
         parts = f"score {told['score']:.4f}  {_parts(told['features'])}"
         show(Padding(Text(parts, style="dim"), INDENT), wrap=True)
