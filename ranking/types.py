@@ -103,7 +103,8 @@ class Query:
     vector: float32 [dimension] for the profile's vector field, made by the index's encoder.
     inputs: values of the profile's `query()` numbers; what is absent takes the profile's default.
     k: hits wanted. target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
-    hidden_captions: ids whose bm25 reads as 0 while statistics stay as they are (evaluation).
+    hidden_captions: ids whose bm25 and has_caption read as 0 while statistics stay as they are
+    (evaluation).
     group_by: keep the best hit of each value of this field. timeout: seconds.
     """
 

@@ -22,7 +22,7 @@ from ranking.searcher import Searcher
 from rocosearch.live_parity import Parity, compare_engines
 from rocosearch.opening import embedding_encoder, load_encoder
 from rocosearch.outputs import check_file
-from rocosearch.pipeline import evaluate_engine
+from rocosearch.pipeline import evaluate_target
 from rocosearch.swap import Swap, VespaServer, start_on_index, start_on_vespa
 from vespa_app.deploy.config_server import ConfigServer
 from vespa_app.deploy.deploy import CloudTarget, deploy, deploy_to_cloud
@@ -218,7 +218,10 @@ def evaluate_server(
             raise UserError(
                 f"{server.to} holds no documents yet: feed it first (`rocosearch feed`)."
             )
-        return evaluate_engine(live, corpus, out, options, encoder=encoder, progress=progress)
+        from eval.search.targets import ServedTarget  # noqa: PLC0415  (scipy takes a second)
+
+        target = ServedTarget(live)
+        return evaluate_target(target, corpus, out, options, encoder=encoder, progress=progress)
 
 
 @contextmanager

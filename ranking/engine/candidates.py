@@ -71,7 +71,8 @@ class SegmentQuery:
     """One segment's share of a query.
 
     terms: by text field. vectors: by vector field. text_allowed, vector_allowed: which documents
-    words, and vectors, may find: bool [documents], None where all may.
+    words, and vectors, may find: bool [documents], None where all may. has_caption: which have one
+    that is not hidden, bool [documents].
     """
 
     segment: Segment
@@ -79,6 +80,7 @@ class SegmentQuery:
     vectors: Mapping[str, QueryVector]
     text_allowed: Mask | None
     vector_allowed: Mask | None
+    has_caption: NDArray[np.bool_]
 
 
 class Nearest(NamedTuple):
@@ -169,11 +171,11 @@ class Candidates:
 
 
 def find_candidates(
-    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks], route: Route
+    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks, Masks], route: Route
 ) -> Candidates:
     """Find the documents that can be among the best, numbers ascending.
 
-    masks: which documents words, and vectors, may find.
+    masks: which documents words, and vectors, may find, and which have a caption.
     """
     searches = _searches(reader, plan, asked, masks, route)
     nearest = {
@@ -188,7 +190,7 @@ def find_candidates(
 
 
 def _searches(
-    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks], route: Route
+    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks, Masks], route: Route
 ) -> list[SegmentSearch]:
     terms = {text: reader.texts[text].terms(asked.text.terms) for text in plan.texts}
     return [
@@ -199,6 +201,7 @@ def _searches(
                 asked.vectors,
                 masks[0][place],
                 masks[1][place],
+                segment.has_caption if (mask := masks[2][place]) is None else mask,
             )
         )
         for place, (segment, _) in enumerate(reader.parts)
@@ -369,7 +372,7 @@ def _features(plan: Plan, part: _Part) -> dict[str, Doubles]:
         if kind == "bm25":
             values[name] = bm25[field]
         elif kind == "has_caption":
-            values[name] = segment.has_caption[docs].astype(np.float64)
+            values[name] = search.query.has_caption[docs].astype(np.float64)
         elif kind == "has_vector":
             present = segment.vectors[field].present[docs] if field else np.zeros(len(docs))
             values[name] = present.astype(np.float64)

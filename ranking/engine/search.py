@@ -121,13 +121,18 @@ def _lacking(plan: Plan) -> str:
     return f"Profile {plan.name} needs a {needs}, which the query does not have."
 
 
-def _masks(reader: IndexReader, query: Query, asked: Checked) -> tuple[Masks, Masks]:
-    """Which documents words, and which vectors, may find."""
+def _masks(reader: IndexReader, query: Query, asked: Checked) -> tuple[Masks, Masks, Masks]:
+    """Which documents words, and which vectors, may find, and which have a caption.
+
+    A hidden caption is as one that is not there; None stands for each segment's own.
+    """
     allowed = reader.allowed(query.filters, query.exclude_ids)
     words = reader.permitted(allowed, asked.text) if asked.text.bound else allowed
     if query.hidden_captions:
         words = reader.without(words, query.hidden_captions)
-    return words, allowed
+        captions: Masks = [segment.has_caption for segment, _ in reader.parts]
+        return words, allowed, reader.without(captions, query.hidden_captions)
+    return words, allowed, [None] * len(reader.parts)
 
 
 def _any_known(reader: IndexReader, plan: Plan, asked: Checked) -> bool:
