@@ -32,6 +32,7 @@ __all__ = [
     "Query",
     "QueryError",
     "Result",
+    "Sort",
     "VectorField",
 ]
 
@@ -96,13 +97,25 @@ class Filter:
 
 
 @dataclass(frozen=True)
+class Sort:
+    """Hits in order of a field's value, of equal values the best score first."""
+
+    field: FilterField
+    descending: bool = False
+
+
+@dataclass(frozen=True)
 class Query:
     """One search.
 
     text: what a person typed; plain words unless `operators` (phrases, +must, -not, field:term).
-    vector: float32 [dimension] for the profile's vector field, made by the index's encoder.
+    vector: float32 [dimension] for the profile's vector field, made by the index's encoder;
+    vectors: by field, where a profile compares several.
     inputs: values of the profile's `query()` numbers; what is absent takes the profile's default.
-    k: hits wanted. target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
+    k: hits wanted, after the first `offset`. sort: by a field's value instead of the score.
+    target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
+    min_score: hits of a lower score are left out. min_closeness: vectors find nothing farther.
+    facets: fields whose values are counted over all documents that matched.
     hidden_captions: ids whose bm25 and has_caption read as 0 while statistics stay as they are
     (evaluation).
     group_by: keep the best hit of each value of this field. timeout: seconds.
@@ -113,6 +126,8 @@ class Query:
     profile: str = "hybrid"
     inputs: Mapping[str, float] = field(default_factory=dict)
     k: int = 10
+    offset: int = 0
+    sort: Sort | None = None
     target_hits: int = 100
     matching: Matching = "or"
     operators: bool = False
@@ -120,6 +135,10 @@ class Query:
     exclude_ids: frozenset[str] = frozenset()
     hidden_captions: frozenset[str] = frozenset()
     group_by: FilterField | None = None
+    min_score: float | None = None
+    min_closeness: float | None = None
+    facets: tuple[FilterField, ...] = ()
+    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     timeout: float = 10.0
     with_documents: bool = True
 
@@ -153,8 +172,10 @@ class Result:
     """Hits by descending score, ties by ascending id, as columns.
 
     ids and scores have length n <= k; each array of `features` too; `documents` has length n,
-    or 0 where the query did not ask for them. total: documents that matched. timing: seconds
-    by stage. warnings: what the person who asked should know (a query without a known word).
+    or 0 where the query did not ask for them. total: documents that matched. facets: for each
+    field asked for, its values with how many of those have them, most frequent first. timing:
+    seconds by stage. warnings: what the person who asked should know (a query without a known
+    word).
     """
 
     ids: tuple[str, ...]
@@ -162,6 +183,7 @@ class Result:
     features: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     documents: tuple[Document, ...] = ()
     total: int = 0
+    facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     coverage: Coverage = Coverage()
     timing: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

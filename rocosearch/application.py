@@ -14,7 +14,7 @@ from rocosearch.guard import GuardedCommand, GuardedGroup, writing
 __all__ = ["make_app"]
 
 
-ONLY_READING = ("search", "compare", "deploy", "parity", "source", "doctor")
+ONLY_READING = ("search", "compare", "deploy", "parity", "source", "doctor", "mcp")
 
 
 class _Root(GuardedGroup):

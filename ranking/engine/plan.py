@@ -50,7 +50,7 @@ class Plan:
     """What the engine does for one profile.
 
     features: by canonical name all that any phase reads, `query()` left out. vector_fields: those
-    that the profile compares vectors of, by name.
+    that the profile compares vectors of, by name; index_fields: all that the index has.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Plan:
     shown: Mapping[str, Expression]
     features: Mapping[str, Feature]
     vector_fields: Mapping[str, VectorField]
+    index_fields: tuple[str, ...]
 
     @cached_property
     def window(self) -> int:
@@ -138,6 +139,7 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
         shown=shown,
         features=known,
         vector_fields=_vector_fields(profile, known, fields),
+        index_fields=tuple(field.name for field in fields),
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from ranking.profiles.profile import inputs_of_half_a_query
+from ranking.query_checks import check_query, lacking
 from ranking.text.query_syntax import read
 from ranking.types import Filter, FilterField, Query, QueryError
 from vespa_app.query.operators import operators_clause
@@ -25,6 +26,8 @@ from vespa_app.read.application import Application, ServedProfile
 __all__ = ["MAX_VALUES", "SearchRequest", "search_request"]
 
 MAX_VALUES = 1000
+# What is not written into a request yet.
+REFUSED = ("offset", "sort", "facets", "min_score", "min_closeness", "vectors")
 MAX_TEXT = 20_000
 
 NO_TERM = "The text has no letter or digit to search for."
@@ -112,8 +115,7 @@ def search_request(
 
 
 def _check(query: Query, profile: ServedProfile) -> None:
-    if not query.text.strip() and query.vector is None:
-        raise QueryError("The query is empty: give a text, an image or both.")
+    check_query(query, engine="Vespa", refused=REFUSED)
     if len(query.text) > MAX_TEXT:
         raise QueryError(
             f"The text has {len(query.text)} characters; the longest allowed is {MAX_TEXT}."
@@ -123,18 +125,13 @@ def _check(query: Query, profile: ServedProfile) -> None:
             "Vespa cannot hide captions from ranking: run the protocol hidden-caption on the "
             "embedded engine."
         )
-    if not (math.isfinite(query.timeout) and query.timeout > 0):
-        raise QueryError(f"A time-out of {query.timeout} s is none: give seconds above 0.")
-    if query.group_by == "concepts":
-        raise QueryError("Hits cannot be grouped by concepts, of which a document has several.")
-    if query.k < 0 or query.target_hits < 1:
-        raise QueryError("k must be at least 0, and target hits at least 1.")
+    if query.target_hits < 1:
+        raise QueryError("target_hits is 0: Vespa retrieves at least 1.")
     usable = ("text" in profile.retrieve and bool(query.text.strip())) or (
         "vector" in profile.retrieve and (query.vector is not None or bool(query.text.strip()))
     )
     if not usable:
-        needs = " or a ".join(profile.retrieve)
-        raise QueryError(f"Profile {profile.name} needs a {needs}, which the query does not have.")
+        raise lacking(profile.name, profile.retrieve)
 
 
 def _fields(query: Query) -> str:
