@@ -92,7 +92,7 @@ class FileIndex:
         wanted = name.strip().replace("\\", "/")
         for folder in (near, ""):
             key = os.path.normpath(f"{folder}/{wanted}" if folder else wanted)
-            if wanted and key in self._by_name[_fold(PurePosixPath(key).name)]:
+            if wanted and key in self._by_name.get(_fold(PurePosixPath(key).name), []):
                 return self._given(key)
         base = PurePosixPath(wanted).name
         stem = base.removesuffix(suffix_of(base)) if suffix_of(base) in IMAGE_SUFFIXES else base
