@@ -82,9 +82,7 @@ def read_synonyms(path: Path) -> Synonyms:
     """
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise SynonymsError(
-                f"{path} has more than {MOST_BYTES >> 20} MB: shorten it."
-            )
+            raise SynonymsError(f"{path} has more than {MOST_BYTES >> 20} MB: shorten it.")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise SynonymsError(f"{path} cannot be read ({error.strerror}).") from None
