@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.errors import UserError
+from ranking.text.negation import split_negated
 
 __all__ = [
     "MAX_DISTANCE",
+    "TEXTS",
     "CellType",
     "Coverage",
     "Distance",
@@ -44,6 +46,10 @@ FilterField = Literal["id", "concepts", "group_id", "modality", "source", "licen
 
 MAX_DISTANCE = float(np.finfo(np.float64).max)
 """Vespa's distance of a document without a vector."""
+
+
+TEXTS = ("caption", "affirmed", "negated")
+"""Text fields of a document, each with an inverted index and a BM25 of its own."""
 
 
 class EngineError(UserError):
@@ -85,6 +91,16 @@ class Document:
     licence: str = ""
     split: str = ""
     image_url: str = ""
+
+    @property
+    def affirmed(self) -> str | None:
+        """The caption without the words that it says are absent: `ranking.text.negation`."""
+        return self.caption and split_negated(self.caption)[0]
+
+    @property
+    def negated(self) -> str | None:
+        """The words that the caption says are absent."""
+        return self.caption and split_negated(self.caption)[1]
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from ranking.engine.plan import Plan
 from ranking.engine.program import Program
 from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.postings import Terms
-from ranking.engine.segment.segment import TEXTS, Segment
+from ranking.engine.segment.segment import Segment
 from ranking.engine.segment.vectors import QueryVector, closeness_to_distance
 from ranking.engine.top_k import top_k, top_rows
 from ranking.text.query_syntax import Asked
-from ranking.types import MAX_DISTANCE
+from ranking.types import MAX_DISTANCE, TEXTS
 
 __all__ = [
     "Best",

@@ -12,12 +12,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ranking.engine.program import Program, compile_program
-from ranking.engine.segment.segment import TEXTS
 from ranking.expressions.expression import Expression, parse
 from ranking.expressions.monotone import increases
 from ranking.profiles.profile import inputs_of_half_a_query
 from ranking.profiles.shipped import Profile, Retriever
-from ranking.types import EngineError, Query, QueryError, VectorField
+from ranking.types import TEXTS, EngineError, Query, QueryError, VectorField
 
 __all__ = ["Feature", "Plan", "Rerank", "make_plan", "query_inputs"]
 
@@ -55,6 +54,7 @@ class Plan:
 
     name: str
     retrieve: tuple[Retriever, ...]
+    text: str
     inputs: Mapping[str, float]
     first: Expression
     second: Rerank | None
@@ -77,9 +77,10 @@ class Plan:
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """Text fields that words are looked for in, or that a phase reads the BM25 of."""
+        """Text fields that a phase reads the BM25 of; first the one where words are looked for."""
         read = {each.field for each in self.features.values() if each.kind == "bm25"}
-        return tuple(t for t in TEXTS if t in read or ("text" in self.retrieve and t == TEXTS[0]))
+        searched = (self.text,) if "text" in self.retrieve or self.text in read else ()
+        return (*searched, *(text for text in TEXTS if text in read and text != self.text))
 
     @cached_property
     def single(self) -> bool:
@@ -132,6 +133,7 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
     return Plan(
         name=profile.name,
         retrieve=profile.retrieve,
+        text=profile.text or TEXTS[0],
         inputs=dict(profile.inputs),
         first=first,
         second=second,

@@ -13,10 +13,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.engine.segment.segment import TEXTS, Segment
+from ranking.engine.segment.segment import Segment
 from ranking.engine.term_statistics import TermStatistics
 from ranking.text.query_syntax import Asked
-from ranking.types import Coverage, Document, Filter, FilterField, VectorField
+from ranking.types import TEXTS, Coverage, Document, Filter, FilterField, VectorField
 
 __all__ = ["IndexReader", "Masks"]
 

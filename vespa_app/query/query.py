@@ -17,7 +17,7 @@ from typing import get_args
 from ranking.profiles.profile import inputs_of_half_a_query
 from ranking.query_checks import check_query, lacking
 from ranking.text.query_syntax import read
-from ranking.types import Filter, FilterField, Query, QueryError
+from ranking.types import TEXTS, Filter, FilterField, Query, QueryError
 from vespa_app.query.operators import operators_clause
 from vespa_app.query.text import QueryText, clean
 from vespa_app.query.vector import VectorPart, vector_part
@@ -88,7 +88,8 @@ def search_request(
     text = QueryText.of(query.text)
     vector = vector_part(query, profile, text.typed, embed=embed)
     parameters = _Parameters()
-    clauses = _clauses(profile, _words_clause(query, text, parameters), vector)
+    words = [_words_clause(query, text, name, parameters) for name in profile.texts]
+    clauses = _clauses(profile, words, vector)
     if not clauses:
         return SearchRequest(None, (NO_TERM,))
     where = _where(query, clauses, parameters)
@@ -150,31 +151,38 @@ def _field(name: str) -> str:
     return name
 
 
-def _clauses(profile: ServedProfile, words: str, vector: VectorPart | None) -> list[str]:
+def _clauses(profile: ServedProfile, words: Sequence[str], vector: VectorPart | None) -> list[str]:
     """What finds documents: the union of the profile's retrievers.
 
     A part that the profile only scores by stands in rank(): it is computed, but finds nothing.
+    words: one clause for each of the profile's text fields.
     """
-    parts = {"vector": vector.clause if vector else "", "text": words}
+    parts = {"vector": vector.clause if vector else "", "text": words[0]}
     found = [part for name, part in parts.items() if part and name in profile.retrieve]
-    scored = [part for name, part in parts.items() if part and name not in profile.retrieve]
-    if not found or not scored or not profile.reads - set(profile.retrieve):
+    scored = [
+        part
+        for name, part in parts.items()
+        if part and name not in profile.retrieve and name in profile.reads
+    ]
+    scored += [part for part in words[1:] if part]
+    if not found or not scored:
         return found
     union = f"({' or '.join(found)})"
     return [f"rank({', '.join([union, *scored])})"]
 
 
-def _words_clause(query: Query, text: QueryText, parameters: _Parameters) -> str:
-    """Flat words, equal to the index's tokens, unless operators are asked for."""
+def _words_clause(query: Query, text: QueryText, name: str, parameters: _Parameters) -> str:
+    """Words in the text field `name`: flat, equal to the index's tokens, or with operators."""
     if not text.words:
         return ""
     if query.operators:
         asked = read(text.words)
         conditions = [_condition(each, parameters) for each in asked.filters]
-        return operators_clause(asked, conditions, parameters.add)
-    if query.matching == "weakAnd":
-        return f'({{grammar: "linguistics", targetHits: {int(query.target_hits)}}}userInput(@text))'
-    return '({grammar: "linguistics", grammar.composite: "or"}userInput(@text))'
+        return operators_clause(asked, conditions, name, parameters.add)
+    kept = f"targetHits: {int(query.target_hits)}"
+    how = kept if query.matching == "weakAnd" else 'grammar.composite: "or"'
+    where = "" if name == TEXTS[0] else f', defaultIndex: "{name}"'
+    return f'({{grammar: "linguistics", {how}{where}}}userInput(@text))'
 
 
 def _condition(each: Filter, parameters: _Parameters) -> str:

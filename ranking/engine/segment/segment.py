@@ -18,14 +18,11 @@ from ranking.engine.segment.postings import TextIndex, text_arrays
 from ranking.engine.segment.strings import StringTable, string_arrays
 from ranking.engine.segment.vectors import VectorIndex, as_floats, vector_arrays
 from ranking.text.tokens import tokenize
-from ranking.types import Document, FilterField, VectorField
+from ranking.types import TEXTS, Document, FilterField, VectorField
 
 __all__ = ["Arrays", "Segment", "segment_arrays"]
 
 Arrays = Mapping[str, NDArray[Any]]
-
-TEXTS = ("caption",)
-"""Text fields, each with an inverted index."""
 
 COLUMNS: tuple[FilterField, ...] = (
     "concepts",
