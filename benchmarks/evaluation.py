@@ -19,16 +19,17 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from eval.collection.pool import Pool, load_pool
 from eval.leakage.leakage import find_leakage
 from eval.measure.metrics import DEFAULT_METRICS
 from eval.measure.results import judge
 from eval.measure.slices import slices
 from eval.protocols import build_tasks
+from eval.protocols.tasks import topic_clusters
 from eval.report.evaluation import Evaluation
 from eval.report.provenance import provenance
 from eval.report.report import write_report
 from eval.search.answer import to_run
-from eval.search.pool import Pool, load_pool
 from ingest.corpus.corpus import Corpus, write_corpus
 from ingest.corpus.records import Record
 from ranking.engine.engine import EmbeddedEngine
@@ -108,9 +109,7 @@ def _measure(corpus: Corpus, out: Path) -> None:
             runs,
             DEFAULT_METRICS,
             leakage=leakage,
-            groups=pool.groups,
-            inapplicable={},
-            seed=0,
+            clusters=topic_clusters(task.topics, pool),
         )
     with _timed("kinds"):
         kinds = list(slices(result, pool))

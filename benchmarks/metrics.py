@@ -15,8 +15,8 @@ import time
 import ir_measures
 import numpy as np
 
+from eval.collection.runs import Qrels, Run
 from eval.measure.metrics import measure, parse_metrics
-from eval.search.runs import Qrels, Run
 
 NAMES = ["RR@10", "Success@5", "nDCG@10", "R@100", "AP@1000"]
 

@@ -11,28 +11,32 @@ from numpy.typing import NDArray
 
 from encoders.base.progress import Progress, silent
 from encoders.inference.dual_encoder import DualEncoder
+from encoders.training.seen import Record
+from eval.collection.clusters import Clusters
+from eval.collection.pool import Pool, Scope, load_pool
+from eval.collection.runs import EvaluationError
 from eval.leakage.leakage import find_leakage, is_leaky
 from eval.leakage.staleness import refuse_stale
 from eval.leakage.training_overlap import Overlap, find_overlap
-from eval.measure.baseline import BASELINE, rank_bm25_run
-from eval.measure.metrics import Metric, default_metrics
+from eval.measure.judged import judged_figures, read_pool, with_judgements
+from eval.measure.metrics import Metric, default_metrics, parse_metrics
+from eval.measure.overlap_curve import overlap_curve
 from eval.measure.pairs import PairsResult, pairs_card
 from eval.measure.results import TaskResult, judge
 from eval.measure.slices import slices
 from eval.protocols import PAIRS, build_tasks, expand
-from eval.protocols.tasks import Skipped, Task
+from eval.protocols.overlap import step_of
+from eval.protocols.own_topics import OWN_TOPICS, own_task
+from eval.protocols.tasks import Skipped, Task, topic_clusters
 from eval.report.evaluation import Evaluation, headline
 from eval.report.provenance import provenance, training_curves
 from eval.search.answer import PoolSearcher, to_run, vector_field
-from eval.search.pool import Pool, Scope, load_pool
-from eval.search.runs import EvaluationError
-from eval.search.targets import with_vectors
-from eval.search.topics import own_task
+from eval.search.other_runs import OtherRun, read_other_runs
+from eval.search.rank_bm25 import BASELINE, rank_bm25_run
+from eval.search.targets import Target
 from eval.tuning.curve import WeightCurve, weight_curve
 from eval.tuning.outcome import tuned_split
 from ingest.corpus.corpus import Corpus
-from ranking.engine.engine import EmbeddedEngine
-from ranking.types import Engine
 
 __all__ = ["DEFAULT_PROFILES", "Options", "evaluate"]
 
@@ -48,59 +52,67 @@ class Options:
     """What to evaluate, and how.
 
     protocols, profiles: names, empty for all that the index supports. ks: cut-offs of RR and
-    Success. split: where queries come from, None for test, else validation. scope: search that
-    split only, or everything. topics, qrels: a user's own (eval/search/topics.py), searched for in
-    everything that is indexed; then no protocol runs that is not named. baseline: rank-bm25
-    beside the profiles. command: for provenance.
+    Success. metric: what every protocol is judged by, "" for each one's own. split: where queries
+    come from, None for test, else validation. scope: search that split only, or everything; ""
+    for everything with topics of one's own, else the split. topics, qrels: a user's own
+    (eval/protocols/own_topics.py); then no protocol runs that is not named. baseline: rank-bm25
+    beside the profiles. runs: other systems' (eval/search/other_runs.py). pooling: so deep are
+    unjudged documents written down, 0 for not at all; judgements: such a file, filled in
+    (eval/measure/judged.py). command: for provenance.
     """
 
     protocols: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     ks: tuple[int, ...] = (1, 5, 10)
+    metric: str = ""
     split: str | None = None
-    scope: Scope = "split"
+    scope: Scope | None = None
     topics: Path | None = None
     qrels: Path | None = None
     baseline: bool = True
+    runs: tuple[Path, ...] = ()
+    pooling: int = 0
+    judgements: Path | None = None
     seed: int = 0
     command: str = ""
 
 
 def evaluate(
-    engine: Engine,
+    target: Target,
     encoder: DualEncoder | None,
     corpus: Corpus,
     options: Options | None = None,
     progress: Progress = silent,
+    *,
+    record: Record | None = None,
 ) -> Evaluation:
     """Answer every protocol's queries with every profile, and judge the answers.
 
-    engine: an embedded index, or a running Vespa application (make it `strict`).
+    target: an embedded index, or a running Vespa application (make it `strict`).
     encoder: the one that made the index's vectors; None evaluates lexical ranking only.
+    record: what the encoder was trained on, where that is known.
     Raises EvaluationError where a name is wrong, where the index and corpus do not belong
     together, or where an answer is partial.
     """
     options = options or Options()
-    own = options.topics is not None
-    names = () if own and not options.protocols else expand(options.protocols)
-    metrics = default_metrics(options.ks)
-    field = vector_field(engine, encoder)
-    indexed = set(engine.ids())
-    with_vector = with_vectors(engine, corpus, indexed, field) if field else set()
-    pool = load_pool(
-        corpus, indexed, with_vector, split=options.split, scope="all" if own else options.scope
-    )
-    searcher = PoolSearcher(engine, pool, encoder)
-    compared = refuse_stale(searcher, corpus)
-    profiles = choose_profiles(engine, searcher, options.profiles)
-    overlap = find_overlap(corpus, pool) if encoder else None
-    tasks, skipped = build_tasks(pool, names)
-    if options.topics is not None:
-        tasks.insert(0, own_task(pool, options.topics, options.qrels))
+    metrics = _metrics(options)
+    searcher, compared = _open(target, encoder, corpus, options)
+    pool = searcher.pool
+    profiles = choose_profiles(target, searcher, options.profiles)
+    overlap = None
+    if encoder:
+        progress("leakage", 0, 1, "what the encoder was trained on")
+        overlap = find_overlap(corpus, pool, encoder.manifest.fingerprint, record)
+        progress("leakage", 1, 1)
+    names = () if options.topics and not options.protocols else expand(options.protocols)
+    tasks, skipped = _tasks(pool, names, options)
+    depth = max(100, options.pooling, *(metric.cutoff for metric in metrics))
+    others = read_other_runs(options.runs, tasks, depth, [*profiles, BASELINE])
     results = []
     for done, task in enumerate(tasks):
         progress("evaluate", done, len(tasks), task.protocol)
-        result = _answer(searcher, task, profiles, metrics, options, overlap)
+        runs = others.get(task.protocol, [])
+        result = _answer(searcher, task, profiles, metrics, options, overlap, runs)
         if result.runs:
             results.append(result)
         else:
@@ -110,34 +122,80 @@ def evaluate(
     if not results and not card:
         reasons = "; ".join(f"{part.protocol}: {part.reason}" for part in [*skipped, *refused])
         raise EvaluationError(f"Nothing can be evaluated ({reasons}).")
+    curve = overlap_curve(results, options.seed)
+    judged = [r for r in results if r.task.protocol == OWN_TOPICS or options.judgements]
     return Evaluation(
         corpus=corpus,
         pool=pool,
         tasks=results,
         skipped=[*skipped, *refused],
         pairs=card,
-        provenance=provenance(engine, encoder, corpus, pool, options.command, options.seed),
+        provenance=provenance(target.engine, encoder, corpus, pool, options.command, options.seed),
         training=training_curves(encoder),
         similarity=_similarity(searcher),
         overlap=overlap,
         notes=[
             *compared,
+            *(overlap.notes if overlap else ()),
             *_trained_here(pool, overlap),
-            *_tuned_here(engine, profiles, pool, corpus),
+            *_tuned_here(target, profiles, pool, corpus),
+            *(note for r in results if r.task.protocol == OWN_TOPICS for note in r.task.notes),
+            *(note for some in others.values() for other in some for note in other.notes),
         ],
-        curve=_curve(searcher, engine, results, options),
-        slices=[part for r in results for part in slices(r, pool, options.seed)],
+        curve=_curve(searcher, target, results, options),
+        overlap_curve=curve,
+        slices=[
+            part
+            for r in results
+            if not step_of(r.task.protocol)
+            for part in slices(r, pool, options.seed)
+        ],
+        judged={r.task.protocol: judged_figures(r) for r in judged},
+        pooling=options.pooling,
     )
 
 
+def _metrics(options: Options) -> tuple[Metric, ...]:
+    wanted = parse_metrics([options.metric]) if options.metric else ()
+    return tuple(dict.fromkeys((*default_metrics(options.ks), *wanted)))
+
+
+def _open(
+    target: Target, encoder: DualEncoder | None, corpus: Corpus, options: Options
+) -> tuple[PoolSearcher, list[str]]:
+    """The searcher of the pool, and notes on what was compared with the corpus."""
+    field = vector_field(target.engine, encoder)
+    indexed = set(target.engine.ids())
+    with_vector = target.with_vectors(corpus, indexed, field) if field else set()
+    scope: Scope = options.scope or ("all" if options.topics else "split")
+    pool = load_pool(corpus, indexed, with_vector, split=options.split, scope=scope)
+    searcher = PoolSearcher(target, pool, encoder)
+    return searcher, refuse_stale(searcher, corpus)
+
+
+def _tasks(pool: Pool, names: Sequence[str], options: Options) -> tuple[list[Task], list[Skipped]]:
+    tasks, skipped = build_tasks(pool, names)
+    if options.topics is not None:
+        tasks.insert(0, own_task(pool, options.topics, options.qrels))
+    if options.judgements is None:
+        return tasks, skipped
+    grades = read_pool(options.judgements)
+    if strangers := grades.keys() - {task.protocol for task in tasks}:
+        raise EvaluationError(
+            f"{options.judgements} judges {', '.join(sorted(strangers))}, which is not evaluated "
+            "here. Name those protocols with --protocol."
+        )
+    return [with_judgements(task, grades.get(task.protocol, {})) for task in tasks], skipped
+
+
 def choose_profiles(
-    engine: Engine, searcher: PoolSearcher, wanted: Sequence[str]
+    target: Target, searcher: PoolSearcher, wanted: Sequence[str]
 ) -> tuple[str, ...]:
     """The profiles to evaluate: those wanted, or the default ones that the index supports.
 
     An index that has none of the default ones, because its profiles are a person's own, gets all.
     """
-    known = engine.info().profiles
+    known = target.engine.info().profiles
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise EvaluationError(
@@ -156,8 +214,9 @@ def _answer(
     metrics: Sequence[Metric],
     options: Options,
     overlap: Overlap | None,
+    others: Sequence[OtherRun],
 ) -> TaskResult:
-    depth = max(100, *(metric.cutoff for metric in metrics))
+    depth = max(100, options.pooling, *(metric.cutoff for metric in metrics))
     refused = {profile: searcher.applies(profile, task) for profile in profiles}
     runs = {
         profile: to_run(searcher.search(task, profile, depth), task)
@@ -167,12 +226,14 @@ def _answer(
     if options.baseline and runs and task.asks == "text" and not task.no_lexical:
         texts = searcher.pool.captions if task.texts is None else task.texts
         runs[BASELINE] = rank_bm25_run(task, texts, depth)
+    runs |= {other.name: other.run for other in others}
     return judge(
         task,
         runs,
         metrics,
         leakage=find_leakage(task, searcher.pool.captions, overlap),
-        groups=searcher.pool.groups,
+        clusters=topic_clusters(task.topics, searcher.pool),
+        metric=options.metric,
         inapplicable={profile: reason for profile, reason in refused.items() if reason},
         seed=options.seed,
     )
@@ -183,36 +244,37 @@ def _trained_here(pool: Pool, overlap: Overlap | None) -> list[str]:
     if overlap is None:
         return []
     asking = int(pool.asking.sum())
-    seen = int((pool.asking & overlap.same_image).sum())
+    seen = int((pool.asking & overlap.image).sum())
     if not is_leaky(seen, asking):
         return []
     told = (
         f"Of the {asking:,} images that queries are made of, {seen:,} stand in training: figures "
-        "of what the encoder ranks are leaky, and say nothing of images that it has not seen."
+        "of what the encoder ranks say nothing of images that it has not seen."
     )
     return [told]
 
 
-def _tuned_here(engine: Engine, profiles: Sequence[str], pool: Pool, corpus: Corpus) -> list[str]:
+def _tuned_here(target: Target, profiles: Sequence[str], pool: Pool, corpus: Corpus) -> list[str]:
     """A note for each profile whose weights were tuned on the very queries evaluated here."""
-    if not isinstance(engine, EmbeddedEngine):
+    written = target.profiles
+    if written is None:
         return []
     here = tuned_split(pool.split, corpus)
     return [
         f"{name}: its weights were tuned on the split evaluated here, so its figures flatter it."
         for name in profiles
-        if here in engine.profiles.resolve(name).description
+        if here in written.resolve(name).description
     ]
 
 
 def _curve(
-    searcher: PoolSearcher, engine: Engine, results: Sequence[TaskResult], options: Options
+    searcher: PoolSearcher, target: Target, results: Sequence[TaskResult], options: Options
 ) -> WeightCurve | None:
-    """Over the headline task, where the blend answers it."""
+    """Over the first headline task that has runs, where the blend answers it."""
     shown = headline(results)
-    if shown is None or BLEND not in shown.runs or not isinstance(engine, EmbeddedEngine):
+    if shown is None or BLEND not in shown.runs or target.profiles is None:
         return None
-    return weight_curve(searcher, shown.task, engine.profiles.resolve(BLEND), options.seed)
+    return weight_curve(searcher, shown.task, target.profiles.resolve(BLEND), options.seed)
 
 
 def _pairs(
@@ -222,10 +284,17 @@ def _pairs(
     if len(rows) < 2:
         return [], [Skipped(PAIRS, "fewer than two documents have a caption and a vector")]
     captions, images = _both_sides(searcher, rows)
-    ids = [searcher.pool.ids[row] for row in rows]
-    groups = [searcher.pool.groups[row] for row in rows]
-    seen = None if overlap is None else overlap.same_image[rows]
-    return pairs_card(ids, captions, images, groups=groups, in_training=seen, seed=seed), []
+    pool = searcher.pool
+    card = pairs_card(
+        [pool.ids[row] for row in rows],
+        captions,
+        images,
+        clusters=Clusters.connect([pool.keys(row) for row in rows]),
+        texts=[pool.normalised[row] for row in rows],
+        in_training=None if overlap is None else overlap.image[rows],
+        seed=seed,
+    )
+    return card, []
 
 
 def _similarity(searcher: PoolSearcher) -> NDArray[np.float64] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
@@ -17,12 +18,34 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from encoders.base.errors import UserError
+from encoders.base.extras import EXTRAS, MissingExtraError
 from encoders.base.storage import share_with_group
 from rocosearch.console import messages, say
 
 __all__ = ["TRACE", "GuardedCommand", "GuardedGroup", "writing"]
 
 TRACE = "ROCOSEARCH_TRACE"
+NEEDED = {
+    "corpus": "corpus",
+    "index": "corpus",
+    "embed": "corpus",
+    "train": "train",
+    "look": "train",
+    "eval": "eval",
+    "tune": "eval",
+    "compare": "eval",
+    "classify": "eval",
+    "app": "vespa",
+    "deploy": "vespa",
+    "feed": "vespa",
+    "doctor": "vespa",
+    "plan": "vespa",
+    "search": "vespa",  # of a server: an index is searched without any extra
+    "parity": "vespa",
+    "swap": "eval,vespa",
+}
+"""Command -> the extras that it needs, all told at once."""
+
 LARGEST = 10**15  # no option means anything by more
 
 
@@ -70,6 +93,7 @@ class GuardedGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as typer declares it
         """Run a command; raise typer.Exit with the code that its failure calls for."""
+        shown, warnings.showwarning = warnings.showwarning, _warn
         try:
             return super().invoke(ctx)
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
@@ -78,8 +102,34 @@ class GuardedGroup(TyperGroup):
             say("interrupted; run the same command again to resume", style="yellow")
             raise typer.Exit(130) from None
         except Exception as error:
-            _tell(error)
+            _tell(_missing(error, ctx.invoked_subcommand or "") or error)
             raise typer.Exit(1) from error
+        finally:
+            warnings.showwarning = shown
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Tell our own warnings in their sentence, others as Python does."""
+    if issubclass(category, LeftoverWarning):
+        say(str(message), style="yellow")
+    else:
+        told = warnings.formatwarning(message, category, filename, lineno, line)
+        (file or sys.stderr).write(told)
+
+
+def _missing(error: Exception, command: str) -> Exception | None:
+    """What to say where a package of an extra could not be imported."""
+    module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if module not in EXTRAS:
+        return None
+    return MissingExtraError(f"rocosearch {command}", module, NEEDED.get(command, ""))
 
 
 def _tell(error: Exception) -> None:

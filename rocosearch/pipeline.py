@@ -6,15 +6,19 @@ step can be done in another process, or again, from what lies on disk.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from encoders.base.progress import Progress, silent
+from encoders.base.errors import UserError
+from encoders.base.progress import Progress, expect, silent
 from encoders.export.graphs import ensure_graphs
 from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
 from encoders.published.folders import is_published
-from ingest.corpus.corpus import FEATURES, Corpus, write_corpus
+from ingest.corpus.corpus import EMBEDDINGS, FEATURES, Corpus, write_corpus
+from ingest.corpus.duplicates import normal_caption
 from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
 from ingest.corpus.records import CorpusError
 from ingest.corpus.writer import REJECTED
@@ -25,7 +29,7 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import SHIPPED, load_profiles, save_profiles
-from ranking.types import Engine, VectorField
+from ranking.types import VectorField
 from rocosearch.fields import field_of
 from rocosearch.opening import (
     embedding_encoder,
@@ -38,9 +42,11 @@ from rocosearch.outputs import OutputError, check_profiles_file, check_replaceab
 
 if TYPE_CHECKING:  # torch takes seconds to load
     from encoders.training.pairs import Pair
+    from encoders.training.seen import Record, Seen
     from encoders.training.train import Trained
     from eval.evaluate import Options
     from eval.report.evaluation import Evaluation
+    from eval.search.targets import Target
     from eval.tuning.tuning import Tuning, TuningOptions
     from ingest.vectors.embed import EmbedReport
     from vespa_app.package.options import PackageOptions
@@ -51,15 +57,22 @@ __all__ = [
     "embed_images",
     "embedding_encoder",
     "evaluate",
-    "evaluate_engine",
+    "evaluate_target",
     "load_encoder",
     "open_engine",
     "open_searcher",
+    "seen_record",
     "train_encoder",
     "training_pairs",
     "tune_profiles",
     "write_app",
 ]
+
+
+# Of `rocosearch index` on 100,000 made-up captions (benchmarks/cold_start.py): to tell in advance.
+DOCUMENTS_A_SECOND = 5_000
+BYTES_A_DOCUMENT = 500
+BYTES_A_NUMBER = 5.0
 
 
 def build_corpus(
@@ -71,12 +84,14 @@ def build_corpus(
     splits: Literal["auto", "source", "drawn"] = "auto",
     frames: str | int = "middle",
     key: Path | None = None,
+    text: Literal["", "find", "mask"] = "",
     progress: Progress = silent,
 ) -> Corpus:
     """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used.
 
     reading: what is said of the source's tables, in place of what would be recognised. frames: of
-    DICOM files, "middle", "all" or a number. key: of their pseudonyms; OUT.key if None.
+    DICOM files, "middle", "all" or a number. key: of their pseudonyms; OUT.key if None. text:
+    find it in their pixels, or mask it too.
     """
     if out.is_dir() and [file.name for file in out.iterdir()] == [REJECTED]:
         (out / REJECTED).unlink()  # an attempt that used nothing left it
@@ -88,7 +103,7 @@ def build_corpus(
     key = key or out.with_name(f"{out.name}.key")
     if key.resolve().is_relative_to(out.resolve()):
         raise CorpusError(f"{key} would lie inside the corpus: keep the key apart from it.")
-    opened = open_source(source, layout, reading, frames=frames, key=key)
+    opened = open_source(source, layout, reading, frames=frames, key=key, text=text)
     return write_corpus(opened, out, splits=splits, keep_rejections=True, progress=progress)
 
 
@@ -99,6 +114,7 @@ def train_encoder(
     preset: str = "",
     image_size: int = 0,
     context: int = 0,
+    heads: int = 0,
     concept_fields: Sequence[str] = (),
     resume: bool = False,
     replace: bool = False,
@@ -109,7 +125,7 @@ def train_encoder(
 
     preset: "" takes adapter where its published towers are installed, else tiny; with towers or
     an encoder to start from, tiny. image_size: side of the tower's images in pixels, context:
-    longest text in tokens, in place of the preset's.
+    longest text in tokens, heads: projections on each tower, in place of the preset's.
     replace: write over a finished encoder at `out`, which is an error otherwise.
     concept_fields: fields of the records whose values count as concepts too, such as modality.
     changes: fields of encoders.training.presets.TrainingConfig that replace the preset's.
@@ -117,7 +133,8 @@ def train_encoder(
     """
     from encoders.training.choice import choose_preset
     from encoders.training.distributed import leads
-    from encoders.training.presets import preset as named_preset, resized, with_context
+    from encoders.training.presets import preset as named_preset, resized, with_context, with_heads
+    from encoders.training.seen import SEEN
     from encoders.training.train import train
 
     check_replaceable(out, ENCODER_FILE, "an encoder")
@@ -130,6 +147,8 @@ def train_encoder(
         config = resized(config, image_size)
     if context:
         config = with_context(config, context)
+    if heads:
+        config = with_heads(config, heads)
     opened = Corpus.open(corpus)
     if not opened.manifest.splits.get("train"):
         splits = ", ".join(opened.manifest.splits)
@@ -147,8 +166,34 @@ def train_encoder(
         cache=opened.path / FEATURES,
     )
     if leads():
+        seen_record(opened).write(out / SEEN)
         ensure_graphs(out, progress)
     return trained
+
+
+def seen_record(corpus: Corpus, key: bytes = b"") -> Record:
+    """Hashes of the pairs that an encoder of this corpus is trained and validated on.
+
+    key: of the record of an earlier stage, to join the two.
+    """
+    from encoders.training.seen import Record
+
+    trained = _seen(corpus, "train", key)
+    return Record(trained, _seen(corpus, "validation", trained.key))
+
+
+def _seen(corpus: Corpus, split: str, key: bytes) -> Seen:
+    from encoders.training.seen import Seen
+
+    records = [r for r in corpus.records(split) if r.image is not None and r.caption]
+    return Seen.of(
+        images=[record.image_sha256 for record in records],
+        looks=[record.image_dhash for record in records],
+        captions=[normal_caption(record.caption) for record in records],
+        groups=[record.group_id for record in records],
+        subjects=[record.subject_id for record in records],
+        key=key,
+    )
 
 
 def training_pairs(
@@ -179,6 +224,13 @@ def build_index(
     check_replaceable(out, "CURRENT", "an index")
     opened = Corpus.open(corpus)
     chosen = load_profiles(profiles) if profiles else SHIPPED
+    dimension = Manifest.load(encoder).dimension if encoder else 0
+    expect(
+        progress,
+        f"an index of {len(opened):,} documents{', vectors apart' if encoder else ''}",
+        len(opened) / DOCUMENTS_A_SECOND,
+        len(opened) * (BYTES_A_DOCUMENT + BYTES_A_NUMBER * dimension),
+    )
     if encoder is None:
         return EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
     from ingest.vectors.embed import embed_corpus
@@ -187,12 +239,21 @@ def build_index(
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
     manifest = loaded.manifest
+    _keep_record(opened, encoder, manifest.fingerprint)
     chosen = with_scale(chosen, manifest.logit_scale)
     field = VectorField(
         encoder_names(manifest.fingerprint).embedding, manifest.dimension, manifest.fingerprint
     )
     found = documents(opened, manifest.fingerprint)
     return EmbeddedEngine.build(out, found, [field], chosen, encoder=encoder, progress=progress)
+
+
+def _keep_record(corpus: Corpus, encoder: Path, fingerprint: str) -> None:
+    """Keep what the encoder was trained on with its vectors: an index never carries it."""
+    from encoders.training.seen import SEEN, Record
+
+    if (encoder / SEEN).exists():
+        Record.read(encoder / SEEN).write(corpus.path / EMBEDDINGS / fingerprint / SEEN)
 
 
 def embed_images(
@@ -214,37 +275,92 @@ def evaluate(
     *,
     profiles: Path | None = None,
     encoder: Path | None = None,
+    seeds: Sequence[Path] = (),
     progress: Progress = silent,
 ) -> Evaluation:
     """Evaluate an index on its corpus's held-out queries and write the report to `out`.
 
-    encoder: whose vectors ask; by default the one that the index carries.
+    encoder: whose vectors ask; by default the one that the index carries. seeds: indexes of the
+    same corpus whose encoders were trained by the same recipe with other seeds.
+    Raises UserError where recipes differ.
     """
+    from eval.search.targets import EmbeddedTarget
+
     engine = open_engine(index, profiles)
-    return evaluate_engine(
-        engine, corpus, out, options, encoder=encoder or engine.encoder_folder, progress=progress
+    others = [open_engine(other, profiles) for other in seeds]
+    _check_recipes([index, *seeds], [engine, *others])
+    folder = encoder or engine.encoder_folder
+    return evaluate_target(
+        EmbeddedTarget(engine),
+        corpus,
+        out,
+        options,
+        encoder=folder,
+        seeds=[(EmbeddedTarget(other), other.encoder_folder) for other in others],
+        progress=progress,
     )
 
 
-def evaluate_engine(
-    engine: Engine,
+def _check_recipes(paths: Sequence[Path], engines: Sequence[EmbeddedEngine]) -> None:
+    """Refuse seeds of which one was trained by another recipe, or with the same seed."""
+    if len(engines) < 2:
+        return
+    from encoders.model.clip import TRAINING
+
+    recipes = []
+    for path, engine in zip(paths, engines, strict=True):
+        folder = engine.encoder_folder
+        try:
+            settings = json.loads((folder or path).joinpath(TRAINING).read_text("utf-8"))[
+                "settings"
+            ]
+        except (OSError, ValueError, KeyError):
+            raise UserError(
+                f"{path} does not tell how its encoder was trained ({TRAINING}), so it is no seed "
+                "of a recipe."
+            ) from None
+        recipes.append((settings.pop("seed", None), settings))
+        if recipes[-1][1] != recipes[0][1]:
+            raise UserError(
+                f"{path} has an encoder of another recipe than {paths[0]}: seeds of one recipe "
+                "differ in nothing but `--seed`."
+            )
+        if recipes[-1][0] in [seed for seed, _ in recipes[:-1]]:
+            raise UserError(f"{path} has an encoder of the same seed as another index named.")
+
+
+def evaluate_target(
+    target: Target,
     corpus: Path,
     out: Path,
     options: Options | None = None,
     *,
     encoder: Path | None = None,
+    seeds: Sequence[tuple[Target, Path | None]] = (),
     progress: Progress = silent,
 ) -> Evaluation:
-    """The same on an engine that is open: an index, or a running Vespa.
+    """The same on what is open: an index, or a running Vespa.
 
     encoder: whose vectors ask; lexical ranking alone is evaluated without one.
     """
     from eval.evaluate import evaluate as run_evaluation
+    from eval.leakage.training_overlap import find_record
+    from eval.measure.seeds import over_seeds
     from eval.report.report import write_report
 
     check_replaceable(out, "metrics.json", "a report")
     loaded = load_encoder(encoder) if encoder else None
-    evaluation = run_evaluation(engine, loaded, Corpus.open(corpus), options, progress)
+    opened = Corpus.open(corpus)
+    record = find_record(opened, loaded.manifest.fingerprint, encoder) if loaded else None
+    evaluation = run_evaluation(target, loaded, opened, options, progress, record=record)
+    if seeds:
+        results = [evaluation.results]
+        for other, folder in seeds:
+            loaded = load_encoder(folder) if folder else None
+            record = find_record(opened, loaded.manifest.fingerprint, folder) if loaded else None
+            again = run_evaluation(other, loaded, opened, options, progress, record=record)
+            results.append(again.results)
+        evaluation = replace(evaluation, seeds=over_seeds(results))
     write_report(evaluation, out)
     return evaluation
 
@@ -260,14 +376,25 @@ def tune_profiles(
 ) -> Tuning:
     """Tune the blend weights on a development split and write the profiles file `out`.
 
-    Raises OutputError, before any work, where something else than profiles is there.
+    Raises OutputError, before any work, where something else than profiles is there, and
+    EvaluationError where the new values lose elsewhere and `allow_loss` is not set.
     """
+    from eval.collection.runs import EvaluationError
+    from eval.leakage.training_overlap import find_record
     from eval.tuning.tuning import tune
 
     check_profiles_file(out)
     engine = open_engine(index, profiles)
     encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
-    tuning = tune(engine, encoder, Corpus.open(corpus), options, progress)
+    opened = Corpus.open(corpus)
+    record = find_record(opened, encoder.manifest.fingerprint, None) if encoder else None
+    tuning = tune(engine, encoder, opened, options, progress, record=record)
+    if tuning.losses and not (options and options.allow_loss):
+        lost = "; ".join(each.told() for each in tuning.losses)
+        raise EvaluationError(
+            f"{out} is not written, for the new values lose on another protocol: {lost}. "
+            "Write it all the same with --allow-loss."
+        )
     save_profiles(tuning.profiles, out)
     return tuning
 

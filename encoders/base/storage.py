@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 __all__ = [
     "LOCK",
+    "SEEN",
     "LeftoverWarning",
     "exchange",
     "locked",
@@ -40,6 +41,9 @@ __all__ = [
 ]
 
 LOCK = "LOCK"
+# What an encoder was trained on (encoders/training/seen.py) stays beside it: no index, package or
+# export takes it along.
+SEEN = "seen.parquet"
 
 
 class LeftoverWarning(UserWarning):

@@ -15,7 +15,7 @@ from encoders.model.towers import TextConfig, ViTConfig
 from encoders.training.augment import AUGMENTED, NO_AUGMENTATION, Augmentation
 from encoders.training.augment_text import NO_TEXT_AUGMENTATION, TextAugmentation
 
-__all__ = ["PRESETS", "TrainingConfig", "preset", "resized", "with_context"]
+__all__ = ["PRESETS", "TrainingConfig", "preset", "resized", "with_context", "with_heads"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class TrainingConfig:
     model: its `text.vocabulary` is an upper limit; the tokenizer trained on the captions may
     need fewer.
     start: folder of an encoder, ours or a published CLIP, to fine-tune; it replaces `model`.
+    tower_size: side of a published image tower's images in pixels, 0: its own.
     image_tower, text_tower: a published tower that replaces the model's, by name
     ("efficientnet-lite0", "minilm") or folder; its projection is new.
     freeze: beginnings of the names of parameters that stay: ("image",) locks the image tower,
@@ -46,6 +47,7 @@ class TrainingConfig:
     differ in few words (0: at random).
     positives: which other pairs of a batch are no negatives; "caption": those of equal text,
     "group": also those of the same case or article.
+    loss: "infonce", CLIP's, or "sigmoid", SigLIP's.
     learning_rate: its peak. warmup: share of the run. weight_decay: of matrices only, as in
     CLIP. clip_norm: of gradients.
     concept_epochs: epochs before the others in which the image tower learns to name concepts.
@@ -60,6 +62,7 @@ class TrainingConfig:
     model: ClipConfig
     start: str = ""
     image_tower: str = ""
+    tower_size: int = 0
     text_tower: str = ""
     freeze: tuple[str, ...] = ()
     rates: tuple[tuple[str, float], ...] = ()
@@ -73,6 +76,7 @@ class TrainingConfig:
     micro_batch: int = 0
     near_captions: int = 0
     positives: Literal["none", "caption", "group"] = "caption"
+    loss: Literal["infonce", "sigmoid"] = "infonce"
     learning_rate: float = 3e-3
     warmup: float = 0.1
     weight_decay: float = 0.05
@@ -217,10 +221,13 @@ def preset(name: str, **changes: object) -> TrainingConfig:
 def resized(config: TrainingConfig, image_size: int) -> TrainingConfig:
     """The same recipe for images of another side in pixels.
 
-    Raises UserError where an encoder to start from, or a published tower, decides that already.
+    A published image tower takes it too. Raises UserError where an encoder to start from decides
+    that already.
     """
-    if told := config.start or config.image_tower:
-        raise UserError(f"{told} has an image size of its own: leave out --image-size.")
+    if config.start:
+        raise UserError(f"{config.start} has an image size of its own: leave out --image-size.")
+    if config.image_tower:
+        return replace(config, tower_size=image_size)
     preprocessing = replace(config.model.preprocessing, size=image_size)
     return replace(config, model=replace(config.model, preprocessing=preprocessing))
 
@@ -234,3 +241,14 @@ def with_context(config: TrainingConfig, tokens: int) -> TrainingConfig:
         raise UserError(f"{config.start} has a text length of its own: leave out --context.")
     text = replace(config.model.text, context=tokens)
     return replace(config, model=replace(config.model, text=text))
+
+
+def with_heads(config: TrainingConfig, heads: int) -> TrainingConfig:
+    """The same recipe with so many projections on each tower, each of the preset's dimension.
+
+    Raises UserError where an encoder to start from decides that already.
+    """
+    if config.start:
+        raise UserError(f"{config.start} has heads of its own: leave out --heads.")
+    dimension = config.model.dimension // config.model.heads * heads
+    return replace(config, model=replace(config.model, heads=heads, dimension=dimension))

@@ -1,16 +1,17 @@
-"""Whether two reports may be compared: both must have searched the same documents."""
+"""Whether two reports may be compared: both must have asked and searched the same."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from encoders.base.storage import put_back
+from eval.collection.runs import EvaluationError
 from eval.report.report import METRICS
-from eval.search.runs import EvaluationError
 
-__all__ = ["refuse_other_pools"]
+__all__ = ["refuse_others"]
 
 # What a figure depends on beside the ranking: part of `provenance` and its entry, in words.
 _SEARCHED = {
@@ -19,12 +20,15 @@ _SEARCHED = {
     ("pool", "documents"): "how many documents are searched",
     ("corpus", "content_sha256"): "the corpus (its content_sha256)",
 }
+# Files of `runs/` that define a task, by their ends.
+_ASKED = {".topics.tsv": "topics", ".qrels": "judgements", ".excluded.tsv": "excluded documents"}
 
 
-def refuse_other_pools(first: Path, second: Path) -> None:
-    """Raise EvaluationError where the two report folders searched other documents, or are none.
+def refuse_others(first: Path, second: Path) -> None:
+    """Raise EvaluationError where the two report folders asked or searched other things.
 
-    A figure says nothing without its pool, so from one pool to another it cannot rise or fall.
+    A figure says nothing without its pool and its topics, so from one to another it cannot rise
+    or fall. Protocols that only one of the reports has are no matter here.
     """
     old, new = _provenance(first), _provenance(second)
     differing = [
@@ -32,23 +36,39 @@ def refuse_other_pools(first: Path, second: Path) -> None:
         for (part, name), told in _SEARCHED.items()
         if old[part][name] != new[part][name]
     ]
+    differing += _tasks_that_differ(old["sha256"], new["sha256"])
     if differing:
         raise EvaluationError(
             f"{first} and {second} cannot be compared, for they differ in {', '.join(differing)}. "
-            "Evaluate both on the same corpus, with the same --split and --pool."
+            "Evaluate both on the same corpus, with the same --split, --pool and --topics."
         )
 
 
-def _provenance(folder: Path) -> Mapping[str, Mapping[str, object]]:
+def _tasks_that_differ(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    shared = _protocols(old) & _protocols(new)
+    return [
+        f"the {told} of {protocol}"
+        for protocol in sorted(shared)
+        for end, told in _ASKED.items()
+        if old.get(f"{protocol}{end}") != new.get(f"{protocol}{end}")
+    ]
+
+
+def _protocols(hashes: Mapping[str, str]) -> set[str]:
+    return {name.removesuffix(".qrels") for name in hashes if name.endswith(".qrels")}
+
+
+def _provenance(folder: Path) -> Mapping[str, Any]:
     put_back(folder)
     path = folder / METRICS
     try:
         found = json.loads(path.read_text("utf-8"))["provenance"]
-        return {
+        told = {
             part: {n: found[part][n] for p, n in _SEARCHED if p == part} for part, _ in _SEARCHED
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {**told, "sha256": dict(found["sha256"])}
+    except (OSError, ValueError, KeyError, TypeError):
         raise EvaluationError(
-            f"{folder} is not a report: {METRICS} does not tell what was searched ({error!r}). "
-            "Name a folder written by `rocosearch eval`."
+            f"{folder} is not a report that can be compared: its {METRICS} does not tell what was "
+            "asked and searched. Name a folder written by `rocosearch eval` of this version."
         ) from None

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-__all__ = ["Numbered", "Shingles"]
+__all__ = ["CONTAINED_FROM", "SHINGLE", "SHORT", "Numbered", "Shingles"]
 
 Numbers = NDArray[np.int64]
 
-# A query of fewer words has no shingle.
-SHINGLE = 3
+SHINGLE = 3  # words; a text of fewer has none
 CONTAINED_FROM = 0.8
+# A text of fewer shingles is short: common words make it up ("chest x ray"), so it counts as
+# contained only where few texts hold it.
+SHORT = 4
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -51,7 +53,10 @@ class Shingles:
         self._texts = _matrix(owners, columns, (len(texts), len(self._known)))
 
     def containing(self, queries: Sequence[str]) -> tuple[Numbers, Numbers]:
-        """Pairs (query, text) where the text has at least .8 of the query's shingles."""
+        """Pairs (query, text) where the text has at least .8 of the query's shingles.
+
+        Queries of fewer than four shingles are left to `Phrases` (eval/collection/phrases.py).
+        """
         owners, keys = self._hashed(queries)
         sizes = np.bincount(owners, minlength=len(queries))
         columns = np.searchsorted(self._known, keys)
@@ -60,7 +65,7 @@ class Shingles:
         shape = (len(queries), len(self._known))
         asked = _matrix(owners[there], columns[there], shape)
         shared = (asked @ self._texts.T).tocoo()
-        kept = shared.data >= CONTAINED_FROM * sizes[shared.row]
+        kept = (shared.data >= CONTAINED_FROM * sizes[shared.row]) & (sizes[shared.row] >= SHORT)
         return shared.row[kept].astype(np.int64), shared.col[kept].astype(np.int64)
 
     def _hashed(self, texts: Sequence[str]) -> tuple[Numbers, NDArray[np.uint64]]:

@@ -1,9 +1,9 @@
-"""Finds query text in the index, and searched images in training.
+"""Finds query text in the index, and what was asked for in the encoder's training.
 
 A query is leaked where its text stands in the indexed text of a document that counts as
 relevant to it: lexical ranking is handed the answer. Text in other documents only misleads
-the ranking, and is counted apart. Where a relevant image stands in training as well, the
-encoder has seen the answer.
+the ranking, and is counted apart. It is leaked as well where the encoder was trained on what is
+asked for: the relevant image (or a verified copy), the text, or the case it is of.
 """
 
 from __future__ import annotations
@@ -17,25 +17,38 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.leakage.indexed_texts import Numbered, Shingles
+from eval.collection.phrases import Phrases, rare
+from eval.leakage.indexed_texts import SHINGLE, SHORT, Numbered, Shingles
 from eval.leakage.training_overlap import Overlap
 from eval.protocols.tasks import Task, Topic
 from ingest.corpus.duplicates import normal_caption
 
-__all__ = ["KINDS", "Kind", "Leakage", "find_leakage", "is_leaky"]
+__all__ = ["KINDS", "PROVEN", "Kind", "Leakage", "find_leakage", "is_leaky"]
 
-Kind = Literal["", "exact", "normalised", "near-duplicate", "in-training", "like-training"]
-KINDS: tuple[Kind, ...] = (
+Kind = Literal[
+    "",
     "exact",
     "normalised",
     "near-duplicate",
     "in-training",
+    "training-caption",
+    "near-training-caption",
+    "training-group",
     "like-training",
+]
+PROVEN: tuple[Kind, ...] = (
+    "exact",
+    "normalised",
+    "near-duplicate",
+    "in-training",
+    "training-caption",
+    "near-training-caption",
+    "training-group",
 )
+# An image that only looks like one of training is no proof: such queries are told, not counted.
+KINDS: tuple[Kind, ...] = (*PROVEN, "like-training")
 
-# A task is labelled leaky from this share of leaked queries on. An image that only looks like
-# one of training is no proof (drawn or cropped images share perceptual hashes): such queries
-# are counted and left out of the figure without leaked ones, but earn no label.
+# More leaked queries than this share make a figure leaky, whatever their effect.
 LEAKY_FROM = 0.01
 
 Numbers = NDArray[np.int64]
@@ -55,19 +68,13 @@ class Leakage:
 
     @property
     def clean(self) -> NDArray[np.intp]:
-        """Rows of the queries that are not leaked."""
-        return np.flatnonzero([not kind for kind in self.kinds])
+        """Rows of the queries that are not shown to be leaked."""
+        return np.flatnonzero([kind not in PROVEN for kind in self.kinds])
 
     @property
     def leaked(self) -> int:
         """How many queries are leaked."""
         return len(self.kinds) - len(self.clean)
-
-    @property
-    def leaky(self) -> bool:
-        """Whether the task's figures need the label."""
-        proven = self.leaked - self.kinds.count("like-training")
-        return is_leaky(proven, len(self.kinds))
 
     def counts(self) -> dict[str, int]:
         """How many queries are leaked in each way."""
@@ -76,14 +83,14 @@ class Leakage:
 
 
 def is_leaky(leaked: int, queries: int) -> bool:
-    """Whether so many leaked queries earn a figure the label."""
-    return queries > 0 and leaked / queries >= LEAKY_FROM
+    """Whether so many leaked queries make a figure leaky, whatever their effect."""
+    return queries > 0 and leaked / queries > LEAKY_FROM
 
 
 def find_leakage(task: Task, captions: Sequence[str], overlap: Overlap | None = None) -> Leakage:
-    """Compare each query of the task with the texts that the task indexes.
+    """Compare each query of the task with the texts that it indexes, and with training.
 
-    captions: of the pool's documents. overlap: which of them stand in training. Excluded and
+    captions: of the pool's documents. overlap: what of them was trained on. Excluded and
     hidden documents are not looked at, and neither are captions that are indexed by their
     vectors only.
     """
@@ -94,13 +101,30 @@ def find_leakage(task: Task, captions: Sequence[str], overlap: Overlap | None = 
         texts = tuple(captions) if task.texts is None else task.texts
         found, elsewhere = _compare_texts(task.topics, texts, relevant)
     if overlap is not None:
-        found["in-training"] = relevant.touching(overlap.same_image)
-        found["like-training"] = relevant.touching(overlap.near_image)
+        found |= _compare_training(task, relevant, overlap)
     kinds: list[Kind] = [""] * len(task.topics)
     for kind in reversed(KINDS):  # the closest is written last, and stays
         for row in np.flatnonzero(found.get(kind, False)).tolist():
             kinds[row] = kind
     return Leakage(tuple(kinds), elsewhere)
+
+
+def _compare_training(task: Task, relevant: _Pairs, overlap: Overlap) -> dict[Kind, Marks]:
+    """Which topics ask for what the encoder was trained on, by kind."""
+    found: dict[Kind, Marks] = {
+        "in-training": relevant.touching(overlap.image),
+        "training-group": relevant.touching(overlap.group),
+        "like-training": relevant.touching(overlap.near_image),
+    }
+    none = np.zeros(len(task.topics), np.bool_)
+    equal, near = none, none
+    if task.asks == "text" and overlap.texts is not None:
+        asked = [normal_caption(topic.text) for topic in task.topics]
+        equal, near = overlap.texts.equal(asked), overlap.texts.near(asked)
+    if task.asks == "text" or task.vectors == "captions":
+        equal = equal | relevant.touching(overlap.caption)
+        near = near | relevant.touching(overlap.near_caption)
+    return {**found, "training-caption": equal, "near-training-caption": near}
 
 
 @dataclass(frozen=True)
@@ -135,18 +159,19 @@ class _Pairs:
 
 @dataclass(frozen=True)
 class _Index:
-    """Indexed texts as they are, normalised, and by shingles."""
+    """Indexed texts as they are, normalised, by shingles and by phrases."""
 
     exact: Numbered
     normalised: Numbered
     shingles: Shingles
+    phrases: Phrases
 
 
 @lru_cache(maxsize=2)
 def _indexed(texts: tuple[str, ...]) -> _Index:
     normalised = [normal_caption(text) for text in texts]
     exact = Numbered([text.strip() for text in texts])
-    return _Index(exact, Numbered(normalised), Shingles(normalised))
+    return _Index(exact, Numbered(normalised), Shingles(normalised), Phrases(normalised))
 
 
 def _relevant(task: Task, count: int) -> _Pairs:
@@ -182,8 +207,21 @@ def _compare_texts(
         "normalised": equal(relevant, index.normalised, alike),
         "near-duplicate": relevant.take(
             relevant.among(_Pairs(*index.shingles.containing(normal), relevant.shape))
+            | relevant.among(_short(index.phrases, normal, relevant.shape))
         ),
     }
     known = right["normalised"].counts() + equal(gone, index.normalised, alike).counts()
     wrong = index.normalised.holders(alike) > known
     return {kind: pairs.counts() > 0 for kind, pairs in right.items()}, int(wrong.sum())
+
+
+def _short(phrases: Phrases, normal: Sequence[str], shape: tuple[int, int]) -> _Pairs:
+    """Short texts that stand word for word in few documents."""
+    owners, documents = [], []
+    for row, text in enumerate(normal):
+        if text and text.count(" ") + 1 < SHINGLE - 1 + SHORT:
+            holders = phrases.holders(text)
+            if len(holders) <= rare(shape[1]):
+                owners += [row] * len(holders)
+                documents += holders
+    return _Pairs(np.array(owners, np.int64), np.array(documents, np.int64), shape)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.collection.runs import EvaluationError
 from eval.search.answer import PoolSearcher
-from eval.search.runs import EvaluationError
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import second_half
 from ingest.vectors.embed import embedding_parts, read_embeddings, read_part

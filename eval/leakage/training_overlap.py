@@ -1,83 +1,244 @@
-"""Documents that stand in the training split, or have their like there: images, captions, groups.
+"""What of a pool the encoder has seen in training: images, copies of them, captions, groups.
 
-An encoder that was trained on an image finds it too easily. Images are compared by the hash
-of their bytes and by a perceptual hash (64 bits, near up to 3 differing ones).
+Compared with the encoder's own record (`seen.parquet`, encoders/training/seen.py). Without one
+the overlap is unknown, and only the corpus's own train split can be compared with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from eval.search.pool import Pool
-from ingest.corpus.corpus import Corpus
-from ingest.corpus.duplicates import NEAR_BITS, normal_caption
+from encoders.training.seen import SEEN, Record, Seen, hashed, shingles
+from eval.collection.phrases import rare
+from eval.collection.pool import Pool
+from eval.leakage.copies import COPY_BITS, COSINE, LIKE_BITS, close_pairs, verified
+from eval.leakage.indexed_texts import CONTAINED_FROM, SHORT
+from ingest.corpus.corpus import EMBEDDINGS, Corpus
+from ingest.corpus.duplicates import normal_caption
+from ingest.vectors.embed import embedding_parts, read_embeddings
 
-__all__ = ["TRAIN", "Overlap", "find_overlap"]
+__all__ = ["TRAIN", "UNKNOWN", "Overlap", "SeenTexts", "find_overlap", "find_record"]
 
 TRAIN = "train"  # the split that encoders are trained on
+UNKNOWN = "overlap with training unknown"
 
-BLOCK = 512
+Marks = NDArray[np.bool_]
+Words = Sequence[str]
+
+
+class SeenTexts:
+    """Captions of training, to look texts up in."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+        owners, hashes = seen.parts["shingle"]
+        self._known, columns = np.unique(hashes, return_inverse=True)
+        shape = (seen.pairs, len(self._known))
+        self._texts = csr_array((np.ones(len(owners), np.int32), (owners, columns)), shape=shape)
+
+    def equal(self, normalised: Sequence[str]) -> Marks:
+        """Which of the texts are a caption of training, bool [texts]."""
+        return self._seen.has("caption", normalised)
+
+    def near(self, normalised: Sequence[str]) -> Marks:
+        """Which of the texts have .8 of their runs of three words in one caption of training.
+
+        Short texts have few runs, and common ones ("chest x ray") say nothing: a text of fewer
+        than four runs is near only what few captions hold.
+        """
+        key, known = self._seen.key, self._known
+        distinct = dict.fromkeys(normalised)
+        runs = [[hashed(key, run) for run in shingles(text)] for text in distinct]
+        sizes = np.array([len(row) for row in runs], np.int64)
+        owners = np.repeat(np.arange(len(runs)), sizes)
+        keys = np.array([value for row in runs for value in row], np.uint64)
+        columns = np.searchsorted(known, keys)
+        there = columns < len(known)
+        there[there] = known[columns[there]] == keys[there]
+        entries = (np.ones(int(there.sum()), np.int32), (owners[there], columns[there]))
+        asked = csr_array(entries, shape=(len(runs), len(known)))
+        shared = (asked @ self._texts.T).tocoo()
+        kept = shared.data >= CONTAINED_FROM * sizes[shared.row]
+        holders = np.bincount(shared.row[kept], minlength=len(runs))
+        near = (holders > 0) & ((sizes >= SHORT) | (holders <= rare(self._texts.shape[0])))
+        said = dict(zip(distinct, near.tolist(), strict=True))
+        return np.array([said[text] for text in normalised], np.bool_)
 
 
 @dataclass(frozen=True)
 class Overlap:
     """bool [documents] each, in the order of the pool.
 
-    same_image: the document is of the train split, or an image of equal bytes is; near_image:
-    one that looks alike; caption: an equal caption; group: an image of the same case or article.
+    same_image: the document's image was trained on, or a file of equal bytes; copy_image: a
+    verified copy of one; near_image: one that looks alike, which proves nothing; caption,
+    near_caption: an equal or a near caption; group: an image of the same case, article or patient.
+    known: whether the encoder's own record says so. texts: captions of training. notes: what a
+    reader must know.
     """
 
-    same_image: NDArray[np.bool_]
-    near_image: NDArray[np.bool_]
-    caption: NDArray[np.bool_]
-    group: NDArray[np.bool_]
+    same_image: Marks
+    copy_image: Marks
+    near_image: Marks
+    caption: Marks
+    near_caption: Marks
+    group: Marks
+    known: bool = True
+    texts: SeenTexts | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def image(self) -> Marks:
+        """Documents whose image was trained on, itself or a verified copy."""
+        return self.same_image | self.copy_image
 
     def counts(self) -> dict[str, int]:
         """How many documents overlap in each way."""
-        parts = {
-            "same_image": self.same_image,
-            "near_image": self.near_image,
-            "caption": self.caption,
-            "group": self.group,
-        }
-        return {name: int(found.sum()) for name, found in parts.items()}
+        names = ("same_image", "copy_image", "near_image", "caption", "near_caption", "group")
+        return {name: int(getattr(self, name).sum()) for name in names}
 
 
-def find_overlap(corpus: Corpus, pool: Pool) -> Overlap:
-    """Compare the pool's documents with the corpus's train split."""
-    columns = corpus.table(["id", "caption", "group_id", "split", "hashes"]).to_pydict()
+def find_record(corpus: Corpus, fingerprint: str, folder: Path | None) -> Record | None:
+    """The encoder's record: beside the encoder, or kept with the vectors that it made."""
+    kept = [corpus.path / EMBEDDINGS / fingerprint / SEEN]
+    for path in ([folder / SEEN] if folder else []) + kept:
+        if path.exists():
+            return Record.read(path)
+    return None
+
+
+def find_overlap(corpus: Corpus, pool: Pool, fingerprint: str, record: Record | None) -> Overlap:
+    """Compare the pool's documents with what the encoder was trained on."""
+    names = ["id", "caption", "group_id", "subject_id", "split", "hashes"]
+    columns = corpus.table(names).to_pydict()
     place = {name: row for row, name in enumerate(columns["id"])}
-    trained = [row for row, split in enumerate(columns["split"]) if split == TRAIN]
     rows = [place[name] for name in pool.ids]
-    of_training = np.isin(rows, trained)
+    files = [each["image_sha256"] or "" for each in columns["hashes"]]
+    looks = [each["image_dhash"] or "" for each in columns["hashes"]]
+    normal = [normal_caption(text or "") for text in columns["caption"]]
+    groups = [name or "" for name in columns["group_id"]]
+    subjects = [name or "" for name in columns["subject_id"]]
+    notes = []
+    if record is None:
+        notes.append(
+            f"{UNKNOWN[0].upper()}{UNKNOWN[1:]}: the encoder has no record of what it was "
+            "trained on (seen.parquet). Only the corpus's own train split was compared with."
+        )
+        used = [row for row, split in enumerate(columns["split"]) if split == TRAIN]
 
-    def stands_in_training(values: Sequence[str]) -> NDArray[np.bool_]:
-        seen = {values[row] for row in trained} - {""}
-        return np.array([values[row] in seen for row in rows], np.bool_)
+        def of(column: Words) -> list[str]:
+            return [column[row] for row in used]
 
-    hashes = columns["hashes"]
-    same = of_training | stands_in_training([each["image_sha256"] or "" for each in hashes])
-    looks = [each["image_dhash"] or "" for each in hashes]
-    near = _near([looks[row] for row in rows], [looks[row] for row in trained])
+        seen = Seen.of(
+            images=of(files),
+            looks=of(looks),
+            captions=of(normal),
+            groups=of(groups),
+            subjects=of(subjects),
+        )
+    else:
+        seen = record.trained
+        notes += _chosen_on(record.validated, [files[row] for row in rows], pool)
+        used = np.flatnonzero(seen.has_image(files)).tolist()
+    mine = _Columns(rows, files, looks)
+    same = seen.has_image([files[row] for row in rows])
+    if record is None:
+        same |= np.isin(rows, used)
+    copies, alike = _copies(corpus, columns["id"], mine, used, fingerprint)
+    unverified = _unverified(seen, looks, mine, used)
+    if (unverified & ~same & ~copies).any():
+        notes.append(
+            "Near copies: not verified, for the images trained on are not in this corpus; "
+            f"{int((unverified & ~same & ~copies).sum()):,} documents look like one of them."
+        )
+    texts = SeenTexts(seen)
+    captions = [normal[row] for row in rows]
+    equal = texts.equal(captions)
     return Overlap(
         same_image=same,
-        near_image=near & ~same,
-        caption=stands_in_training([normal_caption(text) for text in columns["caption"]]),
-        group=stands_in_training([name or "" for name in columns["group_id"]]),
+        copy_image=copies & ~same,
+        near_image=(alike | unverified) & ~same & ~copies,
+        caption=equal,
+        near_caption=texts.near(captions) & ~equal,
+        group=seen.has("group", [groups[row] for row in rows])
+        | seen.has("subject", [subjects[row] for row in rows]),
+        known=record is not None,
+        texts=texts,
+        notes=tuple(notes),
     )
 
 
-def _near(hashes: Sequence[str], others: Sequence[str]) -> NDArray[np.bool_]:
-    """Whether each perceptual hash (hex, "" for none) is near one of the others."""
-    bits = np.array([int(text or "0", 16) for text in hashes], np.uint64)
-    known = np.array(sorted({int(text, 16) for text in others if text}), np.uint64)
-    near = np.zeros(len(bits), np.bool_)
-    for start in range(0, len(bits) if len(known) else 0, BLOCK):
-        block = bits[start : start + BLOCK]
-        distance = np.bitwise_count(block[:, None] ^ known[None, :])
-        near[start : start + BLOCK] = (distance <= NEAR_BITS).any(axis=1)
-    return np.asarray(near & np.array([bool(text) for text in hashes]))
+def _chosen_on(validated: Seen, files: Words, pool: Pool) -> list[str]:
+    """A note where queries are made of images that chose the encoder's epoch."""
+    count = int((validated.has_image(files) & pool.asking).sum())
+    if not count:
+        return []
+    told = (
+        f"Of the {int(pool.asking.sum()):,} images that queries are made of, {count:,} chose the "
+        "encoder's epoch (its validation split): what it ranks is slightly flattered."
+    )
+    return [told]
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Rows of the pool's documents in the corpus, and hashes of the whole corpus."""
+
+    rows: Sequence[int]
+    files: Words
+    looks: Words
+
+
+def _copies(
+    corpus: Corpus, ids: Words, mine: _Columns, used: Sequence[int], fingerprint: str
+) -> tuple[Marks, Marks]:
+    """Verified copies of the images trained on, and those only alike, bool [documents]."""
+    copies = np.zeros(len(mine.rows), np.bool_)
+    alike = np.zeros(len(mine.rows), np.bool_)
+    trained = set(used)
+    asked = [mine.looks[row] if row not in trained else "" for row in mine.rows]
+    left, right = close_pairs(asked, [mine.looks[row] for row in used], LIKE_BITS)
+    if not len(left):
+        return copies, alike
+    near = np.array(
+        [
+            (int(asked[a], 16) ^ int(mine.looks[used[b]], 16)).bit_count()
+            for a, b in zip(left.tolist(), right.tolist(), strict=True)
+        ]
+    )
+    pairs = [
+        (ids[mine.rows[a]], ids[used[b]])
+        for a, b in zip(left.tolist(), right.tolist(), strict=True)
+    ]
+    proposed = np.flatnonzero(near <= COPY_BITS)
+    proven = verified(corpus, [pairs[i] for i in proposed.tolist()])
+    copies[left[proposed[proven]]] = True
+    if embedding_parts(corpus, fingerprint):
+        names, vectors = read_embeddings(corpus, fingerprint)
+        at: dict[str, Any] = dict(zip(names, vectors, strict=True))
+        cosines = np.array(
+            [_cosine(at[a], at[b]) if a in at and b in at else 0.0 for a, b in pairs]
+        )
+        alike[left[cosines >= COSINE]] = True
+    return copies, alike & ~copies
+
+
+def _cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    length = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / length if length else 0.0
+
+
+def _unverified(seen: Seen, looks: Words, mine: _Columns, used: Sequence[int]) -> Marks:
+    """Documents that look like an image trained on which is not at hand, bool [documents]."""
+    here = {int(looks[row], 16) for row in used if looks[row]}
+    elsewhere = [f"{look:016x}" for look in seen.looks.tolist() if look not in here]
+    found = np.zeros(len(mine.rows), np.bool_)
+    left, _ = close_pairs([mine.looks[row] for row in mine.rows], elsewhere, COPY_BITS)
+    found[left] = True
+    return found

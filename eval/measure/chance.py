@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.measure.metrics import Metric
-from eval.search.runs import Qrels
+from eval.collection.runs import Qrels
+from eval.measure.metrics import DEEPEST, Metric
 
 __all__ = ["chance", "small_figure"]
 
@@ -64,11 +64,19 @@ def _precision(qrels: Qrels, pool: Counts, cutoff: int) -> Values:
 
 def _average_precision(qrels: Qrels, pool: Counts, cutoff: int) -> Values:
     relevant = qrels.relevant[:, None]
-    ranks = np.arange(1, cutoff + 1)
+    ranks = np.arange(1, (cutoff or DEEPEST) + 1)
     others = np.maximum(pool - 1, 1)[:, None]
     at_rank = (1 + (ranks - 1) * (relevant - 1) / others) / ranks
     counted = (ranks <= pool[:, None]) & (relevant > 0)
-    return np.asarray((at_rank * counted).sum(axis=1) / np.maximum(pool, 1))
+    summed = (at_rank * (counted if cutoff else counted & (ranks <= relevant))).sum(axis=1)
+    if cutoff:
+        return np.asarray(summed / np.maximum(pool, 1))
+    deepest = np.clip(qrels.relevant, 1, DEEPEST)
+    return np.asarray(summed * qrels.relevant / np.maximum(pool, 1) / deepest)
+
+
+def _r_precision(qrels: Qrels, pool: Counts, cutoff: int) -> Values:
+    return qrels.relevant / np.maximum(pool, 1)
 
 
 def _ndcg(qrels: Qrels, pool: Counts, cutoff: int) -> Values:
@@ -87,5 +95,6 @@ _EXPECTED: dict[str, Callable[[Qrels, Counts, int], Values]] = {
     "R": _recall,
     "P": _precision,
     "AP": _average_precision,
+    "Rprec": _r_precision,
     "nDCG": _ndcg,
 }

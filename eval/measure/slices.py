@@ -9,9 +9,8 @@ from itertools import chain
 
 import numpy as np
 
-from eval.measure.metrics import HEADLINE
-from eval.measure.results import Estimate, TaskResult, estimate, topic_clusters
-from eval.search.pool import Pool
+from eval.collection.pool import Pool
+from eval.measure.results import Estimate, TaskResult, estimate
 
 __all__ = ["SMALLEST", "Slice", "slices"]
 
@@ -35,18 +34,19 @@ _ORDER = [*(n for _, n in _LENGTHS), _LONGER, *(n for _, n in _FREQUENCIES), _MO
 
 @dataclass(frozen=True)
 class Slice:
-    """The headline metric over the queries of one kind; estimates: profile -> Estimate."""
+    """The task's metric over the queries of one kind; estimates: profile -> Estimate."""
 
     protocol: str
     by: str
     name: str
+    metric: str
     estimates: dict[str, Estimate]
 
 
 def slices(result: TaskResult, pool: Pool, seed: int = 0) -> Iterator[Slice]:
     """Every slice of at least 20 queries, where the queries are of two kinds or more."""
-    values = {p: {HEADLINE: found[HEADLINE]} for p, found in result.values.items()}
-    clusters = topic_clusters(result.task, pool.groups)
+    metric = result.metric
+    values = {p: {metric: found[metric]} for p, found in result.values.items()}
     for by, kind_of in _kinds(pool).items():
         members: defaultdict[str, list[int]] = defaultdict(list)
         for row, topic in enumerate(result.task.topics):
@@ -57,9 +57,9 @@ def slices(result: TaskResult, pool: Pool, seed: int = 0) -> Iterator[Slice]:
         for name, rows in sorted(members.items(), key=_place):
             if len(rows) < SMALLEST:
                 continue
-            found = estimate(values, clusters, seed, np.array(rows))
-            figures = {profile: metrics[HEADLINE] for profile, metrics in found.items()}
-            yield Slice(result.task.protocol, by, name, figures)
+            found = estimate(values, result.clusters, seed, np.array(rows))
+            figures = {profile: each[metric] for profile, each in found.items()}
+            yield Slice(result.task.protocol, by, name, metric, figures)
 
 
 def _kinds(pool: Pool) -> dict[str, Callable[[int], str]]:

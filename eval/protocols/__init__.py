@@ -1,23 +1,34 @@
-"""The protocols, by name; each builds its tasks from a pool, or says why it cannot."""
+"""The protocols, by name; each builds its tasks from a pool, or says why it cannot.
+
+concept_queries.py  One way of saying a concept finds the captions that say it another way
+concepts.py         Images that share concepts with the query, graded by how many
+groups.py           Images of one case or article find each other
+known_item.py       caption, split-caption, hidden-caption, image-to-caption: one image is sought
+overlap.py          The overlap curve: captions with more and more of their words dropped
+own_topics.py       A user's own topics and judgements, in TREC's files or BEIR's layout
+tasks.py            What a protocol asks: queries, judgements, what is hidden, clusters
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 
-from eval.protocols import concepts, groups, known_item
+from eval.collection.pool import Pool
+from eval.collection.runs import EvaluationError
+from eval.protocols import concept_queries, concepts, groups, known_item, overlap
 from eval.protocols.tasks import Builder, Skipped, Task
-from eval.search.pool import Pool
-from eval.search.runs import EvaluationError
 
 __all__ = ["ALIASES", "PAIRS", "PROTOCOLS", "build_tasks", "expand"]
 
 PROTOCOLS: dict[str, Builder] = {
+    "overlap": overlap.overlap,
     "split-caption": known_item.split_caption,
     "same-case": partial(groups.same_group, kind="case"),
     "same-article": partial(groups.same_group, kind="article"),
     "caption": known_item.caption,
     "hidden-caption": known_item.hidden_caption,
+    "concept-queries": concept_queries.concept_queries,
     "concepts": concepts.concepts,
     "image-to-image": groups.image_to_image,
     "image-to-caption": known_item.image_to_caption,

@@ -8,10 +8,10 @@ from itertools import chain
 import numpy as np
 from scipy.sparse import csr_array
 
-from eval.measure.significance import cluster_numbers
-from eval.protocols.tasks import Asks, Skipped, Task, Topic, left_out_notes
-from eval.search.pool import Pool
-from eval.search.runs import Qrels
+from eval.collection.clusters import group_numbers
+from eval.collection.pool import Pool
+from eval.collection.runs import Qrels
+from eval.protocols.tasks import GRADED, Asks, Skipped, Task, Topic, left_out_notes
 from ingest.corpus.duplicates import normal_caption
 
 __all__ = ["concepts", "shared_concepts"]
@@ -54,7 +54,7 @@ def shared_concepts(
     """
     sampled = np.sort(np.random.default_rng(SEED).permutation(len(rows))[:MOST_QUERIES])
     chosen = np.array(rows, dtype=np.intp)[sampled]
-    clusters = cluster_numbers(pool.groups)
+    clusters = group_numbers(pool.groups)
     grades = _shared(pool, chosen, clusters, only_vectors=asks == "image")
     answered = np.flatnonzero(np.diff(grades.indptr))
     if not len(answered):
@@ -71,6 +71,7 @@ def shared_concepts(
         qrels=Qrels(tuple(t.id for t in topics), pool.ids, grades[answered]),
         asks=asks,
         no_lexical="" if asks == "text" else "n/a: the query has no text",
+        metric=GRADED,
         notes=left_out_notes(
             {
                 "no concepts": len(pool.query_rows) - len(rows),

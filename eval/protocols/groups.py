@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from eval.collection.pool import Pool
 from eval.protocols.concepts import shared_concepts
 from eval.protocols.tasks import Asks, Skipped, Task, Topic, make_task
-from eval.search.pool import Pool
 
 __all__ = ["image_to_image", "same_group"]
 

@@ -1,17 +1,19 @@
 """Known-item protocols: the query is made of one image, and that image is to be found.
 
-Documents with an equal caption (`normal_caption`) cannot be told apart by it: all are relevant.
+Documents whose caption is equal (`normal_caption`), or holds the query's text word for word,
+cannot be told apart by it: all are relevant, so that the best attainable figure is 1.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 
+from eval.collection.pool import Pool
 from eval.protocols.tasks import Skipped, Task, Topic, make_task
-from eval.search.pool import Pool
+from ingest.corpus.duplicates import normal_caption
 from ingest.feed.documents import second_half
 
-__all__ = ["caption", "hidden_caption", "image_to_caption", "split_caption"]
+__all__ = ["caption", "equal_captions", "hidden_caption", "image_to_caption", "split_caption"]
 
 SHORTEST_SPLIT = 4
 NO_WORDS = "caption without a word"
@@ -19,8 +21,7 @@ NO_WORDS = "caption without a word"
 
 def caption(pool: Pool) -> list[Task | Skipped]:
     """The image's own caption finds the image."""
-    equal = _equal_captions(pool)
-    rows = [row for row in pool.query_rows if equal[row]]
+    rows = [row for row in pool.query_rows if pool.normalised[row]]
     if not rows:
         return [Skipped("caption", "no caption of the queried split has a word")]
     return [
@@ -29,7 +30,7 @@ def caption(pool: Pool) -> list[Task | Skipped]:
             "caption",
             "An image's own caption finds the image. The query itself stands in the index.",
             [Topic(pool.ids[row], pool.captions[row], row) for row in rows],
-            [equal[row] for row in rows],
+            [_holding(pool, pool.captions[row]) for row in rows],
             left_out={NO_WORDS: len(pool.query_rows) - len(rows)},
         )
     ]
@@ -37,20 +38,21 @@ def caption(pool: Pool) -> list[Task | Skipped]:
 
 def split_caption(pool: Pool) -> list[Task | Skipped]:
     """The first half of the caption finds the image, of which only the second half is indexed."""
-    equal = _equal_captions(pool)
+    equal = equal_captions(pool)
     words = [text.split() for text in pool.captions]
     rows = [row for row in pool.query_rows if len(words[row]) >= SHORTEST_SPLIT and equal[row]]
     if not rows:
         return [Skipped("split-caption", f"no caption has {SHORTEST_SPLIT} tokens or more")]
     halves = tuple(second_half(text) for text in pool.captions)
+    asked = {row: " ".join(words[row][: len(words[row]) // 2]) for row in rows}
     return [
         make_task(
             pool,
             "split-caption",
             "The first half of an image's caption finds the image; "
             "only the second half of every caption is indexed.",
-            [Topic(pool.ids[r], " ".join(words[r][: len(words[r]) // 2]), r) for r in rows],
-            [equal[row] for row in rows],
+            [Topic(pool.ids[row], asked[row], row) for row in rows],
+            [sorted({*equal[row], *_holding(pool, asked[row])}) for row in rows],
             texts=halves,
             left_out={
                 f"caption of under {SHORTEST_SPLIT} tokens": len(pool.query_rows) - len(rows)
@@ -60,8 +62,8 @@ def split_caption(pool: Pool) -> list[Task | Skipped]:
 
 
 def hidden_caption(pool: Pool) -> list[Task | Skipped]:
-    """The caption finds the image, whose own bm25 reads as 0 while statistics stay."""
-    equal = _equal_captions(pool)
+    """The caption finds the image, whose own bm25 and has_caption read as 0."""
+    equal = [_holding(pool, text) for text in pool.captions]
     rows = [row for row in pool.query_rows if equal[row] and pool.has_vector[row]]
     if not rows:
         return [Skipped("hidden-caption", "no document has a vector to be found by")]
@@ -69,7 +71,7 @@ def hidden_caption(pool: Pool) -> list[Task | Skipped]:
         make_task(
             pool,
             "hidden-caption",
-            "An image's own caption finds the image, whose own lexical score is taken away.",
+            "An image's own caption finds the image, which is ranked as one without a caption.",
             [Topic(pool.ids[r], pool.captions[r], r, hidden=tuple(equal[r])) for r in rows],
             [equal[row] for row in rows],
             no_lexical="n/a by construction: the relevant captions are hidden",
@@ -82,7 +84,7 @@ def hidden_caption(pool: Pool) -> list[Task | Skipped]:
 
 def image_to_caption(pool: Pool) -> list[Task | Skipped]:
     """The image finds its caption, captions being indexed by their own vectors."""
-    equal = _equal_captions(pool)
+    equal = equal_captions(pool)
     rows = [row for row in pool.query_rows if equal[row] and pool.has_vector[row]]
     if not rows:
         return [Skipped("image-to-caption", "no document has an image vector")]
@@ -101,10 +103,15 @@ def image_to_caption(pool: Pool) -> list[Task | Skipped]:
     ]
 
 
-def _equal_captions(pool: Pool) -> list[list[int]]:
+def equal_captions(pool: Pool) -> list[list[int]]:
     """For each document the rows with an equal caption, itself among them; [] without words."""
     rows_of: defaultdict[str, list[int]] = defaultdict(list)
     normalised = pool.normalised
     for row, text in enumerate(normalised):
         rows_of[text].append(row)
     return [rows_of[text] if text else [] for text in normalised]
+
+
+def _holding(pool: Pool, text: str) -> list[int]:
+    """Documents whose caption holds the text word for word; equal captions do."""
+    return pool.phrases.holders(normal_caption(text))

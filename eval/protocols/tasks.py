@@ -9,10 +9,26 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.search.pool import Pool
-from eval.search.runs import Qrels
+from eval.collection.clusters import Clusters
+from eval.collection.pool import Pool
+from eval.collection.runs import Qrels
+from ingest.corpus.duplicates import normal_caption
 
-__all__ = ["Builder", "Skipped", "Task", "Topic", "left_out_notes", "make_task"]
+__all__ = [
+    "GRADED",
+    "KNOWN_ITEM",
+    "Builder",
+    "Skipped",
+    "Task",
+    "Topic",
+    "left_out_notes",
+    "make_task",
+    "topic_clusters",
+]
+
+# What protocols are judged by: one right document, or many of them in grades.
+KNOWN_ITEM = "RR@10"
+GRADED = "nDCG@10"
 
 Asks = Literal["text", "image"]
 Vectors = Literal["images", "captions"]
@@ -23,7 +39,8 @@ class Topic:
     """One query.
 
     row: the document it was made of, None for a user's own topic. text: "" where an image
-    asks. excluded: documents taken out of the results; hidden: documents whose bm25 reads as 0.
+    asks. excluded: documents taken out of the results; hidden: documents whose bm25 and
+    has_caption read as 0. tie: what else it shares with topics of one cluster, such as a concept.
     Documents are rows of the pool.
     """
 
@@ -32,6 +49,7 @@ class Topic:
     row: int | None = None
     excluded: tuple[int, ...] = ()
     hidden: tuple[int, ...] = ()
+    tie: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,8 @@ class Task:
     texts: what is indexed instead of the captions, one a document; None for the captions.
     vectors: whether documents are found by their image's vector or by their caption's.
     asks: whether queries are texts or images. no_lexical: why lexical ranking does not apply,
-    "" where it does. notes: counts of what was left out, for the report.
+    "" where it does. metric: what it is judged by. notes: counts of what was left out, for the
+    report.
     """
 
     protocol: str
@@ -52,6 +71,7 @@ class Task:
     vectors: Vectors = "images"
     asks: Asks = "text"
     no_lexical: str = ""
+    metric: str = KNOWN_ITEM
     notes: tuple[str, ...] = ()
 
     @property
@@ -106,3 +126,16 @@ def left_out_notes(left_out: dict[str, int]) -> tuple[str, ...]:
         for reason, count in left_out.items()
         if count
     )
+
+
+def topic_clusters(topics: Sequence[Topic], pool: Pool) -> Clusters:
+    """Topics tied by patient, by case or article, by equal caption or by equal text."""
+    return Clusters.connect([_keys(topic, pool) for topic in topics])
+
+
+def _keys(topic: Topic, pool: Pool) -> list[str]:
+    keys = [topic.tie] if topic.tie else []
+    if topic.row is not None:
+        keys += pool.keys(topic.row)
+    text = normal_caption(topic.text)
+    return [*keys, f"text {text!r}"] if text else keys

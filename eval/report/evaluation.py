@@ -2,38 +2,71 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.table import Table
 
+from eval.collection.pool import Pool
 from eval.leakage.training_overlap import Overlap
+from eval.measure.bootstrap import ENOUGH
 from eval.measure.chance import small_figure
+from eval.measure.judged import Judged
 from eval.measure.metrics import HEADLINE
+from eval.measure.overlap_curve import OverlapCurve
 from eval.measure.pairs import PairsResult
 from eval.measure.results import Estimate, TaskResult
+from eval.measure.seeds import SeedFigure
 from eval.measure.slices import Slice
+from eval.protocols.overlap import step_of
 from eval.protocols.tasks import Skipped
-from eval.search.pool import Pool
 from eval.tuning.curve import WeightCurve
 from ingest.corpus.corpus import Corpus
 
-__all__ = ["Evaluation", "headline"]
+__all__ = ["Evaluation", "headline", "label"]
 
 Curve = list[tuple[float, float]]
 Row = dict[str, str | float | int | bool]
 
-LEAKY = "* leaky: the query, or the image, was seen before; see the report"
-HEADLINE_PROTOCOLS = ("own-topics", "split-caption", "same-case", "same-article")
+LEAKY = (
+    "* leaky: seen before, in the index or in training; below it the figures without those queries"
+)
+FEW = f"~ fewer than {ENOUGH} effective clusters: intervals are too narrow to mean much"
+HEADLINE_PROTOCOLS = ("own-topics", "overlap", "split-caption", "same-case", "same-article")
 
 
 def headline(tasks: Sequence[TaskResult]) -> TaskResult | None:
-    """The task that opens a report: a headline protocol without leakage, if there is one."""
-    preferred = [t for t in tasks if t.task.protocol in HEADLINE_PROTOCOLS]
-    clean = [t for t in preferred if not t.leakage.leaky]
-    return next(iter([*clean, *preferred, *tasks]), None)
+    """The task that opens a report, chosen after leakage is taken out.
+
+    The first headline protocol with enough queries that are not leaked; where there is none, the
+    first headline protocol, else the first task.
+    """
+    place = {name: rank for rank, name in enumerate(HEADLINE_PROTOCOLS)}
+    preferred = sorted(
+        (t for t in tasks if t.task.protocol in place), key=lambda t: place[t.task.protocol]
+    )
+    sound = [t for t in preferred if t.sound]
+    return next(iter([*sound, *preferred, *tasks]), None)
+
+
+def label(protocol: str) -> str:
+    """A protocol's name for people; the steps of the overlap curve say what is dropped.
+
+    >>> label("overlap-random-75")
+    'overlap, 75 % dropped at random'
+    """
+    step = step_of(protocol)
+    if step is None:
+        return protocol
+    if not step[1]:
+        return "overlap, nothing dropped"
+    return (
+        f"overlap, {step[1]} % dropped {'at random' if step[0] == 'random' else 'stop words first'}"
+    )
 
 
 @dataclass(frozen=True)
@@ -41,8 +74,10 @@ class Evaluation:
     """Everything a report is made of.
 
     training: the encoder's curves, name -> (step, value) points. similarity: cosines of a
-    batch of captions (rows) and their images (columns). overlap: what of the pool stands in
-    the train split too; None where no encoder was trained.
+    batch of captions (rows) and their images (columns). overlap: what of the pool was trained
+    on; None without an encoder. judged: protocol -> profile -> how much is judged. pooling: how
+    deep unjudged documents are written down, 0 for not at all. seeds: figures over several encoders
+    of one recipe.
     """
 
     corpus: Corpus
@@ -56,31 +91,57 @@ class Evaluation:
     overlap: Overlap | None = None
     slices: Sequence[Slice] = ()
     curve: WeightCurve | None = None
+    overlap_curve: OverlapCurve | None = None
+    judged: Mapping[str, Mapping[str, Judged]] = field(default_factory=dict)
+    pooling: int = 0
+    seeds: Sequence[SeedFigure] = ()
     notes: Sequence[str] = ()
 
     @property
+    def results(self) -> list[TaskResult]:
+        """All results, the overlap curve's mean in front of its steps."""
+        whole = [self.overlap_curve.whole] if self.overlap_curve else []
+        return [*whole, *self.tasks]
+
+    @property
     def headline(self) -> TaskResult | None:
-        """The task that opens the report: the first headline protocol, else the first task."""
+        """What opens the report."""
+        return headline(self.results)
+
+    @property
+    def explored(self) -> TaskResult | None:
+        """The first headline task that has result lists to look at."""
         return headline(self.tasks)
 
     def metrics(self) -> dict[str, object]:
         """The content of metrics.json: rows, comparisons, leakage, what was skipped, provenance."""
         return {
+            "headline": self._headline(),
             "rows": [*self._rows(), *self._pairs_rows()],
             "comparisons": [
-                {"protocol": result.task.protocol, **asdict(comparison)}
-                for result in self.tasks
-                for comparison in result.comparisons
+                {"protocol": result.task.protocol, "leaked": leaked, **asdict(comparison)}
+                for result in self.results
+                for leaked, figures in (("with", result.everything), ("without", result.clean))
+                if figures is not None
+                for comparison in figures.comparisons
             ],
-            "leakage": [_leakage(result) for result in self.tasks],
+            "clusters": [_clusters(result) for result in self.results],
+            "leakage": [_leakage(result) for result in self.results],
             "training_overlap": self._overlap(),
+            "overlap_curve": self._overlap_curve(),
+            "judged": [
+                {"protocol": protocol, "profile": profile, **asdict(found)}
+                for protocol, profiles in self.judged.items()
+                for profile, found in profiles.items()
+            ],
+            "seeds": [asdict(each) for each in self.seeds],
             "slices": [
                 {
                     "protocol": part.protocol,
                     "by": part.by,
                     "slice": part.name,
                     "profile": profile,
-                    "metric": HEADLINE,
+                    "metric": part.metric,
                     **asdict(found),
                 }
                 for part in self.slices
@@ -101,11 +162,24 @@ class Evaluation:
             "provenance": dict(self.provenance),
         }
 
+    def __repr__(self) -> str:
+        """What was evaluated, in a line."""
+        names = ", ".join(result.task.protocol for result in self.tasks) or "nothing"
+        return f"<Evaluation: {names}; {len(self.pool):,} documents searched>"
+
+    def _repr_html_(self) -> str:
+        console = Console(record=True, file=io.StringIO(), width=120)
+        console.print(self.table())
+        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+
     def table(self) -> Table:
-        """MRR@10 of every protocol and profile, the interval below it; fits 80 columns."""
+        """Each protocol's metric of every profile, the interval below it; fits 80 columns."""
+        told = [LEAKY] if any(result.leaky for result in self.results) else []
+        told += [FEW] if any(result.everything.few for result in self.results) else []
         table = Table(
-            title=f"{HEADLINE}, 95 % interval below it; {len(self.pool):,} documents searched",
-            caption=LEAKY if any(result.leakage.leaky for result in self.tasks) else None,
+            title=f"{HEADLINE} (or as named), 95 % interval below it; "
+            f"{len(self.pool):,} documents searched",
+            caption="\n".join(told) or None,
             box=None,
             header_style="bold underline",
             pad_edge=False,
@@ -114,18 +188,66 @@ class Evaluation:
         profiles = list(dict.fromkeys(name for result in self.tasks for name in result.runs))
         for name in ("protocol", "queries", *profiles, "chance"):
             first = name == "protocol"
-            table.add_column(
-                name, justify="left" if first else "right", no_wrap=first, overflow="fold"
+            table.add_column(name, justify="left" if first else "right", overflow="fold")
+        for result in self.results:
+            metric = result.metric
+            few = "~" if result.everything.few else ""
+            marks = (
+                f"{' *' if result.leaky else ''}{' (' + metric + ')' if metric != HEADLINE else ''}"
             )
-        for result in self.tasks:
-            cells = [_cell(result.estimates.get(name, {}).get(HEADLINE)) for name in profiles]
             table.add_row(
-                f"{result.task.protocol}{' *' if result.leakage.leaky else ''}",
-                str(len(result.task.topics)),
-                *cells,
-                small_figure(result.chance[HEADLINE]),
+                f"{label(result.task.protocol)}{marks}",
+                f"{len(result.task.topics)}{few}",
+                *(_cell(result.estimates.get(name, {}).get(metric)) for name in profiles),
+                small_figure(result.chance[metric]),
+            )
+            if result.leaky and result.clean is not None:
+                clean = result.clean
+                table.add_row(
+                    "  without leaked",
+                    f"{clean.queries}{'~' if clean.few else ''}",
+                    *(_cell(clean.estimates.get(name, {}).get(metric)) for name in profiles),
+                )
+        return table
+
+    def seeds_table(self) -> Table | None:
+        """Mean and spread over training seeds; None where one encoder was evaluated."""
+        if not self.seeds:
+            return None
+        table = Table(
+            "protocol",
+            "ranking",
+            "mean",
+            "± over seeds",
+            "95 % interval",
+            "seeds' share of the variance",
+            title=f"{self.seeds[0].seeds} encoders of one recipe",
+            box=None,
+            pad_edge=False,
+            header_style="bold underline",
+        )
+        for each in self.seeds:
+            table.add_row(
+                label(each.protocol),
+                each.profile,
+                f"{each.mean:.3f}",
+                f"{each.spread:.3f}",
+                f"{each.low:.3f} to {each.high:.3f}",
+                f"{100 * each.share:.0f} %",
             )
         return table
+
+    def _headline(self) -> dict[str, object]:
+        shown = self.headline
+        if shown is None:
+            return {}
+        return {
+            "protocol": shown.task.protocol,
+            "metric": shown.metric,
+            "without_leaked": shown.shown is shown.clean,
+            "leaky": not shown.sound,
+            "queries": shown.shown.queries,
+        }
 
     def _curve(self) -> dict[str, object]:
         if self.curve is None:
@@ -138,19 +260,35 @@ class Evaluation:
             "points": points,
         }
 
+    def _overlap_curve(self) -> list[dict[str, object]]:
+        if self.overlap_curve is None:
+            return []
+        return [
+            {"order": order, "profile": profile, "dropped": percent, **asdict(found)}
+            for order, profiles in self.overlap_curve.curves.items()
+            for profile, points in profiles.items()
+            for percent, found in points.items()
+        ]
+
     def _overlap(self) -> dict[str, object]:
         if self.overlap is None:
             return {}
-        same = np.flatnonzero(self.overlap.same_image).tolist()
-        near = np.flatnonzero(self.overlap.near_image).tolist()
+        parts = {
+            "same_images": self.overlap.same_image,
+            "copies": self.overlap.copy_image,
+            "near_images": self.overlap.near_image,
+        }
         return {
+            "known": self.overlap.known,
             **self.overlap.counts(),
-            "same_images": [self.pool.ids[row] for row in same],
-            "near_images": [self.pool.ids[row] for row in near],
+            **{
+                name: [self.pool.ids[row] for row in np.flatnonzero(marks).tolist()]
+                for name, marks in parts.items()
+            },
         }
 
     def _rows(self) -> Iterator[Row]:
-        for result in self.tasks:
+        for result in self.results:
             for profile, found in result.estimates.items():
                 for metric, estimate in found.items():
                     yield {
@@ -158,7 +296,8 @@ class Evaluation:
                         "profile": profile,
                         "metric": metric,
                         **asdict(estimate),
-                        "leaky": result.leakage.leaky,
+                        "leaky": result.leaky,
+                        "effective_clusters": round(result.clusters.effective, 1),
                         "pool": len(self.pool),
                         "chance": result.chance[metric],
                     }
@@ -180,18 +319,35 @@ class Evaluation:
                 }
 
 
+def _clusters(result: TaskResult) -> dict[str, object]:
+    figures = result.everything
+    profile, name, share = figures.heaviest
+    return {
+        "protocol": result.task.protocol,
+        "queries": figures.queries,
+        "clusters": len(figures.clusters.names),
+        "effective": round(figures.clusters.effective, 2),
+        "heaviest": name if figures.heavy else "",
+        "heaviest_profile": profile if figures.heavy else "",
+        "heaviest_share": round(share, 4),
+    }
+
+
 def _leakage(result: TaskResult) -> dict[str, object]:
     leakage = result.leakage
     return {
         "protocol": result.task.protocol,
-        "leaky": leakage.leaky,
+        "metric": result.metric,
+        "leaky": result.leaky,
         "queries": len(leakage.kinds),
         "leaked": leakage.leaked,
         **leakage.counts(),
         "elsewhere": leakage.elsewhere,
-        "without": {
+        "without": {}
+        if result.clean is None
+        else {
             profile: {metric: asdict(estimate) for metric, estimate in found.items()}
-            for profile, found in result.without_leaked.items()
+            for profile, found in result.clean.estimates.items()
         },
     }
 

@@ -15,12 +15,12 @@ from PIL import Image
 
 from encoders.base.errors import UserError
 from encoders.images.preprocess import open_image
+from eval.collection.runs import gains
 from eval.leakage.leakage import Kind
-from eval.measure.metrics import HEADLINE
 from eval.measure.results import TaskResult
+from eval.protocols.overlap import step_of
 from eval.report import plots
 from eval.report.evaluation import Evaluation
-from eval.search.runs import gains
 from ingest.corpus.corpus import Corpus
 
 __all__ = ["explorer_data"]
@@ -34,21 +34,28 @@ QUALITY = 60
 # Queries shown of the headline protocol, and of each other one: a page should stay a few MB.
 SHOWN_HEADLINE = 36
 SHOWN = 12
+# Of the overlap curve, the steps in the middle; None stands for every other protocol.
+SHOWN_STEPS = (None, ("random", 50), ("stop-words", 75))
 LONGEST = 400
 LEAKS: dict[Kind, str] = {
     "exact": "leaked: it stands in the index word for word",
     "normalised": "leaked: it stands in the index, but for case and punctuation",
     "near-duplicate": "leaked: it nearly stands in the index",
-    "in-training": "leaked: the right image stands in training",
+    "in-training": "leaked: the right image was trained on, itself or a copy",
+    "training-caption": "leaked: the caption was trained on",
+    "near-training-caption": "leaked: nearly the same caption was trained on",
+    "training-group": "leaked: the case, article or patient was trained on",
     "like-training": "a training image looks like the right one",
 }
 
 
 def explorer_data(evaluation: Evaluation, seed: int = 0) -> Json:
     """Profiles, documents (caption and picture as data URI) and chosen queries, as JSON values."""
-    headline = evaluation.headline
+    headline = evaluation.explored
     topics: list[Json] = []
     for result in evaluation.tasks:
+        if step_of(result.task.protocol) not in SHOWN_STEPS:
+            continue
         count = SHOWN_HEADLINE if result is headline else SHOWN
         for row, why in choose_queries(result, count, seed):
             topics.append(_topic(result, row, why))
@@ -69,7 +76,7 @@ def explorer_data(evaluation: Evaluation, seed: int = 0) -> Json:
 
 def choose_queries(result: TaskResult, count: int, seed: int) -> list[tuple[int, str]]:
     """Rows of queries worth a look, and why: disagreements, failures, and a random sample."""
-    values = np.stack([found[HEADLINE] for found in result.values.values()])
+    values = np.stack([found[result.metric] for found in result.values.values()])
     share = max(count // 3, 1)
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(values.shape[1])

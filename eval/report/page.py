@@ -10,17 +10,26 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select
 from markupsafe import Markup
 
 from eval.measure.chance import small_figure
-from eval.measure.metrics import HEADLINE
 from eval.measure.results import TaskResult
 from eval.measure.slices import Slice
+from eval.protocols.overlap import step_of
 from eval.report import plots
-from eval.report.evaluation import Evaluation
+from eval.report.evaluation import Evaluation, label
 from eval.report.explorer import explorer_data
 
 __all__ = ["page_context", "template"]
 
 # Leaked queries named of each kind of leak and protocol.
 NAMED = 3
+# Columns of the pairs card: metric and title.
+PAIR_METRICS = (
+    ("Success@1", "R@1"),
+    ("Success@5", "R@5"),
+    ("Success@10", "R@10"),
+    ("Success@50", "R@50"),
+    ("Success@200", "R@200"),
+    ("RR@10", "MRR@10"),
+)
 
 
 def template(name: str) -> Template:
@@ -34,31 +43,39 @@ def template(name: str) -> Template:
     )
     environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
     environment.filters["small"] = small_figure
+    environment.filters["label"] = label
     environment.filters["count"] = lambda value: f"{value:,}"
     return environment.get_template(name)
 
 
 def page_context(evaluation: Evaluation, drawn: Mapping[str, str]) -> dict[str, Any]:
     """What the page needs beyond what the Markdown report does. drawn: name -> SVG."""
+    main = [r for r in evaluation.results if not step_of(r.task.protocol)]
+    steps = [r for r in evaluation.results if step_of(r.task.protocol)]
     return {
         "headline": evaluation.headline,
-        "race_top": _race_top(evaluation.headline),
+        "explored": evaluation.explored,
+        "main": main,
+        "steps": steps,
+        "ticks": _ticks(evaluation.headline),
         "plots": {name: Markup(svg) for name, svg in drawn.items()},  # noqa: S704  (our own SVG)
         "explorer": _script_json(explorer_data(evaluation)),
         "colour": plots.colour,
-        "profile_names": list(dict.fromkeys(name for r in evaluation.tasks for name in r.runs)),
+        "profile_names": list(dict.fromkeys(n for r in evaluation.tasks for n in r.values)),
         "slices": _grouped_slices(evaluation),
-        "best": {r.task.protocol: _best(r) for r in evaluation.tasks},
+        "best": {r.task.protocol: _best(r) for r in evaluation.results},
         "leaked": {r.task.protocol: _leaked(r) for r in evaluation.tasks if r.leakage.leaked},
+        "pair_metrics": PAIR_METRICS,
     }
 
 
-def _race_top(headline: TaskResult | None) -> float:
-    """Where the bars of the headline end: a little beyond the highest interval."""
+def _ticks(headline: TaskResult | None) -> list[float]:
+    """Marks of the axis under the headline's bars, from 0 to beyond the highest interval."""
     if headline is None:
-        return 1.0
-    highest = max(found[HEADLINE].high for found in headline.estimates.values())
-    return min(1.0, 1.05 * max(highest, headline.chance[HEADLINE])) or 1.0
+        return [0.0, 1.0]
+    metric = headline.metric
+    highest = max(found[metric].high for found in headline.shown.estimates.values())
+    return plots.ticks(0.0, min(1.0, max(highest, headline.chance[metric], 0.01)))
 
 
 def _grouped_slices(evaluation: Evaluation) -> dict[str, dict[str, list[Slice]]]:
@@ -73,7 +90,8 @@ def _best(result: TaskResult) -> dict[str, list[str]]:
     """Metric -> the profiles with the highest mean, as far as three digits tell."""
     best = {}
     for metric in result.chance:
-        means = {name: round(found[metric].value, 3) for name, found in result.estimates.items()}
+        shown = result.shown.estimates
+        means = {name: round(found[metric].value, 3) for name, found in shown.items()}
         best[metric] = [name for name, mean in means.items() if mean == max(means.values())]
     return best
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from eval.measure.results import Estimate
 
-__all__ = ["Line", "colour", "dot_plot", "heat_map", "histograms", "line_plot"]
+__all__ = ["Line", "colour", "dot_plot", "heat_map", "histograms", "line_plot", "ticks"]
 
 Values = NDArray[np.float64]
 Scale = Callable[[float], float]
@@ -55,8 +55,8 @@ def dot_plot(
     """Intervals by row (protocol), a dot a profile; the chance level is a dashed tick."""
     left, width, line, gap = 170, 720, 15, 14
     top = max([dot.high for dots in rows.values() for dot in dots.values()] + [0.05])
-    ticks = _ticks(0, top)
-    x = _scale(0, max(ticks[-1], top), left, width - 20)
+    marks = ticks(0, top)
+    x = _scale(0, max(marks[-1], top), left, width - 20)
     parts, y = [], 24.0
     for name, dots in rows.items():
         parts.append(_text(left - 12, y + line * (len(dots) - 1) / 2 + 4, name, "end"))
@@ -77,7 +77,7 @@ def dot_plot(
             "stroke='currentColor' stroke-dasharray='3 2' opacity='.7'><title>chance</title></line>"
         )
         y += gap
-    grid = _grid_x(ticks, x, 12, y - 6)
+    grid = _grid_x(marks, x, 12, y - 6)
     every = list(dict.fromkeys(series for dots in rows.values() for series in dots))
     foot = _text(left, y + 30, f"{label}; dashed: a random ranking", "start")
     key = _legend(every, left, y + 48)
@@ -91,13 +91,18 @@ def line_plot(
     *,
     level: float | None = None,
     mark: float | None = None,
+    top: float | None = None,
 ) -> str:
-    """Curves; `level` draws a dashed horizontal line, `mark` a dotted vertical one."""
+    """Curves, on a scale from 0 to `top` where that is given.
+
+    `level` draws a dashed horizontal line, `mark` a dotted vertical one.
+    """
     width, height, left, bottom = 720, 300, 60, 250
     every_y = [v for line in lines for v in (*line.y, *line.low, *line.high)]
+    every_y += [] if top is None else [0.0, top]
     every_x = [v for line in lines for v in line.x]
-    y_ticks = _ticks(min([*every_y, level or every_y[0]]), max([*every_y, level or every_y[0]]))
-    x_ticks = [t for t in _ticks(min(every_x), max(every_x)) if min(every_x) <= t <= max(every_x)]
+    y_ticks = ticks(min([*every_y, level or every_y[0]]), max([*every_y, level or every_y[0]]))
+    x_ticks = [t for t in ticks(min(every_x), max(every_x)) if min(every_x) <= t <= max(every_x)]
     x = _scale(min(every_x), max(every_x), left, width - 20)
     y = _scale(y_ticks[0], y_ticks[-1], bottom, 14)
     parts = _grid_x(x_ticks, x, 14, bottom) + _grid_y(y_ticks, y, left, width - 20)
@@ -176,8 +181,8 @@ def histograms(panels: Mapping[str, Mapping[str, Values]], x_label: str) -> str:
             )
             names.append(name)
         parts.append(_text(left - 12, top + high / 2 + 4, panel, "end"))
-        ticks = [t for t in _ticks(float(edges[0]), float(edges[-1])) if edges[0] <= t <= edges[-1]]
-        parts += [_text(x(t), top + high + 15, f"{t:g}", "middle") for t in ticks]
+        marks = [t for t in ticks(float(edges[0]), float(edges[-1])) if edges[0] <= t <= edges[-1]]
+        parts += [_text(x(t), top + high + 15, f"{t:g}", "middle") for t in marks]
         top += high + gap
     parts.append(_text(left, top + 6, x_label, "start"))
     parts += _legend(list(dict.fromkeys(names)), left, top + 24)
@@ -189,7 +194,7 @@ def _scale(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: start + (value - low) / span * (end - start)
 
 
-def _ticks(low: float, high: float, about: int = 5) -> list[float]:
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers that cover low to high (Heckbert, Graphics Gems, 1990)."""
     step = 10 ** np.floor(np.log10(max(high - low, 1e-9) / about))
     for factor in (1, 2, 5, 10):
@@ -204,22 +209,22 @@ def _points(pairs: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
     return " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in pairs)
 
 
-def _grid_x(ticks: Sequence[float], x: Scale, top: float, bottom: float) -> list[str]:
+def _grid_x(marks: Sequence[float], x: Scale, top: float, bottom: float) -> list[str]:
     lines = [
         f"<line x1='{x(t):.1f}' x2='{x(t):.1f}' y1='{top}' y2='{bottom:.1f}' "
         "stroke='currentColor' opacity='.13'/>"
-        for t in ticks
+        for t in marks
     ]
-    return lines + [_text(x(t), bottom + 15, f"{t:g}", "middle") for t in ticks]
+    return lines + [_text(x(t), bottom + 15, f"{t:g}", "middle") for t in marks]
 
 
-def _grid_y(ticks: Sequence[float], y: Scale, left: float, right: float) -> list[str]:
+def _grid_y(marks: Sequence[float], y: Scale, left: float, right: float) -> list[str]:
     lines = [
         f"<line x1='{left}' x2='{right}' y1='{y(t):.1f}' y2='{y(t):.1f}' "
         "stroke='currentColor' opacity='.13'/>"
-        for t in ticks
+        for t in marks
     ]
-    return lines + [_text(left - 8, y(t) + 4, f"{t:g}", "end") for t in ticks]
+    return lines + [_text(left - 8, y(t) + 4, f"{t:g}", "end") for t in marks]
 
 
 def _legend(series: Sequence[str], left: float, y: float) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from encoders.inference.dual_encoder import DualEncoder
-from eval.search.pool import Pool
+from eval.collection.pool import Pool
 from ingest.corpus.corpus import Corpus
 from ranking.types import Engine
 

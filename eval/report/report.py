@@ -4,34 +4,39 @@ OUT/report.html          one page, nothing to load from anywhere
 OUT/report.md            the same tables in Markdown
 OUT/metrics.json         every figure, for programs
 OUT/per_query.parquet    every query's values
-OUT/runs/                TREC run files and qrels
+OUT/tables/              every table as CSV and LaTeX
+OUT/runs/                topics, judgements, runs, and how another system is judged on them
 OUT/plots/               the plots, as SVG files
+OUT/pool.tsv             unjudged documents, where they were asked for
 """
 
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from encoders.base.storage import whole_folder
+from eval.collection.runs import EvaluationError, gains
+from eval.measure.judged import write_pool
 from eval.measure.metrics import HEADLINE
 from eval.measure.results import TaskResult
+from eval.protocols.own_topics import OWN_TOPICS
 from eval.report.evaluation import Evaluation
-from eval.report.figures import drawings
+from eval.report.figures import plots_of
 from eval.report.page import page_context, template
+from eval.report.replay import write_runs
 from eval.report.summary import summary
-from eval.search.runs import EvaluationError, gains
-from eval.search.topics import OWN_TOPICS
-from eval.search.trec import write_qrels, write_run
+from eval.report.tables import write_tables
 
-__all__ = ["METRICS", "PER_QUERY", "per_query", "write_report"]
+__all__ = ["METRICS", "PER_QUERY", "POOL", "per_query", "write_report"]
 
 METRICS = "metrics.json"
 PER_QUERY = "per_query.parquet"
+POOL = "pool.tsv"
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
@@ -41,14 +46,18 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     """
     if out.exists() and not (out.is_dir() and _replaceable(out)):
         raise EvaluationError(f"{out} exists and is not a report. Name another folder.")
-    content = evaluation.metrics()
     with whole_folder(out) as folder:
+        hashes = write_runs(evaluation, folder / "runs")
+        evaluation = replace(evaluation, provenance={**evaluation.provenance, "sha256": hashes})
+        content = evaluation.metrics()
         (folder / METRICS).write_text(_json(content, indent=1) + "\n", encoding="utf-8")
         pq.write_table(per_query(evaluation), folder / PER_QUERY)
-        _write_runs(evaluation, folder / "runs")
-        drawn = dict(drawings(evaluation))
+        write_tables(evaluation, content, folder / "tables")
+        if evaluation.pooling:
+            write_pool(folder / POOL, evaluation.tasks, evaluation.pool, evaluation.pooling)
+        plotted = dict(plots_of(evaluation))
         (folder / "plots").mkdir()
-        for name, svg in drawn.items():
+        for name, svg in plotted.items():
             (folder / "plots" / f"{name}.svg").write_text(svg, encoding="utf-8")
         context = {
             "evaluation": evaluation,
@@ -58,9 +67,9 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
             "headline_metric": HEADLINE,
             "metric_names": list(next(iter(evaluation.tasks)).chance) if evaluation.tasks else [],
         }
-        markdown = template("report.md.j2").render(**context, plots=list(drawn))
+        markdown = template("report.md.j2").render(**context, plots=list(plotted))
         (folder / "report.md").write_text(markdown, encoding="utf-8")
-        page = template("report.html.j2").render(**context, **page_context(evaluation, drawn))
+        page = template("report.html.j2").render(**context, **page_context(evaluation, plotted))
         (folder / "report.html").write_text(page, encoding="utf-8")
 
 
@@ -77,6 +86,7 @@ def per_query(evaluation: Evaluation) -> pa.Table:
                     "" if topic.row is None else evaluation.pool.groups[topic.row]
                     for topic in result.task.topics
                 ],
+                "cluster": result.clusters.numbers,
                 "relevant": result.task.qrels.relevant,
                 "first_rank": _first_ranks(result, profile),
                 "leaked": list(result.leakage.kinds),
@@ -94,19 +104,6 @@ def _first_ranks(result: TaskResult, profile: str) -> pa.Array:
     if not found.shape[1]:
         return pa.nulls(len(found), pa.int64())
     return pa.array(found.argmax(axis=1) + 1, pa.int64(), mask=~found.any(axis=1))
-
-
-def _write_runs(evaluation: Evaluation, folder: Path) -> None:
-    with ThreadPoolExecutor() as pool:  # the writing itself is Arrow's, outside of Python's lock
-        writing = [
-            pool.submit(write_run, folder / f"{result.task.protocol}.{name}.trec", run, name)
-            for result in evaluation.tasks
-            for name, run in ((p.replace(" ", "-"), run) for p, run in result.runs.items())
-        ]
-        for result in evaluation.tasks:
-            write_qrels(folder / f"{result.task.protocol}.qrels", result.task.qrels)
-        for each in writing:
-            each.result()
 
 
 def _replaceable(out: Path) -> bool:

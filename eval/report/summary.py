@@ -1,81 +1,161 @@
-"""The headline in sentences: what won, by how much, and how sure that is."""
+"""The headline in sentences: which ranking to use, by how much it wins, and how sure that is."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from eval.leakage.leakage import KINDS, PROVEN
+from eval.measure.bootstrap import ENOUGH
 from eval.measure.chance import small_figure
-from eval.measure.metrics import HEADLINE
 from eval.measure.results import TaskResult
-from eval.measure.significance import Comparison
+from eval.measure.significance import ALPHA, Comparison, families
 from eval.report.evaluation import Evaluation
+from eval.search.rank_bm25 import BASELINE
 
 __all__ = ["summary"]
 
-ALPHA = 0.05
-# Fewer independent groups than this make a bootstrap interval too narrow to be believed.
-FEW = 10
-# The baseline is another formula on other tokens: it stands in the tables, not in the verdict.
-_RIVALS = ("lexical", "vector", "hybrid")
-
 
 def summary(evaluation: Evaluation) -> list[str]:
-    """A few sentences for the top of the report."""
+    """A few sentences for the top of the report, what decides first."""
     headline = evaluation.headline
     if headline is None:
         return [*evaluation.notes, "Only the pairs card could be computed: see below."]
-    verdict = _verdict(headline, len(evaluation.pool))
-    # What makes every figure doubtful comes before the figures.
-    return [*evaluation.notes, *verdict, *_warnings(headline)]
+    return [
+        _decision(headline),
+        _figures(headline, len(evaluation.pool)),
+        *_pairs(headline),
+        *_steps(evaluation),
+        *_baseline(headline),
+        *_warnings(headline),
+        *evaluation.notes,
+    ]
 
 
-def _verdict(result: TaskResult, pool: int) -> list[str]:
-    figures = {profile: found[HEADLINE] for profile, found in result.estimates.items()}
-    ranked = sorted(figures, key=lambda profile: -figures[profile].value)
-    best = figures[ranked[0]]
-    chance = result.chance[HEADLINE]
-    told = (
-        f"On {result.task.protocol} ({best.queries:,} queries, {pool:,} documents searched), "
-        f"{_standing(result, ranked)}: M{HEADLINE} {best.value:.3f} "
-        f"({best.low:.3f} to {best.high:.3f}); a random ranking would score {small_figure(chance)}"
-    )
-    inside = ", and is not shown to be worse" if best.low <= chance else ""
-    return [f"{told}{inside}.", *(_against(result, ranked[0], name) for name in _rivals(ranked))]
+def _ranked(result: TaskResult) -> list[str]:
+    """The rankings that the question is about, the best first."""
+    declared = {
+        name for pair in families(list(result.shown.estimates))["declared"] for name in pair
+    }
+    figures = {
+        profile: found[result.metric].value
+        for profile, found in result.shown.estimates.items()
+        if profile in declared or not declared
+    } or {p: f[result.metric].value for p, f in result.shown.estimates.items()}
+    return sorted(figures, key=lambda profile: -figures[profile])
 
 
-def _rivals(ranked: list[str]) -> list[str]:
-    return [name for name in ranked[1:] if name in _RIVALS] or ranked[1:]
+def _level(result: TaskResult, ranked: list[str]) -> list[str]:
+    """The rankings that the best one is not shown to beat."""
+    return [name for name in ranked[1:] if _pair(result, ranked[0], name).p_holm >= ALPHA]
 
 
-def _standing(result: TaskResult, ranked: list[str]) -> str:
-    """How the best ranking stands: never more than the paired tests bear out."""
-    rivals = _rivals(ranked)
-    if not rivals:
-        return f"{ranked[0]} ranking alone was evaluated"
-    level = [name for name in rivals if _pair(result, ranked[0], name).p_holm >= ALPHA]
+def _decision(result: TaskResult) -> str:
+    """Which ranking to use: never more than the paired tests bear out."""
+    ranked = _ranked(result)
+    best, level = ranked[0], _level(result, ranked)
+    if not result.sound:
+        return (
+            f"These data cannot tell which ranking to use: on {result.task.protocol} nearly every "
+            "query was seen before, in the index or in training."
+        )
+    if result.shown.estimates[best][result.metric].low <= result.chance[result.metric]:
+        return (
+            f"These data cannot tell which ranking to use: {best} leads, but is not shown to be "
+            "better than a random ranking."
+        )
+    if len(ranked) == 1:
+        return f"{best} ranking alone was evaluated."
     if not level:
-        return f"{ranked[0]} ranking does best"
-    if level == rivals:
-        return f"no ranking is shown to be better than another; {ranked[0]} ranking leads"
-    return f"{ranked[0]} ranking leads, but is not shown to be better than {', '.join(level)}"
+        return f"Use {best} ranking: it does best, and the difference is more than noise."
+    if len(level) + 1 == len(ranked):
+        return (
+            f"These data cannot tell which ranking to use: {best} leads, and no ranking is shown "
+            "to be better than another."
+        )
+    beaten = [name for name in ranked[1:] if name not in level]
+    return (
+        f"Use {' or '.join([best, *level])} ranking: {best} leads, is better than "
+        f"{' and '.join(beaten)}, and is not shown to be better than {' and '.join(level)}."
+    )
+
+
+def _figures(result: TaskResult, pool: int) -> str:
+    best = _ranked(result)[0]
+    found = result.shown.estimates[best][result.metric]
+    without = (
+        f", {result.leakage.leaked:,} leaked ones left out" if result.shown is result.clean else ""
+    )
+    return (
+        f"On {_name(result)} ({found.queries:,} queries{without}; {pool:,} documents searched) "
+        f"{best} has {_metric(result)} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}); "
+        f"a random ranking would have {small_figure(result.chance[result.metric])}."
+    )
+
+
+def _name(result: TaskResult) -> str:
+    return "the overlap curve" if result.task.protocol == "overlap" else result.task.protocol
+
+
+def _metric(result: TaskResult) -> str:
+    return f"M{result.metric}" if result.metric.startswith("RR@") else f"mean {result.metric}"
 
 
 def _pair(result: TaskResult, first: str, second: str) -> Comparison:
-    return next(c for c in result.comparisons if {c.first, c.second} == {first, second})
+    return next(c for c in result.shown.comparisons if {c.first, c.second} == {first, second})
 
 
-def _against(result: TaskResult, best: str, rival: str) -> str:
-    found = _pair(result, best, rival)
-    sign = 1 if found.first == best else -1
-    low, high = sorted((sign * found.low, sign * found.high))
-    told = (
-        f"Against {rival}: {_signed(sign * found.difference)} "
-        f"({_signed(low)} to {_signed(high)}), "
-        f"{_p_value(found)} after Holm's correction"
-    )
-    if found.p_holm < ALPHA:
-        return f"{told}."
-    if not found.detectable:
-        return f"{told}: no difference shown."
-    return f"{told}: no difference shown; these queries could show one of {found.detectable:.3f}."
+def _pairs(result: TaskResult) -> Iterator[str]:
+    ranked = _ranked(result)
+    for rival in ranked[1:]:
+        found = _pair(result, ranked[0], rival)
+        sign = 1 if found.first == ranked[0] else -1
+        low, high = sorted((sign * found.low_adjusted, sign * found.high_adjusted))
+        told = (
+            f"{ranked[0]} against {rival}: {_signed(sign * found.difference)} "
+            f"({_signed(low)} to {_signed(high)}), {_p_value(found)}, both corrected for the "
+            "declared family"
+        )
+        if found.p_holm < ALPHA:
+            yield f"{told}."
+        elif not found.detectable:
+            yield f"{told}: no difference shown."
+        else:
+            yield (
+                f"{told}: no difference shown; these queries could show one of "
+                f"{found.detectable:.3f}."
+            )
+
+
+def _steps(evaluation: Evaluation) -> Iterator[str]:
+    """Who leads at which step of the overlap curve."""
+    curve = evaluation.overlap_curve
+    if curve is None or evaluation.headline is not curve.whole:
+        return
+    declared = _ranked(curve.whole)
+    if len(declared) < 2:
+        return
+    for order, profiles in curve.curves.items():
+        points = {name: profiles[name] for name in declared if name in profiles}
+        steps = sorted(next(iter(points.values())))
+        leaders: dict[str, list[int]] = {}
+        for step in steps:
+            best = max(points, key=lambda name: points[name][step].value)
+            leaders.setdefault(best, []).append(step)
+        how = "at random" if order == "random" else "stop words first"
+        told = "; ".join(f"{name} at {', '.join(map(str, at))} %" for name, at in leaders.items())
+        yield f"Words dropped {how}, the highest figure is: {told}."
+
+
+def _baseline(result: TaskResult) -> Iterator[str]:
+    """A baseline or another system's run that ties with the winner, or beats it."""
+    best = _ranked(result)[0]
+    for found in result.shown.comparisons:
+        if found.family != "further" or found.second != best or found.first != BASELINE:
+            continue
+        if found.p_holm >= ALPHA:
+            yield f"The baseline {BASELINE} is not shown to be worse than {best}."
+        elif found.difference > 0:
+            yield f"The baseline {BASELINE} is better than {best} by {found.difference:.3f}."
 
 
 def _signed(value: float) -> str:
@@ -86,17 +166,25 @@ def _p_value(found: Comparison) -> str:
     return "p < .001" if found.p_holm < 0.001 else f"p = {found.p_holm:.3f}"
 
 
-def _warnings(result: TaskResult) -> list[str]:
-    told = []
-    if result.leakage.leaky:
-        leaked, count = result.leakage.leaked, len(result.leakage.kinds)
-        told.append(
-            f"This figure is leaky: {leaked:,} of {count:,} queries stand in the index with a "
-            "relevant document, or ask for an image that stands in training."
+def _warnings(result: TaskResult) -> Iterator[str]:
+    shown = result.shown
+    if not result.sound:
+        counts = result.leakage.counts()
+        ways = ", ".join(
+            f"{kind} {counts[kind]:,}" for kind in KINDS if kind in PROVEN and counts[kind]
         )
-    if result.independent < FEW:
-        told.append(
-            f"Its queries come from {result.independent} cases, articles or images of none: too "
-            "few for intervals and tests to mean much."
+        yield (
+            f"Leaky: {result.leakage.leaked:,} of {len(result.leakage.kinds):,} queries were seen "
+            f"before ({ways})."
         )
-    return told
+    if len(shown.clusters.names) < 2:
+        yield "All queries are of one case, article or text: nothing can be told of others."
+    elif shown.few:
+        yield (
+            f"Few independent queries: {len(shown.clusters.names)} clusters that tell as much as "
+            f"{shown.clusters.effective:.1f} equally large ones. Below {ENOUGH}, intervals are too "
+            "narrow to mean much."
+        )
+    if shown.heavy:
+        profile, name, share = shown.heaviest
+        yield f"One cluster, {name}, carries {100 * share:.0f} % of the figure of {profile}."

@@ -1,9 +1,7 @@
-"""What is searched and asked: pool, topics, runs.
+"""Tasks answered: by an engine, by a baseline, by another system.
 
-answer.py   Tasks answered by an engine: the vectors that ask, the queries, the runs
-pool.py     The searched documents and what the corpus knows of them, as columns
-runs.py     Runs and relevance judgements as arrays
-targets.py  What is searched for a task: an index of the pool here, or a server as it was fed
-topics.py   A user's own topics and judgements, in TREC's files or BEIR's layout
-trec.py     TREC qrels and run files
+answer.py      Tasks answered by an engine: the vectors that ask, the queries, the runs
+other_runs.py  Runs of other systems, to be judged on the same topics beside ours
+rank_bm25.py   rank-bm25 with its defaults, the baseline many papers mean by "BM25"
+targets.py     What is evaluated: an index in this process, or a running server as it was fed
 """

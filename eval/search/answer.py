@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.inference.dual_encoder import DualEncoder
+from eval.collection.pool import Pool
+from eval.collection.runs import EvaluationError, Run
 from eval.protocols.tasks import Task
-from eval.search.pool import Pool
-from eval.search.runs import EvaluationError, Run
-from eval.search.targets import make_views
+from eval.search.targets import Target
 from ranking.names import encoder_names
 from ranking.types import Document, Engine, Query, Result, VectorField
 
@@ -44,11 +44,11 @@ def vector_field(engine: Engine, encoder: DualEncoder | None) -> VectorField | N
 class PoolSearcher:
     """An engine restricted to a pool, and to the view that a task asks for."""
 
-    def __init__(self, engine: Engine, pool: Pool, encoder: DualEncoder | None) -> None:
+    def __init__(self, target: Target, pool: Pool, encoder: DualEncoder | None) -> None:
         self.pool = pool
         self.encoder = encoder
-        self.field = vector_field(engine, encoder)
-        self._views = make_views(engine, pool, self.encode, self.field)
+        self.field = vector_field(target.engine, encoder)
+        self._views = target.views(pool, self.encode, self.field)
         self._encoded: dict[str, Vectors] = {}
 
     @property

@@ -9,25 +9,24 @@ and what would need other documents is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.collection.pool import Pool
 from eval.protocols.tasks import Task
-from eval.search.pool import Pool
-from eval.search.runs import EvaluationError
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import second_half
 from ingest.vectors.embed import read_embeddings
 from ranking.engine.engine import EmbeddedEngine
-from ranking.profiles.shipped import Retriever
+from ranking.profiles.shipped import ProfileSet, Retriever
 from ranking.types import Document, Engine, Filter, VectorField
 from vespa_app.engine import VespaEngine
 
-__all__ = ["EmbeddedViews", "ServedViews", "Views", "make_views", "with_vectors"]
+__all__ = ["EmbeddedTarget", "EmbeddedViews", "ServedTarget", "ServedViews", "Target", "Views"]
 
 Vectors = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Vectors]
@@ -35,15 +34,63 @@ Encode = Callable[[Sequence[str]], Vectors]
 SAMPLE = 50  # documents
 
 
-def with_vectors(
-    engine: Engine, corpus: Corpus, ids: Collection[str], field: VectorField
-) -> set[str]:
-    """Ids of the documents that have a vector in this field."""
-    if isinstance(engine, EmbeddedEngine):
-        found = ((name, engine.get(name)) for name in ids)
+class Target(Protocol):
+    """What is evaluated: an index in this process, or a running server as it was fed."""
+
+    @property
+    def engine(self) -> Engine:
+        """What answers."""
+
+    @property
+    def profiles(self) -> ProfileSet | None:
+        """Its profiles as they were written, where they are at hand."""
+
+    def with_vectors(self, corpus: Corpus, ids: Collection[str], field: VectorField) -> set[str]:
+        """Ids of the documents that have a vector in this field."""
+
+    def views(self, pool: Pool, encode: Encode, field: VectorField | None) -> Views:
+        """Views over a pool."""
+
+
+@dataclass(frozen=True)
+class EmbeddedTarget:
+    """An index in this process."""
+
+    engine: EmbeddedEngine
+
+    @property
+    def profiles(self) -> ProfileSet:
+        """The index's own."""
+        return self.engine.profiles
+
+    def with_vectors(self, corpus: Corpus, ids: Collection[str], field: VectorField) -> set[str]:
+        """Ids of the documents that have a vector in this field, as the index holds them."""
+        found = ((name, self.engine.get(name)) for name in ids)
         return {name for name, d in found if d is not None and field.name in d.vectors}
-    embedded, _ = read_embeddings(corpus, field.fingerprint)
-    return set(ids).intersection(embedded)
+
+    def views(self, pool: Pool, encode: Encode, field: VectorField | None) -> EmbeddedViews:
+        """Views in memory."""
+        return EmbeddedViews(self.engine, pool, encode, field)
+
+
+@dataclass(frozen=True)
+class ServedTarget:
+    """A running Vespa application."""
+
+    engine: VespaEngine
+
+    @property
+    def profiles(self) -> None:
+        """A server tells what its profiles need, not how they were written."""
+
+    def with_vectors(self, corpus: Corpus, ids: Collection[str], field: VectorField) -> set[str]:
+        """Ids that the corpus keeps a vector of: what was fed."""
+        embedded, _ = read_embeddings(corpus, field.fingerprint)
+        return set(ids).intersection(embedded)
+
+    def views(self, pool: Pool, encode: Encode, field: VectorField | None) -> ServedViews:
+        """The server as it is."""
+        return ServedViews(self.engine, pool)
 
 
 class Views(Protocol):
@@ -64,15 +111,6 @@ class Views(Protocol):
     @property
     def held(self) -> Sequence[tuple[int, Document]]:
         """Rows of the pool and their documents as they are stored: all, or a sample."""
-
-
-def make_views(engine: Engine, pool: Pool, encode: Encode, field: VectorField | None) -> Views:
-    """Views of an embedded index or of a running application."""
-    if isinstance(engine, EmbeddedEngine):
-        return EmbeddedViews(engine, pool, encode, field)
-    if isinstance(engine, VespaEngine):
-        return ServedViews(engine, pool)
-    raise EvaluationError(f"{type(engine).__name__} is no engine that can be evaluated.")
 
 
 class EmbeddedViews:

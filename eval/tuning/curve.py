@@ -8,15 +8,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.measure.results import FEWER, Estimate, as_estimate, topic_clusters
-from eval.measure.significance import bootstrap_means, interval
-from eval.protocols.tasks import Task
+from eval.collection.clusters import Clusters
+from eval.measure.bootstrap import FEWER, bootstrap
+from eval.measure.results import Estimate, as_estimates
+from eval.protocols.tasks import Task, topic_clusters
 from eval.search.answer import PoolSearcher
 from eval.tuning.candidates import Candidates, collect_candidates
 from ranking.expressions.expression import Expression, parse
 from ranking.profiles.shipped import Profile
 
-__all__ = ["ALPHAS", "CORNERS", "WeightCurve", "column_estimates", "expression_of", "weight_curve"]
+__all__ = [
+    "ALPHAS",
+    "CORNERS",
+    "WeightCurve",
+    "column_estimates",
+    "expression_of",
+    "sampled",
+    "weight_curve",
+]
 
 Values = NDArray[np.float64]
 
@@ -46,18 +55,18 @@ def weight_curve(
     """The curve; None for a profile without alpha or a task that it cannot answer."""
     if "alpha" not in profile.inputs or searcher.applies(profile.name, task) or task.no_lexical:
         return None
-    sampled = _sample(task, seed)
-    found = collect_candidates(searcher, sampled, profile.name, CORNERS)
+    shown = sampled(task, seed)
+    found = collect_candidates(searcher, shown, profile.name, CORNERS)
     expression = expression_of(profile)
     tried = _over_alpha(found, expression, profile)
-    clusters = topic_clusters(sampled, searcher.pool.groups)
+    clusters = topic_clusters(shown.topics, searcher.pool)
     estimates = column_estimates(tried.T, clusters, seed)
     return WeightCurve(
         protocol=task.protocol,
         profile=profile.name,
         default=profile.inputs["alpha"],
         estimates=dict(zip(ALPHAS, estimates, strict=True)),
-        queries=len(sampled.topics),
+        queries=len(shown.topics),
     )
 
 
@@ -67,12 +76,11 @@ def expression_of(profile: Profile) -> Expression:
 
 
 def column_estimates(
-    table: Values, clusters: NDArray[np.int64], seed: int, resamples: int = FEWER
+    table: Values, clusters: Clusters, seed: int, resamples: int = FEWER
 ) -> Sequence[Estimate]:
     """One a column of values [queries, columns]."""
-    means = bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed)
-    low, high = interval(means)
-    return [as_estimate(*column) for column in zip(table.T, low, high, strict=True)]
+    found = bootstrap(table, clusters, resamples=resamples, seed=seed)
+    return as_estimates(table, clusters, found)
 
 
 def _over_alpha(found: Candidates, expression: Expression, profile: Profile) -> Values:
@@ -85,7 +93,8 @@ def _over_alpha(found: Candidates, expression: Expression, profile: Profile) -> 
     )
 
 
-def _sample(task: Task, seed: int) -> Task:
+def sampled(task: Task, seed: int) -> Task:
+    """At most 1,000 of the task's queries, chosen by the seed."""
     if len(task.topics) <= MOST_QUERIES:
         return task
     rows = np.sort(np.random.default_rng(seed).permutation(len(task.topics))[:MOST_QUERIES])

@@ -13,7 +13,7 @@ from eval.measure.significance import Comparison
 from ingest.corpus.corpus import Corpus
 from ranking.profiles.shipped import ProfileSet
 
-__all__ = ["TUNED_ON", "Inputs", "Tuning", "TuningOptions", "tuned_split"]
+__all__ = ["TUNED_ON", "Gain", "Guarded", "Inputs", "Tuning", "TuningOptions", "tuned_split"]
 
 Inputs = dict[str, float]
 
@@ -23,28 +23,86 @@ TUNED_ON = "Defaults tuned on "
 
 @dataclass(frozen=True)
 class TuningOptions:
-    """On which queries to tune: `split` must not be one that figures are reported on."""
+    """On which queries to tune: `split` must not be one that figures are reported on.
+
+    allow_loss: write the profiles even where another protocol loses by more than noise.
+    """
 
     protocol: str = "split-caption"
     split: str = "validation"
     folds: int = 5
     seed: int = 0
+    allow_loss: bool = False
     command: str = ""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A profile's tuned values minus its shipped ones, cross-validated over the partitions.
+
+    spread: the standard deviation of the difference over partitions.
+    """
+
+    difference: float
+    spread: float
+    comparison: Comparison
+
+    @property
+    def beats(self) -> bool:
+        """Whether the tuned values are better by more than their spread and by more than noise."""
+        return self.difference > self.spread and self.comparison.p_holm < ALPHA_LEVEL
+
+    def told(self, name: str) -> str:
+        """The outcome in a sentence."""
+        figure = (
+            f"{self.difference:+.3f} (± {self.spread:.3f} over partitions, "
+            f"p = {self.comparison.p_holm:.3f})"
+        )
+        if self.beats:
+            return f"{name} gets new values: {figure} against its shipped ones."
+        return f"{name} keeps its shipped values: tuned ones have {figure} against them."
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """What new values do to another protocol: MRR@10 before and after; p of a loss, one sided."""
+
+    protocol: str
+    profile: str
+    before: float
+    after: float
+    p: float
+
+    @property
+    def lost(self) -> bool:
+        """Whether the protocol loses by more than noise."""
+        return self.after < self.before and self.p < ALPHA_LEVEL
+
+    def told(self) -> str:
+        """The loss in words."""
+        return (
+            f"{self.profile} on {self.protocol} falls from {self.before:.3f} to {self.after:.3f} "
+            f"(p = {self.p:.3f})"
+        )
 
 
 @dataclass(frozen=True)
 class Tuning:
     """What was found.
 
-    profiles: the index's profiles with tuned defaults. chosen: profile -> its inputs.
+    profiles: the index's profiles with their defaults. chosen: profile -> its inputs, new where
+    `gains` says that they beat the shipped ones. guarded: what they do to other protocols.
     estimates: cross-validated figures of the tuned profiles, of the shipped defaults
-    ("hybrid as it was") and of the single rankings. curve: MRR@10 over alpha, at the chosen k.
+    ("hybrid as it was") and of the single rankings. left_out: queries like the
+    encoder's training. curve: MRR@10 over alpha, at the chosen k.
     better_single: the single ranking that does better. comparisons: each tuned blend minus that,
     corrected together.
     """
 
     profiles: ProfileSet
     chosen: Mapping[str, Inputs]
+    gains: Mapping[str, Gain]
+    guarded: Sequence[Guarded]
     estimates: Mapping[str, Estimate]
     curve: Mapping[float, Estimate]
     better_single: str
@@ -52,6 +110,12 @@ class Tuning:
     protocol: str
     split: str
     queries: int
+    left_out: int = 0
+
+    @property
+    def losses(self) -> list[Guarded]:
+        """Other protocols that lose by more than noise."""
+        return [each for each in self.guarded if each.lost]
 
     @property
     def winners(self) -> list[str]:
@@ -66,9 +130,10 @@ class Tuning:
             f"M{HEADLINE} on {self.protocol} ({self.queries:,} queries of the {self.split} split, "
             f"cross-validated) against {single}, the better single ranking: {blends}."
         )
+        kept = " ".join(gain.told(name) for name, gain in self.gains.items())
         if self.winners:
-            return f"{told} It is beaten by tuned {' and tuned '.join(self.winners)}."
-        return f"{told} No blend beats {single} by more than noise."
+            return f"{kept} {told} It is beaten by tuned {' and tuned '.join(self.winners)}."
+        return f"{kept} {told} No blend beats {single} by more than noise."
 
     def advice(self) -> str:
         """What to rank by."""
@@ -89,6 +154,11 @@ class Tuning:
             "protocol": self.protocol,
             "split": self.split,
             "queries": self.queries,
+            "left_out": self.left_out,
+            "gains": {
+                name: {"beats": gain.beats, **asdict(gain)} for name, gain in self.gains.items()
+            },
+            "guarded": [{"lost": each.lost, **asdict(each)} for each in self.guarded],
             "chosen": {name: dict(inputs) for name, inputs in self.chosen.items()},
             "estimates": {name: vars(found) for name, found in self.estimates.items()},
             "curve": [{"alpha": alpha, **vars(found)} for alpha, found in self.curve.items()],

@@ -25,18 +25,23 @@ def open_source(
     *,
     frames: str | int = "middle",
     key: Path | None = None,
+    text: str = "",
 ) -> Source:
     """Open the data set at `path` in the named layout, or in the one that it shows.
 
     Phantoms lie nowhere: with format "phantoms", or "auto" where no such file exists, the
     path is `phantoms` or `phantoms:COUNT`. reading: what the user says of its tables.
-    frames, key: of DICOM files (ingest/sources/dicom.py).
+    frames, key, text: of DICOM files (ingest/sources/dicom.py).
     Raises CorpusError where there is nothing, or nothing of that layout.
     """
     if format != "auto" and format not in FORMATS:
         raise CorpusError(f"There is no format {format!r}: choose auto, {', '.join(FORMATS)}.")
     if format == PHANTOMS or (format == "auto" and _names_phantoms(path)):
         return _phantoms(str(path))
+    if str(path).startswith(("http://", "https://")) and format in ("auto", "dicom"):
+        from ingest.sources.dicomweb import DicomWeb  # noqa: PLC0415 - needs requests, an extra
+
+        return DicomWeb(str(path), frames, key, text)
     folder = Path(path)
     if not folder.exists():
         raise CorpusError(f"There is nothing at {folder}: name a data set's folder or file.")
@@ -44,7 +49,7 @@ def open_source(
     if layout == "roco":
         return open_roco(folder)
     if layout == "dicom":
-        return Dicom(folder, reading, frames, key)
+        return Dicom(folder, reading, frames, key, text)
     if layout == "parquet" and looks_like_corpus(folder):
         return StoredCorpus(folder)
     return open_tables(folder, layout, reading)

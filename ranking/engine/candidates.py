@@ -18,11 +18,11 @@ from ranking.engine.plan import Plan
 from ranking.engine.program import Program
 from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.postings import Terms
-from ranking.engine.segment.segment import TEXTS, Segment
+from ranking.engine.segment.segment import Segment
 from ranking.engine.segment.vectors import QueryVector, closeness_to_distance
 from ranking.engine.top_k import top_k, top_rows
 from ranking.text.query_syntax import Asked
-from ranking.types import MAX_DISTANCE
+from ranking.types import MAX_DISTANCE, TEXTS
 
 __all__ = [
     "Best",
@@ -52,8 +52,8 @@ class Checked:
 
     text: its words, where the profile uses them. vectors: by vector field. by_text: whether words
     find documents; by_vector: fields whose nearest documents are found. target_hits: how many
-    nearest, or weakAnd hits. weak_and: words find only their best. depth: how many of the best
-    documents are wanted, None for all that are found.
+    nearest, or weakAnd hits. weak_and: words find only their best. min_closeness: vectors find
+    nothing farther. depth: how many of the best documents are wanted, None for all that are found.
     """
 
     text: Asked
@@ -63,6 +63,7 @@ class Checked:
     by_vector: tuple[str, ...]
     target_hits: int
     weak_and: bool
+    min_closeness: float | None
     depth: int | None
 
 
@@ -71,7 +72,8 @@ class SegmentQuery:
     """One segment's share of a query.
 
     terms: by text field. vectors: by vector field. text_allowed, vector_allowed: which documents
-    words, and vectors, may find: bool [documents], None where all may.
+    words, and vectors, may find: bool [documents], None where all may. has_caption: which have one
+    that is not hidden, bool [documents].
     """
 
     segment: Segment
@@ -79,6 +81,7 @@ class SegmentQuery:
     vectors: Mapping[str, QueryVector]
     text_allowed: Mask | None
     vector_allowed: Mask | None
+    has_caption: NDArray[np.bool_]
 
 
 class Nearest(NamedTuple):
@@ -169,16 +172,19 @@ class Candidates:
 
 
 def find_candidates(
-    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks], route: Route
+    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks, Masks], route: Route
 ) -> Candidates:
     """Find the documents that can be among the best, numbers ascending.
 
-    masks: which documents words, and vectors, may find.
+    masks: which documents words, and vectors, may find, and which have a caption.
     """
     searches = _searches(reader, plan, asked, masks, route)
     nearest = {
         field: _nearest(reader, searches, field, asked.target_hits) for field in asked.by_vector
     }
+    if asked.min_closeness is not None:
+        least = asked.min_closeness
+        nearest = {field: _close(searches, field, near, least) for field, near in nearest.items()}
     pruning = _pruning(plan, asked, searches, nearest)
     if pruning is not None:
         found = _best(reader, plan, asked, searches, nearest, pruning)
@@ -188,7 +194,7 @@ def find_candidates(
 
 
 def _searches(
-    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks], route: Route
+    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks, Masks], route: Route
 ) -> list[SegmentSearch]:
     terms = {text: reader.texts[text].terms(asked.text.terms) for text in plan.texts}
     return [
@@ -199,6 +205,7 @@ def _searches(
                 asked.vectors,
                 masks[0][place],
                 masks[1][place],
+                segment.has_caption if (mask := masks[2][place]) is None else mask,
             )
         )
         for place, (segment, _) in enumerate(reader.parts)
@@ -237,6 +244,19 @@ def _nearest(
         for each, kept in zip(found, np.split(best, ends), strict=True)
     ]
     return _Near(parts, float(together[best].min()))
+
+
+def _close(searches: Sequence[SegmentSearch], field: str, near: _Near, least: float) -> _Near:
+    """The nearest without those of lower closeness, which then are among the others."""
+    parts, farthest = [], [near.farthest]
+    for search, each in zip(searches, near.parts, strict=True):
+        index, vector = search.query.segment.vectors[field], search.query.vectors[field]
+        kept = index.closeness(vector, *each) >= least
+        dropped = Nearest(each.docs[~kept], each.similarity[~kept])
+        farthest += index.order_keys(*dropped).tolist()
+        parts.append(Nearest(each.docs[kept], each.similarity[kept]))
+    known = [key for key in farthest if not np.isnan(key)]
+    return _Near(parts, max(known, default=np.nan))
 
 
 def _pruning(
@@ -369,7 +389,7 @@ def _features(plan: Plan, part: _Part) -> dict[str, Doubles]:
         if kind == "bm25":
             values[name] = bm25[field]
         elif kind == "has_caption":
-            values[name] = segment.has_caption[docs].astype(np.float64)
+            values[name] = search.query.has_caption[docs].astype(np.float64)
         elif kind == "has_vector":
             present = segment.vectors[field].present[docs] if field else np.zeros(len(docs))
             values[name] = present.astype(np.float64)

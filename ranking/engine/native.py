@@ -63,7 +63,7 @@ class NativeSearch:
             terms.average,
             text.stretch(terms.average),
             self.query.text_allowed,
-            segment.has_caption,
+            self.query.has_caption,
             None if index is None else _vectors(index)[0],
             None if vector is None else vector.values,
             near.docs,

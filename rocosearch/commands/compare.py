@@ -15,6 +15,7 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = """\
 rocosearch compare build/report build/report-new
 rocosearch compare build/report build/report-new --metric RR@10 --metric nDCG@10
+rocosearch compare build/report build/report-new --margin 0.02
 """
 
 Report = Annotated[Path, typer.Argument(help="Folder written by `rocosearch eval`.")]
@@ -27,24 +28,34 @@ def command(
     metric: Annotated[
         list[str] | None, typer.Option(help="Metric to compare, may be repeated; RR@10 if none.")
     ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="LOSS",
+            help="Accept a loss up to this, and ask every changed figure to be shown within it.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of bootstrap and randomisation.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Say what rose and what fell from the first report to the second, beyond noise.
 
-    Paired, over the queries that both reports have, corrected for how many comparisons are
-    made (Holm). Exit code 1 where anything fell significantly: a gate for CI.
+    Paired over the same queries, corrected over the figures that changed (Holm). Exit code 1
+    where a figure fell, is missing in the second report, or with --margin is not shown to be
+    within it: a gate for CI. Reports of other topics, judgements or pools are refused.
     """
     from eval.comparison.compare import compare_reports
 
-    changes = compare_reports(first, second, tuple(metric) if metric else ("RR@10",), seed=seed)
+    metrics = tuple(metric) if metric else ("RR@10",)
+    changes = compare_reports(first, second, metrics, margin=margin, seed=seed)
     if as_json:
         show_json(changes.metrics())
     else:
         if changes.changed:
             show(changes.table())
-        if changes.missing:
-            say(f"Only one report has {len(changes.missing)} of the rankings:", style="yellow")
+        if changes.missing or changes.added:
+            say("Only one report has:", style="yellow")
             for line in changes.missing_lines():
                 say(f"  {line}", style="yellow")
         say(changes.verdict(), style=None if changes.passed else "red")

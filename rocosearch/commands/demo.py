@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from encoders.base.extras import need
 from rocosearch.console import results
 from rocosearch.demo import Step, run_steps, start_over, steps
 
@@ -34,6 +35,8 @@ def command(
 
     Each step is a command printed before it runs; what is there already is not made again.
     """
+    for module in ("torch", "scipy", "vespa"):
+        need(module, "The demo", "train,eval,vespa")
     if fresh:
         start_over(out)
     group = context.find_root().command

@@ -29,6 +29,7 @@ EXAMPLE = """\
 rocosearch eval build/index build/corpus build/report
 rocosearch eval build/index build/corpus build/report --protocol same-case -k 1,10
 rocosearch eval build/index build/corpus build/report --topics topics.tsv --qrels judged.qrels
+rocosearch eval build/index build/corpus build/report --protocol caption --run caption.theirs.trec
 rocosearch eval http://localhost:8080 build/corpus build/report --app build/app
 """
 
@@ -52,8 +53,49 @@ def command(
         typer.Option(metavar="NAME", help="Split of the queries; test, else validation, if none."),
     ] = None,
     pool: Annotated[
-        Literal["split", "all"], typer.Option(help="Search the queries' split only, or everything.")
-    ] = "split",
+        Literal["split", "all"] | None,
+        typer.Option(
+            help="Search the queries' split only, or everything; everything with --topics, "
+            "else the split, if none."
+        ),
+    ] = None,
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Metric of tests, tables and kinds of query, as nDCG@10; each protocol's own if "
+            "none.",
+        ),
+    ] = "",
+    baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="rank-bm25 beside the profiles.")
+    ] = True,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="TREC run of another system to judge beside ours, PROTOCOL.NAME.trec; may be "
+            "repeated.",
+        ),
+    ] = None,
+    seed_index: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="INDEX",
+            help="Index of the same corpus whose encoder differs in its training seed alone; may "
+            "be repeated.",
+        ),
+    ] = None,
+    pooling: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="DEPTH", help="Write the unjudged documents of all runs to pool.tsv."
+        ),
+    ] = 0,
+    judgements: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A pool.tsv whose column `grade` was filled in."),
+    ] = None,
     topics: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Your own queries: TREC topics, or a folder as BEIR's."),
@@ -74,21 +116,25 @@ def command(
     """Compare lexical, vector and hybrid ranking on held-out queries.
 
     OUT gets report.md, report.html, metrics.json, per_query.parquet and TREC run files.
-    Intervals are bootstrapped, comparisons paired; results whose query text stands in the
-    index are labelled leaky, and a protocol that the data cannot support is skipped with its
-    reason. A running Vespa is asked by --encoder's vectors (without it only lexical ranking is
-    evaluated); an answer from a part of its documents is an error.
+    Intervals are bootstrapped over clusters, comparisons paired; figures that change without the
+    queries seen before, in the index or in training, are labelled leaky, and a protocol that the
+    data cannot support is skipped with its reason. A running Vespa is asked by --encoder's vectors
+    (without it only lexical ranking is evaluated); an answer from a part of its documents is an
+    error.
     """
     ks = parse_counts(cutoffs, "cutoff")
     if qrels and not topics:
         raise typer.BadParameter("--qrels judges the queries of --topics: name them as well.")
     from eval.evaluate import Options
+    from eval.report.summary import summary
     from rocosearch.pipeline import evaluate
     from rocosearch.vespa_jobs import Server, evaluate_server
 
     server = Server(index, package, config_url)
     if server.is_url and profiles:
         raise typer.BadParameter("--profiles: a server ranks by the package deployed there.")
+    if server.is_url and seed_index:
+        raise typer.BadParameter("--seed-index names indexes, not servers.")
     if not server.is_url and (package or config_url):
         raise typer.BadParameter("--app and --config-url go with the URL of a running Vespa.")
 
@@ -97,7 +143,12 @@ def command(
         profiles=tuple(profile or ()),
         ks=ks,
         split=split,
-        scope="all" if pool == "all" else "split",
+        scope=pool,
+        metric=metric,
+        baseline=baseline,
+        runs=tuple(run or ()),
+        pooling=pooling,
+        judgements=judgements,
         topics=topics,
         qrels=qrels,
         seed=seed,
@@ -117,12 +168,16 @@ def command(
                 options,
                 profiles=profiles,
                 encoder=encoder,
+                seeds=tuple(seed_index or ()),
                 progress=progress,
             )
     if as_json:
         show_json(evaluation.metrics())
         return
     show(evaluation.table())
-    for note in evaluation.notes:
-        say(note, style="yellow")
+    if (over_seeds := evaluation.seeds_table()) is not None:
+        show(over_seeds)
+    for sentence in summary(evaluation):
+        note = sentence in evaluation.notes
+        say(sentence, style="yellow" if note else None)
     results.print(f"Report: {out / 'report.html'}")

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from encoders.base.errors import UserError
-from rocosearch.console import results, say, show, show_json, visible
+from rocosearch.console import results, say, show, show_json, telling_after, visible
 from rocosearch.options import (
     AsJson,
     ConfigUrl,
@@ -38,6 +38,7 @@ rocosearch search build/index "ring lesion" --filter modality=ct,mri --not split
 rocosearch search build/index "ring lesion" --corpus build/corpus --save build/hits
 rocosearch search http://localhost:8080 "ring lesion in the left chest"
 """
+PATIENCE = 2.0  # seconds
 CAPTION_WIDTH = 200
 INDENT = (0, 0, 0, 5)
 
@@ -126,9 +127,12 @@ def command(
     from rocosearch.searchers import searching
 
     pictures = _pictures(corpus, save, heatmap)
-    with searching(
-        index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
-    ) as searcher:
+    with (
+        telling_after(PATIENCE, f"Opening {index} and searching ..."),
+        searching(
+            index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
+        ) as searcher,
+    ):
         if why is not None:
             _tell_why(searcher, why, asked, as_json=as_json)
             return

@@ -33,14 +33,21 @@ def command(
     ] = "validation",
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of folds and bootstrap.")] = 0,
+    allow_loss: Annotated[
+        bool,
+        typer.Option(
+            "--allow-loss", help="Write FILE even where another protocol loses by more than noise."
+        ),
+    ] = False,
     profiles: ProfilesFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose the weights of the hybrid and learned profiles on a development split.
 
-    Every figure is cross-validated. The winner is written to FILE as `query()` defaults, with
-    where it came from; index, search, eval and app take it with --profiles. You are told which
-    blends beat the better single ranking by more than noise, or that none does.
+    Every figure is cross-validated over ten partitions. Shipped values are kept unless the tuned
+    ones beat them by more than that varies; queries like the encoder's training are left out.
+    New values are written to FILE as `query()` defaults, with where they came from; index,
+    search, eval and app take it with --profiles. A loss on another protocol refuses the file.
     """
     from eval.tuning.tuning import TuningOptions
     from rocosearch.pipeline import tune_profiles
@@ -50,6 +57,7 @@ def command(
         split=split,
         folds=folds,
         seed=seed,
+        allow_loss=allow_loss,
         command=shlex.join(["rocosearch", *sys.argv[1:]]),
     )
     with progress_bars() as progress:

@@ -86,8 +86,8 @@ class Judgements:
 
     def qrels(self) -> str:
         """TREC qrels: lines `query 0 document grade`, the query by its id among the topics."""
-        from eval.search.runs import Qrels  # noqa: PLC0415 - scipy takes a while to load
-        from eval.search.trec import write_qrels  # noqa: PLC0415
+        from eval.collection.runs import Qrels  # noqa: PLC0415 - scipy takes a while to load
+        from eval.collection.trec import write_qrels  # noqa: PLC0415
 
         judged: dict[str, dict[str, int]] = {}
         for each in self.last():

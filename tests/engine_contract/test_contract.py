@@ -311,3 +311,15 @@ def test_a_document_that_cannot_be_stored_is_reported_and_the_others_are_fed(eng
     assert report.ok == 1
     assert [identifier for identifier, _ in report.failed] == ["short", "nan", ""]
     assert ask(engine, "zebra", profile="lexical").ids == ("good",)
+
+
+def test_a_document_whose_caption_is_hidden_ranks_as_one_without(engine):
+    if isinstance(engine, VespaEngine):
+        return
+    vector, hidden = (1, 0, 0, 0), frozenset({"a1"})
+    plain = ask(engine, "chest", vector, profile="hybrid", k=8)
+    found = ask(engine, "chest", vector, profile="hybrid", k=8, hidden_captions=hidden)
+    for result, expected in ((plain, 1.0), (found, 0.0)):
+        row = result.ids.index("a1")
+        assert result.features["attribute(has_caption)"][row] == expected
+    assert found.features["bm25(caption)"][found.ids.index("a1")] == 0.0

@@ -9,8 +9,9 @@ from encoders.model.clip import ClipConfig, ClipModule, Encoder
 from encoders.model.resnet import ResNetConfig
 from encoders.model.tokenizer import train_tokenizer
 from encoders.model.towers import TextConfig
+from eval.collection.pool import Pool
 from eval.evaluate import Options, evaluate
-from eval.search.pool import Pool
+from eval.search.targets import EmbeddedTarget
 from ingest.corpus.corpus import write_corpus
 from ingest.feed.documents import documents
 from ingest.sources.phantoms import Phantoms
@@ -95,4 +96,6 @@ def engine(phantoms, encoder):
 
 @pytest.fixture(scope="session")
 def evaluation(engine, encoder, phantoms):
-    return evaluate(engine, encoder, phantoms, Options(command="rocosearch eval ..."))
+    return evaluate(
+        EmbeddedTarget(engine), encoder, phantoms, Options(command="rocosearch eval ...")
+    )

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from rank_bm25 import BM25Okapi
 
-from eval.measure.baseline import rank_bm25_run, rank_bm25_scores
 from eval.protocols import PROTOCOLS
+from eval.search.rank_bm25 import rank_bm25_run, rank_bm25_scores
 
 
 def test_scores_are_those_of_rank_bm25():

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from eval.collection.runs import EvaluationError
 from eval.comparison.compare import Changes, compare_reports
 from eval.report.report import METRICS, PER_QUERY, write_report
-from eval.search.runs import EvaluationError
 from rocosearch.cli import app
 
 
@@ -64,9 +65,11 @@ def test_queries_of_one_report_only_are_counted(report, tmp_path):
         first = table[table.protocol == "caption"]["query"].iloc[0]
         return table[~((table.protocol == "caption") & (table["query"] == first))]
 
-    rows = compare_reports(report, changed(report, tmp_path / "b", fewer)).rows
-    assert {row.only_first for row in rows if row.protocol == "caption"} == {1}
-    assert {row.only_first for row in rows if row.protocol != "caption"} == {0}
+    changes = compare_reports(report, changed(report, tmp_path / "b", fewer))
+    assert {row.only_first for row in changes.rows if row.protocol == "caption"} == {1}
+    assert {row.only_first for row in changes.rows if row.protocol != "caption"} == {0}
+    assert not changes.passed
+    assert "Queries are missing in the second report" in changes.verdict()
 
 
 def test_profiles_of_one_report_only_are_named(report, tmp_path):
@@ -74,12 +77,19 @@ def test_profiles_of_one_report_only_are_named(report, tmp_path):
         report, changed(report, tmp_path / "b", lambda t: t[t.profile != "vector"])
     )
     assert "vector on caption" in changes.missing
+    assert not changes.passed  # a ranking that is gone closes the gate
+    assert "Missing in the second report: vector on caption" in changes.verdict()
+    back = compare_reports(
+        changed(report, tmp_path / "c", lambda t: t[t.profile != "vector"]), report
+    )
+    assert back.passed
+    assert "vector on caption" in back.added
 
 
 def test_what_is_no_report(report, tmp_path):
     with pytest.raises(EvaluationError, match="is not a report"):
         compare_reports(report, tmp_path)
-    with pytest.raises(EvaluationError, match="do not both have 'RR@99'"):
+    with pytest.raises(EvaluationError, match="does not have 'RR@99'"):
         compare_reports(report, report, ("RR@99",))
 
 
@@ -104,7 +114,7 @@ def test_figures_of_another_pool_are_not_compared(report, tmp_path, part, name, 
 def test_a_report_that_does_not_tell_its_pool_is_refused(report, tmp_path):
     silent = changed(report, tmp_path / "b", lambda table: table)
     (silent / METRICS).write_text("{}")
-    with pytest.raises(EvaluationError, match="does not tell what was searched"):
+    with pytest.raises(EvaluationError, match="does not tell what was asked"):
         compare_reports(report, silent)
 
 
@@ -121,5 +131,54 @@ def test_the_command_is_a_gate(report, tmp_path):
 
 
 def test_what_only_one_report_has_is_told_by_protocol():
-    changes = Changes(rows=(), missing=("bm25 on caption", "rrf on caption", "rrf on concepts"))
-    assert changes.missing_lines() == ["caption: bm25, rrf", "concepts: rrf"]
+    changes = Changes(
+        rows=(), missing=("bm25 on caption", "rrf on caption"), added=("rrf on concepts",)
+    )
+    assert changes.missing_lines() == [
+        "missing in the second, caption: bm25, rrf",
+        "only in the second, concepts: rrf",
+    ]
+
+
+def test_a_metric_that_is_gone_closes_the_gate(report, tmp_path):
+    gone = changed(report, tmp_path / "b", lambda t: t.drop(columns=["nDCG@10"]))
+    changes = compare_reports(report, gone, ("RR@10", "nDCG@10"))
+    assert changes.missing == ["nDCG@10"]
+    assert not changes.passed
+
+
+def test_other_topics_are_refused(report, tmp_path):
+    other = changed(report, tmp_path / "b", lambda table: table)
+    content = json.loads((other / METRICS).read_text())
+    content["provenance"]["sha256"]["caption.qrels"] = "0"
+    (other / METRICS).write_text(json.dumps(content))
+    with pytest.raises(EvaluationError, match="differ in the judgements of caption"):
+        compare_reports(report, other)
+
+
+def test_figures_that_did_not_change_are_no_comparison(report, tmp_path):
+    def worse(table):
+        rows = (table.protocol == "caption") & (table.profile == "hybrid")
+        table.loc[rows, "RR@10"] *= 0.97
+        return table
+
+    changes = compare_reports(report, changed(report, tmp_path / "b", worse))
+    (row,) = changes.changed
+    assert row.p_holm == row.p
+    assert row.low_adjusted >= row.low  # one sided, alone in its family
+
+
+def test_a_margin_asks_for_what_the_data_can_tell(report, tmp_path):
+    def blurred(table):
+        rows = (table.protocol == "caption") & (table.profile == "vector")
+        noise = np.random.default_rng(0).normal(0, 0.3, int(rows.sum()))
+        table.loc[rows, "RR@10"] = np.clip(table.loc[rows, "RR@10"] + noise - noise.mean(), 0, 1)
+        return table
+
+    other = changed(report, tmp_path / "b", blurred)
+    wide = compare_reports(report, other, margin=0.5)
+    narrow = compare_reports(report, other, margin=0.0001)
+    assert wide.passed or wide.rows[0].fell
+    assert not narrow.passed
+    assert "The data cannot tell whether vector on caption" in narrow.verdict()
+    assert compare_reports(report, report, margin=0.0001).passed

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from eval.collection.runs import EvaluationError, Qrels, Run, gains, strictly_decreasing
 from eval.measure.chance import chance
 from eval.measure.metrics import default_metrics, measure, parse_metrics
-from eval.search.runs import EvaluationError, Qrels, Run, gains, strictly_decreasing
 
 NAMES = ["RR@1", "RR@10", "Success@5", "nDCG@10", "nDCG@100", "R@100", "AP@100", "AP@7", "P@5"]
 
@@ -50,6 +50,7 @@ def test_unanswered_queries_count_zero():
     qrels = Qrels.from_mapping({"a": {"x": 1}, "b": {"y": 1}})
     run = Run.from_mapping({"a": {"x": 3.0}}, qrels.queries, qrels.documents)
     values = measure(run, qrels, default_metrics())
+    assert values.pop("P@10").tolist() == [0.1, 0.0]
     assert all(value.tolist() == [1.0, 0.0] for value in values.values())
 
 
@@ -119,3 +120,24 @@ def test_chance_of_a_pool_smaller_than_the_cutoff():
     assert values["RR@10"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
     assert values["Success@10"] == pytest.approx(1.0)
     assert values["R@100"] == 1.0
+
+
+def test_measures_cut_at_the_number_of_relevant_documents():
+    """By hand: 3 relevant, of which ranks 1 and 3 are found within R and rank 5 is beyond."""
+    qrels = Qrels.from_mapping({"q": {"a": 1, "b": 1, "c": 2}})
+    documents = ["a", "x", "b", "y", "c"]
+    run = Run.from_mapping(
+        {"q": {name: 5.0 - rank for rank, name in enumerate(documents)}},
+        ("q",),
+        (*qrels.documents, "x", "y"),
+    )
+    qrels = Qrels.from_mapping(qrels.to_mapping(), run.documents)
+    values = measure(run, qrels, parse_metrics(["Rprec", "AP@R"]))
+    assert values["Rprec"].tolist() == [pytest.approx(2 / 3)]
+    assert values["AP@R"].tolist() == [pytest.approx((1 + 2 / 3) / 3)]
+
+
+@pytest.mark.parametrize("name", ["RR", "Rprec@5", "RR@R", "nDCG@0", "MRR@10"])
+def test_measures_that_there_are_not(name):
+    with pytest.raises(EvaluationError, match="Not a metric"):
+        parse_metrics([name])

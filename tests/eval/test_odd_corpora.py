@@ -10,6 +10,7 @@ import pytest
 from encoders.base.errors import UserError
 from eval.evaluate import Options, evaluate
 from eval.report.report import write_report
+from eval.search.targets import EmbeddedTarget
 from ingest.corpus.corpus import write_corpus
 from ingest.corpus.records import Record
 from ingest.feed.documents import documents
@@ -74,9 +75,9 @@ def test_evaluated_or_refused_in_a_sentence(name, scope, pictures, encoder, tmp_
     engine = EmbeddedEngine.in_memory(documents(corpus, manifest.fingerprint), [field])
     if name in REFUSED:
         with pytest.raises(UserError, match=REFUSED[name]):
-            evaluate(engine, encoder, corpus, Options(scope=scope))
+            evaluate(EmbeddedTarget(engine), encoder, corpus, Options(scope=scope))
         return
-    evaluation = evaluate(engine, encoder, corpus, Options(scope=scope))
+    evaluation = evaluate(EmbeddedTarget(engine), encoder, corpus, Options(scope=scope))
     write_report(evaluation, tmp_path / "report")
     content = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert all(row["low"] <= row["value"] <= row["high"] for row in content["rows"])
@@ -88,7 +89,8 @@ def test_one_case_is_said_to_be_too_little(pictures, tmp_path):
     rows = list(records(pictures, **CORPORA["one case"]))
     corpus = write_corpus(Rows(rows), tmp_path / "corpus")
     engine = EmbeddedEngine.in_memory(documents(corpus, None))
-    evaluation = evaluate(engine, None, corpus, Options(protocols=("caption",)))
+    evaluation = evaluate(EmbeddedTarget(engine), None, corpus, Options(protocols=("caption",)))
     write_report(evaluation, tmp_path / "report")
     assert evaluation.tasks[0].comparisons[0].detectable is None
-    assert "come from 1 cases" in (tmp_path / "report" / "report.md").read_text()
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "All queries are of one case, article or text" in text

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from eval.collection.runs import EvaluationError
 from eval.protocols import PROTOCOLS, build_tasks, expand
 from eval.protocols.tasks import Skipped, Task
-from eval.search.runs import EvaluationError
+from tests.eval.conftest import make_pool
 
 
 def one(pool, name):
@@ -23,7 +24,7 @@ def relevant(task, query):
 def test_caption_takes_equal_captions_as_relevant(pool):
     task = one(pool, "caption")
     assert relevant(task, "d00") == ["d00", "d01"]
-    assert relevant(task, "d03") == ["d03"]
+    assert relevant(task, "d03") == ["d03", "d04"]  # "Brain MRI" stands in "Sagittal brain MRI ..."
     assert "d05" not in task.qrels.queries
     assert task.notes == ("1 query left out: caption without a word.",)
 
@@ -102,3 +103,58 @@ def test_expand_resolves_aliases_and_tells_every_wrong_name():
     assert expand(["same-group", "caption"]) == ("same-case", "same-article", "caption")
     with pytest.raises(EvaluationError, match="'cpation', 'pear'"):
         expand(["cpation", "caption", "pear"])
+
+
+def texts(tasks):
+    return {task.protocol: [topic.text for topic in task.topics] for task in tasks}
+
+
+def test_the_overlap_curve_drops_words_step_by_step(pool):
+    asked = texts(PROTOCOLS["overlap"](pool))
+    assert set(asked) == {
+        "overlap-random-0",
+        *(f"overlap-{o}-{p}" for o in ("random", "stop-words") for p in (25, 50, 75, 90)),
+    }
+    whole = asked["overlap-random-0"]
+    assert whole[0] == "Axial CT of the left lung"
+    for order in ("random", "stop-words"):
+        before = [text.split() for text in whole]
+        for percent in (25, 50, 75, 90):
+            kept = [text.split() for text in asked[f"overlap-{order}-{percent}"]]
+            for now, then, all_words in zip(kept, before, whole, strict=True):
+                count = len(all_words.split())
+                assert len(now) == count - min(count * percent // 100, count - 1)
+                assert set(now) <= set(then)  # what is dropped stays dropped
+            before = kept
+    # Two of six words go, and two are stop words.
+    assert asked["overlap-stop-words-50"][0].split()[-1] in {"left", "lung", "CT", "Axial"}
+    assert not {"of", "the"} & set(asked["overlap-stop-words-50"][0].split())
+    assert asked == texts(PROTOCOLS["overlap"](pool))
+
+
+def test_every_step_of_the_curve_counts_captions_that_leave_the_same_words(pool):
+    for task in PROTOCOLS["overlap"](pool):
+        for topic, row in zip(task.topics, task.qrels.to_mapping().values(), strict=True):
+            assert topic.id in row
+
+
+def test_concept_queries_ask_in_other_words():
+    rows = [(f"Small haemorrhage number {'abcdefgh'[n]} here", "", ["C1"]) for n in range(8)]
+    rows += [(f"A bleeding of size {'klmnopqr'[n]} there", "", ["C1"]) for n in range(8)]
+    rows += [(f"Normal findings {'stuvwxyz'[n]}", "", ["C2"]) for n in range(8)]
+    pool = make_pool(rows, concept_names=((),) * len(rows))
+    (task,) = PROTOCOLS["concept-queries"](pool)
+    asked = {topic.text: topic for topic in task.topics}
+    bleeding = {name for name in pool.ids if "bleeding" in pool.captions[pool.ids.index(name)]}
+    judged = task.qrels.to_mapping()
+    assert set(judged[asked["haemorrhage"].id]) == bleeding
+    assert {pool.ids[row] for row in asked["haemorrhage"].excluded} == {
+        f"d{n:02d}" for n in range(8)
+    }
+    assert task.metric == "nDCG@10"
+    assert all(topic.tie == "concept C1" for topic in task.topics)
+
+
+def test_concept_queries_need_a_concept_that_is_said_in_two_ways(pool):
+    (skipped,) = PROTOCOLS["concept-queries"](make_pool([("Brain MRI", "", [])]))
+    assert skipped.reason == "the corpus has no concepts"

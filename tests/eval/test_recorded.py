@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval.collection.runs import Qrels, Run
 from eval.leakage.leakage import Leakage
 from eval.measure.metrics import parse_metrics
 from eval.measure.results import judge
 from eval.protocols.tasks import Task, Topic
 from eval.search.answer import refuse_partial
-from eval.search.runs import Qrels, Run
 from tests.live.recorded import load_recordings, recorded_engine
 from tests.vespa_records.records import find_collections
 from tests.vespa_records.replay import Skipped, make_replay

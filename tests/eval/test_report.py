@@ -7,8 +7,9 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
+from encoders.base.storage import sha256_file
+from eval.collection.runs import EvaluationError
 from eval.report.report import write_report
-from eval.search.runs import EvaluationError
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,13 @@ def test_the_folder_is_complete(report):
         "report.html",
         "report.md",
         "runs",
+        "tables",
     }
     assert {path.stem for path in (report / "plots").iterdir()} == {
         "intervals",
         "loss",
+        "overlap-random",
+        "overlap-stop-words",
         "scores",
         "similarity",
         "validation_mrr10",
@@ -39,7 +43,10 @@ def test_the_folder_is_complete(report):
 
 def test_metrics_json_is_what_the_evaluation_tells(report, evaluation):
     content = json.loads((report / "metrics.json").read_text())
+    hashes = content["provenance"].pop("sha256")
     assert content == json.loads(json.dumps(evaluation.metrics()))
+    for name, expected in hashes.items():
+        assert sha256_file(report / "runs" / name) == expected
     assert content["provenance"]["command"] == "rocosearch eval ..."
 
 
@@ -65,8 +72,9 @@ def test_the_page_asks_for_nothing(report):
 def test_the_markdown_has_every_figure(report, evaluation):
     text = (report / "report.md").read_text()
     for result in evaluation.tasks:
-        for profile, found in result.estimates.items():
-            assert f"| {result.task.protocol} | {profile} |" in text
+        without = ", without leaked" if result.shown is result.clean else ""
+        for profile, found in result.shown.estimates.items():
+            assert f"| {result.task.protocol}{without} | {profile} |" in text
             assert f"{found['RR@10'].value:.3f} ({found['RR@10'].low:.3f}" in text
 
 

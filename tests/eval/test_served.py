@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from encoders.base.errors import UserError
+from eval.collection.runs import EvaluationError
 from eval.evaluate import Options, evaluate
-from eval.search.runs import EvaluationError
+from eval.search.targets import EmbeddedTarget, ServedTarget
 from ingest.feed.documents import second_half
 from ranking.engine.engine import EmbeddedEngine
 from ranking.profiles.shipped import SHIPPED
@@ -57,10 +58,10 @@ def test_a_server_gives_the_figures_of_the_index(engine, encoder, phantoms, appl
     options = Options(
         protocols=("same-case",), profiles=("lexical", "hybrid"), split="validation", scope="all"
     )
-    expected = evaluate(engine, encoder, phantoms, options)
+    expected = evaluate(EmbeddedTarget(engine), encoder, phantoms, options)
     with serving(engine) as url:
         client = connected(url, application)
-        found = evaluate(client, encoder, phantoms, options)
+        found = evaluate(ServedTarget(client), encoder, phantoms, options)
         client.close()
     assert figures(found) == pytest.approx(figures(expected))
 
@@ -75,7 +76,7 @@ def test_what_a_server_cannot_answer_is_refused_in_a_sentence(
     )
     with serving(engine) as url:
         client = connected(url, application)
-        skipped = evaluate(client, encoder, phantoms, options).metrics()["skipped"]
+        skipped = evaluate(ServedTarget(client), encoder, phantoms, options).metrics()["skipped"]
         client.close()
     reasons = {part["protocol"]: part["reason"] for part in skipped if "profile" not in part}
     assert "--view split-caption" in reasons["split-caption"]
@@ -95,10 +96,10 @@ def test_a_server_of_halves_answers_split_caption_and_nothing_else(
         split="validation",
         scope="all",
     )
-    expected = figures(evaluate(engine, encoder, phantoms, options))
+    expected = figures(evaluate(EmbeddedTarget(engine), encoder, phantoms, options))
     with serving(served) as url:
         client = connected(url, application)
-        evaluation = evaluate(client, encoder, phantoms, options)
+        evaluation = evaluate(ServedTarget(client), encoder, phantoms, options)
         client.close()
     found = figures(evaluation)
     assert {protocol for protocol, _, _ in found} == {"split-caption"}
@@ -111,13 +112,13 @@ def test_a_sample_of_a_server_is_compared_with_the_corpus(engine, encoder, phant
     stale = EmbeddedEngine.in_memory(older, engine.info().vector_fields, engine.profiles)
     with serving(engine) as url:
         client = connected(url, application)
-        (note,) = evaluate(client, encoder, phantoms, options).notes
+        note, *_ = evaluate(ServedTarget(client), encoder, phantoms, options).notes
         client.close()
     assert note.startswith("50 of the 111 documents searched were compared")
     with serving(stale) as url:
         client = connected(url, application)
         with pytest.raises(EvaluationError, match=r"^50 of 50 documents compared have another"):
-            evaluate(client, encoder, phantoms, options)
+            evaluate(ServedTarget(client), encoder, phantoms, options)
         client.close()
 
 
@@ -127,14 +128,17 @@ def test_partial_coverage_is_refused(engine, encoder, phantoms, application, str
         client = connected(url, application, strict=strict)
         with pytest.raises(UserError, match="part"):
             evaluate(
-                client, encoder, phantoms, Options(protocols=("caption",), profiles=("lexical",))
+                ServedTarget(client),
+                encoder,
+                phantoms,
+                Options(protocols=("caption",), profiles=("lexical",)),
             )
         client.close()
 
 
 def test_the_command_takes_a_url(engine, encoder, phantoms, encoder_folder, package, tmp_path):
     options = Options(protocols=("image-to-image",), profiles=("vector",))
-    expected = figures(evaluate(engine, encoder, phantoms, options))
+    expected = figures(evaluate(EmbeddedTarget(engine), encoder, phantoms, options))
     out = tmp_path / "report"
     with serving(engine) as url:
         words = ["eval", url, phantoms.path, out, "--app", package, "--encoder", encoder_folder]
@@ -158,7 +162,7 @@ def test_vespas_own_container_is_evaluated(vespa_check, engine, phantoms, packag
         client = connected(url, read_application(package))
         bare = [replace(engine.get(row["id"]), vectors={}) for row in table]
         assert client.feed(bare).ok == len(table)
-        evaluation = evaluate(client, None, phantoms, options)
+        evaluation = evaluate(ServedTarget(client), None, phantoms, options)
         client.close()
     relevant = [set(row) for row in evaluation.tasks[0].task.qrels.to_mapping().values()]
     ranks = [[r for r, name in enumerate(asked[:3], 1) if name in row] for row in relevant]

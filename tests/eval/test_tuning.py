@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from eval.collection.clusters import Clusters
+from eval.collection.pool import load_pool
+from eval.collection.runs import EvaluationError
 from eval.evaluate import Options, evaluate
 from eval.measure.significance import compare_profiles
 from eval.protocols import build_tasks
 from eval.search.answer import PoolSearcher
-from eval.search.pool import load_pool
-from eval.search.runs import EvaluationError
+from eval.search.targets import EmbeddedTarget
 from eval.tuning.candidates import Candidates, collect_candidates
 from eval.tuning.logistic import fit_logistic
-from eval.tuning.tuning import TuningOptions, tune
+from eval.tuning.outcome import TUNED_ON, Guarded, tuned_split
+from eval.tuning.tuning import TuningOptions, _fit, tune
 from ranking.engine.engine import EmbeddedEngine
 from ranking.expressions.expression import parse
-from ranking.profiles.shipped import load_profiles, save_profiles
+from ranking.profiles.shipped import SHIPPED, load_profiles, save_profiles
 
 OPTIONS = TuningOptions(protocol="same-case", split="test", folds=3)
 
@@ -59,7 +62,7 @@ def test_candidates_evaluated_again_rank_as_a_search_does(engine, encoder, phant
     ids = list(engine.ids())
     pool = load_pool(phantoms, ids, ids)
     (task, *_), _ = build_tasks(pool, ["same-case"])
-    searcher = PoolSearcher(engine, pool, encoder)
+    searcher = PoolSearcher(EmbeddedTarget(engine), pool, encoder)
     profile = engine.profiles.resolve("hybrid")
     found = collect_candidates(searcher, task, "hybrid", [{"alpha": 0.5}])
     expression = parse(profile.first_phase, profile.functions)
@@ -93,7 +96,8 @@ def test_the_blend_that_wins_is_named_whichever_it_is(tuning):
     single = np.tile([0.0, 0.5], 30)
     values = {"hybrid": single, "learned": single + 0.2, "lexical": single}
     pairs = [("hybrid", "lexical"), ("learned", "lexical")]
-    found = replace(tuning, comparisons=compare_profiles(values, "RR@10", pairs=pairs))
+    alone = Clusters.connect([[]] * 60)
+    found = replace(tuning, comparisons=compare_profiles(values, "RR@10", alone, pairs=pairs))
     assert found.winners == ["learned"]
     assert "tuned hybrid arrives at the very same; tuned learned +0.200" in found.verdict()
     assert found.verdict().endswith("It is beaten by tuned learned.")
@@ -102,24 +106,54 @@ def test_the_blend_that_wins_is_named_whichever_it_is(tuning):
     assert (hybrid.p_holm, learned.p_holm) == (1.0, pytest.approx(2 * learned.p))
 
 
-def test_the_choice_is_made_on_what_the_curve_shows(tuning):
-    best = max(tuning.curve, key=lambda alpha: tuning.curve[alpha].value)
-    chosen = tuning.chosen["hybrid"]["alpha"]
-    assert tuning.curve[chosen].value == tuning.curve[best].value
-    assert tuning.curve[0.0].value == pytest.approx(tuning.estimates["lexical"].value)
+def test_shipped_values_are_kept_where_nothing_beats_them(tuning, engine):
+    shipped = engine.profiles.resolve("hybrid").inputs
+    gain = tuning.gains["hybrid"]
+    assert gain.beats == (gain.difference > gain.spread and gain.comparison.p_holm < 0.05)
+    if gain.beats:
+        assert tuning.chosen["hybrid"] != shipped
+        assert "gets new values" in tuning.verdict()
+    else:
+        assert tuning.chosen["hybrid"] == shipped
+        assert "hybrid keeps its shipped values" in tuning.verdict()
+    assert {each.profile for each in tuning.guarded} == {
+        n for n, g in tuning.gains.items() if g.beats
+    }
+
+
+def test_a_gain_that_is_mere_spread_is_none(tuning):
+    noise = replace(tuning.gains["hybrid"], difference=0.01, spread=0.02)
+    assert not noise.beats
+    lost = Guarded("caption", "hybrid", 0.9, 0.8, 0.001)
+    assert lost.lost
+    assert replace(tuning, guarded=[lost]).losses == [lost]
+    assert "falls from 0.900 to 0.800" in lost.told()
+
+
+def test_evidence_never_counts_against_a_document():
+    """A column that relevant documents have less of would be fitted a negative weight."""
+    rng = np.random.default_rng(0)
+    relevant = np.arange(400) % 2 == 0
+    table = np.column_stack(
+        [rng.normal(relevant), rng.normal(-1.0 * relevant), np.zeros(400), np.zeros(400)]
+    )
+    assert fit_logistic(table[:, :2], relevant)[2] < 0
+    profile = SHIPPED.resolve("learned")
+    fitted = _fit(profile, table, relevant, 10.0)
+    assert fitted["weight_vector"] == 0.0
+    alone = fit_logistic(table[:, :1], relevant).round(4)
+    assert fitted["weight_lexical"] == alone[1]
 
 
 def test_tuned_profiles_are_written_and_used(tuning, engine, encoder, phantoms, tmp_path):
     path = tmp_path / "tuned.toml"
     save_profiles(tuning.profiles, path)
     profiles = load_profiles(path)
-    hybrid = profiles.resolve("hybrid")
-    assert hybrid.inputs["alpha"] == tuning.chosen["hybrid"]["alpha"]
-    assert "tuned on" in hybrid.description
-    assert encoder.manifest.fingerprint[:8] in hybrid.description
-    fields = engine.info().vector_fields
-    again = EmbeddedEngine.in_memory([engine.get(i) for i in engine.ids()], fields, profiles)
-    assert tune(again, encoder, phantoms, OPTIONS).chosen["hybrid"] == tuning.chosen["hybrid"]
+    for name, gain in tuning.gains.items():
+        written = profiles.resolve(name)
+        assert written.inputs == tuning.chosen[name]
+        assert ("tuned on" in written.description) == gain.beats
+        assert ("cross-validated" in written.description) == gain.beats
 
 
 @pytest.mark.parametrize(
@@ -142,10 +176,13 @@ def test_without_vectors_there_is_nothing_to_blend(engine, phantoms):
         tune(engine, None, phantoms, OPTIONS)
 
 
-def test_figures_on_the_tuned_split_are_marked(tuning, engine, encoder, phantoms):
+def test_figures_on_the_tuned_split_are_marked(engine, encoder, phantoms):
     fields = engine.info().vector_fields
     documents = [engine.get(name) for name in engine.ids()]
-    tuned = EmbeddedEngine.in_memory(documents, fields, tuning.profiles)
+    hybrid = engine.profiles.by_name["hybrid"]
+    origin = f"{hybrid.description} {TUNED_ON}100 queries of the {tuned_split('test', phantoms)}."
+    profiles = engine.profiles.replaced([replace(hybrid, description=origin)])
+    tuned = EmbeddedEngine.in_memory(documents, fields, profiles)
     options = Options(protocols=("same-case",), profiles=("lexical", "hybrid"))
-    notes = evaluate(tuned, encoder, phantoms, options).metrics()["notes"]
-    assert [note.split(":")[0] for note in notes if "flatter" in note] == ["hybrid"]
+    notes = evaluate(EmbeddedTarget(tuned), encoder, phantoms, options).metrics()["notes"]
+    assert any(note.startswith("hybrid: its weights were tuned on the split") for note in notes)

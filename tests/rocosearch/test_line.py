@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -73,7 +74,9 @@ def test_training_tells_its_figures_and_chance(line, tmp_path):
         ok("train", line.corpus, tmp_path / "e", "--preset", "tiny", "--epochs", 1, "--json")
     )
     assert told["pairs"] == Corpus.open(line.corpus).manifest.splits["train"]
-    assert told["mrr10"] >= 0
+    curve = list(csv.DictReader((tmp_path / "e" / "training.csv").open()))
+    best = max(float(row["validation_mrr10"]) for row in curve if row["validation_mrr10"])
+    assert told["mrr10"] == pytest.approx(best, abs=1e-4)
     assert 0 < told["chance_mrr10"] < 1
 
 
@@ -421,7 +424,7 @@ def test_tuning_writes_profiles_that_the_other_commands_take(line, tmp_path):
     told = json.loads(
         ok("tune", line.index, line.corpus, tuned, "--split", "test", "--folds", 2, "--json")
     )
-    assert told
+    assert set(told["gains"]) == {"hybrid", "learned"}
     assert ok("search", line.index, "left mass", "--profiles", tuned)
 
 
@@ -429,7 +432,8 @@ def test_comparing_a_report_with_itself_finds_nothing(line, tmp_path):
     said = ok("eval", line.index, line.corpus, tmp_path / "r", "--protocol", "caption")
     assert not any(each.endswith(" ") for each in said.splitlines())
     told = json.loads(ok("compare", tmp_path / "r", tmp_path / "r", "--json"))
-    assert told
+    assert told["passed"]
+    assert {row["wins"] + row["losses"] for row in told["rows"]} == {0}
     assert "nothing-here" in refused("compare", tmp_path / "r", tmp_path / "nothing-here")
 
 

@@ -10,11 +10,18 @@
     return made;
   };
 
+  // On a phone every row is a card: each cell then names its own column.
+  for (const table of document.querySelectorAll(".wide table")) {
+    const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+    for (const row of table.tBodies[0].rows)
+      [...row.cells].forEach((cell, place) => { if (place && cell.colSpan === 1) cell.dataset.label = names[place]; });
+  }
+
   const metric = byId("metric");
   if (metric) {
     metric.addEventListener("change", () => {
       for (const cell of document.querySelectorAll("[data-metric]"))
-        cell.hidden = cell.dataset.metric !== metric.value;
+        cell.hidden = metric.value ? cell.dataset.metric !== metric.value : !("own" in cell.dataset);
     });
   }
   if (!byId("topics")) return;

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from encoders.base.storage import (
+    SEEN,
     LeftoverWarning,
     locked,
     make_folder,
@@ -100,7 +101,7 @@ def write_segment(path: Path, arrays: Arrays) -> str:
 
 
 # Searching needs the ONNX towers; training on from the weights is done where the encoder came from.
-_unsearched = shutil.ignore_patterns("model.safetensors", "LOCK", ".*")
+_unsearched = shutil.ignore_patterns("model.safetensors", SEEN, "LOCK", ".*")
 
 
 def add_encoder(path: Path, encoder: Path, name: str) -> None:

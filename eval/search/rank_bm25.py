@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rank_bm25 import BM25Okapi
 from scipy.sparse import csr_array
 
+from eval.collection.runs import NOTHING, Run
 from eval.protocols.tasks import Task
-from eval.search.runs import NOTHING, Run
 
 __all__ = ["BASELINE", "rank_bm25_run", "rank_bm25_scores"]
 

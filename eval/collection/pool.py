@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.search.runs import EvaluationError
+from eval.collection.phrases import Phrases
+from eval.collection.runs import EvaluationError
 from ingest.corpus.corpus import Corpus
 from ingest.corpus.duplicates import normal_caption
 
@@ -29,6 +30,7 @@ _COLUMNS = (
     "group_kind",
     "modality",
     "split",
+    "subject_id",
 )
 
 
@@ -37,7 +39,8 @@ class Pool:
     """Documents by ascending id; each column has one entry a document.
 
     asking: bool [documents], whether queries are made of it. split: where queries come from.
-    has_vector: bool [documents]. notes: what a reader of the report should know.
+    has_vector: bool [documents]. subjects: patients, () where the corpus knows none. notes: what a
+    reader of the report should know.
     """
 
     ids: tuple[str, ...]
@@ -51,6 +54,7 @@ class Pool:
     has_vector: NDArray[np.bool_]
     split: str = ""
     scope: Scope = "split"
+    subjects: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:
@@ -66,6 +70,21 @@ class Pool:
     def normalised(self) -> list[str]:
         """Every caption as `normal_caption` leaves it: equal ones count as the same."""
         return [normal_caption(caption) for caption in self.captions]
+
+    @cached_property
+    def phrases(self) -> Phrases:
+        """The normalised captions, to look phrases up in."""
+        return Phrases(self.normalised)
+
+    def keys(self, row: int) -> list[str]:
+        """What ties the document to others: patient, case or article, equal caption."""
+        subject = self.subjects[row] if self.subjects else ""
+        group, text = self.groups[row], self.normalised[row]
+        keys = [f"patient {subject}"] if subject else []
+        if group:
+            kind = self.group_kinds[row]
+            keys.append(f"{'group' if kind in ('', 'none') else kind} {group}")
+        return [*keys, f"caption {text!r}"] if text else keys
 
 
 def load_pool(
@@ -122,6 +141,7 @@ def load_pool(
         has_vector=np.array([name in with_vector for name in ids]),
         split=chosen or "all",
         scope=scope,
+        subjects=tuple(take("subject_id")),
         notes=tuple(notes),
     )
 
