@@ -6,20 +6,21 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 import warnings
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from encoders.base.errors import UserError
 from encoders.base.extras import EXTRAS, MissingExtraError
-from encoders.base.storage import share_with_group
+from encoders.base.storage import LeftoverWarning, share_with_group
 from rocosearch.console import messages, say
 
 __all__ = ["TRACE", "GuardedCommand", "GuardedGroup", "writing"]
