@@ -9,9 +9,11 @@ PYTEST_ARGS ?= --numprocesses auto --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Versions that were tried together; what pyproject.toml asks for is newer or the same.
+INSTALL = $(PIP) install -qq $(addprefix --constraint ,$(wildcard constraints.txt))
 # What the demo and the tests need of the extras.
 EXTRAS := train,eval,vespa
-# The requirements stand in pyproject.toml alone.
+# The requirements stand in pyproject.toml alone, tried versions in constraints.txt.
 TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 STEMMER = $(shell sed -n 's/.*"\(krovetzstemmer==[^"]*\)".*/\1/p' pyproject.toml)
 
@@ -23,7 +25,7 @@ CUDA_UNUSED = if [ -d /proc/self ] && [ ! -e '$(NVIDIA_DRIVER)' ]; then \
   echo "The CPU build takes less than 1 GB: stop this, find its address (.../whl/cpu) on"; \
   echo "https://pytorch.org/get-started/locally/ and run: make TORCH_INDEX=ADDRESS"; fi
 
-.PHONY: setup demo test test-native test-live lint clean
+.PHONY: setup demo test test-native test-live lint constraints clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.runtime
@@ -60,6 +62,10 @@ lint: $(VENV)/.lint
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# Writes constraints.txt anew, of what is installed: after pyproject.toml has changed, once tests pass.
+constraints: $(VENV)/.test $(VENV)/.lint
+	@$(BIN)/python .ci/constraints.py
+
 clean:
 	rm -rf $(VENV) build dist
 
@@ -73,18 +79,18 @@ $(BIN)/python:
 # torch comes first and alone, so that nothing else chooses its build. The stemmer is compiled
 # here, before the long downloads, so that a missing compiler is told at once.
 $(VENV)/.runtime: pyproject.toml | $(BIN)/python
-	@$(PIP) install -qq '$(STEMMER)' || { command -v c++ > /dev/null || \
+	@$(INSTALL) '$(STEMMER)' || { command -v c++ > /dev/null || \
 	  echo "krovetzstemmer is compiled here: install a C++ compiler (Debian, Ubuntu: g++)."; exit 1; }
 	@$(if $(TORCH_INDEX),,$(CUDA_UNUSED))
 	@echo "Installing torch and what rocosearch needs into $(VENV); the first time takes minutes."
-	@$(PIP) install -qq $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
-	@$(PIP) install -qq --editable '.[$(EXTRAS)]'
+	@$(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
+	@$(INSTALL) --editable '.[$(EXTRAS)]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	@$(PIP) install -qq --editable '.[$(EXTRAS),test]'
+	@$(INSTALL) --editable '.[$(EXTRAS),test]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.runtime
-	@$(PIP) install -qq --editable '.[$(EXTRAS),lint]'
+	@$(INSTALL) --editable '.[$(EXTRAS),lint]'
 	@touch $@
