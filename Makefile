@@ -9,9 +9,19 @@ PYTEST_ARGS ?= --numprocesses auto --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# What the demo and the tests need of the extras.
+EXTRAS := train,eval,vespa
 # The requirements stand in pyproject.toml alone.
 TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 STEMMER = $(shell sed -n 's/.*"\(krovetzstemmer==[^"]*\)".*/\1/p' pyproject.toml)
+
+# Said on Linux where no NVIDIA driver is, before anything large is downloaded.
+NVIDIA_DRIVER ?= /proc/driver/nvidia
+CUDA_UNUSED = if [ -d /proc/self ] && [ ! -e '$(NVIDIA_DRIVER)' ]; then \
+  echo "There is no NVIDIA driver here. Unless pip is configured otherwise, its torch for Linux brings"; \
+  echo "CUDA libraries that this machine cannot use: about 6 GB in $(VENV), 3 GB of them NVIDIA's."; \
+  echo "The CPU build takes less than 1 GB: stop this, find its address (.../whl/cpu) on"; \
+  echo "https://pytorch.org/get-started/locally/ and run: make TORCH_INDEX=ADDRESS"; fi
 
 .PHONY: setup demo test test-native test-live lint clean
 .DELETE_ON_ERROR:
@@ -65,15 +75,16 @@ $(BIN)/python:
 $(VENV)/.runtime: pyproject.toml | $(BIN)/python
 	@$(PIP) install -qq '$(STEMMER)' || { command -v c++ > /dev/null || \
 	  echo "krovetzstemmer is compiled here: install a C++ compiler (Debian, Ubuntu: g++)."; exit 1; }
+	@$(if $(TORCH_INDEX),,$(CUDA_UNUSED))
 	@echo "Installing torch and what rocosearch needs into $(VENV); the first time takes minutes."
 	@$(PIP) install -qq $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
-	@$(PIP) install -qq --editable .
+	@$(PIP) install -qq --editable '.[$(EXTRAS)]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	@$(PIP) install -qq --editable '.[test]'
+	@$(PIP) install -qq --editable '.[$(EXTRAS),test]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.runtime
-	@$(PIP) install -qq --editable '.[lint]'
+	@$(PIP) install -qq --editable '.[$(EXTRAS),lint]'
 	@touch $@

@@ -16,6 +16,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +25,16 @@ from scipy.stats import t as student
 
 from encoders.base.progress import silent
 from encoders.base.storage import whole_file
-from encoders.model.clip import Encoder
+from encoders.model.clip import Encoder, pick_device
 from encoders.training.augment import NO_AUGMENTATION, Augmentation
 from encoders.training.augment_text import TextAugmentation
+from encoders.training.curves import VALIDATION
+from encoders.training.frozen import frozen_images, text_features
 from encoders.training.pairs import Pairs, read_pairs
-from encoders.training.presets import preset, resized
+from encoders.training.presets import preset, resized, with_context, with_heads
 from encoders.training.train import train
 from encoders.training.validation import asked_once, embed_pairs, text_to_image_mrr
-from ingest.corpus.corpus import Corpus
+from ingest.corpus.corpus import FEATURES, Corpus
 from rocosearch.pipeline import training_pairs
 
 Row = dict[str, object]
@@ -58,6 +61,22 @@ TEXT_TOWERS: Mapping[str, Mapping[str, object]] = {
     "text tower frozen": {"freeze": ("text.bert",)},
     "text tower tuned": {"rates": (("text.bert", 0.01),)},
     "text tower frozen and concepts": {"freeze": ("text.bert",), "concept_epochs": 5},
+}
+# With --preset adapter: published towers, frozen, whose features are kept in CORPUS/features.
+ADAPTERS: Mapping[str, Mapping[str, object]] = {
+    "base": {},
+    "three heads": {"heads": 3},
+    "no dropout": {"dropout": 0.0},
+    "dropout .5": {"dropout": 0.5},
+    "texts of 64 tokens": {"context": 64},
+    "dimension 128": {"dimension": 128},
+    "dimension 512": {"dimension": 512},
+    "batches of 32": {"batch": 32},
+    "batches of 128": {"batch": 128},
+    "sigmoid loss": {"loss": "sigmoid"},
+    "sigmoid loss, batches of 128": {"loss": "sigmoid", "batch": 128},
+    "same case positive": {"positives": "group"},
+    "learning rate 3e-3": {"learning_rate": 3e-3},
 }
 # With --start: an encoder that was trained on other pairs.
 STARTS: Mapping[str, Mapping[str, object]] = {
@@ -97,7 +116,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="folder of an encoder to fine-tune")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--ask", choices=("pair", "caption"), default="pair", help="as of train")
+    parser.add_argument("--ask", choices=("pair", "caption"), default="caption", help="as of train")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--concept-field", action="append", default=[], help="as of `rocosearch train`"
@@ -107,7 +126,7 @@ def arguments() -> argparse.Namespace:
 
 def recipes(options: argparse.Namespace) -> dict[str, Mapping[str, object]]:
     """All that can be trained with these options."""
-    known = dict(RECIPES)
+    known = dict(ADAPTERS if options.preset == "adapter" else RECIPES)
     if options.text_tower:
         tower = {"text_tower": str(options.text_tower)}
         known |= {name: {**tower, **changes} for name, changes in TEXT_TOWERS.items()}
@@ -121,8 +140,13 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
     """Train once and measure; the encoder itself is thrown away."""
     changes = {"epochs": options.epochs, "patience": 0, "seed": seed, "ask": options.ask}
     changes |= recipes(options)[name]
-    size = int(str(changes.pop("image_size", 0)))
+    sizes = ("image_size", "context", "heads", "dimension")
+    size, context, heads, dimension = (int(str(changes.pop(each, 0))) for each in sizes)
     config = preset(options.preset, **changes)
+    if dimension:
+        config = replace(config, model=replace(config.model, dimension=dimension))
+    config = with_context(config, context) if context else config
+    config = with_heads(config, heads) if heads else config
     folder = options.out / "encoder"
     fields = options.concept_field
     trained = train(
@@ -131,21 +155,28 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
         folder,
         resized(config, size) if size else config,
         resume=True,
+        cache=corpus.path / FEATURES,
     )
     encoder = Encoder.load(folder)
+    cache = corpus.path / FEATURES
+    towers = replace(config, model=encoder.module.config)
     held_out = read_pairs(
         training_pairs(corpus, "validation"),
         encoder.module.config.preprocessing,
         options.out,
         "reading",
         silent,
+        frozen_images(encoder.module.image, towers, pick_device("auto"), cache),
     )
+    last = encoder.curves.strip().splitlines()[-1]
+    names = encoder.curves.splitlines()[0].split(",")
     shutil.rmtree(folder)
     return {
         "recipe": name,
         "seed": seed,
         "caption": trained.mrr10,
-        "same case": same_case(encoder, held_out, options.ask),
+        "last": float(dict(zip(names, last.split(","), strict=True))[VALIDATION]),
+        "same case": same_case(encoder, held_out, options.ask, cache),
         "best epoch": trained.best_epoch,
         "cpu_seconds": trained.cpu_seconds,
         "pairs": trained.pairs,
@@ -154,9 +185,10 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
     }
 
 
-def same_case(encoder: Encoder, held_out: Pairs, ask: str) -> float:
+def same_case(encoder: Encoder, held_out: Pairs, ask: str, cache: Path) -> float:
     """MRR@10 of a caption to the other images of its case."""
-    images, texts = embed_pairs(encoder.module, held_out)
+    features = text_features(encoder.module, held_out.texts, cache)
+    images, texts = embed_pairs(encoder.module, held_out, features)
     captions, cases = held_out.labels.T
     weights = asked_once(captions) if ask == "caption" else None
     return text_to_image_mrr(images, texts, cases, own=False, weights=weights)
@@ -171,13 +203,13 @@ def read_rows(log: Path) -> list[Row]:
 def table(rows: Sequence[Row]) -> str:
     """Markdown of all runs so far."""
     lines = [
-        "| recipe | seeds | caption MRR@10 | same case MRR@10 | best epochs | CPU s |",
-        "|---|---|---|---|---|---|",
+        "| recipe | seeds | caption MRR@10 | last epoch | same case MRR@10 | best epochs | CPU s |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(row["recipe"] for row in rows):
         runs = [row for row in rows if row["recipe"] == name]
         epochs = ", ".join(str(row["best epoch"]) for row in runs)
-        cells = [interval(column(runs, measure)) for measure in ("caption", "same case")]
+        cells = [interval(column(runs, measure)) for measure in ("caption", "last", "same case")]
         seconds = np.mean(column(runs, "cpu_seconds"))
         lines.append(f"| {name} | {len(runs)} | {' | '.join(cells)} | {epochs} | {seconds:.0f} |")
     if rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,15 @@ class Searcher:
                 f"This index was built with encoder {', '.join(f[:8] for f in sorted(held))}, "
                 f"not with {asked[:8]}: search with that encoder, or index the corpus again."
             )
+
+    def __repr__(self) -> str:
+        """What it searches, and with which encoder."""
+        made = self.encoder.manifest.fingerprint[:8] if self.encoder else "none"
+        return f"<Searcher: {self._info.documents:,} documents, encoder {made}>"
+
+    def _repr_html_(self) -> str:
+        profiles = ", ".join(self._info.profiles)
+        return f"<p>{escape(repr(self)[1:-1])}; profiles {escape(profiles)}.</p>"
 
     def search(
         self,

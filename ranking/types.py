@@ -166,6 +166,16 @@ class Result:
     timing: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """The number of hits and the best of them; the columns can be long."""
+        best = f", best {self.ids[0]} ({self.scores[0]:.4g})" if self.ids else ""
+        return f"<Result: {len(self)} of {self.total:,} matches{best}>"
+
+    def _repr_html_(self) -> str:
+        from ranking.html import result_table  # noqa: PLC0415 - it speaks of results
+
+        return result_table(self)
+
     def __len__(self) -> int:
         """Return the number of hits."""
         return len(self.ids)

@@ -26,6 +26,7 @@ from encoders.base.progress import Progress, silent
 from ingest.corpus.corpus import Corpus
 from ingest.vectors.embed import embed_corpus, read_embeddings
 from rocosearch.fields import field_of
+from rocosearch.image_features import image_features
 from rocosearch.opening import embedding_encoder, load_encoder
 
 __all__ = ["Classification", "classify_corpus"]
@@ -42,6 +43,7 @@ class Classification:
     classes: label -> its name in the prompts. majority: accuracy of always answering the most
     frequent class; balanced accuracy by chance is 1 / classes. few_shot_left_out: numbers of
     shots not tried -> the classes with fewer training examples -> how many those have.
+    probed_on: what the probe saw of the images, features or vectors.
     left_out: images by reason.
     """
 
@@ -53,6 +55,7 @@ class Classification:
     majority: float
     zero_shot: ClassificationScores
     probe: ClassificationScores
+    probed_on: str
     few_shot: Sequence[FewShot]
     few_shot_left_out: Mapping[int, Mapping[str, int]]
     left_out: Mapping[str, int]
@@ -65,7 +68,7 @@ class Classification:
             "majority": self.majority,
             "chance_balanced_accuracy": 1 / len(self.classes),
             "zero_shot": self._scores(self.zero_shot),
-            "linear_probe": self._scores(self.probe),
+            "linear_probe": {**self._scores(self.probe), "on": self.probed_on},
             "few_shot": [asdict(each) for each in self.few_shot],
             "few_shot_left_out": {n: dict(few) for n, few in self.few_shot_left_out.items()},
             "left_out": dict(self.left_out),
@@ -76,6 +79,7 @@ class Classification:
         return {
             "accuracy": scores.accuracy,
             "balanced_accuracy": scores.balanced_accuracy,
+            "balanced_accuracy_interval": list(scores.interval),
             "auroc": dict(zip(self.classes, areas, strict=True)),
         }
 
@@ -113,6 +117,8 @@ def classify_corpus(
     rows = {identifier: row for row, identifier in enumerate(ids)}
     left_out: Counter[str] = Counter()
     sides: dict[str, list[tuple[int, str]]] = {"train": [], held_out: []}
+    groups = np.arange(len(ids))
+    cases: dict[str, int] = {}
     for record in opened.records():
         label = field_of(record, field)
         if record.split not in sides:
@@ -120,10 +126,14 @@ def classify_corpus(
         if not label or record.id not in rows:
             left_out["no image" if label else f"no {field}"] += 1
             continue
-        sides[record.split].append((rows[record.id], label))
+        row = rows[record.id]
+        sides[record.split].append((row, label))
+        if record.group_id:
+            groups[row] = cases.setdefault(record.group_id, row)
     classes = _classes(sides["train"], sides[held_out], field, held_out)
-    examples, example_labels = _select(vectors, sides["train"], classes, left_out)
-    images, labels = _select(vectors, sides[held_out], classes, left_out)
+    learned, example_labels = _select(sides["train"], classes, left_out)
+    judged, labels = _select(sides[held_out], classes, left_out)
+    examples, images = vectors[learned], vectors[judged]
     strangers = sorted((names or {}).keys() - set(classes))
     if strangers:
         raise UserError(
@@ -135,7 +145,18 @@ def classify_corpus(
     progress("classify", 0, 3)
     by_prompts = zero_shot(images, prompted, loaded.scale)
     progress("classify", 1, 3)
-    probed = linear_probe(examples, example_labels, images, seed=seed)
+    features, probed_on = image_features(
+        opened, encoder, [ids[row] for row in (*learned, *judged)], progress
+    )
+    if features is None:
+        features = vectors[np.concatenate([learned, judged])]
+    probed = linear_probe(
+        features[: len(learned)],
+        example_labels,
+        features[len(learned) :],
+        groups=groups[learned],
+        seed=seed,
+    )
     progress("classify", 2, 3)
     few = few_shot(examples, example_labels, images, labels, shots=shots, seed=seed)
     progress("classify", 3, 3)
@@ -146,8 +167,9 @@ def classify_corpus(
         images=len(labels),
         examples=len(example_labels),
         majority=float(np.bincount(labels).max() / len(labels)),
-        zero_shot=classification_scores(by_prompts, labels),
-        probe=classification_scores(probed, labels),
+        zero_shot=classification_scores(by_prompts, labels, groups[judged], seed=seed),
+        probe=classification_scores(probed, labels, groups[judged], seed=seed),
+        probed_on=probed_on,
         few_shot=few,
         few_shot_left_out=_too_many(shots, classes, example_labels),
         left_out=dict(left_out),
@@ -182,10 +204,11 @@ def _too_many(
 
 
 def _select(
-    vectors: Vectors, side: Sequence[tuple[int, str]], classes: list[str], left_out: Counter[str]
-) -> tuple[Vectors, Labels]:
+    side: Sequence[tuple[int, str]], classes: list[str], left_out: Counter[str]
+) -> tuple[Labels, Labels]:
+    """Rows of the vectors, and the numbers of their classes."""
     numbers = {label: number for number, label in enumerate(classes)}
     kept = [(row, numbers[label]) for row, label in side if label in numbers]
     left_out["class on one side only"] += len(side) - len(kept)
     rows, labels = (np.array(column, np.int64) for column in zip(*kept, strict=True))
-    return vectors[rows], labels
+    return rows, labels

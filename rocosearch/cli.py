@@ -1,87 +1,86 @@
-"""The `rocosearch` command: one file for each subcommand in rocosearch/commands."""
+"""The `rocosearch` command: what each subcommand is for, and the way to the one that is asked.
+
+The overview and the choice of the subcommand need neither typer nor rich, and only the file of the
+subcommand that is asked is loaded: so `--help` answers at once, and a search does not wait for what
+training needs. The commands themselves are in rocosearch/commands, one file each.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from typing import Any
 
-import typer
+__all__ = ["COMMANDS", "main", "overview"]
 
-from rocosearch.commands import (
-    app as app_command,
-    classify,
-    compare,
-    corpus,
-    demo,
-    deploy,
-    doctor,
-    embed,
-    eval as eval_command,
-    feed,
-    forget,
-    index,
-    look,
-    parity,
-    plan,
-    search,
-    serve,
-    source,
-    swap,
-    train,
-    tune,
-)
-from rocosearch.guard import GuardedCommand, GuardedGroup, writing
-
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    name="rocosearch",
-    cls=GuardedGroup,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help=(
-        "Search over captioned radiology images: train a CLIP on your own pairs, rank with "
-        "BM25, vectors or both, measure which serves best, and write it all out for Vespa.\n\n"
-        "The usual order: **corpus**, **train**, **index**, then **search** or **serve**, **eval** "
-        "and **app**. Try **demo** first: it needs no data."
-    ),
-    epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage.",
-)
-
-
-def _example(text: str) -> str:
-    """One paragraph for each example."""
-    return "Examples:\n\n" + "\n\n".join(text.splitlines())
-
-
-PANELS = {
-    "From files to a report": (corpus, train, index, search, serve, eval_command),
-    "Better rankings": (tune, compare),
-    "Vespa": (app_command, deploy, feed, parity, doctor, plan),
-    "More": (look, classify, embed, source, forget, demo),
+COMMANDS: Mapping[str, Mapping[str, str]] = {
+    "From files to a report": {
+        "corpus": "Read captioned images into a corpus: Parquet files and a manifest.",
+        "train": "Train a CLIP (image tower, text tower, one space) on the corpus's training "
+        "split.",
+        "index": "Build a searchable snapshot of a corpus.",
+        "search": "Search an index, or a running Vespa, by text, by image, by examples, or by all.",
+        "serve": "Search with pictures: a page in your browser, served from this machine until "
+        "Ctrl-C.",
+        "eval": "Compare lexical, vector and hybrid ranking on held-out queries.",
+    },
+    "Better rankings": {
+        "tune": "Choose the weights of the hybrid and learned profiles on a development split.",
+        "compare": "Say what rose and what fell from the first report to the second, beyond noise.",
+    },
+    "Vespa": {
+        "app": "Write the Vespa application package: what was evaluated is what is deployed.",
+        "deploy": "Deploy, wait until it serves, and say in Vespa's own words what failed.",
+        "feed": "Feed what the target lacks; nothing is lost, and nothing sent without need.",
+        "parity": "Ask an index and a live Vespa the same, and say where they differ and why.",
+        "doctor": "Ask a server for its version, application, documents and room, and say what is "
+        "wrong.",
+        "plan": "Estimate memory, disk, nodes and hours of feeding for a Vespa cluster.",
+        "swap": "Change the encoder of a running search: start, backfill, shadow, switch, finish; "
+        "rollback goes one step back.",
+    },
+    "More": {
+        "mcp": "Serve tools to an agent by the Model Context Protocol, on stdin and stdout.",
+        "look": "Draw four pictures into OUT: what the encoder learned, and what it looks at.",
+        "classify": "Classify held-out images: zero-shot by prompts, few-shot, and with a linear "
+        "probe.",
+        "embed": "Embed the images that this encoder has not embedded yet; index and feed do it "
+        "too.",
+        "source": "Tell which file, and which frame of it, a hit was read from.",
+        "forget": "Remove a patient from a corpus, its vectors, indexes and servers.",
+        "demo": "Do the whole job on phantoms: corpus, train, index, search, eval, app.",
+    },
 }
+"""Panel -> command -> the first line of its help."""
 
-ONLY_READING = (search, compare, deploy, parity)
+HELP = ("-h", "--help")
 
-for _panel, _modules in PANELS.items():
-    for _module in _modules:
-        _name = _module.__name__.rpartition(".")[2]
-        _register = app.command(
-            _name,
-            cls=GuardedCommand,
-            epilog=_example(_module.EXAMPLE),
-            rich_help_panel=_panel,
-        )
-        _register(_module.command if _module in ONLY_READING else writing(_module.command))
-app.add_typer(swap.app, name="swap", epilog=_example(swap.EXAMPLE), rich_help_panel="Vespa")
+
+def overview() -> str:
+    """What `rocosearch --help` prints."""
+    lines = [
+        "Usage: rocosearch COMMAND [OPTIONS] [ARGUMENTS]",
+        "",
+        "Search over captioned radiology images: train a CLIP on your own pairs, rank with BM25,",
+        "vectors or both, measure which serves best, and write it all out for Vespa.",
+        "",
+        "The usual order: corpus, train, index, then search or serve, eval and app.",
+        "Try demo first: it needs no data. rocosearch COMMAND --help explains a command.",
+    ]
+    for panel, commands in COMMANDS.items():
+        lines += ["", f"{panel}:"]
+        lines += [f"  {name:<9} {summary}" for name, summary in commands.items()]
+    return "\n".join([*lines, "", "Exit codes: 0 done, 1 the job failed, 2 wrong usage."])
 
 
 def main() -> None:
     """Run the command line of this process."""
+    asked = sys.argv[1:2]
+    if not asked or asked[0] in HELP:
+        print(overview(), file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 2)
     # Read when torch is loaded: threads that wait by spinning cost a shared machine eight times
     # the CPU seconds in training.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -89,4 +88,16 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # What libraries write on our behalf is the owner's alone too; --share says otherwise.
     os.umask(0o077)
-    app()
+    from rocosearch.application import make_app  # noqa: PLC0415 - typer loads slowly
+
+    known = any(asked[0] in commands for commands in COMMANDS.values())
+    make_app(asked if known else None)(prog_name="rocosearch")
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
+    """`app`: all commands as one typer application, made when it is first asked for."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from rocosearch.application import make_app  # noqa: PLC0415
+
+    return globals().setdefault("app", make_app())

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress as Bars,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.text import Text
 
+from encoders.base.printable import printable as visible
 from encoders.base.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars, TaskID
 
 __all__ = [
     "PlainLines",
@@ -31,30 +28,35 @@ __all__ = [
     "show",
     "show_json",
     "tell",
+    "telling_after",
     "visible",
 ]
 
-HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode categories that a terminal does not show
 
-results = Console(soft_wrap=True, highlight=False)
-messages = Console(stderr=True, soft_wrap=True, highlight=False)
+class _PlainConsole(Console):
+    """Text is never markup: ids, captions, paths and messages are others' text.
+
+    Of what is not a Text of our own, hidden characters are shown; lines may end.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - as rich declares it
+        """Make a Text of a string, in a table's cell too."""
+        lines = text.split("\n")
+        return super().render_str("\n".join(map(visible, lines)), **options)
+
+
+results = _PlainConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
+messages = _PlainConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Print a line for the person at the terminal, on stderr; `text` is not markup."""
-    messages.print(text, style=style, markup=False)
+    """Print a line for the person at the terminal, on stderr; `text` may hold what others wrote."""
+    messages.print(visible(text), style=style)
 
 
 def tell(text: str) -> None:
-    """Print a line of the result on stdout; `text` may hold what others wrote, and is no markup."""
-    results.print(visible(text), markup=False)
-
-
-def visible(text: str) -> str:
-    """The text with control characters, line ends and changes of direction made visible."""
-    return "".join(
-        char if unicodedata.category(char) not in HIDDEN else f"\\u{ord(char):04x}" for char in text
-    )
+    """Print a line of the result on stdout; `text` may hold what others wrote."""
+    results.print(visible(text))
 
 
 def show(content: RenderableType, *, wrap: bool = False) -> None:
@@ -77,12 +79,24 @@ def show_json(content: Mapping[str, object]) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Yield a `Progress`: bars on a terminal, a line now and then elsewhere."""
+    """Yield a `Progress`: bars on a terminal; elsewhere a line now and then, never long silence."""
     if not messages.is_terminal:
-        yield PlainLines()
+        lines = PlainLines()
+        with lines.watching():
+            yield lines
         return
+    # Not at the top: a search shows no bars, and need not wait for them.
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress as Bars,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -93,32 +107,87 @@ def progress_bars() -> Iterator[Progress]:
         yield _BarForEachStage(bars)
 
 
+@contextmanager
+def telling_after(seconds: float, text: str) -> Iterator[None]:
+    """Say what goes on, if it takes so long."""
+    timer = threading.Timer(seconds, say, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 class _BarForEachStage:
     """One bar for each stage, in the order in which they begin."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+        self._loading: TaskID | None = bars.add_task("starting", total=None, note="")
 
     def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
+        if self._loading is not None:
+            self._bars.remove_task(self._loading)
+            self._loading = None
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total, note=note)
         self._bars.update(self._tasks[stage], completed=done, total=total, note=note)
 
 
 class PlainLines:
-    """Lines for a log: the end of each stage, and one every `seconds` in between."""
+    """Lines for a log: the end of each stage, and what goes on whenever nothing was said for long.
 
-    def __init__(self, seconds: float = 10.0) -> None:
-        self._seconds = seconds
-        self._last: dict[str, float] = {}
+    patience: seconds without a line after which one comes; `seconds` once there was one.
+    """
+
+    def __init__(self, seconds: float = 10.0, patience: float = 2.0) -> None:
+        self._seconds, self._patience = seconds, patience
+        self._lock = threading.Lock()
+        self._now: tuple[str, int, int | None, str] = ("starting", 0, None, "")
+        self._told, self._quiet = time.monotonic(), min(seconds, patience)
+        self._ended = threading.Event()
 
     def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
         """Report as `encoders.base.progress.Progress` says."""
-        now = time.monotonic()
-        last = self._last.setdefault(stage, now)
-        if done != total and now - last < self._seconds:
-            return
-        self._last[stage] = now
+        with self._lock:
+            if stage != self._now[0]:
+                self._quiet = min(self._quiet, self._patience)
+            self._now = (stage, done, total, note)
+            if done == total or time.monotonic() - self._told >= self._quiet:
+                self._tell()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Tell what goes on, also while a long step reports nothing."""
+        watcher = threading.Thread(target=self._watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            watcher.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(min(self._patience / 2, 0.5)):
+            with self._lock:
+                if time.monotonic() - self._told < self._quiet:
+                    continue
+                stage, done, total, _ = self._now
+                if done == total:  # it was told; what comes next has not reported yet
+                    self._now = (f"after {stage}", 0, None, "")
+                self._tell()
+
+    def _tell(self) -> None:
+        stage, done, total, note = self._now
+        self._told = time.monotonic()
+        self._quiet = self._patience if done == total else self._seconds
         count = f"{done:,}" if total is None else f"{done:,}/{total:,}"
-        say(f"{stage}: {count}{'  ' + note if note else ''}")
+        if total == 1:  # one step: its number says nothing
+            count = "done" if done == total else "..."
+            say(f"{stage}: {note or count}")
+        elif total is None and not done:
+            say(f"{stage} ...{'  ' + note if note else ''}")
+        else:
+            say(f"{stage}: {count}{'  ' + note if note else ''}")

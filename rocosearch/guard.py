@@ -17,12 +17,34 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from encoders.base.errors import UserError
+from encoders.base.extras import EXTRAS, MissingExtraError
 from encoders.base.storage import share_with_group
-from rocosearch.console import say
+from rocosearch.console import messages, say
 
 __all__ = ["TRACE", "GuardedCommand", "GuardedGroup", "writing"]
 
 TRACE = "ROCOSEARCH_TRACE"
+NEEDED = {
+    "corpus": "corpus",
+    "index": "corpus",
+    "embed": "corpus",
+    "train": "train",
+    "look": "train",
+    "eval": "eval",
+    "tune": "eval",
+    "compare": "eval",
+    "classify": "eval",
+    "app": "vespa",
+    "deploy": "vespa",
+    "feed": "vespa",
+    "doctor": "vespa",
+    "plan": "vespa",
+    "search": "vespa",  # of a server: an index is searched without any extra
+    "parity": "vespa",
+    "swap": "eval,vespa",
+}
+"""Command -> the extras that it needs, all told at once."""
+
 LARGEST = 10**15  # no option means anything by more
 
 
@@ -78,14 +100,22 @@ class GuardedGroup(TyperGroup):
             say("interrupted; run the same command again to resume", style="yellow")
             raise typer.Exit(130) from None
         except Exception as error:
-            _tell(error)
+            _tell(_missing(error, ctx.invoked_subcommand or "") or error)
             raise typer.Exit(1) from error
+
+
+def _missing(error: Exception, command: str) -> Exception | None:
+    """What to say where a package of an extra could not be imported."""
+    module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if module not in EXTRAS:
+        return None
+    return MissingExtraError(f"rocosearch {command}", module, NEEDED.get(command, ""))
 
 
 def _tell(error: Exception) -> None:
     say(_sentence(error), style="red")
     if os.environ.get(TRACE):
-        say("".join(traceback.format_exception(error)).rstrip())
+        messages.print("".join(traceback.format_exception(error)).rstrip())
 
 
 def _sentence(error: Exception) -> str:

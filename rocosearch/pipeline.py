@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from encoders.base.errors import UserError
-from encoders.base.progress import Progress, silent
+from encoders.base.progress import Progress, expect, silent
 from encoders.export.graphs import ensure_graphs
 from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
 from encoders.published.folders import is_published
@@ -69,6 +69,12 @@ __all__ = [
 ]
 
 
+# Of `rocosearch index` on 100,000 made-up captions (benchmarks/cold_start.py): to tell in advance.
+DOCUMENTS_A_SECOND = 5_000
+BYTES_A_DOCUMENT = 500
+BYTES_A_NUMBER = 5.0
+
+
 def build_corpus(
     source: str | Path,
     out: Path,
@@ -78,12 +84,14 @@ def build_corpus(
     splits: Literal["auto", "source", "drawn"] = "auto",
     frames: str | int = "middle",
     key: Path | None = None,
+    text: Literal["", "find", "mask"] = "",
     progress: Progress = silent,
 ) -> Corpus:
     """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used.
 
     reading: what is said of the source's tables, in place of what would be recognised. frames: of
-    DICOM files, "middle", "all" or a number. key: of their pseudonyms; OUT.key if None.
+    DICOM files, "middle", "all" or a number. key: of their pseudonyms; OUT.key if None. text:
+    find it in their pixels, or mask it too.
     """
     if out.is_dir() and [file.name for file in out.iterdir()] == [REJECTED]:
         (out / REJECTED).unlink()  # an attempt that used nothing left it
@@ -95,7 +103,7 @@ def build_corpus(
     key = key or out.with_name(f"{out.name}.key")
     if key.resolve().is_relative_to(out.resolve()):
         raise CorpusError(f"{key} would lie inside the corpus: keep the key apart from it.")
-    opened = open_source(source, layout, reading, frames=frames, key=key)
+    opened = open_source(source, layout, reading, frames=frames, key=key, text=text)
     return write_corpus(opened, out, splits=splits, keep_rejections=True, progress=progress)
 
 
@@ -106,6 +114,7 @@ def train_encoder(
     preset: str = "",
     image_size: int = 0,
     context: int = 0,
+    heads: int = 0,
     concept_fields: Sequence[str] = (),
     resume: bool = False,
     replace: bool = False,
@@ -116,7 +125,7 @@ def train_encoder(
 
     preset: "" takes adapter where its published towers are installed, else tiny; with towers or
     an encoder to start from, tiny. image_size: side of the tower's images in pixels, context:
-    longest text in tokens, in place of the preset's.
+    longest text in tokens, heads: projections on each tower, in place of the preset's.
     replace: write over a finished encoder at `out`, which is an error otherwise.
     concept_fields: fields of the records whose values count as concepts too, such as modality.
     changes: fields of encoders.training.presets.TrainingConfig that replace the preset's.
@@ -124,7 +133,7 @@ def train_encoder(
     """
     from encoders.training.choice import choose_preset
     from encoders.training.distributed import leads
-    from encoders.training.presets import preset as named_preset, resized, with_context
+    from encoders.training.presets import preset as named_preset, resized, with_context, with_heads
     from encoders.training.seen import SEEN
     from encoders.training.train import train
 
@@ -138,6 +147,8 @@ def train_encoder(
         config = resized(config, image_size)
     if context:
         config = with_context(config, context)
+    if heads:
+        config = with_heads(config, heads)
     opened = Corpus.open(corpus)
     if not opened.manifest.splits.get("train"):
         splits = ", ".join(opened.manifest.splits)
@@ -213,6 +224,13 @@ def build_index(
     check_replaceable(out, "CURRENT", "an index")
     opened = Corpus.open(corpus)
     chosen = load_profiles(profiles) if profiles else SHIPPED
+    dimension = Manifest.load(encoder).dimension if encoder else 0
+    expect(
+        progress,
+        f"an index of {len(opened):,} documents{', vectors apart' if encoder else ''}",
+        len(opened) / DOCUMENTS_A_SECOND,
+        len(opened) * (BYTES_A_DOCUMENT + BYTES_A_NUMBER * dimension),
+    )
     if encoder is None:
         return EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
     from ingest.vectors.embed import embed_corpus

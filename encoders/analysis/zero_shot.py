@@ -42,7 +42,10 @@ PROMPTS = (
     "a radiology image showing {}.",
     "{} of a patient.",
 )
-STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)  # inverse regularisation of the linear probe
+# Inverse regularisation of the linear probe.
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5)
+FOLDS = 5
+RESAMPLES = 1000  # of the intervals
 INTERVAL = (2.5, 97.5)  # percent
 
 Vectors = NDArray[np.float32]
@@ -72,27 +75,48 @@ def zero_shot(images: Vectors, classes: Vectors, scale: float) -> NDArray[np.flo
 
 
 def linear_probe(
-    images: Vectors, labels: Labels, queries: Vectors, *, seed: int = 0
+    images: Vectors,
+    labels: Labels,
+    queries: Vectors,
+    *,
+    groups: Labels | None = None,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Probabilities [M, K] of logistic regression on frozen vectors (CLIP, appendix A.3).
+    """Probabilities [M, K] of logistic regression on frozen features (CLIP, appendix A.3).
 
-    Its regularisation is chosen on a fifth of the training examples, then all are used. A class
-    without an example gets probability 0. Raises ClassificationError for fewer than two classes.
+    Features are brought to mean 0 and deviation 1. Regularisation is chosen by cross-validation:
+    the folds are of whole groups (int64 [N], cases or articles), because images of one case are
+    alike; then all examples are used. A class without an example gets probability 0.
+    Raises ClassificationError for fewer than two classes.
     """
     _check_classes(labels)
-    order = np.random.default_rng(seed).permutation(len(labels))
-    held_out, rest = order[: len(order) // 5], order[len(order) // 5 :]
-    strength = 1.0
-    if len(held_out) and len(np.unique(labels[rest])) > 1:
-        accuracy = [
-            float(_fit(images[rest], labels[rest], c).score(images[held_out], labels[held_out]))
-            for c in STRENGTHS
-        ]
-        strength = STRENGTHS[int(np.argmax(accuracy))]
+    mean, deviation = images.mean(axis=0), images.std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1)
+    images, queries = (images - mean) / deviation, (queries - mean) / deviation
+    groups = np.arange(len(labels)) if groups is None else groups
+    strength = _strength(images, labels, groups, seed)
     model = _fit(images, labels, strength)
     out = np.zeros((len(queries), int(labels.max()) + 1))
     out[:, model.classes_] = model.predict_proba(queries)
     return out
+
+
+def _strength(images: Vectors, labels: Labels, groups: Labels, seed: int) -> float:
+    """The inverse regularisation of best balanced accuracy over folds of whole groups."""
+    distinct, places = np.unique(groups, return_inverse=True)
+    fold = np.random.default_rng(seed).permutation(len(distinct))[places] % FOLDS
+    found = np.zeros(len(STRENGTHS))
+    for number in range(FOLDS):
+        held_out = fold == number
+        if not held_out.any() or len(np.unique(labels[~held_out])) < 2:
+            continue
+        # From much regularisation to little, each begun where the last one ended.
+        model = LogisticRegression(max_iter=200, warm_start=True)
+        for index, strength in enumerate(STRENGTHS):
+            _quietly(model.set_params(C=strength), images[~held_out], labels[~held_out])
+            predicted = model.predict(images[held_out])
+            found[index] += _balanced_accuracy(predicted, labels[held_out])
+    return STRENGTHS[int(np.argmax(found))]
 
 
 @dataclass(frozen=True)
@@ -143,22 +167,34 @@ class ClassificationScores:
     """Accuracy, its mean over classes, and one area under the ROC curve for each class.
 
     auroc: float64 [K], class against rest; nan for a class without a positive or a negative.
+    interval: 95% of the balanced accuracy, over groups drawn anew with replacement.
     """
 
     accuracy: float
     balanced_accuracy: float
     auroc: NDArray[np.float64]
+    interval: tuple[float, float]
 
 
 def classification_scores(
-    probabilities: NDArray[np.float64], truth: Labels
+    probabilities: NDArray[np.float64],
+    truth: Labels,
+    groups: Labels | None = None,
+    *,
+    seed: int = 0,
 ) -> ClassificationScores:
-    """Scores of probabilities [N, K] against the true classes [N]."""
+    """Scores of probabilities [N, K] against the true classes [N].
+
+    groups: int64 [N], the case or article of each image, which the interval keeps together;
+    None: each image is one of its own.
+    """
     predicted = probabilities.argmax(axis=1)
     columns = range(probabilities.shape[1])
+    groups = np.arange(len(truth)) if groups is None else groups
     return ClassificationScores(
         accuracy=float((predicted == truth).mean()),
         balanced_accuracy=_balanced_accuracy(predicted, truth),
+        interval=_interval(predicted == truth, truth, groups, seed),
         auroc=np.array([_auroc(probabilities[:, k], truth == k) for k in columns]),
     )
 
@@ -169,10 +205,31 @@ def _check_classes(labels: Labels) -> None:
 
 
 def _fit(images: Vectors, labels: Labels, strength: float) -> LogisticRegression:
+    return _quietly(LogisticRegression(C=strength, max_iter=1000), images, labels)
+
+
+def _quietly(model: LogisticRegression, images: Vectors, labels: Labels) -> LogisticRegression:
     with warnings.catch_warnings():
         # Stopped after max_iter it is a little more regularised, which a probe may be.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(C=strength, max_iter=1000).fit(images, labels)
+        return model.fit(images, labels)
+
+
+def _interval(
+    right: NDArray[np.bool_], truth: Labels, groups: Labels, seed: int
+) -> tuple[float, float]:
+    """Where 95% of the balanced accuracies lie over resamples of whole groups."""
+    _, places = np.unique(groups, return_inverse=True)
+    classes = int(truth.max()) + 1
+    count, hits = (np.zeros((places.max() + 1, classes)) for _ in range(2))
+    np.add.at(count, (places, truth), 1)
+    np.add.at(hits, (places, truth), right)
+    drawn = np.random.default_rng(seed).integers(0, len(count), (RESAMPLES, len(count)))
+    seen, found = count[drawn].sum(axis=1), hits[drawn].sum(axis=1)  # [RESAMPLES, K]
+    with np.errstate(invalid="ignore"):
+        scores = np.nanmean(np.where(seen > 0, found / seen, np.nan), axis=1)
+    low, high = np.percentile(scores, INTERVAL)
+    return float(low), float(high)
 
 
 def _balanced_accuracy(predicted: Labels, truth: Labels) -> float:

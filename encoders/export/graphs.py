@@ -20,7 +20,7 @@ def ensure_graphs(folder: Path, progress: Progress = silent) -> Manifest:
     manifest = Manifest.load(folder)
     if manifest.graphs:
         return manifest
-    need("torch", "train", f"Exporting the towers of {folder}")
+    need("torch", f"Exporting the towers of {folder}, which an earlier version made,")
     # Not at the top: they take seconds to load, and most encoders have their graphs.
     from encoders.export.towers import export_towers  # noqa: PLC0415
     from encoders.model.clip import Encoder  # noqa: PLC0415

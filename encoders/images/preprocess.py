@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from encoders.base.extras import need
 from encoders.images.dicom_preamble import is_dicom
 from encoders.images.limits import (
     MAX_BYTES,
@@ -138,6 +139,7 @@ def decode_image(data: bytes) -> Image.Image:
 
 def _decode(data: bytes) -> Image.Image:
     if is_dicom(data):
+        need("pydicom", "Reading a DICOM file")
         from encoders.images.dicom import decode_dicom  # noqa: PLC0415 - most images need no pydicom
 
         return decode_dicom(data)

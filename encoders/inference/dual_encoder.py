@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.images.preprocess import ImageInput
-from encoders.model.manifest import Manifest
+if TYPE_CHECKING:  # a search by words alone need not wait for Pillow
+    from encoders.images.preprocess import ImageInput
+    from encoders.model.manifest import Manifest
 
 __all__ = ["DualEncoder", "ImageEncoder"]
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from encoders.base.errors import UserError
 from encoders.base.storage import sha256_file
+
+if TYPE_CHECKING:
+    import onnxruntime  # type: ignore[import-untyped]
 
 __all__ = ["Graph", "GraphError"]
 
@@ -36,9 +39,12 @@ class Graph:
 
     def run(self, output: str, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
         """One output; what only other outputs need is not computed."""
+        session = self._session
+        import onnxruntime  # noqa: PLC0415
+
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = True
-        result: NDArray[np.float32] = self._session.run([output], dict(inputs), options)[0]
+        result: NDArray[np.float32] = session.run([output], dict(inputs), options)[0]
         return result
 
     @cached_property
@@ -51,6 +57,9 @@ class Graph:
                 f"{path} is not the file that encoder.json names: it was changed or cut short. "
                 "Take the encoder from its source again."
             )
+        # Not at the top: a search by words alone need not wait for it.
+        import onnxruntime  # noqa: PLC0415
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         # Threads that wait by spinning take the cores from everything else on the machine.

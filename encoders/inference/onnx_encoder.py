@@ -15,17 +15,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from encoders.base.errors import UserError
-from encoders.images.limits import parsers_silenced
-from encoders.images.preprocess import ImageInput, Preprocessing, open_image
 from encoders.inference.graph import Graph
 from encoders.model.manifest import Manifest
 from encoders.model.tokenizer import batch_ids, load_tokenizer
+
+if TYPE_CHECKING:  # a search by words alone need not wait for Pillow
+    from encoders.images.preprocess import ImageInput, Preprocessing
 
 __all__ = [
     "CURVES",
@@ -123,6 +125,8 @@ class OnnxEncoder:
         def encode(batch: slice) -> None:
             out[batch] = self.encode_pixels(self.pixels(images[batch]))
 
+        from encoders.images.limits import parsers_silenced  # noqa: PLC0415
+
         with parsers_silenced, ThreadPoolExecutor(_cores()) as pool:
             for _ in pool.map(encode, _batches(len(images), batch_size)):
                 pass
@@ -130,6 +134,8 @@ class OnnxEncoder:
 
     def pixels(self, images: Sequence[ImageInput]) -> NDArray[np.uint8]:
         """What the image tower sees, uint8 [N, C, S, S]. Raises ImageError."""
+        from encoders.images.preprocess import open_image  # noqa: PLC0415
+
         return np.stack([self.preprocessing.pixels(open_image(image)) for image in images])
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:

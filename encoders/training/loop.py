@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from encoders.base.errors import UserError
-from encoders.base.progress import Progress
+from encoders.base.progress import Progress, expect
 from encoders.base.storage import sha256_bytes
 from encoders.model.clip import ClipModule
 from encoders.model.module import MAX_LOGIT_SCALE
@@ -38,7 +38,9 @@ from encoders.training.validation import (
 
 __all__ = ["Run", "Trainee", "TrainingError"]
 
+MEASURED = 4  # steps that tell how long all will take
 ROWS_PER_EPOCH = 5  # of training.csv
+START_BIAS = -10.0  # SigLIP, section 3.2: at first no pair is taken for a positive
 
 # torch 2.13 crashes in the backward pass of channels-last convolutions over a handful of images,
 # on a CPU with several threads; batches of 18 and more were never seen to.
@@ -50,11 +52,15 @@ class TrainingError(UserError):
 
 
 class Trainee(nn.Module):
-    """What the optimizer moves: the encoder, and a head that names concepts while it learns to."""
+    """What the optimizer moves: the encoder, and what it needs only while it learns.
 
-    def __init__(self, clip: ClipModule, concepts: int) -> None:
+    That is a head that names concepts, and the bias of the sigmoid loss.
+    """
+
+    def __init__(self, clip: ClipModule, concepts: int, *, sigmoid: bool) -> None:
         super().__init__()
         self.clip = clip
+        self.bias = nn.Parameter(torch.tensor(START_BIAS)) if sigmoid else None
         self.head = nn.Linear(clip.config.dimension, concepts) if concepts else nn.Identity()
 
 
@@ -81,7 +87,8 @@ class Run:
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.trainee = Trainee(module, len(self.names)).to(team.device)
+            sigmoid = config.loss == "sigmoid"
+            self.trainee = Trainee(module, len(self.names), sigmoid=sigmoid).to(team.device)
         freeze(module, config.freeze)
         check_parts(module, [part for part, _ in config.rates])
         if _fragile(config, len(pairs), team):
@@ -119,9 +126,16 @@ class Run:
         counters, steps = self.counters, self.batches.steps_per_epoch
         clock = Clock(counters.seconds, counters.cpu_seconds)
         saved, cost = time.monotonic(), 0.0
+        first, warm = counters.step, saved
+        total = self.config.concept_epochs + self.config.epochs
+        self.progress("training", first // steps, total)
         while not counters.stopped:
             counters.recent.append(self._step(source.at(counters.step)))
             counters.step += 1
+            if counters.step == first + 1:
+                warm = time.monotonic()
+            elif counters.step == first + 1 + MEASURED:
+                self._expect((time.monotonic() - warm) / MEASURED)
             counters.seconds, counters.cpu_seconds = self.team.agree(clock.read())
             epoch, within = divmod(counters.step, steps)
             if within == 0:
@@ -135,6 +149,18 @@ class Run:
                 save_state(self.work, self.trainee, self.optimizer, self.best, counters)
                 saved = time.monotonic()
                 cost = saved - started
+
+    def _expect(self, step: float) -> None:
+        """Say how long what is left takes at most, from the `step` seconds of some steps."""
+        config, steps = self.config, self.batches.steps_per_epoch
+        epochs = config.concept_epochs + config.epochs
+        seconds = (epochs * steps - self.counters.step) * step
+        if config.max_seconds:
+            seconds = min(seconds, config.max_seconds - self.counters.seconds)
+        weights = sum(value.nbytes for value in self.best.values())
+        # A checkpoint holds weights, the best weights and AdamW's two means; the folder both forms.
+        what = f"training at most {epochs} epochs of {steps} steps"
+        expect(self.progress, what, seconds, 6 * weights)
 
     def _step(self, batch: Batch) -> tuple[float, float]:
         """Move the weights once; return loss and accuracy of the batch."""
@@ -163,7 +189,7 @@ class Run:
             if step >= config.concept_epochs * self.batches.steps_per_epoch:
                 seed = draws.initial_seed() // 2
                 return contrastive_backward(
-                    self.module, images, batch, team, config.micro_batch, seed
+                    self.module, images, batch, team, config.micro_batch, seed, self.trainee.bias
                 )
             targets = self.targets[batch.rows].float().to(team.device)
             head, kind = self.trainee.head, config.concept_loss

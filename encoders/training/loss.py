@@ -1,4 +1,4 @@
-"""Symmetric InfoNCE that knows of several positives.
+"""Symmetric InfoNCE that knows of several positives, and SigLIP's loss.
 
 CLIP (Radford et al. 2021, figure 3) takes every other pair of the batch for a negative. Radiology
 captions repeat ("Chest x-ray."), and images of one case belong together, so some of these
@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
-__all__ = ["batch_accuracy", "positives", "symmetric_infonce"]
+__all__ = ["batch_accuracy", "positives", "sigmoid_loss", "symmetric_infonce"]
 
 
 def positives(labels: Tensor) -> Tensor:
@@ -38,6 +39,18 @@ def symmetric_infonce(images: Tensor, texts: Tensor, scale: Tensor, positive: Te
     to_texts = -(targets * logits.log_softmax(dim=1)).sum(dim=1)
     to_images = -(targets * logits.T.log_softmax(dim=1)).sum(dim=1)
     return (to_texts.mean() + to_images.mean()) / 2
+
+
+def sigmoid_loss(
+    images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor, positive: Tensor
+) -> Tensor:
+    """SigLIP's loss in nats: each pair of the batch is a question of its own (Zhai et al. 2023).
+
+    Sum over all pairs, divided by B (algorithm 1 there). Shapes as of `symmetric_infonce`.
+    """
+    logits = scale * images @ texts.T + bias
+    signs = torch.where(positive, 1.0, -1.0)
+    return -F.logsigmoid(signs * logits).sum() / len(images)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from encoders.model.clip import ClipModule
 from encoders.training.batches import Batch
 from encoders.training.concepts import asymmetric_loss, focal_loss
 from encoders.training.distributed import Team
-from encoders.training.loss import batch_accuracy, positives, symmetric_infonce
+from encoders.training.loss import batch_accuracy, positives, sigmoid_loss, symmetric_infonce
 
 __all__ = ["concept_backward", "contrastive_backward", "share_gradients"]
 
@@ -24,11 +24,13 @@ def contrastive_backward(
     team: Team,
     micro_batch: int = 0,
     seed: int = 0,
+    bias: Tensor | None = None,
 ) -> tuple[float, float]:
     """Add the loss's gradients to the module's; return loss and accuracy of the whole batch.
 
     images: this process's part of the batch, augmented pixels float [b, C, S, S] or a frozen
-    tower's features [b, W]. seed: of what dropout leaves out. With `micro_batch`,
+    tower's features [b, W]. seed: of what dropout leaves out. bias: of the sigmoid loss, which
+    is taken instead of InfoNCE. With `micro_batch`,
     the towers see that many pairs at a time (gradient caching, Gao et al. 2021): all pairs are
     still each other's negatives, at the price of a second forward pass. With several processes
     the same split is made between them: each embeds its part, all see all vectors, and each
@@ -44,13 +46,17 @@ def contrastive_backward(
 
     positive, heads = positives(batch.labels), module.config.heads
 
+    def one(seen: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+        if bias is None:
+            return symmetric_infonce(seen, texts, scale, positive)
+        shared = bias / team.size + bias.detach() * (1 - 1 / team.size)
+        return sigmoid_loss(seen, texts, scale, shared, positive)
+
     def objective(seen: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
         """Mean of the heads' losses: each learns as if it were alone."""
         split = (vectors.chunk(heads, dim=1) for vectors in (seen, texts))
-        pairs = zip(*split, strict=True)
-        losses = [
-            symmetric_infonce(a * heads**0.5, b * heads**0.5, scale, positive) for a, b in pairs
-        ]
+        long = heads**0.5  # of unit length again
+        losses = [one(a * long, b * long, scale) for a, b in zip(*split, strict=True)]
         return torch.stack(losses).mean()
 
     if team.size == 1 and not 0 < micro_batch < len(images):

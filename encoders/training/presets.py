@@ -15,7 +15,7 @@ from encoders.model.towers import TextConfig, ViTConfig
 from encoders.training.augment import AUGMENTED, NO_AUGMENTATION, Augmentation
 from encoders.training.augment_text import NO_TEXT_AUGMENTATION, TextAugmentation
 
-__all__ = ["PRESETS", "TrainingConfig", "preset", "resized", "with_context"]
+__all__ = ["PRESETS", "TrainingConfig", "preset", "resized", "with_context", "with_heads"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class TrainingConfig:
     differ in few words (0: at random).
     positives: which other pairs of a batch are no negatives; "caption": those of equal text,
     "group": also those of the same case or article.
+    loss: "infonce", CLIP's, or "sigmoid", SigLIP's.
     learning_rate: its peak. warmup: share of the run. weight_decay: of matrices only, as in
     CLIP. clip_norm: of gradients.
     concept_epochs: epochs before the others in which the image tower learns to name concepts.
@@ -73,6 +74,7 @@ class TrainingConfig:
     micro_batch: int = 0
     near_captions: int = 0
     positives: Literal["none", "caption", "group"] = "caption"
+    loss: Literal["infonce", "sigmoid"] = "infonce"
     learning_rate: float = 3e-3
     warmup: float = 0.1
     weight_decay: float = 0.05
@@ -234,3 +236,14 @@ def with_context(config: TrainingConfig, tokens: int) -> TrainingConfig:
         raise UserError(f"{config.start} has a text length of its own: leave out --context.")
     text = replace(config.model.text, context=tokens)
     return replace(config, model=replace(config.model, text=text))
+
+
+def with_heads(config: TrainingConfig, heads: int) -> TrainingConfig:
+    """The same recipe with so many projections on each tower, each of the preset's dimension.
+
+    Raises UserError where an encoder to start from decides that already.
+    """
+    if config.start:
+        raise UserError(f"{config.start} has heads of its own: leave out --heads.")
+    dimension = config.model.dimension // config.model.heads * heads
+    return replace(config, model=replace(config.model, heads=heads, dimension=dimension))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.table import Table
 
 from eval.collection.pool import Pool
@@ -159,6 +161,16 @@ class Evaluation:
             "weight_curve": self._curve(),
             "provenance": dict(self.provenance),
         }
+
+    def __repr__(self) -> str:
+        """What was evaluated, in a line."""
+        names = ", ".join(result.task.protocol for result in self.tasks) or "nothing"
+        return f"<Evaluation: {names}; {len(self.pool):,} documents searched>"
+
+    def _repr_html_(self) -> str:
+        console = Console(record=True, file=io.StringIO(), width=120)
+        console.print(self.table())
+        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
     def table(self) -> Table:
         """Each protocol's metric of every profile, the interval below it; fits 80 columns."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from html import escape
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
@@ -58,6 +61,7 @@ class Reason(StrEnum):
     SAME_UID = "same SOPInstanceUID, other pixels"
     ONE_GREY = "image of one grey"
     BURNED_IN = "text burned into the pixels"
+    TEXT_SEEN = "text seen in the pixels"
     NO_SPLIT = "no split, put into train"
     UNKNOWN_SPLIT = "split of another name"
 
@@ -115,6 +119,26 @@ class Record:
     line: int = field(default=0, compare=False)
     caption_needed: bool = field(default=True, compare=False)
     stock_caption: bool = field(default=False, compare=False)
+
+    def __repr__(self) -> str:
+        """What it is, in a line: an image's bytes would fill pages."""
+        image = "no image" if self.image is None else f"image of {len(self.image):,} bytes"
+        caption = f"{self.caption[:57]}..." if len(self.caption) > 60 else self.caption
+        return f"<Record {self.id}: {caption!r}, {image}>"
+
+    def _repr_html_(self) -> str:
+        from encoders.images.preprocess import open_image  # noqa: PLC0415 - Pillow, for notebooks
+
+        picture = ""
+        if self.image is not None:
+            stream = io.BytesIO()
+            small = open_image(self.image).convert("RGB")
+            small.thumbnail((240, 240))
+            small.save(stream, "PNG")
+            data = base64.b64encode(stream.getvalue()).decode()
+            picture = f'<img src="data:image/png;base64,{data}" alt="">'
+        told = f"<b>{escape(self.id)}</b> {escape(self.caption)}"
+        return f"<figure>{picture}<figcaption>{told}</figcaption></figure>"
 
     @property
     def image_sha256(self) -> str:

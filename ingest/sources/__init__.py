@@ -17,6 +17,8 @@ stored_corpus.py     A corpus that this project wrote, as a source
 dicom.py             A folder of DICOM files as a PACS exports it
 dicom_files.py       Every file below a folder and in its archives, one after another
 dicom_captions.py    Captions beside DICOM files: rows of any table, and report text files
+dicomweb.py          Instances of a PACS over DICOMweb
+burned_in.py         Text burnt into pixels: where it stands, and an image without it
 dicom_record.py      One DICOM file becomes a record
 pseudonyms.py        Pseudonyms under a key, and the way back for its owner
 phantoms.py          Drawn images with captions, as a source

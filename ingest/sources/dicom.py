@@ -55,12 +55,14 @@ class Dicom:
 
     frames: of files with several: "middle", "all" or a number. key: file of the key under which
     pseudonyms are made, itself made where there is none; without it they are plain hashes.
+    text: "find" or "mask" text in the pixels.
     """
 
     path: Path
     reading: Reading = Reading()  # noqa: RUF009 - frozen
     frames: str | int = "middle"
     key: Path | None = None
+    text: str = ""
     format: str = "dicom"
     _beside: list[str] = field(default_factory=list)
 
@@ -84,7 +86,7 @@ class Dicom:
         yield from captions.rejections
         names = Pseudonyms.at(self.key, made=True) if self.key else Pseudonyms()
         root = self.path if self.path.is_dir() else self.path.parent
-        reader = DicomReader(root, captions, DicomOptions(self.frames, names))
+        reader = DicomReader(root, captions, DicomOptions(self.frames, names, self.text))
         empty = True
         for file in found_files(self.path):
             empty = False

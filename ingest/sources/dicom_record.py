@@ -28,6 +28,7 @@ from encoders.images.dicom_preamble import PREAMBLE_BYTES, is_dicom
 from encoders.images.preprocess import ImageError
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import Reason, Record, Rejection, Row
+from ingest.sources.burned_in import TextFinder, masked
 from ingest.sources.dicom_captions import Captions
 from ingest.sources.files import Found
 from ingest.sources.modalities import modality_of_dicom
@@ -59,21 +60,33 @@ NOTED_TOGETHER = 512
 
 @dataclass(frozen=True)
 class DicomOptions:
-    """frames: "middle", "all", or a number of them, evenly spaced. names: the key of pseudonyms."""
+    """frames: "middle", "all", or a number of them, evenly spaced. names: the key of pseudonyms.
+
+    text: "find" text in the pixels, "mask" it too, or "".
+    """
 
     frames: str | int = "middle"
     names: Pseudonyms = field(default_factory=Pseudonyms)
+    text: str = ""
 
 
 @dataclass
 class DicomReader:
-    """Files become records, one after another. root: what files are named below."""
+    """Files become records, one after another. root: what files are named below.
+
+    places: where a file lies, by its name, where that is not below the root.
+    """
 
     root: Path
     captions: Captions
     options: DicomOptions
+    places: dict[str, str] = field(default_factory=dict)
+    _finder: TextFinder | None = None
     _pixels: dict[str, bytes] = field(default_factory=dict)  # hash of an instance's pixels, by id
     _stored: list[Stored] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._finder = TextFinder() if self.options.text else None
 
     def rows_of(self, file: Found) -> Iterator[Row]:
         """The file's records, with what must be said of them, or why there is none."""
@@ -116,6 +129,9 @@ class DicomReader:
         for frame in chosen:
             notes: list[str] = []
             image = render_frame(pixels, header, frame, notes)
+            boxes = self._finder.boxes(image) if self._finder else []
+            if self.options.text == "mask":
+                image = masked(image, boxes)
             identifier, same = self._identifier(base, frame, total, image)
             record = Record(
                 id=identifier,
@@ -131,6 +147,7 @@ class DicomReader:
                     **extra,
                     **({"frame": frame + 1, "frames": total} if total > 1 else {}),
                     "caption_from": caption[1],
+                    **({"text_boxes": [list(box) for box in boxes]} if boxes else {}),
                 },
                 file=name,
                 caption_needed=False,
@@ -139,7 +156,7 @@ class DicomReader:
             notes = list(dict.fromkeys(notes))
             yield from _notes(record, image, notes, left_out=total - len(chosen), same=same)
             yield record
-            file = str((self.root / name).absolute())
+            file = self.places.get(name) or str((self.root / name).absolute())
             place = frame + 1 if total > 1 else 0
             uids = [tags.get(keyword, "") for keyword in UIDS]
             stored.append(Stored(identifier, file, place, subject, *uids))
@@ -192,6 +209,9 @@ def _notes(
     if record.extra.get("burned_in_annotation") == "YES":
         detail = "BurnedInAnnotation is YES: the image may show the patient's name"
         said.append((Reason.BURNED_IN, detail))
+    if "text_boxes" in record.extra:
+        detail = f"{len(record.extra['text_boxes'])} boxes of text are seen in the pixels"
+        said.append((Reason.TEXT_SEEN, detail))
     if same:
         said.append((Reason.SAME_UID, "a file before it has this SOPInstanceUID and other pixels"))
     if all(low == high for low, high in (band.getextrema() for band in image.split())):

@@ -7,6 +7,7 @@ from pathlib import Path
 from ingest.corpus.records import CorpusError, Source
 from ingest.sources.columns import Reading
 from ingest.sources.dicom import Dicom, looks_like_dicom
+from ingest.sources.dicomweb import DicomWeb, is_dicomweb
 from ingest.sources.layouts import TABLE_LAYOUTS, open_tables, tables_layout
 from ingest.sources.phantoms import Phantoms
 from ingest.sources.roco import looks_like_roco, open_roco
@@ -25,18 +26,21 @@ def open_source(
     *,
     frames: str | int = "middle",
     key: Path | None = None,
+    text: str = "",
 ) -> Source:
     """Open the data set at `path` in the named layout, or in the one that it shows.
 
     Phantoms lie nowhere: with format "phantoms", or "auto" where no such file exists, the
     path is `phantoms` or `phantoms:COUNT`. reading: what the user says of its tables.
-    frames, key: of DICOM files (ingest/sources/dicom.py).
+    frames, key, text: of DICOM files (ingest/sources/dicom.py).
     Raises CorpusError where there is nothing, or nothing of that layout.
     """
     if format != "auto" and format not in FORMATS:
         raise CorpusError(f"There is no format {format!r}: choose auto, {', '.join(FORMATS)}.")
     if format == PHANTOMS or (format == "auto" and _names_phantoms(path)):
         return _phantoms(str(path))
+    if is_dicomweb(str(path)) and format in ("auto", "dicom"):
+        return DicomWeb(str(path), frames, key, text)
     folder = Path(path)
     if not folder.exists():
         raise CorpusError(f"There is nothing at {folder}: name a data set's folder or file.")
@@ -44,7 +48,7 @@ def open_source(
     if layout == "roco":
         return open_roco(folder)
     if layout == "dicom":
-        return Dicom(folder, reading, frames, key)
+        return Dicom(folder, reading, frames, key, text)
     if layout == "parquet" and looks_like_corpus(folder):
         return StoredCorpus(folder)
     return open_tables(folder, layout, reading)

@@ -8,17 +8,20 @@ was killed, or run twice, or split over machines, ends with the same folder.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from encoders.base.progress import Progress, silent
+from encoders.base.progress import Progress, expect, silent
 from encoders.base.storage import sha256_bytes, whole_file
 from encoders.inference.dual_encoder import ImageEncoder
+from encoders.model.manifest import Manifest
 from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.records import CorpusError, Record, from_arrow
 from ingest.corpus.tables import opened, read_table, write_table
@@ -36,6 +39,9 @@ __all__ = [
 
 CHUNK = 1024  # vectors in one part file: what a kill can cost
 NORMALIZED = b"normalized"  # of a part's metadata: whether its vectors are of length 1
+REPORTED = 256  # images between two reports
+SAMPLE = 64  # images that tell how long all will take
+BYTES = 4.2  # of a number of a vector on disk
 Floats = NDArray[np.float32]
 
 
@@ -88,12 +94,24 @@ def embed_corpus(
     embedded = present = without = 0
     waiting: list[Record] = []
 
+    total = corpus.manifest.images
+
     def write() -> None:
         nonlocal embedded
-        _write_part(folder, waiting, encoder, batch_size)
+        images, vectors = _images(waiting), []
+        for start, end in pairwise(_ends(len(images), first=not embedded)):
+            started = time.perf_counter()
+            vectors.append(encoder.encode_images(images[start:end], batch_size=batch_size))
+            if not embedded and start == 1:  # the one before has loaded the tower
+                left = (total - len(done)) / partition.count
+                seconds = (time.perf_counter() - started) / (end - start) * left
+                size = BYTES * encoder.manifest.dimension * left
+                expect(progress, f"embedding {left:,.0f} images", seconds, size)
+            progress("embed", embedded + present + end, total)
+        _write_part(folder, waiting, np.concatenate(vectors), encoder.manifest)
         embedded += len(waiting)
         waiting.clear()
-        progress("embed", embedded + present, corpus.manifest.images)
+        progress("embed", embedded + present, total)
 
     for record in _share(corpus, partition):
         if record.image is None:
@@ -107,6 +125,18 @@ def embed_corpus(
     if waiting:
         write()
     return EmbedReport(embedded, present, without)
+
+
+def _ends(count: int, *, first: bool) -> list[int]:
+    """Where `count` images are cut, so that something can be told while they are encoded."""
+    if count <= SAMPLE:
+        return [0, count]
+    start = [1, SAMPLE] if first else []
+    return [0, *start, *range(REPORTED, count, REPORTED), count]
+
+
+def _images(records: Sequence[Record]) -> list[bytes]:
+    return [record.image for record in records if record.image is not None]
 
 
 def read_embeddings(corpus: Corpus, fingerprint: str) -> tuple[list[str], Floats]:
@@ -189,18 +219,16 @@ def _stored_keys(folder: Path) -> set[tuple[str, str]]:
 
 
 def _write_part(
-    folder: Path, records: Sequence[Record], encoder: ImageEncoder, batch_size: int
+    folder: Path, records: Sequence[Record], vectors: Floats, manifest: Manifest
 ) -> None:
-    images = [record.image for record in records if record.image is not None]
-    vectors = encoder.encode_images(images, batch_size=batch_size)
     ids = [record.id for record in records]
     hashes = [record.image_sha256 for record in records]
-    check_vectors(ids, vectors, encoder.manifest.dimension, encoder.manifest.normalized)
+    check_vectors(ids, vectors, manifest.dimension, manifest.normalized)
     column = pa.FixedSizeListArray.from_arrays(
-        pa.array(vectors.ravel(), pa.float32()), encoder.manifest.dimension
+        pa.array(vectors.ravel(), pa.float32()), manifest.dimension
     )
     table = pa.table({"id": ids, "image_sha256": hashes, "vector": column})
-    table = table.replace_schema_metadata({NORMALIZED: str(int(encoder.manifest.normalized))})
+    table = table.replace_schema_metadata({NORMALIZED: str(int(manifest.normalized))})
     name = sha256_bytes("\n".join(_flat(zip(ids, hashes, strict=True))).encode())[:16]
     with whole_file(folder / f"part-{name}.parquet") as path:
         # Random mantissas do not compress.

@@ -90,7 +90,7 @@ def _postings(index: TextIndex) -> _core.Postings:
     made: _core.Postings | None = index.native
     if made is None:
         names = ("docs", "tfs", "impacts", "lengths", "dense", "ranks")
-        made = index.native = _core.Postings(*(index.arrays[name] for name in names))
+        made = index.native = _core.Postings(*(index.array(name) for name in names))
     return made
 
 

@@ -170,9 +170,9 @@ def command(
         needs = [{"change": c.text, "needs": c.need, "override": c.override} for c in changes]
         show_json({"app": str(out), "files": files, "changes": needs, "allowed": allowed})
         return
-    results.print(f"{out}: {len(files)} files.", markup=False)
+    results.print(f"{out}: {len(files)} files.")
     for name in files:
-        results.print(f"  {name}", markup=False)
+        results.print(f"  {name}")
     if previous:
         _show_changes(previous, changes)
         _show_overrides(needed_overrides(changes), allowed)
@@ -192,7 +192,7 @@ def _show_changes(previous: Path, changes: list[Change]) -> None:
     results.print(f"A deploy over {previous} changes:")
     for change in changes:
         override = f" (validation override: {change.override})" if change.override else ""
-        results.print(f"  {change.text} Needs: {change.need}.{override}", markup=False)
+        results.print(f"  {change.text} Needs: {change.need}.{override}")
 
 
 def _show_overrides(needed: set[str], allowed: Sequence[str]) -> None:

@@ -90,17 +90,16 @@ def _show(found: Classification) -> None:
     results.print(
         f"{found.images:,} {found.split} images, {len(found.classes)} classes of {found.field}, "
         f"{found.examples:,} training examples. By chance: accuracy {found.majority:.3f} (most "
-        f"frequent class), balanced {1 / len(found.classes):.3f}.",
-        markup=False,
+        f"frequent class), balanced {1 / len(found.classes):.3f}."
     )
-    for title, scores in (("zero-shot", found.zero_shot), ("linear probe", found.probe)):
+    probe = f"linear probe on {found.probed_on}"
+    for title, scores in (("zero-shot", found.zero_shot), (probe, found.probe)):
         areas = ", ".join(
             f"{label} {area:.3f}" for label, area in zip(found.classes, scores.auroc, strict=True)
         )
         results.print(
-            f"{title}: accuracy {scores.accuracy:.3f}, balanced {scores.balanced_accuracy:.3f}; "
-            f"AUROC {areas}",
-            markup=False,
+            f"{title}: accuracy {scores.accuracy:.3f}, balanced {scores.balanced_accuracy:.3f} "
+            f"({scores.interval[0]:.3f} to {scores.interval[1]:.3f}); AUROC {areas}"
         )
     for each in found.few_shot:
         results.print(
@@ -109,7 +108,7 @@ def _show(found: Classification) -> None:
         )
     for count, lacking in found.few_shot_left_out.items():
         has = ", ".join(f"{label} has {examples:,}" for label, examples in lacking.items())
-        results.print(f"left out: {count:,}-shot ({has} training examples)", markup=False)
+        results.print(f"left out: {count:,}-shot ({has} training examples)")
     for reason, count in found.left_out.items():
         if count:
-            results.print(f"left out: {reason} ({count:,})", markup=False)
+            results.print(f"left out: {reason} ({count:,})")

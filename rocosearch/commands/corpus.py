@@ -20,6 +20,7 @@ EXAMPLE = """\
 rocosearch corpus phantoms:2700 build/corpus
 rocosearch corpus ~/roco/data/test/radiology build/roco --format roco
 rocosearch corpus ~/export build/hospital --format dicom
+rocosearch corpus https://pacs.example/dicom-web build/pacs --mask-text
 rocosearch corpus ~/befunde build/mine --caption-column Befund --caption-column Beurteilung
 """
 
@@ -28,7 +29,8 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="Folder or file to read, or phantoms:N for N drawn images."
+            metavar="SOURCE",
+            help="Folder or file, a DICOMweb URL, or phantoms:N for N drawn images.",
         ),
     ],
     out: OutFolder,
@@ -67,6 +69,12 @@ def command(
             metavar="FILE", help="Key of pseudonyms for DICOM; made if new. OUT.key if none."
         ),
     ] = None,
+    find_text: Annotated[
+        bool, typer.Option("--find-text", help="Look for text in the pixels of DICOM files.")
+    ] = False,
+    mask_text: Annotated[
+        bool, typer.Option("--mask-text", help="Look for it, and cover it with black boxes.")
+    ] = False,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Exit 0 also where most was not matched.")
     ] = False,
@@ -94,6 +102,7 @@ def command(
             splits=rule,
             frames=_frames(frames),
             key=key,
+            text="mask" if mask_text else "find" if find_text else "",
             progress=progress,
         )
     if as_json:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from encoders.base.extras import need
 from rocosearch.console import results
 from rocosearch.demo import Step, run_steps, start_over, steps
 
@@ -21,7 +22,6 @@ rocosearch demo --out /tmp/demo --records 400
 
 
 def command(
-    context: typer.Context,
     out: Annotated[
         Path, typer.Option("--out", metavar="OUT", help="Folder for all that the demo makes.")
     ] = Path("build/demo"),
@@ -34,9 +34,13 @@ def command(
 
     Each step is a command printed before it runs; what is there already is not made again.
     """
+    from rocosearch.application import make_app
+
+    for module in ("torch", "scipy", "vespa"):
+        need(module, "The demo", "train,eval,vespa")
     if fresh:
         start_over(out)
-    group = context.find_root().command
+    group = typer.main.get_command(make_app())
 
     def run(arguments: Sequence[str]) -> int:
         return int(group.main(list(arguments), prog_name="rocosearch", standalone_mode=False) or 0)
@@ -48,18 +52,18 @@ def command(
 
 
 def _announce(step: Step, skipped: bool) -> None:
-    results.print(f"\n[bold]{step.title}[/]{' (done already)' if skipped else ''}")
-    results.print(f"$ rocosearch {shlex.join(step.arguments)}", style="cyan", markup=False)
+    results.print(f"\n{step.title}{' (done already)' if skipped else ''}", style="bold")
+    results.print(f"$ rocosearch {shlex.join(step.arguments)}", style="cyan")
 
 
 def _what_next(out: Path) -> None:
-    results.print("\n[bold]Where to look[/]")
+    results.print("\nWhere to look", style="bold")
     results.print(f"Report, with tables and pictures: {out / 'report' / 'report.html'}")
     results.print(
         f"Search page, in your browser:     rocosearch serve {out / 'index'} {out / 'corpus'}"
     )
     results.print(f"Vespa application package:        {out / 'app'}")
-    results.print("\n[bold]With your own images and captions[/]")
+    results.print("\nWith your own images and captions", style="bold")
     results.print(
         "A folder with a metadata.jsonl of file_name and text, ROCO's or ImageCLEF's layout:\n"
         "$ rocosearch corpus FOLDER my/corpus\n"
@@ -67,6 +71,5 @@ def _what_next(out: Path) -> None:
         "$ rocosearch index my/corpus my/index --encoder my/encoder\n"
         '$ rocosearch search my/index "what you look for"\n'
         "$ rocosearch eval my/index my/corpus my/report\n"
-        "Each command explains itself: rocosearch COMMAND --help",
-        markup=False,
+        "Each command explains itself: rocosearch COMMAND --help"
     )

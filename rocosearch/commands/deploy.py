@@ -106,7 +106,7 @@ def command(
     if as_json:
         show_json(deployed)
         return
-    results.print(f"{package} serves at {deployed['url']}.", markup=False)
+    results.print(f"{package} serves at {deployed['url']}.")
     for name, meaning in NEEDS.items():
         for words in cast(Sequence[str], deployed.get(name, ())):
             say(f"{meaning}: {words}", style="yellow")

@@ -38,6 +38,6 @@ def command(
         show_json({"findings": [asdict(each) for each in findings]})
     else:
         for each in findings:
-            results.print(f"{each.level:>6}  {each.text}", style=STYLES[each.level], markup=False)
+            results.print(f"{each.level:>6}  {each.text}", style=STYLES[each.level])
     if any(each.level == "wrong" for each in findings):
         raise typer.Exit(1)

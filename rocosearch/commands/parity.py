@@ -65,10 +65,10 @@ def _show(parity: Parity) -> None:
     for each in parity.profiles:
         overlap = ", ".join(f"overlap@{cut} {share:.3f}" for cut, share in each.overlap.items())
         results.print(
-            f"[bold]{each.profile}[/]: {each.queries:,} queries, {overlap}, "
+            f"{each.profile}: {each.queries:,} queries, {overlap}, "
             f"Kendall's tau {each.correlation:.4f}"
         )
         parts = ", ".join(f"{name} {gap:.1e}" for name, gap in each.differences.items())
-        results.print(f"  largest relative differences: {parts}", markup=False)
+        results.print(f"  largest relative differences: {parts}")
         for cause, count in parity.explained(each):
-            results.print(f"  {count:,} queries: {cause}", markup=False)
+            results.print(f"  {count:,} queries: {cause}")

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from encoders.base.errors import UserError
-from rocosearch.console import results, say, show, show_json
+from rocosearch.console import results, say, show, show_json, telling_after, visible
 from rocosearch.options import (
     AsJson,
     ConfigUrl,
@@ -38,6 +38,7 @@ rocosearch search build/index "ring lesion" --filter modality=ct,mri --not split
 rocosearch search build/index "ring lesion" --corpus build/corpus --save build/hits
 rocosearch search http://localhost:8080 "ring lesion in the left chest"
 """
+PATIENCE = 2.0  # seconds
 CAPTION_WIDTH = 200
 INDENT = (0, 0, 0, 5)
 
@@ -126,9 +127,12 @@ def command(
     from rocosearch.searchers import searching
 
     pictures = _pictures(corpus, save, heatmap)
-    with searching(
-        index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
-    ) as searcher:
+    with (
+        telling_after(PATIENCE, f"Opening {index} and searching ..."),
+        searching(
+            index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
+        ) as searcher,
+    ):
         if why is not None:
             _tell_why(searcher, why, asked, as_json=as_json)
             return
@@ -208,10 +212,10 @@ def _hit_as_json(hit: Hit, pictures: Pictures | None) -> dict[str, object]:
 
 
 def _show(rank: int, hit: Hit) -> None:
-    results.print(f"{rank:>3}  {hit.score:.4f}  {hit.id}", style="bold", markup=False)
+    results.print(f"{rank:>3}  {hit.score:.4f}  {visible(hit.id)}", style="bold")
     caption = (hit.document.caption if hit.document else "") or "(no caption)"
     short = textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")
-    show(Padding(Text(short), INDENT), wrap=True)
+    show(Padding(Text(visible(short)), INDENT), wrap=True)
     show(Padding(Text(_parts(hit.features), style="dim"), INDENT), wrap=True)
 
 
@@ -238,7 +242,7 @@ def _tell_why(searcher: Searcher, identifier: str, asked: Any, *, as_json: bool)
         show_json(told)
         return
     values = {"rank": told.get("rank", 0), "by": "; ".join(told.get("by", ()))}
-    results.print(f"{identifier}: {_VERDICTS[told['verdict']].format(**values)}", markup=False)
+    results.print(f"{identifier}: {_VERDICTS[told['verdict']].format(**values)}")
     if "score" in told:
         parts = f"score {told['score']:.4f}  {_parts(told['features'])}"
         show(Padding(Text(parts, style="dim"), INDENT), wrap=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import webbrowser
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from encoders.base.errors import UserError
-from rocosearch.console import results, say
+from rocosearch.console import results, say, telling_after
 from rocosearch.options import (
     ConfigUrl,
     DeployedPackage,
@@ -64,14 +65,21 @@ def command(
     from rocosearch.searchers import searching
 
     token = _token(token_file) if token_file else ""
-    with (
-        searching(
-            index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
-        ) as searcher,
-        open_page(
-            searcher, corpus, host=host, port=port, names=tuple(name or ()), token=token
-        ) as server,
-    ):
+    with ExitStack() as opened:
+        with telling_after(2.0, f"Opening {index} ..."):
+            found = searching(
+                index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
+            )
+            server = opened.enter_context(
+                open_page(
+                    opened.enter_context(found),
+                    corpus,
+                    host=host,
+                    port=port,
+                    names=tuple(name or ()),
+                    token=token,
+                )
+            )
         results.print(f"The page is at {server.url} (Ctrl-C ends it).")
         if token:
             say(f"It asks for the token in {token_file}.")

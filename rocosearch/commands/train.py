@@ -98,6 +98,12 @@ def command(
         int | None,
         _option(START, "Longest text in tokens, in place of the preset's.", min=4),
     ] = None,
+    heads: Annotated[
+        int | None,
+        _option(
+            START, "So many projections on each tower, side by side in the vector.", min=1, max=16
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, _option(LENGTH, "Times through the pairs; the preset's if none.", min=1)
     ] = None,
@@ -156,6 +162,10 @@ def command(
             "Pairs that are no negatives: of an equal caption (the default), also of the same "
             "case or article (group), or none.",
         ),
+    ] = None,
+    loss: Annotated[
+        Literal["infonce", "sigmoid"] | None,
+        _option(BATCHES, "CLIP's (the default), or SigLIP's."),
     ] = None,
     near_captions: Annotated[
         int | None, _option(BATCHES, "Batch pairs of near captions in groups of so many.", min=0)
@@ -245,6 +255,7 @@ def command(
         "freeze": tuple(freeze) if freeze else None,
         "image_size": image_size,
         "context": context,
+        "heads": heads,
         "epochs": epochs,
         "max_seconds": minutes and minutes * 60,
         "samples_per_epoch": samples,
@@ -257,6 +268,7 @@ def command(
         "batch": batch,
         "micro_batch": micro_batch,
         "positives": positives,
+        "loss": loss,
         "near_captions": near_captions,
         "dropout": dropout,
         "augmentation": images,

@@ -66,12 +66,11 @@ def command(
         show_json(tuning.metrics())
         return
     show(tuning.table())
-    results.print(tuning.verdict(), markup=False)
+    results.print(tuning.verdict())
     for name, inputs in tuning.chosen.items():
         chosen = ", ".join(f"{key} {value:g}" for key, value in inputs.items())
-        results.print(f"{name}: {chosen}", markup=False)
+        results.print(f"{name}: {chosen}")
     results.print(
         f"Written to {out}; give it to index, search, eval or app with --profiles. "
-        f"{tuning.advice()}",
-        markup=False,
+        f"{tuning.advice()}"
     )

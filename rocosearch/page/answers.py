@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from encoders.base.errors import UserError
@@ -68,7 +69,8 @@ class Asked:
 class Desk:
     """A searcher, and what its documents can be filtered by.
 
-    facets: for each field, how many documents have each value. Threads may ask at once.
+    field: the vector field that images are compared in, "" where there is none. facets: for each
+    field, how many documents have each value. Threads may ask at once.
     """
 
     def __init__(
@@ -76,14 +78,12 @@ class Desk:
     ) -> None:
         self.searcher = searcher
         self._facets = facets or {}
-
-    @property
-    def field(self) -> str:
-        """The vector field that images are compared in, "" where there is none."""
-        encoder, fields = self.searcher.encoder, self.searcher.engine.info().vector_fields
-        if encoder is not None:
-            return encoder_names(encoder.manifest.fingerprint).embedding
-        return fields[0].name if fields else ""
+        # Asked of the engine once: it reads every profile's expressions to tell.
+        info = searcher.engine.info()
+        self.profiles = info.profiles
+        self.field = info.vector_fields[0].name if info.vector_fields else ""
+        if searcher.encoder is not None:
+            self.field = encoder_names(searcher.encoder.manifest.fingerprint).embedding
 
     def about(self) -> Json:
         """What the page offers: profiles and their inputs, facets, counts, the encoder."""
@@ -119,13 +119,12 @@ class Desk:
         return {"lists": [self._list_or_why_not(asked, name) for name in profiles]}
 
     def _check_there(self, asked: Asked) -> None:
-        engine = self.searcher.engine
-        unknown = set(asked.profiles).difference(engine.info().profiles)
+        unknown = set(asked.profiles).difference(self.profiles)
         if unknown:
-            there = ", ".join(engine.info().profiles)
+            there = ", ".join(self.profiles)
             raise NotThereError(f"There is no profile {min(unknown)}; there are {there}.")
         for name in (*asked.like, *asked.unlike):
-            if engine.get(name) is None:
+            if self.searcher.engine.get(name) is None:
                 raise NotThereError(f"There is no document {name!r}.")
 
     def _list_or_why_not(self, asked: Asked, profile: str) -> Json:
@@ -160,7 +159,10 @@ class Desk:
     def _inputs_of(self, profile: str, inputs: Mapping[str, float]) -> Mapping[str, float]:
         """Those that the profile has: rankings side by side share one address."""
         engine = self.searcher.engine
-        if not isinstance(engine, EmbeddedEngine) or profile not in engine.profiles.names():
+        if (
+            not (inputs and isinstance(engine, EmbeddedEngine))
+            or profile not in engine.profiles.names()
+        ):
             return inputs
         own = engine.profiles.resolve(profile).inputs
         return {name: value for name, value in inputs.items() if name in own}
@@ -212,12 +214,17 @@ def _shown(features: Mapping[str, float]) -> list[tuple[str, float]]:
     ]
 
 
+@lru_cache(50_000)
+def _stems(word: str) -> frozenset[str]:
+    return frozenset(tokenize(word))
+
+
 def _marked(caption: str, stems: frozenset[str]) -> list[tuple[str, bool]]:
     """The caption in pieces, each with whether it is one of the query's words."""
     pieces: list[tuple[str, bool]] = []
     end = 0
     for word in _WORD.finditer(caption):
-        if stems.isdisjoint(tokenize(word[0])):
+        if stems.isdisjoint(_stems(word[0])):
             continue
         pieces += [(caption[end : word.start()], False), (word[0], True)]
         end = word.end()

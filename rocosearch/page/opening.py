@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
 
 from encoders.base.errors import UserError
-from ingest.corpus.corpus import Corpus
+from encoders.base.extras import need
 from ranking.searcher import Searcher
 from rocosearch.page.answers import Desk
 from rocosearch.page.api import Api
@@ -17,6 +20,9 @@ from rocosearch.page.judgements import Judgements, beside
 from rocosearch.page.lexicon import Lexicon
 from rocosearch.page.pictures import Pictures
 from rocosearch.page.server import PageServer
+
+if TYPE_CHECKING:
+    from ingest.corpus.corpus import Corpus
 
 __all__ = ["open_page"]
 
@@ -39,12 +45,15 @@ def open_page(
     names: what the server is called by those who reach it from elsewhere. token: what they have
     to bring. Raises CorpusError or UserError in a sentence.
     """
-    opened = Corpus.open(corpus) if corpus else None
-    if opened is None:
+    if corpus is None:
         background = ThreadPoolExecutor(1)
         background.submit(_warm, searcher)
         background.shutdown(wait=False)
         return PageServer(Api(Desk(searcher)), host, port, names=names, token=token)
+    need("pyarrow", "Showing a corpus's pictures")
+    from ingest.corpus.corpus import Corpus  # noqa: PLC0415 - a page without pictures needs none
+
+    opened = Corpus.open(corpus)
     pictures = Pictures(opened)
     if not any(name in pictures for name in islice(searcher.engine.ids(), LOOKED_AT)):
         raise UserError(
@@ -73,10 +82,15 @@ def _lexicon(corpus: Corpus) -> Lexicon:
 
 def _facets(corpus: Corpus) -> dict[str, dict[str, int]]:
     """How many documents have each value of the fields that have several values."""
-    table = corpus.table(FACETS)
-    found = {}
-    for name in FACETS:
-        counts = Counter(filter(None, table[name].to_pylist()))
-        if len(counts) > 1:
-            found[name] = dict(counts.most_common(MOST_VALUES))
-    return found
+    counts: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
+    for part in corpus.parts:
+        with pq.ParquetFile(part) as file:
+            table = file.read(columns=list(FACETS))
+        for name in FACETS:
+            for row in table[name].value_counts().to_pylist():
+                counts[name][row["values"]] += row["counts"]
+    return {
+        name: {value: n for value, n in found.most_common(MOST_VALUES) if value}
+        for name, found in counts.items()
+        if len(found) > 1
+    }

@@ -6,14 +6,14 @@ import io
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import cast
-
-from PIL import Image
+from typing import TYPE_CHECKING, cast
 
 from encoders.base.errors import UserError
-from encoders.images.preprocess import open_image
-from ingest.corpus.corpus import Corpus
-from ingest.corpus.tables import opened
+
+if TYPE_CHECKING:  # a page without pictures needs neither
+    from PIL import Image
+
+    from ingest.corpus.corpus import Corpus
 
 __all__ = ["SIDES", "Pictures", "jpeg"]
 
@@ -29,6 +29,8 @@ class Pictures:
 
     def __init__(self, corpus: Corpus) -> None:
         """Read where each image stands, not the images."""
+        from ingest.corpus.tables import opened  # noqa: PLC0415
+
         self._places: dict[str, tuple[Path, int, int]] = {}
         for part in corpus.parts:
             with opened(part) as file:
@@ -66,12 +68,16 @@ class Pictures:
     def _column(self, identifier: str, name: str) -> object:
         if identifier not in self._places:
             return None
+        from ingest.corpus.tables import opened  # noqa: PLC0415
+
         part, group, row = self._places[identifier]
         with opened(part) as file:
             column = file.read_row_group(group, columns=[f"image.{name}"])["image"]
             return (column[row].as_py() or {}).get(name)
 
     def _draw(self, identifier: str, size: str = "small") -> bytes | None:
+        from encoders.images.preprocess import open_image  # noqa: PLC0415
+
         data = self.original(identifier)
         if not data:
             return None

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from torch.nn import functional as F  # noqa: N812
 
-from encoders.training.loss import batch_accuracy, positives, symmetric_infonce
+from encoders.training.loss import batch_accuracy, positives, sigmoid_loss, symmetric_infonce
 
 batches = st.tuples(st.integers(2, 9), st.integers(0, 1000), st.floats(1, 100))
 
@@ -71,3 +73,18 @@ def test_accuracy_counts_texts_whose_nearest_image_is_a_positive() -> None:
         1 / 3
     )
     assert batch_accuracy(images, texts, positives(torch.tensor([[0], [0], [1]]))) == 1
+
+
+def test_the_sigmoid_loss_is_siglips() -> None:
+    """Algorithm 1 of Zhai et al. 2023, written as its formula."""
+    generator = torch.Generator().manual_seed(0)
+    images, texts = (F.normalize(torch.randn(5, 8, generator=generator), dim=1) for _ in range(2))
+    scale, bias = torch.tensor(7.0), torch.tensor(-3.0)
+    expected = 0.0
+    for i in range(5):
+        for j in range(5):
+            logit = float(scale * images[i] @ texts[j] + bias)
+            sign = 1 if i == j else -1
+            expected += math.log(1 + math.exp(-sign * logit)) / 5
+    found = sigmoid_loss(images, texts, scale, bias, torch.eye(5, dtype=torch.bool))
+    assert float(found) == pytest.approx(expected, rel=1e-5)

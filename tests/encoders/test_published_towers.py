@@ -24,7 +24,7 @@ from encoders.published.towers import MINILM_FILE, image_part, pretrained_instal
 from encoders.training.augment import NO_AUGMENTATION
 from encoders.training.choice import choose_preset
 from encoders.training.frozen import Kept
-from encoders.training.presets import TrainingConfig, preset, resized, with_context
+from encoders.training.presets import TrainingConfig, preset, resized, with_context, with_heads
 from encoders.training.train import train
 
 Drawn = list[tuple[Image.Image, str, str]]
@@ -227,6 +227,8 @@ def test_a_published_tower_decides_its_image_size():
     with pytest.raises(UserError, match="image size of its own"):
         resized(preset("adapter"), 96)
     assert with_context(preset("adapter"), 77).model.text.context == 77
+    three = with_heads(preset("adapter"), 3).model
+    assert (three.heads, three.dimension) == (3, 768)
 
 
 @needs_weights

@@ -77,3 +77,33 @@ def test_one_class_is_no_classification() -> None:
     images, labels = clouds(9, 0)
     with pytest.raises(ClassificationError, match="two classes"):
         linear_probe(images, labels * 0, images)
+
+
+def test_the_interval_keeps_groups_together():
+    """Each image ten times over in one group: no more is known than of each once."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(40) % 2
+    probabilities = np.eye(2)[np.where(rng.random(40) < 0.7, truth, 1 - truth)]
+    alone = classification_scores(probabilities, truth).interval
+    often = [np.repeat(each, 10, axis=0) for each in (probabilities, truth, np.arange(40))]
+    together = classification_scores(*often).interval
+    np.testing.assert_allclose(together, alone, atol=1e-9)
+    apart = classification_scores(*often[:2]).interval
+    assert apart[1] - apart[0] < 0.5 * (alone[1] - alone[0])
+
+
+def test_the_probes_folds_are_of_whole_groups():
+    """Labels that only their group tells: folds by image would prefer no regularisation."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 10)
+    labels = rng.integers(0, 2, 60)[groups]
+    own = rng.normal(size=(60, 80))[groups]  # tells the group, and nothing of its label
+    told = labels[:, None] * 2.0 - 1 + rng.normal(scale=3, size=(600, 4))
+    images = np.hstack([own, told]).astype(np.float32)
+    queries = np.hstack([rng.normal(size=(600, 80)), told]).astype(np.float32)
+
+    def accuracy(groups: np.ndarray | None) -> float:
+        found = linear_probe(images, labels, queries, groups=groups)
+        return float((found.argmax(axis=1) == labels).mean())
+
+    assert accuracy(groups) > accuracy(None)

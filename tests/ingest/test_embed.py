@@ -29,6 +29,20 @@ def test_every_image_is_embedded_once(own_corpus, pixel_encoder):
     np.testing.assert_array_equal(vectors, pixel_encoder.encode_images(images))
 
 
+def test_time_and_disk_are_told_from_the_first_images(tmp_path, pixel_encoder):
+    rows = [Record(f"{n:03}", f"caption {n}", image=png_bytes(n)) for n in range(200)]
+    corpus = write_corpus(Rows(rows), tmp_path / "c")
+    told = []
+    embed_corpus(corpus, pixel_encoder, lambda *report: told.append(report))
+    expected = [report[3] for report in told if report[0] == "expected"]
+    assert len(expected) == 1
+    assert expected[0].startswith("embedding 200 images: about ")
+    assert [done for stage, done, *_ in told if stage == "embed"][:2] == [1, 64]
+    _, vectors = read_embeddings(corpus, pixel_encoder.manifest.fingerprint)
+    images = [record.image for record in rows]
+    np.testing.assert_array_equal(vectors, pixel_encoder.encode_images(images))
+
+
 def test_a_kill_costs_one_chunk(own_corpus, pixel_encoder, monkeypatch):
     monkeypatch.setattr("ingest.vectors.embed.CHUNK", 10)
     encode, calls = pixel_encoder.encode_images, []

@@ -74,3 +74,15 @@ def test_the_hash_survives_encoding_and_scaling():
 def test_the_hash_tells_an_image_from_its_mirror_image():
     assert dhash(RAMP) == "f" * 16
     assert dhash(RAMP.transpose(Image.Transpose.FLIP_LEFT_RIGHT)) == "0" * 16
+
+
+def test_what_would_take_a_minute_to_decode_is_refused_by_its_header():
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 9_000, 9_000, 16, 6, 0, 0, 0)  # RGBA of 16 bits
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
+    with pytest.raises(ImageRejectedError, match="9,000 x 9,000 pixels of 648,000,000 bytes"):
+        check_image(data + chunk(b"IEND", b""))

@@ -275,18 +275,18 @@ def test_imageclef_2022_with_its_download_prefixes(tmp_path):
 def test_imageclef_2021_without_headers(tmp_path):
     write(
         tmp_path / "Caption_Training_2021_Captions.txt",
-        "synpic100\tfirst, with a comma\nsynpic200\tsecond\n",
+        "pic100\tfirst, with a comma\npic200\tsecond\n",
     )
     write(
         tmp_path / "Caption_Training_2021_Concepts.csv",
-        "synpic100\tC0040405;C0817096\nsynpic200\tC0024485\n",
+        "pic100\tC0040405;C0817096\npic200\tC0024485\n",
     )
-    images(tmp_path / "Training_Images", "synpic100.jpg", "synpic200.jpg")
+    images(tmp_path / "Training_Images", "pic100.jpg", "pic200.jpg")
     records, rejected = read(tmp_path)
     assert rejected == []
     assert [(r.id, r.caption, r.concepts, r.split) for r in records] == [
-        ("synpic100", "first, with a comma", ("C0040405", "C0817096"), "train"),
-        ("synpic200", "second", ("C0024485",), "train"),
+        ("pic100", "first, with a comma", ("C0040405", "C0817096"), "train"),
+        ("pic200", "second", ("C0024485",), "train"),
     ]
 
 

@@ -71,3 +71,29 @@ def test_what_is_installed_is_not_installed_again(bare):
     _script(bare / ".venv" / "bin" / "python", 'echo "pip: $*"')
     assert "pip:" in _make(bare, "setup").stdout
     assert "pip:" not in _make(bare, "setup").stdout
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="CUDA comes with torch on Linux")
+def test_where_no_gpu_is_the_small_torch_is_told_of_before_the_download(bare):
+    _script(bare / ".venv" / "bin" / "python", 'echo "pip: $*"')
+    told = _make(bare, "setup", "NVIDIA_DRIVER=no-such-file").stdout
+    warned, torch = told.index("no NVIDIA driver"), told.index("pip: -m pip")
+    assert "TORCH_INDEX=ADDRESS" in told
+    assert warned < told.index("torch==")
+    assert torch < warned  # only the stemmer, which is small, comes before
+
+
+def test_nobody_is_told_of_it_who_has_a_gpu_or_has_chosen(bare):
+    _script(bare / ".venv" / "bin" / "python", 'echo "pip: $*"')
+    with_gpu = _make(bare, "setup", f"NVIDIA_DRIVER={bare}")
+    assert "torch==" in with_gpu.stdout
+    assert "NVIDIA driver" not in with_gpu.stdout
+    (bare / ".venv" / ".runtime").unlink()
+    chosen = _make(bare, "setup", "NVIDIA_DRIVER=no-such-file", "TORCH_INDEX=https://index.example")
+    assert "NVIDIA driver" not in chosen.stdout
+
+
+def test_demo_and_tests_get_their_extras(bare):
+    _script(bare / ".venv" / "bin" / "python", 'echo "pip: $*"')
+    assert ".[train,eval,vespa]" in _make(bare, "setup").stdout
+    assert ".[train,eval,vespa,test]" in _make(bare, "test").stdout

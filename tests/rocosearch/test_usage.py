@@ -11,10 +11,11 @@ import typer
 from typer.testing import CliRunner
 
 from ingest.sources.open import FORMATS
-from rocosearch.cli import app
+from rocosearch.cli import COMMANDS as SUMMARIES, app
 from rocosearch.options import Layout, parse_counts
 
-COMMANDS = sorted(typer.main.get_command(app).commands)
+GROUP = typer.main.get_command(app)
+COMMANDS = sorted(GROUP.commands)
 
 
 def run(*arguments: str):
@@ -36,11 +37,56 @@ def test_help_names_the_order_and_the_exit_codes():
     assert all(name in result.output for name in COMMANDS)
 
 
-def test_help_does_not_load_what_takes_seconds():
-    heavy = ("torch", "pyarrow", "numpy", "pandas", "sentence_transformers", "vespa")
-    code = f"import sys, rocosearch.cli; print([m for m in sys.modules if m in {heavy!r}])"
+def loaded(heavy: tuple[str, ...], *arguments: str) -> list[str]:
+    """Which of these modules a new process has loaded when the command has ended."""
+    code = (
+        "import sys\n"
+        "from rocosearch.cli import main\n"
+        f"sys.argv = {['rocosearch', *arguments]!r}\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print('LOADED', *[m for m in {heavy!r} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return done.stdout.splitlines()[-1].split()[1:]
+
+
+def test_the_overview_loads_next_to_nothing():
+    assert loaded(("typer", "rich", "numpy", "torch"), "--help") == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_commands_help_does_not_load_what_takes_seconds(name):
+    heavy = ("torch", "pyarrow", "numpy", "pandas", "sentence_transformers", "vespa", "scipy")
+    assert loaded(heavy, name, "--help") == []
+
+
+def test_asking_a_server_does_not_load_what_training_needs(tmp_path):
+    heavy = ("torch", "transformers", "sentence_transformers", "onnx", "matplotlib", "sklearn")
+    for arguments in (
+        ("search", "http://127.0.0.1:9", "chest"),
+        ("feed", str(tmp_path), "http://127.0.0.1:9"),
+        ("deploy", str(tmp_path)),
+    ):
+        assert loaded(heavy, *arguments) == []
+
+
+def test_the_overview_says_what_the_commands_say():
+    for panel in SUMMARIES.values():
+        for name, summary in panel.items():
+            first = (GROUP.commands[name].help or "").partition("\n\n")[0]
+            assert " ".join(first.split()) == summary
+
+
+def test_a_missing_extra_is_told_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for name in [
+        each for each in sys.modules if each.startswith(("ingest", "eval", "rocosearch.pi"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    result = run("eval", "i", "c", "o")
+    assert result.exit_code == 1
+    assert "rocosearch eval needs pyarrow, which is not installed" in result.stderr
+    assert "pip install '.[eval]'" in result.stderr
 
 
 @pytest.mark.parametrize(

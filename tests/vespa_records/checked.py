@@ -86,6 +86,9 @@ def _check_hits(record: Mapping[str, Any]) -> None:
     for hit in hits:
         if not isinstance(hit, list) or len(hit) != 2 + len(features):
             raise _malformed(f"a hit is not an id, a relevance and {len(features)} features")
+        for name, value in zip(features, hit[2:], strict=True):
+            if value is None or name.startswith("closest("):
+                raise Skipped(f"{name}: a value that is missing, or a label")
         if not isinstance(hit[0], str) or not _numbers(hit[1:]):
             raise _malformed(f"a hit reads {_shown(hit)}")
 

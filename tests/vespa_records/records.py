@@ -1,7 +1,8 @@
 """Folders of recorded answers: documents, vectors by recipe, schema, records.
 
-Two layouts, both described in the README that lies beside the records: `roco` (captions from
-the data set, four vector fields) and `made-up` (everything in the folder). A vector is drawn
+Three layouts, each described in the README that lies beside the records: `roco` (captions from
+the data set, four vector fields), `study` (2,000 of them, fields of one's own) and `made-up`
+(everything in the folder). A vector is drawn
 from a generator that is seeded by its name, so none is stored.
 """
 
@@ -31,6 +32,15 @@ Record = dict[str, Any]
 Vector = NDArray[np.float32]
 
 _ROCO_FILES = ("lexical", "vector", "hybrid")
+_STUDY_FILES = (
+    "several",
+    "fields2",
+    "late_interaction",
+    "onnx",
+    "own_fields",
+    "terms",
+    "cut",
+)
 _DIMENSION = 512
 _MADE_UP_DIMENSION = 64
 _CAPTIONS = Path("data/roco/data/test/radiology")
@@ -46,7 +56,8 @@ class Collection:
 
     vector_of: what stands in a request for a query vector -> float32 [dimension].
     fed_in_order: whether the server stored the documents in the order they have here, as it does
-    for one client that waits for each.
+    for one client that waits for each. language: of requests that name none, "" where it was
+    detected.
     """
 
     name: str
@@ -55,6 +66,7 @@ class Collection:
     files: Mapping[str, Path]
     vector_of: Callable[[Any], Vector]
     fed_in_order: bool = False
+    language: str = ""
 
     @cached_property
     def engine(self) -> EmbeddedEngine:
@@ -94,7 +106,9 @@ def find_collections(
     """
     taken = records or folder
     found = []
-    if (folder / "documents.jsonl.gz").exists():
+    if (folder / "app" / "schemas" / "study.sd").exists():
+        found.append(_study(folder, taken, captions or folder.parent / _CAPTIONS))
+    elif (folder / "documents.jsonl.gz").exists():
         found.append(_roco(folder, taken, captions or folder.parent / _CAPTIONS))
     inner = "made-up" if (folder / "made-up").is_dir() else ""
     beside = taken / inner if (taken / inner).is_dir() else taken
@@ -199,6 +213,45 @@ class _RocoVectors:
         if kind in ("low", "doclow"):
             return self.low(f"query:{rest}" if kind == "low" else rest)
         raise RecordsError(f"There is no recipe for the query vector {name}.")
+
+
+# ROCO again: two vector fields of lower dimension, fields of one's own ------------------------
+
+
+def _study(folder: Path, records: Path, captions: Path) -> Collection:
+    text = _table(captions / "captions.txt")
+    axes = {n: np.random.default_rng(n).standard_normal((24, n)) for n in (64, 48)}
+
+    def vector(name: str, size: int, noise: float, z: NDArray[np.float64]) -> Vector:
+        drawn = _generator(name).standard_normal(size)
+        return _unit(z @ axes[size] / np.sqrt(24) + noise * drawn)
+
+    documents = []
+    for line in read_records(folder / "documents.jsonl.gz"):
+        identifier = line["id"]
+        z = _generator(f"study:{identifier}").standard_normal(24)
+        vectors = {"image": vector(f"image:{identifier}", 64, 0.4, z)}
+        if line["num"] % 9 != 4:
+            vectors["text_vector"] = vector(f"text:{identifier}", 48, 0.6, z)
+        documents.append(
+            Document(
+                id=identifier,
+                caption=text[identifier].strip(),
+                vectors=vectors,
+                modality=line["modality"],
+            )
+        )
+    with np.load(folder / "query_vectors.npz", allow_pickle=False) as arrays:
+        stored = {name: arrays[name].astype(np.float32) for name in arrays.files}
+    return Collection(
+        "study",
+        read_schema(folder / "app" / "schemas" / "study.sd"),
+        tuple(documents),
+        _files(records, _STUDY_FILES),
+        lambda wanted: stored[wanted["vector"]],
+        fed_in_order=True,
+        language="en",
+    )
 
 
 # Made-up captions ----------------------------------------------------------------------------

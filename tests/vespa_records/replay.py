@@ -29,6 +29,9 @@ _OF_VECTORS = ("closeness(", "distance(")
 _JAVA_SPACE = re.compile(r"[^\S\x85\xa0\u2007\u202f]+")
 """What Java's Character.isWhitespace calls so: the characters that do not break a line are none."""
 _FLAT = ("linguistics", "tokenize")
+_AS_ALL = ("web", "phrase", "segment")
+# What Vespa's grammars take for the quotes of a phrase, as its own code (the kit, `yql`) reads it.
+_QUOTES = frozenset('"\u201c\u201d\u201e\u201f\xab\xbb\u2039\u203a\u301d\u301e\u301f\uff02')
 _OPERATORS = re.compile(
     r'["+:;*?<>=()\[\]{}!~^|&$#@\\%]|(?:^|\s)-|\d[.,]\d|(?:^|\s)(?:OR|AND|NOT)(?:\s|$)'
 )
@@ -89,7 +92,7 @@ def make_replay(record: Record, collection: Collection) -> Replay:
     except YqlError as error:
         raise Skipped(f"YQL: {error}") from None
     profile = _profile(request, parts, collection)
-    text, groups = _text(parts, request)
+    text, groups = _text(parts, request, collection.language)
     approximations = _matching(parts, groups, collection)
     vector = _vector(parts, request, collection, profile)
     if parts.nearest is not None and not _is_exact(parts.nearest):
@@ -143,6 +146,8 @@ def _profile(request: Mapping[str, Any], parts: Parts, collection: Collection) -
         for feature in sorted(expression.features):
             if feature.startswith("bm25(") and feature != "bm25(caption)":
                 raise Skipped(f"{feature}: this engine indexes captions")
+            if feature.startswith("attribute(") and not feature.startswith("attribute(has_"):
+                raise Skipped(f"{feature}: a field of one's own")
     profile = replace(profile, retrieve=parts.retrieve or ("text",))
     count = request.get("ranking.globalPhase.rerankCount")
     if count is not None and profile.global_phase is not None:
@@ -160,12 +165,14 @@ def _inputs(request: Mapping[str, Any], profile: Profile) -> dict[str, float]:
     return found
 
 
-def _text(parts: Parts, request: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, ...], ...]]:
+def _text(
+    parts: Parts, request: Mapping[str, Any], language: str
+) -> tuple[str, tuple[tuple[str, ...], ...]]:
     """The words that were typed, and those that count only together."""
     item = parts.text
     if item is None:
         return "", ()
-    if request.get("language") != "en":
+    if request.get("language", language) != "en":
         raise Skipped("language detection")
     text = _typed(item, request)
     if not query_terms(text):
@@ -175,13 +182,18 @@ def _text(parts: Parts, request: Mapping[str, Any]) -> tuple[str, tuple[tuple[st
         raise Skipped(f"index {index}")
     if _is_flat(item):
         return text, ()
+    one_phrase = item.kind == "word" or item.annotations.get("grammar") in ("phrase", "segment")
+    if _QUOTES & set(text) or (one_phrase and len(query_terms(text)) > 1):
+        raise Skipped("phrase")
     if _OPERATORS.search(text):
         raise Skipped("operators")
     return text, tuple(g for g in map(tuple, map(query_terms, _JAVA_SPACE.split(text))) if g)
 
 
 def _grammar(item: Item) -> str:
-    return "all" if item.kind == "word" else str(item.annotations.get("grammar", "weakAnd"))
+    """The grammar of a text; those that differ in operators and phrases alone count as `all`."""
+    grammar = str(item.annotations.get("grammar", "weakAnd"))
+    return "all" if item.kind == "word" or grammar in _AS_ALL else grammar
 
 
 def _is_flat(item: Item) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +16,8 @@ from encoders.base.errors import UserError
 from ranking.profiles.profile import Phase, Profile, ProfileError
 from ranking.profiles.set import ProfileSet
 from ranking.types import CellType, Distance, VectorField
+from vespa_app.package.options import PackageError
+from vespa_app.read.blocks import Block, read_blocks
 
 __all__ = ["Schema", "SchemaError", "read_schema"]
 
@@ -40,36 +42,11 @@ class Schema:
     unusable: Mapping[str, str]
 
 
-@dataclass
-class _Block:
-    """A statement and, where it has braces, the statements in them."""
-
-    head: str
-    inner: list[_Block] = field(default_factory=list)
-
-    @property
-    def words(self) -> list[str]:
-        return self.head.split()
-
-    def find(self, word: str) -> Iterator[_Block]:
-        """Statements inside whose first word, less a colon, is `word`."""
-        for block in self.inner:
-            if re.split(r"[\s:]", block.head, maxsplit=1)[0] == word:
-                yield block
-
-    def text(self, word: str) -> str:
-        """The value of `word: value`, or the lines of `word { ... }`; "" where there is none."""
-        for block in self.find(word):
-            _, _, value = block.head.partition(":")
-            return value.strip() or " ".join(_lines(block.inner))
-        return ""
-
-
 def read_schema(path: Path) -> Schema:
     """Read a schema file; raises SchemaError where it cannot be."""
     try:
-        root = _blocks(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        root = read_blocks(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, PackageError) as error:
         raise SchemaError(f"{path} cannot be read: {error}") from None
     schema = next(root.find("schema"), None)
     if schema is None:
@@ -81,31 +58,7 @@ def read_schema(path: Path) -> Schema:
     return Schema(schema.words[1], vectors, profiles, unusable)
 
 
-def _blocks(text: str) -> _Block:
-    text = re.sub(r"(?m)#.*$", "", text)
-    parts = [part.strip() for part in re.split(r"([{}\n])", text)]
-    root = _Block("")
-    stack = [root]
-    for part in parts:
-        if part == "{":
-            # The brace opens the last statement, which may stand on the line before.
-            last = stack[-1].inner[-1] if stack[-1].inner else _Block("")
-            stack.append(last)
-        elif part == "}":
-            if len(stack) == 1:
-                raise SchemaError("The schema closes a brace that it never opened.")
-            stack.pop()
-        elif part:
-            stack[-1].inner.append(_Block(part))
-    return root
-
-
-def _lines(blocks: Sequence[_Block]) -> Iterator[str]:
-    for block in blocks:
-        yield block.head
-
-
-def _vector_field(block: _Block) -> VectorField | None:
+def _vector_field(block: Block) -> VectorField | None:
     match = _TENSOR.search(block.head)
     if match is None or "index" not in block.text("indexing"):
         return None
@@ -122,14 +75,16 @@ def _vector_field(block: _Block) -> VectorField | None:
     )
 
 
-def _profile(block: _Block) -> Profile:
+def _profile(block: Block) -> Profile:
     """One rank profile; every retriever is allowed, as a Vespa query says which it uses."""
     names = block.words
     functions = dict(_functions(block))
     for constants in block.find("constants"):
         functions |= {
             name.strip(): value.strip()
-            for name, _, value in (line.partition(":") for line in _lines(constants.inner))
+            for name, _, value in (
+                line.partition(":") for line in (line.head for line in constants.inner)
+            )
         }
     return Profile(
         name=names[1],
@@ -144,15 +99,15 @@ def _profile(block: _Block) -> Profile:
     )
 
 
-def _inputs(block: _Block) -> Iterator[tuple[str, float]]:
+def _inputs(block: Block) -> Iterator[tuple[str, float]]:
     for inputs in block.find("inputs"):
-        for line in _lines(inputs.inner):
+        for line in (line.head for line in inputs.inner):
             match = re.fullmatch(r"(?:query\()?(\w+)\)?\s+(?:double|float)\s*(?::\s*(\S+))?", line)
             if match:
                 yield match[1], float(match[2] or 0)
 
 
-def _functions(block: _Block) -> Iterator[tuple[str, str]]:
+def _functions(block: Block) -> Iterator[tuple[str, str]]:
     for kind in ("function", "macro"):
         for function in block.find(kind):
             signature = re.sub(r"^(?:function|macro)\s+(?:inline\s+)?", "", function.head)
@@ -165,11 +120,11 @@ def _features(text: str) -> Iterator[str]:
         yield name.replace(" ", "")
 
 
-def _expression(block: _Block, phase: str) -> str:
+def _expression(block: Block, phase: str) -> str:
     return next((found.text("expression") for found in block.find(phase)), "")
 
 
-def _phase(block: _Block, name: str) -> Phase | None:
+def _phase(block: Block, name: str) -> Phase | None:
     for phase in block.find(name):
         count = phase.text("rerank-count")
         return Phase(phase.text("expression"), int(count) if count else Phase("").rerank_count)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.base.storage import put_back
 from vespa_app.package.names import SCHEMA_NAME
 from vespa_app.package.options import PackageError
+from vespa_app.read.blocks import Block, read_blocks
 
 __all__ = ["FieldFacts", "SchemaFacts", "read_schema"]
-
-DEEPEST = 20  # blocks in blocks
 
 
 @dataclass(frozen=True)
@@ -60,78 +59,36 @@ def read_schema(package: Path) -> SchemaFacts:
             f"{package} is no application package of this project: it has no "
             f"{path.relative_to(package)}."
         )
-    blocks = list(_descendants(_parse(path)))
-    headers = {block.header for block in blocks}
-    if not {f"schema {SCHEMA_NAME}", f"document {SCHEMA_NAME}"} <= headers:
+    try:
+        blocks = list(read_blocks(path.read_text("utf-8", "replace")).all_inside())
+    except PackageError as error:
+        raise PackageError(f"{path}: {error}") from None
+    if not {f"schema {SCHEMA_NAME}", f"document {SCHEMA_NAME}"} <= {b.head for b in blocks}:
         raise PackageError(f"{path} is no schema {SCHEMA_NAME} with its document type.")
-    fields = [_field(block) for block in blocks if block.header.startswith("field ")]
-    profiles = [block for block in blocks if block.header.startswith("rank-profile ")]
-    summaries = [block for block in blocks if block.header.startswith("document-summary ")]
+
+    def named(kind: str) -> Iterator[Block]:
+        return (block for block in blocks if block.head.startswith(f"{kind} "))
+
     return SchemaFacts(
-        fields={f.name: f for f in fields},
-        rank_profiles={p.header.split()[1]: (p.header, *_settings(p)) for p in profiles},
-        summaries={s.header.split()[1]: tuple(_summary_fields(s)) for s in summaries},
+        fields={f.name: f for f in map(_field, named("field"))},
+        rank_profiles={p.words[1]: (p.head, *p.settings()) for p in named("rank-profile")},
+        summaries={s.words[1]: tuple(_summary_fields(s)) for s in named("document-summary")},
     )
 
 
-@dataclass
-class _Block:
-    header: str
-    content: list[str | _Block] = field(default_factory=list)
-
-
-def _parse(path: Path) -> _Block:
-    stack = [_Block("")]
-    for line in map(str.strip, path.read_text("utf-8", "replace").splitlines()):
-        if not line or line.startswith("#"):
-            continue
-        if line.endswith("{"):
-            stack.append(_Block(line[:-1].strip()))
-            stack[-2].content.append(stack[-1])
-            if len(stack) > DEEPEST:
-                break
-        elif line == "}":
-            stack.pop()
-        else:
-            stack[-1].content.append(line)
-        if not stack:
-            break
-    if len(stack) != 1:
-        raise PackageError(f"{path} is damaged: its braces do not match.")
-    return stack[0]
-
-
-def _descendants(block: _Block) -> Iterator[_Block]:
-    for child in block.content:
-        if isinstance(child, _Block):
-            yield child
-            yield from _descendants(child)
-
-
-def _settings(block: _Block) -> Iterator[str]:
-    """Statements of a block and those in it, flat."""
-    for item in block.content:
-        if isinstance(item, _Block):
-            for setting in _settings(item):
-                yield f"{item.header} {setting}"
-        else:
-            yield item
-
-
-def _summary_fields(block: _Block) -> Iterator[str]:
+def _summary_fields(block: Block) -> Iterator[str]:
     """Names in `summary id {}` or `summary id { ... }`."""
-    for item in block.content:
-        words = (item.header if isinstance(item, _Block) else item).split()
-        if words[:1] == ["summary"] and len(words) > 1:
-            yield words[1]
+    for summary in block.find("summary"):
+        if len(summary.words) > 1:
+            yield summary.words[1]
 
 
-def _field(block: _Block) -> FieldFacts:
-    words = block.header.split(maxsplit=3)
+def _field(block: Block) -> FieldFacts:
+    words = block.head.split(maxsplit=3)
     if len(words) < 4:
-        raise PackageError(f"The schema is damaged: {block.header!r} is no field with its type.")
+        raise PackageError(f"The schema is damaged: {block.head!r} is no field with its type.")
     _, name, _, kind = words
-    settings = list(_settings(block))
+    settings = list(block.settings())
     indexing = [s.removeprefix("indexing: ") for s in settings if s.startswith("indexing: ")]
     steps = tuple(step.strip() for line in indexing for step in line.split("|"))
     others = frozenset(s for s in settings if not s.startswith("indexing"))

@@ -15,6 +15,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -147,18 +148,36 @@ class TextIndex:
 
     def __init__(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._terms = StringTable(arrays, f"text.{name}.terms")
-        own = {
-            key: arrays[f"text.{name}.{key}"]
-            for key in ("starts", "docs", "tfs", "lengths", "present", "impacts", "dense", "ranks")
-        }
-        self.arrays: Mapping[str, NDArray[Any]] = own
-        self._starts: memoryview = memoryview(own["starts"])  # type: ignore[arg-type]
-        self.docs, self.tfs = own["docs"], own["tfs"]
-        self.lengths, self.present = own["lengths"], own["present"]
+        self._name, self._arrays = name, arrays
+        self._starts: memoryview = memoryview(self.array("starts"))  # type: ignore[arg-type]
         self._row_of = {n: row for row, n in enumerate(arrays[f"text.{name}.rows"].tolist())}
         self.native: Any = None
         """What ranking/engine/native.py keeps for it."""
         self._average = float(arrays[f"text.{name}.average"][0])
+
+    def array(self, name: str) -> NDArray[Any]:
+        """One of the arrays that `text_arrays` tells of."""
+        return self._arrays[f"text.{self._name}.{name}"]
+
+    @cached_property
+    def docs(self) -> NDArray[np.uint32]:
+        """Documents of all postings, by term, then ascending."""
+        return self.array("docs")
+
+    @cached_property
+    def tfs(self) -> NDArray[np.uint16]:
+        """How often the term stands in each posting's document."""
+        return self.array("tfs")
+
+    @cached_property
+    def lengths(self) -> NDArray[np.uint32]:
+        """Tokens of each document."""
+        return self.array("lengths")
+
+    @cached_property
+    def present(self) -> Mask:
+        """Which documents have the field: bool [documents]."""
+        return self.array("present")
 
     def find(self, term: str) -> tuple[int, int, int]:
         """Return where the term's postings begin and end, and its row; (0, 0, -1) if unknown."""

@@ -113,8 +113,9 @@ class Segment:
     """Documents by number, 0 to `len(segment)`, in ascending order of id."""
 
     def __init__(self, name: str, arrays: Arrays, fields: Sequence[VectorField]) -> None:
-        for array in arrays.values():
-            array.flags.writeable = False  # as mapped ones are
+        if isinstance(arrays, dict):  # not from a file, whose arrays wait until they are used
+            for array in arrays.values():
+                array.flags.writeable = False
         self.name = name
         self.arrays = arrays
         self.ids = StringTable(arrays, "ids")

@@ -135,20 +135,33 @@ def closeness_to_distance(closeness: Doubles, distance: Distance) -> Doubles:
 
 
 class VectorIndex:
-    """One vector field of one segment.
-
-    stored: cells [documents, dimension]. present: which rows are there. squares: |d|^2 float64
-    [documents], for the metrics that need them. codes: to scan, or None for few documents.
-    """
+    """One vector field of one segment; an array is read when it is first used."""
 
     def __init__(self, field: VectorField, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.field = field
-        self.stored = arrays[f"vectors.{field.name}"]
-        self.present: Mask = arrays[f"present.{field.name}"]
-        self.squares: Doubles | None = arrays.get(f"squares.{field.name}")
-        self.codes = Codes.load(arrays, field.name)
+        self._arrays = arrays
         self.native: Any = None
         """What ranking/engine/native.py keeps for it."""
+
+    @cached_property
+    def stored(self) -> NDArray[Any]:
+        """The vectors' cells [documents, dimension]."""
+        return self._arrays[f"vectors.{self.field.name}"]
+
+    @cached_property
+    def present(self) -> Mask:
+        """Which documents have a vector: bool [documents]."""
+        return self._arrays[f"present.{self.field.name}"]
+
+    @cached_property
+    def squares(self) -> Doubles | None:
+        """|d|^2, float64 [documents], for the metrics that need it."""
+        return self._arrays.get(f"squares.{self.field.name}")
+
+    @cached_property
+    def codes(self) -> Codes | None:
+        """What is scanned in place of the vectors; None for few documents."""
+        return Codes.load(self._arrays, self.field.name)
 
     @cached_property
     def complete(self) -> bool:

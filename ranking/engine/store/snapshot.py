@@ -149,7 +149,7 @@ def open_segment(path: Path, name: str, fields: Sequence[VectorField]) -> Segmen
 
 def _arrays(path: Path, name: str) -> Arrays:
     with _read(path, name):
-        return read_arrays(path / name)
+        return read_arrays(path / name, lambda reason: _damaged(path, f"{name}: {reason}"))
 
 
 def current(path: Path) -> Generation:

@@ -1,0 +1,70 @@
+"""The MCP server, asked by the SDK's own client over stdin and stdout."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import sys
+
+import anyio
+import pytest
+from PIL import Image
+
+from ingest.corpus.corpus import Corpus
+from rocosearch.pipeline import build_corpus, build_index
+
+mcp = pytest.importorskip("mcp", reason="needs the extra mcp")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    root = tmp_path_factory.mktemp("mcp")
+    build_corpus("phantoms:60", root / "corpus")
+    build_index(root / "corpus", root / "index")
+    return root
+
+
+def talk(built, *calls):
+    """Names of the tools, and the answer to each call."""
+    arguments = ["-m", "rocosearch", "mcp", str(built / "index"), str(built / "corpus")]
+    server = mcp.StdioServerParameters(command=sys.executable, args=arguments)
+
+    async def session():
+        async with (
+            mcp.stdio_client(server) as (read, write),
+            mcp.ClientSession(read, write) as client,
+        ):
+            await client.initialize()
+            tools = await client.list_tools()
+            answers = [await client.call_tool(name, given) for name, given in calls]
+            return [tool.name for tool in tools.tools], answers
+
+    return anyio.run(session)
+
+
+def test_an_agent_searches_reads_and_looks(built):
+    record = next(iter(Corpus.open(built / "corpus").records()))
+    tools, answers = talk(
+        built,
+        ("search", {"text": record.caption, "k": 3, "filters": [f"modality={record.modality}"]}),
+        ("document", {"identifier": record.id}),
+        ("image", {"identifier": record.id}),
+        ("document", {"identifier": "nobody"}),
+        ("search", {"text": "x", "k": 1_000}),
+        ("search", {"text": "x", "like": ["nobody"]}),
+    )
+    assert tools == ["search", "document", "image"]
+    found, document, image, missing, too_many, unknown = answers
+    hits = json.loads(found.content[0].text)["hits"]
+    assert hits[0]["id"] == record.id
+    assert hits[0]["caption"] == record.caption
+    assert {hit["modality"] for hit in hits} == {record.modality}
+    assert json.loads(document.content[0].text)["caption"] == record.caption
+    picture = Image.open(io.BytesIO(base64.b64decode(image.content[0].data)))
+    assert picture.format == "JPEG"
+    assert max(picture.size) <= 1024
+    assert missing.is_error
+    assert "no document" in missing.content[0].text
+    assert too_many.is_error
+    assert "no document 'nobody'" in unknown.content[0].text
