@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.errors import UserError
+from ranking.text.negation import split_negated
 
 __all__ = [
     "MAX_DISTANCE",
+    "TEXTS",
     "CellType",
     "Coverage",
     "Distance",
@@ -32,6 +34,7 @@ __all__ = [
     "Query",
     "QueryError",
     "Result",
+    "Sort",
     "VectorField",
 ]
 
@@ -43,6 +46,10 @@ FilterField = Literal["id", "concepts", "group_id", "modality", "source", "licen
 
 MAX_DISTANCE = float(np.finfo(np.float64).max)
 """Vespa's distance of a document without a vector."""
+
+
+TEXTS = ("caption", "affirmed", "negated")
+"""Text fields of a document, each with an inverted index and a BM25 of its own."""
 
 
 class EngineError(UserError):
@@ -85,6 +92,16 @@ class Document:
     split: str = ""
     image_url: str = ""
 
+    @property
+    def affirmed(self) -> str | None:
+        """The caption without the words that it says are absent: `ranking.text.negation`."""
+        return self.caption and split_negated(self.caption)[0]
+
+    @property
+    def negated(self) -> str | None:
+        """The words that the caption says are absent."""
+        return self.caption and split_negated(self.caption)[1]
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -96,13 +113,25 @@ class Filter:
 
 
 @dataclass(frozen=True)
+class Sort:
+    """Hits in order of a field's value, of equal values the best score first."""
+
+    field: FilterField
+    descending: bool = False
+
+
+@dataclass(frozen=True)
 class Query:
     """One search.
 
     text: what a person typed; plain words unless `operators` (phrases, +must, -not, field:term).
-    vector: float32 [dimension] for the profile's vector field, made by the index's encoder.
+    vector: float32 [dimension] for the profile's vector field, made by the index's encoder;
+    vectors: by field, where a profile compares several.
     inputs: values of the profile's `query()` numbers; what is absent takes the profile's default.
-    k: hits wanted. target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
+    k: hits wanted, after the first `offset`. sort: by a field's value instead of the score.
+    target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
+    min_score: hits of a lower score are left out. min_closeness: vectors find nothing farther.
+    facets: fields whose values are counted over all documents that matched.
     hidden_captions: ids whose bm25 and has_caption read as 0 while statistics stay as they are
     (evaluation).
     group_by: keep the best hit of each value of this field. timeout: seconds.
@@ -113,6 +142,8 @@ class Query:
     profile: str = "hybrid"
     inputs: Mapping[str, float] = field(default_factory=dict)
     k: int = 10
+    offset: int = 0
+    sort: Sort | None = None
     target_hits: int = 100
     matching: Matching = "or"
     operators: bool = False
@@ -120,6 +151,10 @@ class Query:
     exclude_ids: frozenset[str] = frozenset()
     hidden_captions: frozenset[str] = frozenset()
     group_by: FilterField | None = None
+    min_score: float | None = None
+    min_closeness: float | None = None
+    facets: tuple[FilterField, ...] = ()
+    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     timeout: float = 10.0
     with_documents: bool = True
 
@@ -153,8 +188,10 @@ class Result:
     """Hits by descending score, ties by ascending id, as columns.
 
     ids and scores have length n <= k; each array of `features` too; `documents` has length n,
-    or 0 where the query did not ask for them. total: documents that matched. timing: seconds
-    by stage. warnings: what the person who asked should know (a query without a known word).
+    or 0 where the query did not ask for them. total: documents that matched. facets: for each
+    field asked for, its values with how many of those have them, most frequent first. timing:
+    seconds by stage. warnings: what the person who asked should know (a query without a known
+    word).
     """
 
     ids: tuple[str, ...]
@@ -162,6 +199,7 @@ class Result:
     features: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     documents: tuple[Document, ...] = ()
     total: int = 0
+    facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     coverage: Coverage = Coverage()
     timing: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

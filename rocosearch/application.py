@@ -8,13 +8,13 @@ from typing import Any
 
 import typer
 
-from rocosearch.cli import COMMANDS, HELP, overview
 from rocosearch.guard import GuardedCommand, GuardedGroup, writing
+from rocosearch.overview import COMMANDS, HELP, overview
 
 __all__ = ["make_app"]
 
 
-ONLY_READING = ("search", "compare", "deploy", "parity", "source", "doctor")
+ONLY_READING = ("search", "compare", "deploy", "parity", "source", "doctor", "mcp")
 
 
 class _Root(GuardedGroup):
@@ -39,7 +39,7 @@ def make_app(names: Sequence[str] | None = None) -> typer.Typer:
     app.callback()(_nothing)
     for commands in COMMANDS.values():
         for name in commands:
-            if names is None or name in names:
+            if names is None or name in names or "demo" in names:  # which runs others
                 _add(app, name)
     return app
 

@@ -1,8 +1,7 @@
-"""The `rocosearch` command: what each subcommand is for, and the way to the one that is asked.
+"""The `rocosearch` command: the overview, or the way to the subcommand that is asked.
 
-The overview and the choice of the subcommand need neither typer nor rich, and only the file of the
-subcommand that is asked is loaded: so `--help` answers at once, and a search does not wait for what
-training needs. The commands themselves are in rocosearch/commands, one file each.
+Only the file of that subcommand is loaded, so that a search does not wait for what training needs.
+The commands are in rocosearch/commands, one file each; what each is for is in overview.py.
 """
 
 from __future__ import annotations
@@ -10,69 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["COMMANDS", "main", "overview"]
+from rocosearch.overview import COMMANDS, HELP, overview
 
-COMMANDS: Mapping[str, Mapping[str, str]] = {
-    "From files to a report": {
-        "corpus": "Read captioned images into a corpus: Parquet files and a manifest.",
-        "train": "Train a CLIP (image tower, text tower, one space) on the corpus's training "
-        "split.",
-        "index": "Build a searchable snapshot of a corpus.",
-        "search": "Search an index, or a running Vespa, by text, by image, by examples, or by all.",
-        "serve": "Search with pictures: a page in your browser, served from this machine until "
-        "Ctrl-C.",
-        "eval": "Compare lexical, vector and hybrid ranking on held-out queries.",
-    },
-    "Better rankings": {
-        "tune": "Choose the weights of the hybrid and learned profiles on a development split.",
-        "compare": "Say what rose and what fell from the first report to the second, beyond noise.",
-    },
-    "Vespa": {
-        "app": "Write the Vespa application package: what was evaluated is what is deployed.",
-        "deploy": "Deploy, wait until it serves, and say in Vespa's own words what failed.",
-        "feed": "Feed what the target lacks; nothing is lost, and nothing sent without need.",
-        "parity": "Ask an index and a live Vespa the same, and say where they differ and why.",
-        "doctor": "Ask a server for its version, application, documents and room, and say what is "
-        "wrong.",
-        "plan": "Estimate memory, disk, nodes and hours of feeding for a Vespa cluster.",
-        "swap": "Change the encoder of a running search: start, backfill, shadow, switch, finish; "
-        "rollback goes one step back.",
-    },
-    "More": {
-        "mcp": "Serve tools to an agent by the Model Context Protocol, on stdin and stdout.",
-        "look": "Draw four pictures into OUT: what the encoder learned, and what it looks at.",
-        "classify": "Classify held-out images: zero-shot by prompts, few-shot, and with a linear "
-        "probe.",
-        "embed": "Embed the images that this encoder has not embedded yet; index and feed do it "
-        "too.",
-        "source": "Tell which file, and which frame of it, a hit was read from.",
-        "forget": "Remove a patient from a corpus, its vectors, indexes and servers.",
-        "demo": "Do the whole job on phantoms: corpus, train, index, search, eval, app.",
-    },
-}
-"""Panel -> command -> the first line of its help."""
-
-HELP = ("-h", "--help")
-
-
-def overview() -> str:
-    """What `rocosearch --help` prints."""
-    lines = [
-        "Usage: rocosearch COMMAND [OPTIONS] [ARGUMENTS]",
-        "",
-        "Search over captioned radiology images: train a CLIP on your own pairs, rank with BM25,",
-        "vectors or both, measure which serves best, and write it all out for Vespa.",
-        "",
-        "The usual order: corpus, train, index, then search or serve, eval and app.",
-        "Try demo first: it needs no data. rocosearch COMMAND --help explains a command.",
-    ]
-    for panel, commands in COMMANDS.items():
-        lines += ["", f"{panel}:"]
-        lines += [f"  {name:<9} {summary}" for name, summary in commands.items()]
-    return "\n".join([*lines, "", "Exit codes: 0 done, 1 the job failed, 2 wrong usage."])
+__all__ = ["main"]
 
 
 def main() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from encoders.base.errors import UserError
-from ranking.searcher import Searcher
-from rocosearch.opening import open_searcher
+
+if TYPE_CHECKING:
+    from ranking.searcher import Searcher
 from vespa_app.http.credentials import is_url
 
 __all__ = ["searching"]
@@ -32,6 +34,8 @@ def searching(
     if not is_url(where):
         if package or config_url:
             raise UserError("--app and --config-url go with the URL of a running Vespa.")
+        from rocosearch.opening import open_searcher  # noqa: PLC0415 - loads the engine
+
         yield open_searcher(Path(where), encoder=encoder, profiles=profiles)
         return
     if profiles:

@@ -10,20 +10,8 @@ from typing import TYPE_CHECKING
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
-from ingest.corpus.corpus import Corpus
-from ingest.feed.documents import View
-from ingest.feed.feed import FeedResult, FeedSource, check_fields, feed
-from ingest.feed.feed_file import write_feed_file
-from ingest.feed.reconcile import Reconciliation, contradiction, reconcile
-from ingest.feed.targets import EngineTarget, Target, VespaTarget, with_fingerprints
-from ingest.vectors.embed import embed_corpus
-from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
-from rocosearch.live_parity import Parity, compare_engines
-from rocosearch.opening import embedding_encoder, load_encoder
 from rocosearch.outputs import check_file
-from rocosearch.pipeline import evaluate_target
-from rocosearch.swap import Swap, VespaServer, start_on_index, start_on_vespa
 from vespa_app.deploy.config_server import ConfigServer
 from vespa_app.deploy.deploy import CloudTarget, deploy, deploy_to_cloud
 from vespa_app.doctor import Finding, examine
@@ -35,6 +23,12 @@ from vespa_app.read.application import Application, read_application
 if TYPE_CHECKING:
     from eval.evaluate import Options
     from eval.report.evaluation import Evaluation
+    from ingest.feed.documents import View
+    from ingest.feed.feed import FeedResult, FeedSource
+    from ingest.feed.reconcile import Reconciliation
+    from ingest.feed.targets import Target
+    from rocosearch.live_parity import Parity
+    from rocosearch.swap import Swap
 
 __all__ = [
     "Server",
@@ -117,6 +111,9 @@ def feed_corpus(
     where the target cannot hold what the ledger says, and the result says why.
     Raises FeedError where feeding cannot begin or had to stop; what was confirmed stands.
     """
+    from ingest.feed.feed import feed
+    from ingest.feed.reconcile import contradiction, reconcile
+
     source = _source(corpus, encoder, view, progress, delete=delete)
     with open_target(server, source.fingerprints) as target:
         doubt = "" if visit else contradiction(source.corpus, target)
@@ -134,6 +131,10 @@ def write_feed(
     progress: Progress = silent,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
+    from ingest.feed.feed import check_fields
+    from ingest.feed.feed_file import write_feed_file
+    from ingest.feed.targets import with_fingerprints
+
     check_file(out)
     source = _source(corpus, encoder, view, progress)
     check_fields(source, "The application", [e.field for e in application.encoders])
@@ -144,6 +145,9 @@ def write_feed(
 @contextmanager
 def open_target(server: Server, fingerprints: tuple[str, ...] = ()) -> Iterator[Target]:
     """The target of a feed, connected; closed at the end."""
+    from ingest.feed.targets import EngineTarget, VespaTarget
+    from ranking.engine.engine import EmbeddedEngine
+
     if not server.is_url:
         engine = EmbeddedEngine.open(Path(server.to))
         yield EngineTarget(engine, str(Path(server.to).resolve())).for_encoders(fingerprints)
@@ -184,6 +188,10 @@ def compare_with_server(
     progress: Progress = silent,
 ) -> Parity:
     """Ask an index and a server that holds the same documents the same, and compare."""
+    from ranking.engine.engine import EmbeddedEngine
+    from rocosearch.live_parity import compare_engines
+    from rocosearch.opening import load_encoder
+
     with _connected(server) as live:
         live.count()  # nobody listens: said before anything is loaded
         engine = EmbeddedEngine.open(index)
@@ -213,6 +221,8 @@ def evaluate_server(
     encoder: whose vectors ask; lexical ranking alone is evaluated without one.
     Raises VespaDegradedError where any answer covers only a part of the documents.
     """
+    from rocosearch.pipeline import evaluate_target
+
     with _connected(server) as live:
         if not live.count():
             raise UserError(
@@ -246,6 +256,8 @@ def open_server_searcher(server: Server, encoder: Path | None = None) -> Iterato
     A part of the corpus that does not answer is a warning. Raises EngineError where the
     application was not made for the encoder.
     """
+    from rocosearch.opening import load_encoder
+
     application = find_application(server)
     live = VespaEngine.connect(
         server.to,
@@ -275,6 +287,8 @@ def start_swap(
 
     force: also where the server's application has what this index would not give it.
     """
+    from rocosearch.swap import VespaServer, start_on_index, start_on_vespa
+
     if to is None:
         return start_on_index(index, corpus, encoder, folder=folder, progress=progress)
     server = VespaServer(to, config_url or on_port(to, CONFIG_PORT))
@@ -292,9 +306,15 @@ def _source(
     *,
     delete: bool = False,
 ) -> FeedSource:
+    from ingest.corpus.corpus import Corpus
+    from ingest.feed.feed import FeedSource
+
     opened = Corpus.open(corpus)
     if encoder is None:
         return FeedSource(opened, (), view, delete)
+    from ingest.vectors.embed import embed_corpus
+    from rocosearch.opening import embedding_encoder
+
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
     return FeedSource(opened, (loaded.manifest.fingerprint,), view, delete)

@@ -1,6 +1,7 @@
 """What an encoder learned: pictures, heat maps, classification.
 
-heatmap.py    Where in an image lies what a text describes
-pictures.py   Pictures of an encoder: its curves, similarities, neighbours and heat maps, as f
-zero_shot.py  Classification with a CLIP: by prompts alone, from a few examples, and with a li
+concept_labels.py  Several concepts for each image, by prompts and with a linear probe
+heatmap.py         Where in an image lies what a text describes
+pictures.py        Pictures of curves, similarities, neighbours and heat maps
+zero_shot.py       One class for each image: by prompts, from a few examples, with a probe
 """

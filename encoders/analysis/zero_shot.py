@@ -23,13 +23,17 @@ from encoders.base.errors import UserError
 from encoders.inference.dual_encoder import DualEncoder
 
 __all__ = [
+    "FOLDS",
+    "INTERVAL",
     "PROMPTS",
     "ClassificationError",
     "ClassificationScores",
     "FewShot",
+    "area_under_roc",
     "class_vectors",
     "classification_scores",
     "few_shot",
+    "fit_quietly",
     "linear_probe",
     "zero_shot",
 ]
@@ -113,7 +117,7 @@ def _strength(images: Vectors, labels: Labels, groups: Labels, seed: int) -> flo
         # From much regularisation to little, each begun where the last one ended.
         model = LogisticRegression(max_iter=200, warm_start=True)
         for index, strength in enumerate(STRENGTHS):
-            _quietly(model.set_params(C=strength), images[~held_out], labels[~held_out])
+            fit_quietly(model.set_params(C=strength), images[~held_out], labels[~held_out])
             predicted = model.predict(images[held_out])
             found[index] += _balanced_accuracy(predicted, labels[held_out])
     return STRENGTHS[int(np.argmax(found))]
@@ -195,7 +199,7 @@ def classification_scores(
         accuracy=float((predicted == truth).mean()),
         balanced_accuracy=_balanced_accuracy(predicted, truth),
         interval=_interval(predicted == truth, truth, groups, seed),
-        auroc=np.array([_auroc(probabilities[:, k], truth == k) for k in columns]),
+        auroc=np.array([area_under_roc(probabilities[:, k], truth == k) for k in columns]),
     )
 
 
@@ -205,10 +209,13 @@ def _check_classes(labels: Labels) -> None:
 
 
 def _fit(images: Vectors, labels: Labels, strength: float) -> LogisticRegression:
-    return _quietly(LogisticRegression(C=strength, max_iter=1000), images, labels)
+    return fit_quietly(LogisticRegression(C=strength, max_iter=1000), images, labels)
 
 
-def _quietly(model: LogisticRegression, images: Vectors, labels: Labels) -> LogisticRegression:
+def fit_quietly(
+    model: LogisticRegression, images: Vectors, labels: Labels | NDArray[np.bool_]
+) -> LogisticRegression:
+    """Fit a model; that it stopped before it converged is no news."""
     with warnings.catch_warnings():
         # Stopped after max_iter it is a little more regularised, which a probe may be.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -236,7 +243,7 @@ def _balanced_accuracy(predicted: Labels, truth: Labels) -> float:
     return float(np.mean([(predicted[truth == k] == k).mean() for k in np.unique(truth)]))
 
 
-def _auroc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     """Chance that a positive scores above a negative, ties half (Mann and Whitney's U)."""
     ups, downs = np.sort(scores[positive]), np.sort(scores[~positive])
     if not len(ups) or not len(downs):

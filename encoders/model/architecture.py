@@ -42,6 +42,7 @@ LATER: Mapping[type, frozenset[str]] = {
     Preprocessing: frozenset({"shortest"}),
     TextConfig: frozenset({"hidden", "epsilon", "bias", "pad_id"}),
     BertConfig: frozenset({"mlp"}),
+    ModifiedResNetConfig: frozenset({"folded"}),
     ViTConfig: frozenset({"hidden", "epsilon", "registers", "layer_scale", "pooling", "projected"}),
 }
 

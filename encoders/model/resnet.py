@@ -39,13 +39,15 @@ class ResNetConfig:
 class ModifiedResNetConfig:
     """CLIP's ResNet: `width` 64 and `blocks` (3, 4, 6, 3) make its RN50.
 
-    heads: of the attention that pools the last feature map; CLIP takes width / 2.
+    heads: of the attention that pools the last feature map; CLIP takes width / 2. folded: no
+    normalisation, but biases: published weights have theirs, of batches, in the convolutions.
     """
 
     width: int = 64
     blocks: tuple[int, ...] = (3, 4, 6, 3)
     heads: int = 32
     groups: int = 32
+    folded: bool = False
     kind: Literal["modified-resnet"] = "modified-resnet"
 
 
@@ -117,22 +119,24 @@ class _Bottleneck(nn.Module):
 
     EXPANSION = 4
 
-    def __init__(self, width_in: int, width: int, stride: int, groups: int) -> None:
+    def __init__(
+        self, width_in: int, width: int, stride: int, config: ModifiedResNetConfig
+    ) -> None:
         super().__init__()
-        out = self.EXPANSION * width
-        self.conv_1 = nn.Conv2d(width_in, width, 1, bias=False)
-        self.norm_1 = nn.GroupNorm(groups, width)
-        self.conv_2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm_2 = nn.GroupNorm(groups, width)
-        self.conv_3 = nn.Conv2d(width, out, 1, bias=False)
-        self.norm_3 = nn.GroupNorm(groups, out)
+        out, groups, bias = self.EXPANSION * width, config.groups, config.folded
+        self.conv_1 = nn.Conv2d(width_in, width, 1, bias=bias)
+        self.norm_1 = _norm(groups, width, config)
+        self.conv_2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.norm_2 = _norm(groups, width, config)
+        self.conv_3 = nn.Conv2d(width, out, 1, bias=bias)
+        self.norm_3 = _norm(groups, out, config)
         self.pool: nn.Module = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
         self.short: nn.Module = nn.Identity()
         if stride > 1 or width_in != out:
             self.short = nn.Sequential(
                 nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
-                nn.Conv2d(width_in, out, 1, bias=False),
-                nn.GroupNorm(groups, out),
+                nn.Conv2d(width_in, out, 1, bias=bias),
+                _norm(groups, out, config),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -140,6 +144,10 @@ class _Bottleneck(nn.Module):
         y = F.relu(self.norm_1(self.conv_1(x)))
         y = self.pool(F.relu(self.norm_2(self.conv_2(y))))
         return F.relu(self.norm_3(self.conv_3(y)) + self.short(x))
+
+
+def _norm(groups: int, width: int, config: ModifiedResNetConfig) -> nn.Module:
+    return nn.Identity() if config.folded else nn.GroupNorm(groups, width)
 
 
 class _AttentionPool(nn.Module):
@@ -181,16 +189,16 @@ class ModifiedResNet(nn.Module):
         self.config = config
         width, groups = config.width, config.groups
         half = width // 2
-        stem_groups = min(groups, half)
+        stem_groups, bias = min(groups, half), config.folded
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, half, 3, stride=2, padding=1, bias=False),
-            nn.GroupNorm(stem_groups, half),
+            nn.Conv2d(channels, half, 3, stride=2, padding=1, bias=bias),
+            _norm(stem_groups, half, config),
             nn.ReLU(),
-            nn.Conv2d(half, half, 3, padding=1, bias=False),
-            nn.GroupNorm(stem_groups, half),
+            nn.Conv2d(half, half, 3, padding=1, bias=bias),
+            _norm(stem_groups, half, config),
             nn.ReLU(),
-            nn.Conv2d(half, width, 3, padding=1, bias=False),
-            nn.GroupNorm(groups, width),
+            nn.Conv2d(half, width, 3, padding=1, bias=bias),
+            _norm(groups, width, config),
             nn.ReLU(),
             nn.AvgPool2d(2),
         )
@@ -199,15 +207,14 @@ class ModifiedResNet(nn.Module):
         for stage, count in enumerate(config.blocks):
             for block in range(count):
                 stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(_Bottleneck(before, width * 2**stage, stride, groups))
+                blocks.append(_Bottleneck(before, width * 2**stage, stride, config))
                 before = _Bottleneck.EXPANSION * width * 2**stage
         self.blocks = nn.Sequential(*blocks)
         side = image_size // (4 * 2 ** (len(config.blocks) - 1))
         self.projection = _AttentionPool(side**2, before, config.heads, dimension)
         for module in self.blocks:
-            if isinstance(
-                module, _Bottleneck
-            ):  # start as the identity, as residual nets train best
+            # Start as the identity, as residual nets train best.
+            if isinstance(module, _Bottleneck) and isinstance(module.norm_3, nn.GroupNorm):
                 nn.init.zeros_(module.norm_3.weight)
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -136,12 +136,14 @@ class AttentionPool(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """[B, T, W] to [B, W]."""
         batch, _, width = states.shape
-        weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
         one = self.query.expand(batch, 1, width)
-        parts = (one, states, states)
         q, k, v = (
-            self._split(F.linear(x, weight, bias))
-            for x, weight, bias in zip(parts, weights, biases, strict=True)
+            self._split(F.linear(x, self.qkv.weight[rows], self.qkv.bias[rows]))
+            for x, rows in (
+                (one, slice(width)),
+                (states, slice(width, 2 * width)),
+                (states, slice(2 * width, None)),
+            )
         )
         found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, width)
         x = self.out(found)

@@ -9,6 +9,7 @@ https://github.com/mlfoundations/open_clip/blob/main/src/open_clip/model.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 from encoders.model.architecture import ClipConfig, EncoderError, ImageConfig, TextTowerConfig
 from encoders.model.bert import BertConfig
 from encoders.model.clip import Encoder
+from encoders.model.resnet import ModifiedResNetConfig
 from encoders.model.towers import Activation, TextConfig, ViTConfig
 from encoders.published.bert import bert_config, bert_weights, first_position
 from encoders.published.files import read_json, read_weights, renamed
@@ -36,6 +38,7 @@ TIMM = {
     "vit_base": (768, 12, 12),
     "vit_large": (1024, 24, 16),
 }
+EPSILON = 1e-5  # of its batch normalisations
 # BERTs that a configuration only names: those of medical CLIPs have BERT base's shape.
 BERT_BASE = {"model_type": "bert", "hidden_act": "gelu"}
 IGNORED = r"^logit_bias$|\.position_ids$|^attn_mask$|^visual\.trunk\.(head|fc_norm)\.|pooler\.dense"
@@ -79,6 +82,8 @@ def load_open_clip(folder: Path) -> Encoder:
         dimension=dimension,
         preprocessing=open_clip_images(folder, told.get("preprocess_cfg", {}), size),
     )
+    if isinstance(model.image, ModifiedResNetConfig):
+        published = _folded_resnet(published)
     weights = renamed(published, RULES, IGNORED)
     for name in ("text.projection.weight", "image.projection.weight"):
         # open_clip keeps its own projections as [W, D], timm's and BERT's as torch does.
@@ -102,6 +107,36 @@ def _own(name: str, published: Mapping[str, Tensor]) -> bool:
     return any(their in published for their in theirs)
 
 
+def _folded_resnet(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """CLIP's ResNet under our names, each batch normalisation in the convolution before it."""
+    out = {name: value for name, value in published.items() if not name.startswith("visual.")}
+    blocks = sorted(
+        {m[1] for name in published if (m := re.match(r"visual\.(layer\d+\.\d+)\.", name))},
+        key=lambda block: [int(number) for number in re.findall(r"\d+", block)],
+    )
+    places = {f"conv{n}": (f"stem.{3 * (n - 1)}", f"bn{n}") for n in (1, 2, 3)}
+    for number, block in enumerate(blocks):
+        for n in (1, 2, 3):
+            places[f"{block}.conv{n}"] = (f"blocks.{number}.conv_{n}", f"{block}.bn{n}")
+        if f"visual.{block}.downsample.0.weight" in published:
+            places[f"{block}.downsample.0"] = (f"blocks.{number}.short.1", f"{block}.downsample.1")
+    for convolution, (ours, norm) in places.items():
+        kernel = published[f"visual.{convolution}.weight"].double()
+        mean, variance, gain, bias = (
+            published[f"visual.{norm}.{part}"].double()
+            for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        gain = gain / (variance + EPSILON).sqrt()
+        out[f"image.{ours}.weight"] = (kernel * gain[:, None, None, None]).float()
+        out[f"image.{ours}.bias"] = (bias - mean * gain).float()
+    pool = "visual.attnpool"
+    out["image.projection.positions"] = published[f"{pool}.positional_embedding"]
+    for ours, theirs in (("query", "q"), ("key", "k"), ("value", "v"), ("out", "c")):
+        for part in ("weight", "bias"):
+            out[f"image.projection.{ours}.{part}"] = published[f"{pool}.{theirs}_proj.{part}"]
+    return out
+
+
 def _with_bert(
     weights: Mapping[str, Tensor], text: BertConfig, offset: int, folder: Path
 ) -> dict[str, Tensor]:
@@ -118,7 +153,9 @@ def _image_config(seen: Mapping[str, Any], activation: Activation, folder: Path)
     if name := seen.get("timm_model_name"):
         return _timm_config(str(name), seen, folder)
     if isinstance(seen.get("layers", 12), list):
-        raise _refused(folder, "a ResNet as image tower")
+        width = int(seen.get("width", 64))
+        heads = width * 32 // int(seen.get("head_width", 64))
+        return ModifiedResNetConfig(width, tuple(seen["layers"]), heads, folded=True)
     odd = {"ls_init_value", "attentional_pool", "pool_type", "no_ln_pre", "final_ln_after_pool"}
     if found := sorted(name for name in odd if seen.get(name) not in (None, False, "tok")):
         raise _refused(folder, f"{found[0]} of its image tower")

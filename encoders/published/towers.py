@@ -18,6 +18,8 @@ from encoders.model.architecture import EncoderError
 from encoders.model.bert import BertConfig
 from encoders.model.clip import Encoder
 from encoders.model.manifest import FILE_NAME as MANIFEST
+from encoders.model.resnet import ModifiedResNetConfig
+from encoders.model.towers import ViTConfig
 from encoders.published.bert import MODEL_TYPES as BERTS, load_bert
 from encoders.published.clip import MODEL_TYPES as CLIPS, load_clip
 from encoders.published.efficientnet import LITE0, load_efficientnet
@@ -26,6 +28,7 @@ from encoders.published.folders import check_folder
 from encoders.published.open_clip import CONFIG as OPEN_CLIP, load_open_clip
 from encoders.published.packages import PackagedFile, installed, packaged
 from encoders.published.parts import ImagePart, TextPart
+from encoders.published.positions import resized_positions
 from encoders.published.vit import MODEL_TYPES as VITS, load_vit
 
 __all__ = [
@@ -79,11 +82,29 @@ def load_any(folder: str | Path) -> Encoder:
     return Encoder.load(folder, device="cpu")  # which tells what is missing
 
 
-def image_part(source: str) -> ImagePart:
+def image_part(source: str, size: int = 0) -> ImagePart:
     """The image tower called `source`, or in the folder of that name.
 
+    size: side of the images in pixels, in place of the tower's own; a vision transformer's
+    positions are interpolated.
     Raises EncoderError where there is no such tower, or its weights cannot be had.
     """
+    part = _image_part(source)
+    if not size or size == part.preprocessing.size:
+        return part
+    if isinstance(part.config, ModifiedResNetConfig):
+        raise EncoderError(f"{source} takes images of {part.preprocessing.size} pixels only.")
+    weights = dict(part.weights)
+    if isinstance(part.config, ViTConfig):
+        before = 0 if part.config.pooling == "attention" else 1
+        side = size // part.config.patch
+        weights["positions"] = resized_positions(weights["positions"], side, before)
+    shortest = round(part.preprocessing.shortest * size / part.preprocessing.size)
+    images = replace(part.preprocessing, size=size, shortest=shortest)
+    return ImagePart(part.config, images, weights)
+
+
+def _image_part(source: str) -> ImagePart:
     if source == EFFICIENTNET and not Path(source).exists():
         return load_efficientnet()
     folder = check_folder(source)

@@ -4,12 +4,13 @@ augment.py           Image augmentation, a batch at a time
 augment_text.py      Text augmentation: other words for the same image, drawn anew at each ste
 batches.py           Which pairs each step sees, and as what tensors; all of it follows from s
 checkpoint.py        The state of a training run in one file, written whole: a kill at any mom
+choice.py            Which preset training takes where none is named, and why
 concepts.py          Concepts as extra supervision: labels for the image tower, and a balanced
 curves.py            training.csv: one row every few steps, and one at the end of each epoch
 distributed.py       Several processes that train one encoder, a GPU each, as `accelerate laun
-frozen_text.py       What a frozen text tower says of each text, read once instead of in every
+frozen.py            What frozen towers give for images and texts, computed once and kept
 loop.py              One training run: the loop, its checkpoints and its validation
-loss.py              Symmetric InfoNCE that knows of several positives
+loss.py              Symmetric InfoNCE that knows of several positives, and SigLIP's loss
 objectives.py        What a step minimises: the contrastive loss, in one go or gradient-cached
 optimizer.py         AdamW as CLIP uses it, which parts of an encoder it moves, and how fast
 pairs.py             Pairs in memory: images decoded once, small enough to be kept, beside the

@@ -18,6 +18,7 @@ __all__ = [
     "Balance",
     "ConceptScores",
     "asymmetric_loss",
+    "average_precision",
     "balance",
     "balanced_weights",
     "concept_scores",

@@ -25,6 +25,7 @@ class TrainingConfig:
     model: its `text.vocabulary` is an upper limit; the tokenizer trained on the captions may
     need fewer.
     start: folder of an encoder, ours or a published CLIP, to fine-tune; it replaces `model`.
+    tower_size: side of a published image tower's images in pixels, 0: its own.
     image_tower, text_tower: a published tower that replaces the model's, by name
     ("efficientnet-lite0", "minilm") or folder; its projection is new.
     freeze: beginnings of the names of parameters that stay: ("image",) locks the image tower,
@@ -61,6 +62,7 @@ class TrainingConfig:
     model: ClipConfig
     start: str = ""
     image_tower: str = ""
+    tower_size: int = 0
     text_tower: str = ""
     freeze: tuple[str, ...] = ()
     rates: tuple[tuple[str, float], ...] = ()
@@ -219,10 +221,13 @@ def preset(name: str, **changes: object) -> TrainingConfig:
 def resized(config: TrainingConfig, image_size: int) -> TrainingConfig:
     """The same recipe for images of another side in pixels.
 
-    Raises UserError where an encoder to start from, or a published tower, decides that already.
+    A published image tower takes it too. Raises UserError where an encoder to start from decides
+    that already.
     """
-    if told := config.start or config.image_tower:
-        raise UserError(f"{told} has an image size of its own: leave out --image-size.")
+    if config.start:
+        raise UserError(f"{config.start} has an image size of its own: leave out --image-size.")
+    if config.image_tower:
+        return replace(config, tower_size=image_size)
     preprocessing = replace(config.model.preprocessing, size=image_size)
     return replace(config, model=replace(config.model, preprocessing=preprocessing))
 

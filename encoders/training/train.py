@@ -140,7 +140,7 @@ def _start(config: TrainingConfig) -> _Start:
     image: ImageTower | None = None
     module: ClipModule | None = None
     if config.image_tower:
-        seen = image_part(config.image_tower)
+        seen = image_part(config.image_tower, config.tower_size)
         model = replace(config.model, image=seen.config, preprocessing=seen.preprocessing)
         config = replace(config, model=model)
         image = image_tower(model)

@@ -34,6 +34,16 @@ DATA = "data"
 REJECTED = "rejected.parquet"
 PART_ROWS = 4096
 PART_BYTES = 64 << 20  # of images and text held in memory before a part is written
+# What is said where the source says no more than the reason.
+DETAILS = {
+    Reason.NO_ID: "the id is empty",
+    Reason.NO_CAPTION: "the caption is empty",
+    Reason.DUPLICATE_ID: "an earlier row has this id",
+    Reason.NOT_TEXT: "bytes that are not of the encoding, or a zero character",
+    Reason.UNUSED_FILE: "no row names this file",
+    Reason.UNKNOWN_ID: "no row of captions has this id",
+    Reason.NO_SPLIT: "other rows name a split",
+}
 SPLIT_NAMES = ("train", "validation", "test")
 ROW_GROUP = 256  # records read at a time
 
@@ -167,7 +177,7 @@ class CorpusWriter:
                 "line": rejection.line,
                 "id": _printable(rejection.id),
                 "reason": str(rejection.reason),
-                "detail": _printable(rejection.detail),
+                "detail": _printable(rejection.detail or DETAILS.get(rejection.reason, "")),
                 "row_kept": rejection.row_kept,
             }
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import whole_file
-from ingest.corpus.corpus import EMBEDDINGS, Corpus, write_corpus
+from ingest.corpus.corpus import EMBEDDINGS, FEATURES, Corpus, write_corpus
 from ingest.corpus.records import CorpusError, Rejection, Row
 from ingest.corpus.tables import write_table
 from ingest.sources.stored_corpus import StoredCorpus
@@ -66,6 +67,8 @@ def forget_in_corpus(
                       manifest.source_format, manifest.recognised)  # fmt: skip
     again = write_corpus(source, corpus.path, splits="source", progress=progress)
     replace(again.manifest, split_rule=manifest.split_rule).save(corpus.path)
+    # By hash of an image; training makes them again.
+    shutil.rmtree(corpus.path / FEATURES, ignore_errors=True)
     for part in sorted((corpus.path / EMBEDDINGS).glob("*/part-*.parquet")):
         table = read_part(part)
         kept = table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(gone), pa.string()))))

@@ -65,7 +65,8 @@ class TextFinder:
             answer: Any = self._read(np.asarray(grey.convert("RGB")))
         if answer.boxes is None:
             return []
-        sure, faint = [], []
+        sure: list[Box] = []
+        faint: list[Box] = []
         for corners, text, score in zip(answer.boxes, answer.txts, answer.scores, strict=True):
             characters = sum(map(str.isalnum, text))
             read = score >= SURE and characters >= 2

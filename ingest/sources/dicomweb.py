@@ -29,7 +29,7 @@ from ingest.sources.dicom_captions import Captions
 from ingest.sources.files import Found
 from ingest.sources.pseudonyms import Pseudonyms
 
-__all__ = ["DicomWeb", "is_dicomweb"]
+__all__ = ["DicomWeb"]
 
 STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
 PAGE = 500
@@ -41,11 +41,6 @@ SLOWEST = 1800.0  # seconds for one answer
 WAITS = (0.5, 1, 2, 4, 8, 15, 30)  # seconds before each further try
 AGAIN = {408, 425, 429, 500, 502, 503, 504}
 CHUNK = 1 << 20
-
-
-def is_dicomweb(path: str) -> bool:
-    """Whether a source is a URL rather than a path."""
-    return path.startswith(("http://", "https://"))
 
 
 @dataclass

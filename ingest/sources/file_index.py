@@ -90,21 +90,24 @@ class FileIndex:
         Raises ImageRejectedError where there is none, or where it is not clear which.
         """
         wanted = name.strip().replace("\\", "/")
-        for folder in (near, ""):
-            key = os.path.normpath(f"{folder}/{wanted}" if folder else wanted)
-            if wanted and key in self._by_name[_fold(PurePosixPath(key).name)]:
+        places = [
+            os.path.normpath(f"{folder}/{wanted}" if folder else wanted) for folder in (near, "")
+        ]
+        for key in places:
+            if wanted and key in self._by_name.get(_fold(PurePosixPath(key).name), []):
                 return self._given(key)
+        out = all(key.split("/")[0] == ".." for key in places)
         base = PurePosixPath(wanted).name
         stem = base.removesuffix(suffix_of(base)) if suffix_of(base) in IMAGE_SUFFIXES else base
         found = self._by_name.get(_fold(base)) or self._by_stem.get(_fold(stem)) or []
-        chosen = _narrowed(found, wanted, near, split)
+        chosen = [] if out else _narrowed(found, wanted, near, split)
         if len(chosen) == 1:
             return self._given(chosen[0])
         if chosen:
             names = ", ".join(chosen[:3])
             detail = f"{len(chosen)} files are named {base[:80]!r} ({names}): give the path"
             raise ImageRejectedError(Reason.MISSING_IMAGE, detail)
-        if wanted.startswith("/") or ".." in wanted.split("/"):
+        if out or wanted.startswith("/") or ".." in wanted.split("/"):
             detail = f"{wanted[:200]} leads out of the source"
             raise ImageRejectedError(Reason.UNSAFE_PATH, detail)
         raise ImageRejectedError(Reason.MISSING_IMAGE, f"no file is named {wanted[:200]!r}")

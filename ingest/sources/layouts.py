@@ -295,6 +295,8 @@ def _no_captions(
     if tables:
         has_image = files.has if files.images else None
         table = tables[0]
+        if not table.columns:
+            return f"{table.name} holds no row that can be read."
         try:
             find_columns(table.name, table.columns, table.sample(), reading, has_image)
         except CorpusError as error:

@@ -7,7 +7,6 @@ from pathlib import Path
 from ingest.corpus.records import CorpusError, Source
 from ingest.sources.columns import Reading
 from ingest.sources.dicom import Dicom, looks_like_dicom
-from ingest.sources.dicomweb import DicomWeb, is_dicomweb
 from ingest.sources.layouts import TABLE_LAYOUTS, open_tables, tables_layout
 from ingest.sources.phantoms import Phantoms
 from ingest.sources.roco import looks_like_roco, open_roco
@@ -39,7 +38,9 @@ def open_source(
         raise CorpusError(f"There is no format {format!r}: choose auto, {', '.join(FORMATS)}.")
     if format == PHANTOMS or (format == "auto" and _names_phantoms(path)):
         return _phantoms(str(path))
-    if is_dicomweb(str(path)) and format in ("auto", "dicom"):
+    if str(path).startswith(("http://", "https://")) and format in ("auto", "dicom"):
+        from ingest.sources.dicomweb import DicomWeb  # noqa: PLC0415 - needs requests, an extra
+
         return DicomWeb(str(path), frames, key, text)
     folder = Path(path)
     if not folder.exists():

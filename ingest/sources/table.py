@@ -166,7 +166,7 @@ def _json(found: Found) -> Table:
     except (ValueError, RecursionError):
         raise CorpusError(f"{found.name} is not JSON.") from None
     kind, items = _items(content)
-    if not items:
+    if not any(isinstance(item, dict) for item in items):
         raise CorpusError(
             f"{found.name} holds no table: a list of objects, COCO captions, or texts by id."
         )

@@ -22,6 +22,7 @@ ENCODING_NAMES = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8", "cp1252": "Windows-125
 LOOKED_AT = 256 << 20  # bytes that tell the encoding
 LINES_LOOKED_AT = 20
 LONGEST_LINE = 1 << 20
+SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 UNDEFINED = b"\x81\x8d\x8f\x90\x9d"  # in Windows-1252
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 CUI = re.compile(r"C\d{7}")
@@ -36,6 +37,7 @@ class TextForm:
     separator: str
     columns: tuple[str, ...]
     has_header: bool
+    skipped: bool = False  # a first line that names the separator
 
     def __str__(self) -> str:
         """In words, for the line that tells what was recognised."""
@@ -85,6 +87,9 @@ def text_form(found: Found, encoding: str = "", separator: str = "") -> TextForm
         raise CorpusError(f"There is no encoding {encoding!r}: try utf-8 or cp1252.") from None
     except UnicodeError:
         raise CorpusError(f"{found.name} is not text in the encoding {encoding}.") from None
+    told = SEPARATOR_LINE.fullmatch(lines[0])
+    if told:  # Excel writes it, and it is no part of the table
+        lines, separator = lines[1:], separator or told[1]
     lines = [line for line in lines if line.strip()]
     if not lines:
         raise CorpusError(f"{found.name} is empty.")
@@ -95,7 +100,7 @@ def text_form(found: Found, encoding: str = "", separator: str = "") -> TextForm
     mark = max(marks, key=lambda mark: _likeliness(lines, mark))
     columns = tuple(_fields(lines[0], mark))
     if _has_header(lines, columns, mark):
-        return TextForm(encoding, mark, columns, has_header=True)
+        return TextForm(encoding, mark, columns, has_header=True, skipped=bool(told))
     names = tuple(f"column_{n}" for n in range(1, len(columns) + 1))
     if len(columns) == 2:
         texts = [fields[1].strip() for line in lines if len(fields := _fields(line, mark)) == 2]
@@ -111,7 +116,9 @@ def text_rows(
     columns: how many fields a row should have. key: which of them names the row.
     """
     with _text(found, form.encoding) as stream:
-        first = 1 + form.has_header
+        first = 1 + form.has_header + form.skipped
+        if form.skipped:
+            stream.readline()
         if form.has_header:
             stream.readline()
         if form.separator == "\t":

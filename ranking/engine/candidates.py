@@ -18,11 +18,11 @@ from ranking.engine.plan import Plan
 from ranking.engine.program import Program
 from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.postings import Terms
-from ranking.engine.segment.segment import TEXTS, Segment
+from ranking.engine.segment.segment import Segment
 from ranking.engine.segment.vectors import QueryVector, closeness_to_distance
 from ranking.engine.top_k import top_k, top_rows
 from ranking.text.query_syntax import Asked
-from ranking.types import MAX_DISTANCE
+from ranking.types import MAX_DISTANCE, TEXTS
 
 __all__ = [
     "Best",
@@ -52,8 +52,8 @@ class Checked:
 
     text: its words, where the profile uses them. vectors: by vector field. by_text: whether words
     find documents; by_vector: fields whose nearest documents are found. target_hits: how many
-    nearest, or weakAnd hits. weak_and: words find only their best. depth: how many of the best
-    documents are wanted, None for all that are found.
+    nearest, or weakAnd hits. weak_and: words find only their best. min_closeness: vectors find
+    nothing farther. depth: how many of the best documents are wanted, None for all that are found.
     """
 
     text: Asked
@@ -63,6 +63,7 @@ class Checked:
     by_vector: tuple[str, ...]
     target_hits: int
     weak_and: bool
+    min_closeness: float | None
     depth: int | None
 
 
@@ -181,6 +182,9 @@ def find_candidates(
     nearest = {
         field: _nearest(reader, searches, field, asked.target_hits) for field in asked.by_vector
     }
+    if asked.min_closeness is not None:
+        least = asked.min_closeness
+        nearest = {field: _close(searches, field, near, least) for field, near in nearest.items()}
     pruning = _pruning(plan, asked, searches, nearest)
     if pruning is not None:
         found = _best(reader, plan, asked, searches, nearest, pruning)
@@ -240,6 +244,19 @@ def _nearest(
         for each, kept in zip(found, np.split(best, ends), strict=True)
     ]
     return _Near(parts, float(together[best].min()))
+
+
+def _close(searches: Sequence[SegmentSearch], field: str, near: _Near, least: float) -> _Near:
+    """The nearest without those of lower closeness, which then are among the others."""
+    parts, farthest = [], [near.farthest]
+    for search, each in zip(searches, near.parts, strict=True):
+        index, vector = search.query.segment.vectors[field], search.query.vectors[field]
+        kept = index.closeness(vector, *each) >= least
+        dropped = Nearest(each.docs[~kept], each.similarity[~kept])
+        farthest += index.order_keys(*dropped).tolist()
+        parts.append(Nearest(each.docs[kept], each.similarity[kept]))
+    known = [key for key in farthest if not np.isnan(key)]
+    return _Near(parts, max(known, default=np.nan))
 
 
 def _pruning(

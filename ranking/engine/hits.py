@@ -12,7 +12,7 @@ from ranking.engine.phases import Ranked, evaluate
 from ranking.engine.plan import Plan
 from ranking.engine.reader import IndexReader
 from ranking.expressions.expression import Expression
-from ranking.types import Document, Query, QueryError
+from ranking.types import Document, Query
 
 __all__ = ["HitColumns", "cut_hits"]
 
@@ -27,16 +27,9 @@ class HitColumns(TypedDict):
 
 
 def cut_hits(reader: IndexReader, plan: Plan, query: Query, ranked: Ranked) -> HitColumns:
-    """Return the best `query.k` candidates, or the best of each of as many groups.
-
-    Raises QueryError where the field to group by has several values a document.
-    """
-    best, scores = ranked.found, ranked.scores
-    if query.group_by is not None or len(scores) > query.k:
-        rows: slice | NDArray[np.int64] = slice(query.k)
-        if query.group_by is not None:
-            rows = _first_of_each_group(reader, query, best)
-        best, scores = best.take(rows), scores[rows]
+    """Return `query.k` hits after the first `query.offset`, in the order asked for."""
+    rows = _rows(reader, query, ranked)
+    best, scores = ranked.found.take(rows), ranked.scores[rows]
     documents = [reader.document(int(doc)) for doc in best.docs] if query.with_documents else []
     return {
         "ids": reader.ids_of(best.docs),
@@ -46,21 +39,22 @@ def cut_hits(reader: IndexReader, plan: Plan, query: Query, ranked: Ranked) -> H
     }
 
 
+def _rows(reader: IndexReader, query: Query, ranked: Ranked) -> NDArray[np.int64] | slice:
+    cut = slice(query.offset, query.offset + query.k)
+    if query.min_score is None and query.sort is None and query.group_by is None:
+        return cut
+    rows = np.arange(len(ranked.scores))
+    if query.min_score is not None:
+        rows = rows[ranked.scores >= query.min_score]
+    if query.sort is not None:
+        keys = reader.sort_keys(query.sort.field, ranked.found.docs[rows])
+        rows = rows[np.argsort(-keys if query.sort.descending else keys, kind="stable")]
+    if query.group_by is not None:
+        groups = reader.sort_keys(query.group_by, ranked.found.docs[rows])
+        rows = rows[np.sort(np.unique(groups, return_index=True)[1])]
+    return rows[cut]
+
+
 def _column(best: Candidates, name: str, shown: Expression) -> NDArray[np.float64]:
     known = best.features.get(name)
     return known if isinstance(known, np.ndarray) else evaluate(shown, best)
-
-
-def _first_of_each_group(reader: IndexReader, query: Query, best: Candidates) -> NDArray[np.int64]:
-    if query.group_by is None or query.group_by == "concepts":
-        raise QueryError("Hits cannot be grouped by concepts, of which a document has several.")
-    seen: set[str] = set()
-    rows: list[int] = []
-    for row, doc in enumerate(best.docs):
-        if len(rows) >= query.k:
-            break
-        value = reader.value(query.group_by, int(doc))
-        if value not in seen:
-            seen.add(value)
-            rows.append(row)
-    return np.asarray(rows, np.int64)

@@ -12,12 +12,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ranking.engine.program import Program, compile_program
-from ranking.engine.segment.segment import TEXTS
 from ranking.expressions.expression import Expression, parse
 from ranking.expressions.monotone import increases
 from ranking.profiles.profile import inputs_of_half_a_query
 from ranking.profiles.shipped import Profile, Retriever
-from ranking.types import EngineError, Query, QueryError, VectorField
+from ranking.types import TEXTS, EngineError, Query, QueryError, VectorField
 
 __all__ = ["Feature", "Plan", "Rerank", "make_plan", "query_inputs"]
 
@@ -50,11 +49,12 @@ class Plan:
     """What the engine does for one profile.
 
     features: by canonical name all that any phase reads, `query()` left out. vector_fields: those
-    that the profile compares vectors of, by name.
+    that the profile compares vectors of, by name; index_fields: all that the index has.
     """
 
     name: str
     retrieve: tuple[Retriever, ...]
+    text: str
     inputs: Mapping[str, float]
     first: Expression
     second: Rerank | None
@@ -62,6 +62,7 @@ class Plan:
     shown: Mapping[str, Expression]
     features: Mapping[str, Feature]
     vector_fields: Mapping[str, VectorField]
+    index_fields: tuple[str, ...]
 
     @cached_property
     def window(self) -> int:
@@ -76,9 +77,10 @@ class Plan:
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """Text fields that words are looked for in, or that a phase reads the BM25 of."""
+        """Text fields that a phase reads the BM25 of; first the one where words are looked for."""
         read = {each.field for each in self.features.values() if each.kind == "bm25"}
-        return tuple(t for t in TEXTS if t in read or ("text" in self.retrieve and t == TEXTS[0]))
+        searched = (self.text,) if "text" in self.retrieve or self.text in read else ()
+        return (*searched, *(text for text in TEXTS if text in read and text != self.text))
 
     @cached_property
     def single(self) -> bool:
@@ -131,6 +133,7 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
     return Plan(
         name=profile.name,
         retrieve=profile.retrieve,
+        text=profile.text or TEXTS[0],
         inputs=dict(profile.inputs),
         first=first,
         second=second,
@@ -138,6 +141,7 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
         shown=shown,
         features=known,
         vector_fields=_vector_fields(profile, known, fields),
+        index_fields=tuple(field.name for field in fields),
     )
 
 

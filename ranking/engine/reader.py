@@ -6,16 +6,17 @@ A reader never changes: feeding and removing make a new one, so queries need no 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.engine.segment.segment import TEXTS, Segment
+from ranking.engine.segment.segment import Segment
 from ranking.engine.term_statistics import TermStatistics
 from ranking.text.query_syntax import Asked
-from ranking.types import Coverage, Document, Filter, FilterField, VectorField
+from ranking.types import TEXTS, Coverage, Document, Filter, FilterField, VectorField
 
 __all__ = ["IndexReader", "Masks"]
 
@@ -122,10 +123,31 @@ class IndexReader:
         segment, place = self.place(number)
         return segment.document(place, with_vectors=with_vectors)
 
-    def value(self, column: FilterField, number: int) -> str:
-        """Return a single-valued column's value for one document."""
-        segment, place = self.place(number)
-        return segment.value(column, place)
+    def sort_keys(self, column: FilterField, docs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers that sort documents as their values of a single-valued column do."""
+        if column == "id":
+            return self.id_order(docs)
+        codes = np.empty(len(docs), np.int64)
+        values: list[str] = []
+        for (segment, _), first, last in zip(
+            self.parts, self._starts[:-1], self._starts[1:], strict=True
+        ):
+            own = (docs >= first) & (docs < last)
+            codes[own] = segment.codes(column)[docs[own] - first] + len(values)
+            values += segment.values(column)
+        order = np.unique(np.asarray(values, object), return_inverse=True)[1]
+        return np.asarray(order[codes], np.int64)
+
+    def counts(self, column: FilterField, docs: NDArray[np.int64]) -> dict[str, int]:
+        """How many of the documents have each value, most frequent first, then by value."""
+        found: Counter[str] = Counter()
+        for (segment, _), first, last in zip(
+            self.parts, self._starts[:-1], self._starts[1:], strict=True
+        ):
+            marked = np.zeros(len(segment), np.bool_)
+            marked[docs[(docs >= first) & (docs < last)] - first] = True
+            found.update(segment.counts(column, marked))
+        return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
 
     def allowed(self, filters: Sequence[Filter], excluded: Collection[str]) -> Masks:
         """Which documents were not removed, pass the filters, and have none of these ids."""

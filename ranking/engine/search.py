@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
-from numbers import Integral
-from typing import get_args
 
 from ranking.engine.candidates import Checked, Route, find_candidates
 from ranking.engine.hits import cut_hits
 from ranking.engine.phases import rank
 from ranking.engine.plan import Plan, query_inputs
 from ranking.engine.reader import IndexReader, Masks
-from ranking.engine.segment.vectors import query_vector
+from ranking.engine.segment.vectors import QueryVector, query_vector
+from ranking.query_checks import check_query, lacking
 from ranking.text.query_syntax import Asked, plain, read
-from ranking.types import FilterField, Query, QueryError, Result
+from ranking.types import Query, QueryError, Result
 
 __all__ = ["search"]
 
-FIELDS: frozenset[str] = frozenset(get_args(FilterField))
 NO_WORD = "No document has a word of the query."
 NO_TEXT = Asked(())
 
@@ -44,6 +42,7 @@ def search(reader: IndexReader, plan: Plan, query: Query, route: Route) -> Resul
     return Result(
         **columns,
         total=found.total,
+        facets={name: reader.counts(name, found.docs) for name in query.facets},
         coverage=reader.coverage,
         timing=seconds,
         warnings=tuple(warnings),
@@ -56,23 +55,17 @@ def _checked(plan: Plan, query: Query, size: int) -> Checked:
     A query that has only one of text and vector uses what it has. Raises QueryError where it
     has neither, or nothing that the profile retrieves by.
     """
-    _check_form(query)
+    check_query(query)
     has_text = bool(query.text.strip())
-    if not has_text and query.vector is None:
-        raise QueryError("The query is empty: give a text, an image or both.")
     text = NO_TEXT
     if has_text and plan.texts:
         text = read(query.text) if query.operators else plain(query.text)
-    vectors = {}
-    if query.vector is not None:
-        vectors = {
-            name: query_vector(query.vector, field) for name, field in plan.vector_fields.items()
-        }
+    vectors = _vectors(plan, query)
     by_text = has_text and "text" in plan.retrieve
     by_vector = tuple(vectors) if "vector" in plan.retrieve else ()
     if not by_text and not by_vector:
-        raise QueryError(_lacking(plan))
-    whole = bool(text.terms) and query.vector is not None
+        raise _lacking(plan)
+    whole = bool(text.terms) and (query.vector is not None or bool(query.vectors))
     inputs = (
         query_inputs(plan, query, whole=whole)
         if query.inputs
@@ -87,22 +80,40 @@ def _checked(plan: Plan, query: Query, size: int) -> Checked:
         # More than there is takes room and finds nothing.
         target_hits=min(query.target_hits, max(size, 1)),
         weak_and=query.matching == "weakAnd",
-        depth=None if query.group_by else max(min(query.k, max(size, 1)), plan.window),
+        min_closeness=query.min_closeness,
+        depth=_depth(plan, query, size),
     )
 
 
-def _check_form(query: Query) -> None:
-    """Refuse what the types of a Query would not allow, and Python lets through."""
-    if query.filters or query.group_by:
-        asked: set[str] = {each.field for each in query.filters} | {query.group_by or "id"}
-        for field in sorted(asked - FIELDS):
-            named = ", ".join(get_args(FilterField))
-            raise QueryError(f"There is no field {field!r} to filter or group by: {named}.")
-    for name, value in (("k", query.k), ("target_hits", query.target_hits)):
-        if not (type(value) is int or isinstance(value, Integral)) or value < 0:
-            raise QueryError(f"{name} is {value!r}: give a whole number, 0 or more.")
-    if not query.timeout > 0:
-        raise QueryError(f"A time-out of {query.timeout} s is none: give seconds above 0.")
+def _depth(plan: Plan, query: Query, size: int) -> int | None:
+    """How many of the best documents decide on the hits; None: all that are found."""
+    if query.group_by or query.sort or query.facets:
+        return None
+    return max(min(query.offset + query.k, max(size, 1)), plan.window)
+
+
+def _vectors(plan: Plan, query: Query) -> dict[str, QueryVector]:
+    """The query's vectors that the profile compares, by field.
+
+    Raises QueryError for a field that the index does not have, and where it is not clear which
+    field the one vector is for.
+    """
+    if query.vectors:
+        for name in query.vectors:
+            if name not in plan.index_fields:
+                there = ", ".join(plan.index_fields) or "none"
+                raise QueryError(f"The index has no vector field {name}; it has {there}.")
+        fields = {n: f for n, f in plan.vector_fields.items() if n in query.vectors}
+        return {name: query_vector(query.vectors[name], field) for name, field in fields.items()}
+    if query.vector is None:
+        return {}
+    if len(plan.vector_fields) > 1:
+        raise QueryError(
+            f"Profile {plan.name} compares {', '.join(plan.vector_fields)}: give the query's "
+            "vectors by field."
+        )
+    vector = query.vector
+    return {name: query_vector(vector, field) for name, field in plan.vector_fields.items()}
 
 
 @lru_cache(maxsize=256)
@@ -111,14 +122,13 @@ def _default_inputs(plan: Plan, *, whole: bool) -> dict[str, float]:
     return query_inputs(plan, Query(), whole=whole)
 
 
-def _lacking(plan: Plan) -> str:
+def _lacking(plan: Plan) -> QueryError:
     if "vector" in plan.retrieve and not plan.vector_fields:
-        return (
+        return QueryError(
             f"Profile {plan.name} searches vectors, but this index has none: index the corpus "
             "with an encoder, or take a profile that searches captions, such as lexical."
         )
-    needs = " or a ".join(plan.retrieve) or "retriever"
-    return f"Profile {plan.name} needs a {needs}, which the query does not have."
+    return lacking(plan.name, plan.retrieve)
 
 
 def _masks(reader: IndexReader, query: Query, asked: Checked) -> tuple[Masks, Masks, Masks]:

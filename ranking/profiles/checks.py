@@ -12,6 +12,7 @@ from ranking.expressions.parser import parse_tree
 from ranking.expressions.tokens import pointed
 from ranking.expressions.tree import Call, Name, walk, write
 from ranking.profiles.profile import Phase, Profile, ProfileError
+from ranking.types import TEXTS
 
 __all__ = ["check_features", "check_line_of_descent", "check_profile", "check_resolved"]
 
@@ -22,7 +23,7 @@ _NO_FUNCTION = frozenset({"caption", "constant", "field", "inline", "onnx", "ten
 _MOST_HITS = 2**31 - 1
 _VECTOR_INPUT = re.compile(r"q(_\w+)?")
 _FIELD_FEATURES = re.compile(
-    r"bm25\(caption\)|(?:closeness|distance)\((?:field,)?embedding(?:_\w+)?\)"
+    rf"bm25\((?:{'|'.join(TEXTS)})\)|(?:closeness|distance)\((?:field,)?embedding(?:_\w+)?\)"
     r"|attribute\((?:has_caption|has_vector(?:_\w+)?)\)"
 )
 
@@ -42,7 +43,8 @@ def check_features(profile: Profile) -> None:
         for feature in sorted(expression.features):
             if not (_FIELD_FEATURES.fullmatch(feature) or _QUERY.fullmatch(feature)):
                 fault = (
-                    f"there is no {feature}; there are bm25(caption), closeness(field,embedding), "
+                    f"there is no {feature}; there are bm25({'), bm25('.join(TEXTS)}), "
+                    "closeness(field,embedding), "
                     "distance(field,embedding), attribute(has_caption), attribute(has_vector) and "
                     "query() of the inputs."
                 )
@@ -133,6 +135,11 @@ def check_resolved(profile: Profile) -> None:
     if not profile.retrieve:
         raise ProfileError(
             f"Profile {profile.name} retrieves nothing: set retrieve to text, vector or both."
+        )
+    if profile.text and profile.text not in TEXTS:
+        raise ProfileError(
+            f"Profile {profile.name} looks for words in {profile.text}; the text fields are "
+            f"{', '.join(TEXTS)}."
         )
     unknown = [name for name in profile.retrieve if name not in ("text", "vector")]
     if unknown:

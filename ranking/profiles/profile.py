@@ -35,7 +35,8 @@ class Phase:
 class Profile:
     """One rank profile.
 
-    retrieve: which retrievers find candidates; with both, the union.
+    retrieve: which retrievers find candidates; with both, the union. text: the text field that
+    words are looked for in; "" is the parent's, and the caption where there is none.
     inputs: `query()` numbers with their defaults. functions: signature -> expression, the
     signature a name or a name with arguments ("saturate(x, k)").
     A profile without a first phase, its own or inherited, is only there to be inherited.
@@ -44,6 +45,7 @@ class Profile:
     name: str
     first_phase: str = ""
     retrieve: tuple[Retriever, ...] = ()
+    text: str = ""
     inherits: str = ""
     inputs: Mapping[str, float] = field(default_factory=dict)
     functions: Mapping[str, str] = field(default_factory=dict)

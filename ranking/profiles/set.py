@@ -71,6 +71,7 @@ class ProfileSet:
             inherits="",
             first_phase=profile.first_phase or parent.first_phase,
             retrieve=profile.retrieve or parent.retrieve,
+            text=profile.text or parent.text,
             inputs={**parent.inputs, **profile.inputs},
             functions=_merged(parent.functions, profile.functions),
             second_phase=profile.second_phase or parent.second_phase,

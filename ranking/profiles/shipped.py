@@ -69,6 +69,15 @@ SHIPPED = ProfileSet(
             match_features=("bm25(caption)",),
         ),
         Profile(
+            name="lexical_affirmed",
+            description="BM25 of what a caption affirms; what it says is absent is not found.",
+            retrieve=("text",),
+            text="affirmed",
+            inputs={"negated": 0.0},
+            first_phase="bm25(affirmed) + query(negated) * bm25(negated)",
+            match_features=("bm25(affirmed)", "bm25(negated)"),
+        ),
+        Profile(
             name="vector",
             description="Closeness of the image's vector.",
             retrieve=("vector",),

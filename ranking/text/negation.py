@@ -96,6 +96,8 @@ _BY_FIRST: dict[str, list[tuple[tuple[str, ...], str]]] = {}
 for _phrase, _kind in sorted(_PHRASES, key=lambda each: -len(each[0])):
     _BY_FIRST.setdefault(_phrase[0], []).append((_phrase, _kind))
 
+# Most captions hold no first word of a trigger, and are read no further.
+_MAY_NEGATE = re.compile(rf"\b(?:{'|'.join(_BY_FIRST)})\b", re.IGNORECASE)
 _SEEN_WORDS = _words(_SEEN.replace(",", " "))
 # Words at the beginning of a span that name no finding.
 _LEAD_IN = _words(
@@ -130,6 +132,8 @@ def negated_spans(text: str) -> list[Span]:
     >>> [text[start:end] for start, end in negated_spans(text)]
     ['pleural effusion', 'fracture']
     """
+    if _MAY_NEGATE.search(text.replace("’", "'")) is None:
+        return []
     tokens = list(_TOKEN.finditer(text))
     words = [token[0].lower().replace("’", "'") for token in tokens]
     negated = {number for start, end in _scopes(words) for number in range(start, end)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ EXAMPLE = """\
 rocosearch classify build/corpus build/encoder
 rocosearch classify build/corpus build/encoder --name CT="computed tomography" --shots 1,4,16
 rocosearch classify build/corpus build/encoder --field region --prompt "an image of the {}."
+rocosearch classify build/corpus build/encoder --concepts
 """
 
 
@@ -43,6 +45,9 @@ def command(
         str | None,
         typer.Option(metavar="NAME", help="Split judged, not train; test, else validation."),
     ] = None,
+    concepts: Annotated[
+        bool, typer.Option("--concepts", help="Name concepts instead, several for each image.")
+    ] = False,
     shots: Annotated[
         str, typer.Option(metavar="1,2,4", help="Examples of each class for few-shot.")
     ] = "1,2,4,8,16",
@@ -53,12 +58,19 @@ def command(
 
     Accuracy, its mean over classes (balanced) and the area under the ROC curve of each class,
     beside what always answering the most frequent class would score.
+
+    With --concepts each image may have several: zero-shot by prompts that say a concept is there
+    and that it is not, and a linear probe; area under the ROC curve, mean average precision, and
+    F1 as ImageCLEF computes it, with intervals by case or article.
     """
     names = dict(map(_name, name or ()))
     wrong = [text for text in prompt or () if text.count("{}") != 1]
     if wrong:
         raise typer.BadParameter(f"A prompt needs one {{}} for the class: {wrong[0]!r}.")
     counts = parse_counts(shots, "number of shots")
+    if concepts:
+        _concepts(corpus, encoder, names, prompt or (), split, seed, as_json=as_json)
+        return
     from rocosearch.classification import classify_corpus
 
     with progress_bars() as progress:
@@ -77,6 +89,41 @@ def command(
         show_json(found.summary())
         return
     _show(found)
+
+
+def _concepts(
+    corpus: Path,
+    encoder: Path,
+    names: dict[str, str],
+    prompts: Sequence[str],
+    split: str | None,
+    seed: int,
+    *,
+    as_json: bool,
+) -> None:
+    from rocosearch.concept_classification import classify_concepts
+
+    with progress_bars() as progress:
+        found = classify_concepts(
+            corpus, encoder, names=names, prompts=prompts, split=split, seed=seed, progress=progress
+        )
+    if as_json:
+        show_json(found.summary())
+        return
+    results.print(
+        f"{found.images:,} {found.split} images, {len(found.concepts)} concepts, "
+        f"{found.examples:,} training examples. By chance: mAP {found.chance_map:.3f}.",
+        markup=False,
+    )
+    probe = f"linear probe on {found.probed_on}"
+    for title, scores in (("zero-shot", found.zero_shot), (probe, found.probe)):
+        told = (
+            ("AUROC", scores.auroc, scores.auroc_interval),
+            ("mAP", scores.mean_average_precision, scores.mean_average_precision_interval),
+            ("F1", scores.f1, scores.f1_interval),
+        )
+        parts = ", ".join(f"{n} {v:.3f} ({low:.3f} to {high:.3f})" for n, v, (low, high) in told)
+        results.print(f"{title}: {parts}; threshold {scores.threshold:.2f}", markup=False)
 
 
 def _name(value: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ rocosearch demo --out /tmp/demo --records 400
 
 
 def command(
+    context: typer.Context,
     out: Annotated[
         Path, typer.Option("--out", metavar="OUT", help="Folder for all that the demo makes.")
     ] = Path("build/demo"),
@@ -34,13 +35,11 @@ def command(
 
     Each step is a command printed before it runs; what is there already is not made again.
     """
-    from rocosearch.application import make_app
-
     for module in ("torch", "scipy", "vespa"):
         need(module, "The demo", "train,eval,vespa")
     if fresh:
         start_over(out)
-    group = typer.main.get_command(make_app())
+    group = context.find_root().command
 
     def run(arguments: Sequence[str]) -> int:
         return int(group.main(list(arguments), prog_name="rocosearch", standalone_mode=False) or 0)

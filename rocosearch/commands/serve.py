@@ -61,12 +61,12 @@ def command(
     for; one ranking, or lexical, vector and hybrid side by side. The same as a JSON API:
     /openapi.json describes it. An address that others can reach needs a token.
     """
-    from rocosearch.page.opening import open_page
-    from rocosearch.searchers import searching
-
     token = _token(token_file) if token_file else ""
     with ExitStack() as opened:
         with telling_after(2.0, f"Opening {index} ..."):
+            from rocosearch.page.opening import open_page
+            from rocosearch.searchers import searching
+
             found = searching(
                 index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
             )

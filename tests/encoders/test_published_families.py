@@ -419,3 +419,128 @@ def load_vit_state(model: nn.Module) -> dict[str, torch.Tensor]:
             for ours, name in names.items():
                 out[f"blocks.{layer}.{ours}.{part}"] = theirs[f"layers.{layer}.{name}.{part}"]
     return out
+
+
+@torch.no_grad()
+def test_a_vision_transformer_takes_images_of_another_size(tmp_path: Path):
+    """Its positions are interpolated as transformers interpolates them."""
+    model = vision_model("ViT", tmp_path)
+    processor(tmp_path, "ViT", size={"height": 42, "width": 42})
+    part = image_part(str(tmp_path), 56)
+    assert part.preprocessing.size == 56
+    tower = image_tower(ClipConfig(part.config, None, 8, part.preprocessing))
+    fill(tower, part.weights)
+    pixels = torch.rand(3, 3, 56, 56, generator=torch.Generator().manual_seed(0))
+    expected = model(pixels, interpolate_pos_encoding=True).last_hidden_state[:, 0]
+    torch.testing.assert_close(tower.eval().features(pixels), expected, rtol=1e-4, atol=1e-5)
+
+
+def open_clip_resnet() -> dict[str, torch.Tensor]:
+    """Random weights of a small CLIP with a ResNet, under open_clip's names."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int, spread: float = 0.2) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator) * spread
+
+    state: dict[str, torch.Tensor] = {"logit_scale": torch.tensor(2.0)}
+
+    def conv(name: str, norm: str, out: int, into: int, kernel: int) -> None:
+        state[f"visual.{name}.weight"] = drawn(out, into, kernel, kernel)
+        state[f"visual.{norm}.weight"] = 1 + drawn(out)
+        state[f"visual.{norm}.bias"] = drawn(out)
+        state[f"visual.{norm}.running_mean"] = drawn(out)
+        state[f"visual.{norm}.running_var"] = 1 + drawn(out).abs()
+
+    for n, (into, out) in enumerate([(3, 8), (8, 8), (8, 16)], start=1):
+        conv(f"conv{n}", f"bn{n}", out, into, 3)
+    before = 16
+    for layer in range(4):
+        width = 16 * 2**layer
+        for block in range((1, 2, 1, 1)[layer]):
+            name = f"layer{layer + 1}.{block}"
+            shapes = [(width, before, 1), (width, width, 3), (4 * width, width, 1)]
+            for n, (out, into, kernel) in enumerate(shapes, start=1):
+                conv(f"{name}.conv{n}", f"{name}.bn{n}", out, into, kernel)
+            if block == 0:
+                conv(f"{name}.downsample.0", f"{name}.downsample.1", 4 * width, before, 1)
+            before = 4 * width
+    for part, out in (("q", before), ("k", before), ("v", before), ("c", 24)):
+        state[f"visual.attnpool.{part}_proj.weight"] = drawn(out, before, spread=0.05)
+        state[f"visual.attnpool.{part}_proj.bias"] = drawn(out)
+    state["visual.attnpool.positional_embedding"] = drawn(5, before)
+    width, count = 32, len(WORDS)
+    state |= {
+        "token_embedding.weight": drawn(count, width),
+        "positional_embedding": drawn(9, width),
+    }
+    state |= {"ln_final.weight": 1 + drawn(width), "ln_final.bias": drawn(width)}
+    state["text_projection"] = drawn(width, 24)
+    block = "transformer.resblocks.0"
+    for name, shape in {
+        "ln_1.weight": (width,), "ln_1.bias": (width,), "ln_2.weight": (width,),
+        "ln_2.bias": (width,), "attn.in_proj_weight": (3 * width, width),
+        "attn.in_proj_bias": (3 * width,), "attn.out_proj.weight": (width, width),
+        "attn.out_proj.bias": (width,), "mlp.c_fc.weight": (4 * width, width),
+        "mlp.c_fc.bias": (4 * width,), "mlp.c_proj.weight": (width, 4 * width),
+        "mlp.c_proj.bias": (width,),
+    }.items():  # fmt: skip
+        state[f"{block}.{name}"] = drawn(*shape)
+    return state
+
+
+def resnet_run(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """CLIP's ResNet from its paper and its published names, batch normalisation apart."""
+    f = nn.functional
+
+    def conv(x: torch.Tensor, name: str, norm: str, stride: int = 1) -> torch.Tensor:
+        kernel = state[f"visual.{name}.weight"]
+        x = f.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
+        parts = ("running_mean", "running_var", "weight", "bias")
+        return f.batch_norm(x, *(state[f"visual.{norm}.{part}"] for part in parts))
+
+    for n, stride in ((1, 2), (2, 1), (3, 1)):
+        x = f.relu(conv(x, f"conv{n}", f"bn{n}", stride))
+    x = f.avg_pool2d(x, 2)
+    for layer in range(4):
+        for block in range((1, 2, 1, 1)[layer]):
+            name, stride = f"layer{layer + 1}.{block}", 2 if layer and not block else 1
+            y = f.relu(conv(x, f"{name}.conv1", f"{name}.bn1"))
+            y = f.avg_pool2d(f.relu(conv(y, f"{name}.conv2", f"{name}.bn2")), stride)
+            y = conv(y, f"{name}.conv3", f"{name}.bn3")
+            if not block:
+                x = f.avg_pool2d(x, stride)
+                x = conv(x, f"{name}.downsample.0", f"{name}.downsample.1")
+            x = f.relu(x + y)
+    cells = x.flatten(2).permute(2, 0, 1)
+    cells = torch.cat([cells.mean(0, keepdim=True), cells])
+    cells = cells + state["visual.attnpool.positional_embedding"][:, None]
+    weights = {p: state[f"visual.attnpool.{p}_proj.weight"] for p in "qkvc"}
+    biases = {p: state[f"visual.attnpool.{p}_proj.bias"] for p in "qkvc"}
+    found, _ = f.multi_head_attention_forward(
+        cells[:1], cells, cells, cells.shape[-1], 8, None,
+        torch.cat([biases[p] for p in "qkv"]), None, None, False, 0.0,
+        weights["c"], biases["c"], training=False, use_separate_proj_weight=True,
+        q_proj_weight=weights["q"], k_proj_weight=weights["k"], v_proj_weight=weights["v"],
+    )  # fmt: skip
+    return found[0]
+
+
+@torch.no_grad()
+def test_open_clips_resnet(tmp_path: Path):
+    """RN50's layout, small: batch normalisation is folded into the convolutions."""
+    state = open_clip_resnet()
+    save_file(state, tmp_path / "open_clip_model.safetensors")
+    words(tmp_path)
+    vision = {"image_size": 64, "layers": [1, 2, 1, 1], "width": 16, "head_width": 64}
+    text = {"context_length": 9, "vocab_size": len(WORDS), "width": 32, "heads": 4, "layers": 1}
+    config = {"embed_dim": 24, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}
+    told = json.dumps({"model_cfg": config, "preprocess_cfg": {}})
+    (tmp_path / "open_clip_config.json").write_text(told)
+    encoder = load_any(tmp_path)
+    images = odd_images(8)
+    settings = encoder.module.config.preprocessing
+    pixels = torch.from_numpy(np.stack([settings.pixels(image) for image in images]))
+    expected = resnet_run(state, normalize(pixels, settings)).numpy()
+    assert cosines(encoder.encode_images(images), expected).min() >= 0.99999
+    encoder.save(tmp_path / "ours")
+    assert export_towers(encoder, tmp_path / "ours").image_difference < 1e-5

@@ -223,9 +223,8 @@ def test_the_preset_chosen_is_told_with_its_reason(monkeypatch: pytest.MonkeyPat
     assert choose_preset({"start": "build/encoder"}).name == "tiny"
 
 
-def test_a_published_tower_decides_its_image_size():
-    with pytest.raises(UserError, match="image size of its own"):
-        resized(preset("adapter"), 96)
+def test_settings_reach_a_published_tower():
+    assert resized(preset("adapter"), 96).tower_size == 96
     assert with_context(preset("adapter"), 77).model.text.context == 77
     three = with_heads(preset("adapter"), 3).model
     assert (three.heads, three.dimension) == (3, 768)

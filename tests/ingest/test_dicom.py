@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import Dataset, Sequence
+from typer.testing import CliRunner
 
 from encoders.images.preprocess import decode_image
 from ingest.corpus.corpus import Corpus, write_corpus
 from ingest.corpus.records import CorpusError, Record, Rejection
 from ingest.sources import open_source
 from ingest.sources.dicom import Dicom
-from ingest.sources.dicom_record import EXTRA
+from ingest.sources.dicom_record import EXTRA, READ
+from rocosearch.cli import app
 from rocosearch.pipeline import training_pairs
 
 from .conftest import png_bytes
@@ -263,3 +266,61 @@ def test_other_layouts_do_not_take_dicom_files_in(tmp_path):
     corpus = write_corpus(open_source(tmp_path / "in", "imagefolder"), tmp_path / "out")
     (rejected,) = corpus.rejected().to_pylist()
     assert "names its patient: read its folder with --format dicom" in rejected["detail"]
+
+
+def test_captions_of_any_table_by_file_stem_and_uid(tmp_path):
+    study, series = uid("of a study"), uid("of a series")
+    write(tmp_path / "train" / "a0bc.dicom", image(1))
+    write(tmp_path / "x" / "1", image(2, SeriesInstanceUID=series))
+    write(tmp_path / "x" / "2", image(3, SeriesInstanceUID=series))
+    write(tmp_path / "y" / "1", image(4, StudyInstanceUID=study))
+    write(tmp_path / "by_name.csv", "image_id;Befund\na0bc;Größe normal\n".encode("cp1252"))
+    write(tmp_path / "by_uid.tsv", f"StudyInstanceUID\treport\n{study}\tof the study\n")
+    lines = json.dumps({"SeriesInstanceUID": series, "text": "of the series"})
+    write(tmp_path / "x" / "more.jsonl", lines)
+    write(tmp_path / "other.csv", "a,b\n1,2\n")
+    records, rejected = read(tmp_path)
+    assert {(r.file, r.caption) for r in records} == {
+        ("train/a0bc.dicom", "Größe normal"),
+        ("x/1", "of the series"),
+        ("x/2", "of the series"),
+        ("y/1", "of the study"),
+    }
+    assert [(str(r.reason), r.file) for r in rejected] == [("table not used", "other.csv")]
+
+
+def test_reports_as_text_files(tmp_path):
+    instance = uid("an instance")
+    write(tmp_path / "p1" / "s5.txt", "of the\nfolder s5")
+    write(tmp_path / "p1" / "s5" / "IM1", image(1))
+    write(tmp_path / "p1" / "s6" / "report.txt", "of study s6")
+    write(tmp_path / "p1" / "s6" / "IM1.dcm", image(2))
+    write(tmp_path / "p1" / "s6" / "IM2.dcm", image(3))
+    write(tmp_path / "p1" / "s6" / "IM2.txt", "of one file")
+    write(tmp_path / "reports" / f"{instance}.txt", "by its UID")
+    write(tmp_path / "p2" / "IM9", image(4, SOPInstanceUID=instance))
+    write(tmp_path / "README.txt", "a viewer")
+    records, rejected = read(tmp_path)
+    assert {(r.file, r.caption) for r in records} == {
+        ("p1/s5/IM1", "of the folder s5"),
+        ("p1/s6/IM1.dcm", "of study s6"),
+        ("p1/s6/IM2.dcm", "of one file"),
+        ("p2/IM9", "by its UID"),
+    }
+    assert {r.extra["caption_from"] for r in records} == {"report"}
+    assert [(str(r.reason), r.file) for r in rejected] == [("not a DICOM file", "README.txt")]
+
+
+def test_a_table_that_speaks_of_other_files_is_told_at_the_end(tmp_path):
+    for number in range(3):
+        write(tmp_path / "in" / f"IM{number}", image(number))
+    write(tmp_path / "in" / "captions.csv", "file,caption\nX1,a\nX2,b\nX3,c\n")
+    result = CliRunner().invoke(app, ["corpus", str(tmp_path / "in"), str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "Only 0 of 3 captions found their image" in result.output
+
+
+def test_every_tag_that_is_read_is_in_the_table_of_annex_e():
+    page = (Path(__file__).parents[2] / "docs" / "corpus.md").read_text("utf-8")
+    table = page[page.index("| tag | Basic Profile |") : page.index("| every other tag |")]
+    assert set(READ) <= set(re.findall(r"[A-Z][A-Za-z]+", table))

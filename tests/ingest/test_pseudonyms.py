@@ -137,6 +137,7 @@ def test_a_forgotten_patient_is_nowhere(export, tmp_path, by):
     encoder = PixelEncoder()
     embed_corpus(corpus, encoder)
     run("index", out, index)
+    (out / "features" / "tower").mkdir(parents=True)
     names = Pseudonyms.at(key)
     subject = names.of("patient", "ID-2")
     gone = [record.id for record in corpus.records() if record.subject_id == subject]
@@ -161,6 +162,7 @@ def test_a_forgotten_patient_is_nowhere(export, tmp_path, by):
         assert not set(gone) & set(map(str, pq.read_table(part).to_pydict().get("id", []))), part
     assert "finding 3" in run("search", index, "finding 3", "--profile", "lexical")
     assert names.sources_of(subject) == []
+    assert not (out / "features").exists()
     assert "Nothing in" in run("forget", "ID-2", "--key", key, out, code=1)
 
 

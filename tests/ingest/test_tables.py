@@ -70,6 +70,21 @@ def test_stems_in_subfolders_are_found_where_they_are_unique(tmp_path):
     assert record.image_path == "two/c.png"
 
 
+def test_a_path_that_leads_out_is_refused_even_if_a_file_inside_has_its_name(tmp_path):
+    images(tmp_path, "deep/a.png", "b.png")
+    write(tmp_path / "deep" / "t.csv", "file,caption\n../../a.png,out\n../b.png,inside\n")
+    records, rejected = read(tmp_path)
+    assert [(r.caption, r.image_path) for r in records] == [("inside", "b.png")]
+    assert str(rejected[0].reason) == "unsafe path"
+
+
+def test_a_line_that_names_the_separator_is_no_part_of_the_table(tmp_path):
+    images(tmp_path, "a.png")
+    write(tmp_path / "t.csv", "sep=;\r\nfile;caption\r\na.png;one, two\r\n")
+    (record,), rejected = read(tmp_path)
+    assert (record.caption, record.line, rejected) == ("one, two", 3, [])
+
+
 def test_columns_of_unknown_names_are_told_by_their_values(tmp_path):
     images(tmp_path, "p1.png", "p2.png")
     rows = "1;p1;x;keine frische Fraktur\n2;p2;y;Fraktur distal, wenig verschoben\n"

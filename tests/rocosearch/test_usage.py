@@ -11,8 +11,9 @@ import typer
 from typer.testing import CliRunner
 
 from ingest.sources.open import FORMATS
-from rocosearch.cli import COMMANDS as SUMMARIES, app
+from rocosearch.cli import app
 from rocosearch.options import Layout, parse_counts
+from rocosearch.overview import COMMANDS as SUMMARIES
 
 GROUP = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -187,3 +190,36 @@ def test_the_doctor_of_nobody():
     result = run("doctor", "http://localhost:9")
     assert result.exit_code == 1
     assert "Connection refused" in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("parity", "no-index", "http://localhost:9"),
+        ("search", "http://[::1]:9", "chest"),
+        ("feed", "no-corpus", "--to", "HTTP://localhost:9"),
+        ("deploy", "no-app", "--config-url", "http://localhost:port"),
+    ],
+)
+def test_a_sentence_and_no_trace_where_nobody_listens(command, package):
+    result = run(*("app" if each == "no-app" else each for each in command))
+    assert result.exit_code == 1
+    assert "fault of the program" not in result.output
+    assert len(result.output.strip().splitlines()) < 8
+
+
+def test_nobody_listens_is_said_before_anything_is_opened():
+    started = time.monotonic()
+    result = run("parity", "no-index", "http://localhost:9")
+    assert "Connection refused" in result.output
+    assert time.monotonic() - started < 5
+
+
+def test_clients_of_a_server_load_nothing_heavy():
+    heavy = ("torch", "transformers", "pandas", "scipy", "matplotlib", "vespa", "onnxruntime")
+    code = (
+        "import sys; from rocosearch.vespa_jobs import feed_corpus, compare_with_server, "
+        f"open_server_searcher; print([m for m in sys.modules if m in {heavy!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import yaml
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+TLS = COMPOSE.with_name("docker-compose.tls.yml")
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +57,33 @@ def test_health_of_config_server_and_container(vespa: dict[str, Any]) -> None:
     assert ":8080/state/v1/health" in check["test"][1]
     assert check["retries"] > 1
     assert "start_period" in check
+
+
+@pytest.mark.parametrize("path", [COMPOSE, TLS], ids=lambda path: path.name)
+def test_the_public_schema_of_compose_files_holds(path: Path) -> None:
+    pytest.importorskip("check_jsonschema", reason="it brings the schema of compose files")
+    jsonschema = pytest.importorskip("jsonschema")
+    vendored = resources.files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
+    schema = json.loads(vendored.read_text("utf-8"))
+    content = yaml.safe_load(path.read_text("utf-8"))
+    jsonschema.validate(content, schema)
+    content["services"]["vespa"]["no_such_option"] = True
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, schema)
+
+
+def test_the_tls_file_adds_tls_and_takes_nothing_away(vespa: dict[str, Any]) -> None:
+    tls = yaml.safe_load(TLS.read_text("utf-8"))
+    added = tls["services"]["vespa"]
+    assert added.keys() == {"environment", "configs", "volumes", "healthcheck"}
+    (config,) = added["configs"]
+    assert added["environment"]["VESPA_TLS_CONFIG_FILE"] == config["target"]
+    files = json.loads(tls["configs"][config["source"]]["content"])["files"]
+    assert files.keys() == {"ca-certificates", "certificates", "private-key"}
+    (volume,) = added["volumes"]
+    assert volume.endswith(":/etc/vespa-tls:ro")
+    check = added["healthcheck"]["test"][1]
+    assert all(path in check for path in files.values())
+    assert "http://" not in check
+    plain = vespa["healthcheck"]["test"][1]
+    assert check.count("state/v1/health") == plain.count("state/v1/health")

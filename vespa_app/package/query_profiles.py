@@ -15,6 +15,7 @@ from vespa.configuration.vt import VT
 from encoders.model.manifest import Manifest
 from ranking.names import encoder_names
 from ranking.profiles.shipped import Profile
+from ranking.types import TEXTS
 from vespa_app.package.names import SCHEMA_NAME, fingerprint_key
 from vespa_app.package.options import PackageOptions
 
@@ -22,7 +23,7 @@ __all__ = ["query_profiles"]
 
 # Every document with a word of the query, exact and repeatable; Vespa's own default reads
 # "2.28 cm" or "C2- -C6" as operators, and its weakAnd misses true top hits of frequent words.
-TEXT = '({grammar: "linguistics", grammar.composite: "or"}userInput(@text))'
+TEXT = '({grammar: "linguistics", grammar.composite: "or"%s}userInput(@text))'
 VECTOR = "({targetHits: 100}nearestNeighbor(%s, %s))"
 
 
@@ -59,7 +60,8 @@ def query_profiles(
 
 def _for_profile(profile: Profile, current: Manifest | None, options: PackageOptions) -> VT:
     fields = {"ranking.profile": profile.name}
-    clauses = [TEXT] if "text" in profile.retrieve else []
+    other = f', defaultIndex: "{profile.text}"' if profile.text not in {"", TEXTS[0]} else ""
+    clauses = [TEXT % other] if "text" in profile.retrieve else []
     if current and profile.uses_vector:
         names = encoder_names(current.fingerprint)
         if "vector" in profile.retrieve:

@@ -17,6 +17,7 @@ from vespa.package import (
 
 from encoders.model.manifest import Manifest
 from ranking.names import EncoderNames, encoder_names
+from ranking.types import TEXTS
 from vespa_app.package.names import SCHEMA_NAME
 from vespa_app.package.options import PackageError, VectorOptions
 
@@ -51,13 +52,8 @@ def _common_fields() -> list[Field]:
         # concept words of ROCO match other documents. It must stand before the text fields.
         Field(name="language", type="string", indexing=['"en"', "set_language"]),
         _keyword("id"),
-        Field(
-            name="caption",
-            type="string",
-            indexing=["index", "summary"],
-            index="enable-bm25",
-            stemming="best",
-        ),
+        _text(TEXTS[0], "summary"),
+        *(_text(name) for name in TEXTS[1:]),
         _flag("has_caption"),
         _keyword("concepts", "array<string>"),
         Field(name="concept_names", type="array<string>", indexing=["summary"]),
@@ -97,6 +93,16 @@ def _vector(names: EncoderNames, dimension: int, vectors: VectorOptions) -> Fiel
             max_links_per_node=vectors.links,
             neighbors_to_explore_at_insert=vectors.explore_at_insert,
         ),
+    )
+
+
+def _text(name: str, *shown: str) -> Field:
+    return Field(
+        name=name,
+        type="string",
+        indexing=["index", *shown],
+        index="enable-bm25",
+        stemming="best",
     )
 
 

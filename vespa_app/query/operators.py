@@ -20,23 +20,24 @@ _SILENT = f"ranked: false, {_TOKEN}"
 Reference = Callable[[str], str]
 
 
-def operators_clause(asked: Asked, conditions: list[str], reference: Reference) -> str:
+def operators_clause(asked: Asked, conditions: list[str], name: str, reference: Reference) -> str:
     """Documents with any of the words, as far as they fit all else; "" where there are no words.
 
-    conditions: the text's filters as YQL. reference: a word -> how it stands in the YQL.
+    conditions: the text's filters as YQL. name: the text field. reference: a word -> how it
+    stands in the YQL.
     """
     if not asked.terms:
         return ""
-    words = [f"caption contains ({{{_TOKEN}}}{reference(term)})" for term in asked.terms]
+    words = [f"{name} contains ({{{_TOKEN}}}{reference(term)})" for term in asked.terms]
     parts = [f"({' or '.join(words)})"]
-    parts += [_having(phrase, reference) for phrase in asked.must]
+    parts += [_having(phrase, name, reference) for phrase in asked.must]
     parts += conditions
-    parts += [f"!({_having(phrase, reference)})" for phrase in asked.must_not]
+    parts += [f"!({_having(phrase, name, reference)})" for phrase in asked.must_not]
     return f"({' and '.join(parts)})"
 
 
-def _having(phrase: Phrase, reference: Reference) -> str:
+def _having(phrase: Phrase, name: str, reference: Reference) -> str:
     if len(phrase) == 1:
-        return f"caption contains ({{{_SILENT}}}{reference(phrase[0])})"
+        return f"{name} contains ({{{_SILENT}}}{reference(phrase[0])})"
     words = ", ".join(f"({{{_TOKEN}}}{reference(word)})" for word in phrase)
-    return f"caption contains ({{ranked: false}}phrase({words}))"
+    return f"{name} contains ({{ranked: false}}phrase({words}))"

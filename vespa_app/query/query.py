@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from ranking.profiles.profile import inputs_of_half_a_query
+from ranking.query_checks import check_query, lacking
 from ranking.text.query_syntax import read
-from ranking.types import Filter, FilterField, Query, QueryError
+from ranking.types import TEXTS, Filter, FilterField, Query, QueryError
 from vespa_app.query.operators import operators_clause
 from vespa_app.query.text import QueryText, clean
 from vespa_app.query.vector import VectorPart, vector_part
@@ -25,6 +26,8 @@ from vespa_app.read.application import Application, ServedProfile
 __all__ = ["MAX_VALUES", "SearchRequest", "search_request"]
 
 MAX_VALUES = 1000
+# What is not written into a request yet.
+REFUSED = ("offset", "sort", "facets", "min_score", "min_closeness", "vectors")
 MAX_TEXT = 20_000
 
 NO_TERM = "The text has no letter or digit to search for."
@@ -85,7 +88,8 @@ def search_request(
     text = QueryText.of(query.text)
     vector = vector_part(query, profile, text.typed, embed=embed)
     parameters = _Parameters()
-    clauses = _clauses(profile, _words_clause(query, text, parameters), vector)
+    words = [_words_clause(query, text, name, parameters) for name in profile.texts]
+    clauses = _clauses(profile, words, vector)
     if not clauses:
         return SearchRequest(None, (NO_TERM,))
     where = _where(query, clauses, parameters)
@@ -112,8 +116,7 @@ def search_request(
 
 
 def _check(query: Query, profile: ServedProfile) -> None:
-    if not query.text.strip() and query.vector is None:
-        raise QueryError("The query is empty: give a text, an image or both.")
+    check_query(query, engine="Vespa", refused=REFUSED)
     if len(query.text) > MAX_TEXT:
         raise QueryError(
             f"The text has {len(query.text)} characters; the longest allowed is {MAX_TEXT}."
@@ -123,18 +126,13 @@ def _check(query: Query, profile: ServedProfile) -> None:
             "Vespa cannot hide captions from ranking: run the protocol hidden-caption on the "
             "embedded engine."
         )
-    if not (math.isfinite(query.timeout) and query.timeout > 0):
-        raise QueryError(f"A time-out of {query.timeout} s is none: give seconds above 0.")
-    if query.group_by == "concepts":
-        raise QueryError("Hits cannot be grouped by concepts, of which a document has several.")
-    if query.k < 0 or query.target_hits < 1:
-        raise QueryError("k must be at least 0, and target hits at least 1.")
+    if query.target_hits < 1:
+        raise QueryError("target_hits is 0: Vespa retrieves at least 1.")
     usable = ("text" in profile.retrieve and bool(query.text.strip())) or (
         "vector" in profile.retrieve and (query.vector is not None or bool(query.text.strip()))
     )
     if not usable:
-        needs = " or a ".join(profile.retrieve)
-        raise QueryError(f"Profile {profile.name} needs a {needs}, which the query does not have.")
+        raise lacking(profile.name, profile.retrieve)
 
 
 def _fields(query: Query) -> str:
@@ -153,31 +151,38 @@ def _field(name: str) -> str:
     return name
 
 
-def _clauses(profile: ServedProfile, words: str, vector: VectorPart | None) -> list[str]:
+def _clauses(profile: ServedProfile, words: Sequence[str], vector: VectorPart | None) -> list[str]:
     """What finds documents: the union of the profile's retrievers.
 
     A part that the profile only scores by stands in rank(): it is computed, but finds nothing.
+    words: one clause for each of the profile's text fields.
     """
-    parts = {"vector": vector.clause if vector else "", "text": words}
+    parts = {"vector": vector.clause if vector else "", "text": words[0]}
     found = [part for name, part in parts.items() if part and name in profile.retrieve]
-    scored = [part for name, part in parts.items() if part and name not in profile.retrieve]
-    if not found or not scored or not profile.reads - set(profile.retrieve):
+    scored = [
+        part
+        for name, part in parts.items()
+        if part and name not in profile.retrieve and name in profile.reads
+    ]
+    scored += [part for part in words[1:] if part]
+    if not found or not scored:
         return found
     union = f"({' or '.join(found)})"
     return [f"rank({', '.join([union, *scored])})"]
 
 
-def _words_clause(query: Query, text: QueryText, parameters: _Parameters) -> str:
-    """Flat words, equal to the index's tokens, unless operators are asked for."""
+def _words_clause(query: Query, text: QueryText, name: str, parameters: _Parameters) -> str:
+    """Words in the text field `name`: flat, equal to the index's tokens, or with operators."""
     if not text.words:
         return ""
     if query.operators:
         asked = read(text.words)
         conditions = [_condition(each, parameters) for each in asked.filters]
-        return operators_clause(asked, conditions, parameters.add)
-    if query.matching == "weakAnd":
-        return f'({{grammar: "linguistics", targetHits: {int(query.target_hits)}}}userInput(@text))'
-    return '({grammar: "linguistics", grammar.composite: "or"}userInput(@text))'
+        return operators_clause(asked, conditions, name, parameters.add)
+    kept = f"targetHits: {int(query.target_hits)}"
+    how = kept if query.matching == "weakAnd" else 'grammar.composite: "or"'
+    where = "" if name == TEXTS[0] else f', defaultIndex: "{name}"'
+    return f'({{grammar: "linguistics", {how}{where}}}userInput(@text))'
 
 
 def _condition(each: Filter, parameters: _Parameters) -> str:

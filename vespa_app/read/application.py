@@ -15,7 +15,7 @@ from typing import cast, get_args
 
 from ranking.names import encoder_names
 from ranking.profiles.shipped import Retriever
-from ranking.types import CellType, Distance, EngineError, QueryError, VectorField
+from ranking.types import TEXTS, CellType, Distance, EngineError, QueryError, VectorField
 from vespa_app.package.names import BASE, SCHEMA_NAME, fingerprint_key
 from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
 from vespa_app.read.xml_file import read_xml
@@ -40,6 +40,8 @@ _TENSOR = re.compile(r"tensor<(\w+)>\(x\[(\d+)\]\)")
 _EMBEDDING = re.compile(r"embedding_([0-9a-f]{8})")
 _SUFFIXED = re.compile(r"(\w+)_([0-9a-f]{8})")
 _INPUT = re.compile(r"query\((\w+)\)\s+double")
+_TEXT_FIELD = re.compile(r'defaultIndex: "(\w+)"')
+_BM25 = re.compile(r"bm25\((\w+)\)")
 _ID_SUMMARY = re.compile(r"document-summary\s+(\w+)\s*\{\s*summary\s+id\s*\{\s*\}\s*\}")
 
 
@@ -64,10 +66,14 @@ class ServedEncoder:
 
 @dataclass(frozen=True)
 class ServedProfile:
-    """One rank profile: what it finds by, what it reads, its encoder (None: reads no vector)."""
+    """One rank profile: what it finds by, what it reads, its encoder (None: reads no vector).
+
+    texts: text fields that it reads the BM25 of, first the one where words are looked for.
+    """
 
     name: str
     retrieve: tuple[Retriever, ...]
+    texts: tuple[str, ...] = TEXTS[:1]
     reads: frozenset[Retriever] = frozenset()
     inputs: frozenset[str] = frozenset()
     encoder: ServedEncoder | None = None
@@ -200,11 +206,13 @@ def _served(
             continue
         content = "\n".join(facts.rank_profiles[own])
         reads = _reads(content)
+        yql = queries.get(plain, {}).get("yql", "")
         yield (
             name,
             ServedProfile(
                 name=name,
-                retrieve=_retrieves(queries.get(plain, {}).get("yql", "")) or tuple(sorted(reads)),
+                retrieve=_retrieves(yql) or tuple(sorted(reads)),
+                texts=_texts(yql, content),
                 reads=reads,
                 inputs=frozenset(_INPUT.findall(content)),
                 encoder=encoder,
@@ -219,6 +227,13 @@ def _reads(content: str) -> frozenset[Retriever]:
     if "closeness(" in content or "distance(" in content:
         found.add("vector")
     return frozenset(found)
+
+
+def _texts(yql: str, content: str) -> tuple[str, ...]:
+    named = _TEXT_FIELD.search(yql)
+    searched = named[1] if named else TEXTS[0]
+    read = set(_BM25.findall(content))
+    return (searched, *(text for text in TEXTS if text in read and text != searched))
 
 
 def _retrieves(yql: str) -> tuple[Retriever, ...]:

@@ -18,14 +18,11 @@ from ranking.engine.segment.postings import TextIndex, text_arrays
 from ranking.engine.segment.strings import StringTable, string_arrays
 from ranking.engine.segment.vectors import VectorIndex, as_floats, vector_arrays
 from ranking.text.tokens import tokenize
-from ranking.types import Document, FilterField, VectorField
+from ranking.types import TEXTS, Document, FilterField, VectorField
 
 __all__ = ["Arrays", "Segment", "segment_arrays"]
 
 Arrays = Mapping[str, NDArray[Any]]
-
-TEXTS = ("caption",)
-"""Text fields, each with an inverted index."""
 
 COLUMNS: tuple[FilterField, ...] = (
     "concepts",
@@ -178,9 +175,20 @@ class Segment:
             mask[number] = wanted in "\n".join(["", *tokens, ""])
         return mask
 
-    def value(self, column: FilterField, number: int) -> str:
-        """Return the value of a single-valued column for one document."""
+    def values(self, column: FilterField) -> list[str]:
+        """The distinct values of a column, in order."""
+        return list(StringTable(self.arrays, f"column.{column}"))
+
+    def codes(self, column: FilterField) -> NDArray[np.int32]:
+        """The place of each document's value among `values` of a single-valued column."""
+        return self.arrays[f"column.{column}.codes"]
+
+    def counts(self, column: FilterField, marked: NDArray[np.bool_]) -> dict[str, int]:
+        """How many of the marked documents have each value, those that none has left out."""
         if column == "id":
-            return self.ids[number]
-        code = self.arrays[f"column.{column}.codes"][number]
-        return StringTable(self.arrays, f"column.{column}")[int(code)]
+            return {self.ids[int(number)]: 1 for number in np.flatnonzero(marked)}
+        spans = self.arrays[f"column.{column}.spans"]
+        ends = np.concatenate([[0], np.cumsum(marked[self.arrays[f"column.{column}.docs"]])])
+        counts = ends[spans[1:]] - ends[spans[:-1]]
+        pairs = zip(self.values(column), counts.tolist(), strict=True)
+        return {value: count for value, count in pairs if count and value}

@@ -320,7 +320,7 @@ function judgedQuery() {
 }
 
 async function judge(relevant) {
-  const asked = { query: judgedQuery(), document: flat[opened].id, relevant };
+  const asked = { query: judgedQuery(), document: flat[opened].id, relevant, who: byId("who").value.trim() };
   const headers = { "Content-Type": "application/json" };
   const answer = await ask("/judgements", { method: "POST", body: JSON.stringify(asked), headers });
   byId("shown-said").textContent = answer.error || "Kept.";
@@ -431,11 +431,13 @@ byId("enter").addEventListener("submit", async (event) => {
   if (answer.ok) { byId("door").close(); begin(); }
 });
 window.addEventListener("popstate", restore);
+byId("who").value = localStorage.getItem("who") || "";
+byId("who").addEventListener("change", () => localStorage.setItem("who", byId("who").value.trim()));
 document.addEventListener("keydown", (event) => {
   const typing = /^(INPUT|SELECT)$/.test(document.activeElement.tagName);
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "/" && !typing) { event.preventDefault(); text.select(); }
-  if (!shown.open) return;
+  if (!shown.open || typing) return;
   const act = {
     ArrowRight: () => open(opened + 1),
     ArrowLeft: () => open(opened - 1),

@@ -12,6 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from rocosearch.page.judgements import Judgements, beside
 from rocosearch.page.opening import open_page
 from rocosearch.pipeline import open_searcher
 
@@ -115,12 +116,15 @@ def test_filters_have_counts(page):
 def test_a_hit_is_judged_by_key_and_the_verdict_stays(page, served):
     ask(page, "ring lesion")
     found(page, ".hit")[0].click()
+    page.find_element(By.ID, "who").send_keys("ann")
+    page.execute_script("document.activeElement.blur()")
     body = page.find_element(By.TAG_NAME, "body")
     body.send_keys("r")
     waited(page, lambda: page.find_element(By.ID, "shown-said").text == "Kept.")
     assert page.find_element(By.ID, "relevant").get_attribute("aria-pressed") == "true"
     page.refresh()
     waited(page, lambda: found(page, ".verdict[aria-label='judged relevant']"))
+    assert "ann" in {each.who for each in Judgements(beside(served.corpus.path)).last()}
 
 
 def test_where_in_the_picture_is_shown(page):

@@ -124,7 +124,7 @@ def test_text_without_a_word_finds_nothing_and_says_why(application, text):
         (Query("", UNIT, profile="lexical"), "needs a text"),
         (Query("x", timeout=0), "time-out"),
         (Query("x", timeout=float("nan")), "time-out"),
-        (Query("x", k=-1), "at least"),
+        (Query("x", k=-1), "0 or more"),
         (Query("x", target_hits=0), "at least"),
         (Query("x", hidden_captions=frozenset({"a"})), "hidden-caption"),
         (Query("x", group_by="concepts"), "several"),

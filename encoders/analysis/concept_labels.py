@@ -1,0 +1,166 @@
+"""Concepts of images, several at a time: by prompts alone, and with a linear probe.
+
+    found = concept_zero_shot(images, concept_vectors(encoder, names), encoder.scale)
+    label_scores(found, truth, groups, threshold)
+
+Images are vectors or features, float32 [N, D]; truth is bool [N, K], which image has which of
+the K concepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
+from encoders.analysis.zero_shot import (
+    FOLDS,
+    INTERVAL,
+    PROMPTS,
+    area_under_roc,
+    class_vectors,
+    fit_quietly,
+)
+from encoders.inference.dual_encoder import DualEncoder
+from encoders.training.concepts import average_precision
+
+__all__ = [
+    "LabelScores",
+    "best_threshold",
+    "concept_probe",
+    "concept_vectors",
+    "concept_zero_shot",
+    "label_scores",
+]
+
+NEGATIVE = ("no {}.", "an image without {}.", "a medical image, {} is absent.")
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse regularisation
+RESAMPLES = 500
+THRESHOLDS = np.linspace(0.02, 0.98, 49)
+
+Floats = NDArray[np.float32]
+Scores = NDArray[np.float64]
+Truth = NDArray[np.bool_]
+Groups = NDArray[np.int64]
+
+
+def concept_vectors(
+    encoder: DualEncoder, names: Sequence[str], prompts: Sequence[str] = PROMPTS
+) -> tuple[Floats, Floats]:
+    """Unit vectors [K, D] of texts that say a concept is there, and of texts that say it is not."""
+    return class_vectors(encoder, names, prompts), class_vectors(encoder, names, NEGATIVE)
+
+
+def concept_zero_shot(images: Floats, concepts: tuple[Floats, Floats], scale: float) -> Scores:
+    """Probability [N, K] that a concept is there: softmax over the two vectors of each."""
+    present, absent = concepts
+    margin = scale * (images @ (present - absent).T).astype(np.float64)
+    probabilities: Scores = 1 / (1 + np.exp(-margin))
+    return probabilities
+
+
+def concept_probe(
+    images: Floats, truth: Truth, queries: Floats, groups: Groups, *, seed: int = 0
+) -> tuple[Scores, Scores]:
+    """Probabilities of the queries [M, K], and of the images by models that did not see them.
+
+    A logistic regression for each concept, on features of mean 0 and deviation 1. One
+    regularisation for all is chosen by cross-validation over whole groups, by mean average
+    precision. A concept that no image has, or every one, has its share as probability.
+    """
+    mean, deviation = images.mean(axis=0), images.std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1)
+    images, queries = (images - mean) / deviation, (queries - mean) / deviation
+    distinct, places = np.unique(groups, return_inverse=True)
+    fold = np.random.default_rng(seed).permutation(len(distinct))[places] % FOLDS
+    unseen = np.zeros((len(STRENGTHS), *truth.shape))
+    for number in np.unique(fold):
+        out = fold == number
+        for index, strength in enumerate(STRENGTHS):
+            unseen[index, out] = _predict(images[~out], truth[~out], images[out], strength)
+    best = int(np.argmax([_mean_precision(scores, truth) for scores in unseen]))
+    return _predict(images, truth, queries, STRENGTHS[best]), unseen[best]
+
+
+def _predict(images: Floats, truth: Truth, queries: Floats, strength: float) -> Scores:
+    out = np.tile(truth.mean(axis=0), (len(queries), 1))
+    for column in np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)):
+        model = LogisticRegression(C=strength, max_iter=300)
+        out[:, column] = fit_quietly(model, images, truth[:, column]).predict_proba(queries)[:, 1]
+    return out
+
+
+def best_threshold(scores: Scores, truth: Truth) -> float:
+    """The one threshold for all concepts of best F1 on these images, which judge nothing else."""
+    found = [_f1(scores, truth, threshold).mean() for threshold in THRESHOLDS]
+    return float(THRESHOLDS[int(np.argmax(found))])
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """Mean area under the ROC curve, mean average precision, F1; 95% intervals by group.
+
+    Means over the concepts that some image has and some has not. F1 as ImageCLEF computes it: of
+    each image, then the mean.
+    """
+
+    auroc: float
+    auroc_interval: tuple[float, float]
+    mean_average_precision: float
+    mean_average_precision_interval: tuple[float, float]
+    f1: float
+    f1_interval: tuple[float, float]
+    threshold: float
+
+
+def label_scores(
+    scores: Scores, truth: Truth, groups: Groups, threshold: float, *, seed: int = 0
+) -> LabelScores:
+    """Scores of probabilities [N, K] against the truth [N, K]; intervals draw whole groups anew."""
+    distinct, places = np.unique(groups, return_inverse=True)
+    members = [np.flatnonzero(places == number) for number in range(len(distinct))]
+    rng = np.random.default_rng(seed)
+    draws = [
+        np.concatenate([members[n] for n in rng.integers(0, len(members), len(members))])
+        for _ in range(RESAMPLES)
+    ]
+
+    def measured(measure: Callable[[Scores, Truth], float]) -> tuple[float, tuple[float, float]]:
+        found = [measure(scores[rows], truth[rows]) for rows in draws]
+        low, high = np.nanpercentile(found, INTERVAL)
+        return measure(scores, truth), (float(low), float(high))
+
+    area, area_interval = measured(_mean_area)
+    precision, precision_interval = measured(_mean_precision)
+    f1, f1_interval = measured(lambda s, t: float(_f1(s, t, threshold).mean()))
+    return LabelScores(
+        area, area_interval, precision, precision_interval, f1, f1_interval, threshold
+    )
+
+
+def _judged(truth: Truth) -> NDArray[np.int64]:
+    return np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
+
+
+def _mean_area(scores: Scores, truth: Truth) -> float:
+    areas = [area_under_roc(scores[:, k], truth[:, k]) for k in _judged(truth)]
+    return float(np.mean(areas)) if areas else float("nan")
+
+
+def _mean_precision(scores: Scores, truth: Truth) -> float:
+    found = [
+        average_precision(scores[:, k].astype(np.float32), truth[:, k]) for k in _judged(truth)
+    ]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _f1(scores: Scores, truth: Truth, threshold: float) -> Scores:
+    """F1 of each image [N]; 1 where it has no concept and none is predicted."""
+    predicted = scores >= threshold
+    hits = (predicted & truth).sum(axis=1)
+    sizes = predicted.sum(axis=1) + truth.sum(axis=1)
+    f1: Scores = np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0)
+    return f1

@@ -1,0 +1,147 @@
+"""Which concepts a corpus's images have, by an encoder: by prompts alone, and by a probe."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from encoders.analysis.concept_labels import (
+    LabelScores,
+    best_threshold,
+    concept_probe,
+    concept_vectors,
+    concept_zero_shot,
+    label_scores,
+)
+from encoders.analysis.zero_shot import PROMPTS, ClassificationError
+from encoders.base.progress import Progress, silent
+from encoders.training.concepts import multi_hot
+from ingest.corpus.corpus import Corpus
+from ingest.corpus.records import Record
+from ingest.vectors.embed import embed_corpus, read_embeddings
+from rocosearch.image_features import image_features
+from rocosearch.opening import embedding_encoder, load_encoder
+
+__all__ = ["ConceptClassification", "classify_concepts"]
+
+AT_LEAST = 5  # training images that a concept must have
+
+
+@dataclass(frozen=True)
+class ConceptClassification:
+    """What was measured on the held-out images.
+
+    concepts: name -> held-out images that have it. chance_map: mean average precision of a
+    random order, the mean share of images with a concept. probed_on: what the probe saw.
+    """
+
+    split: str
+    concepts: Mapping[str, int]
+    images: int
+    examples: int
+    chance_map: float
+    zero_shot: LabelScores
+    probe: LabelScores
+    probed_on: str
+
+    def summary(self) -> dict[str, object]:
+        """Everything as JSON values."""
+        return asdict(self)
+
+
+def classify_concepts(
+    corpus: Path,
+    encoder: Path,
+    *,
+    names: Mapping[str, str] | None = None,
+    prompts: Sequence[str] = (),
+    split: str | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> ConceptClassification:
+    """Name the concepts of a held-out split's images, several for each.
+
+    Concepts are those that at least five training images have. names: concept -> how the prompts
+    call it. The thresholds of F1 are chosen on the training split. Raises ClassificationError
+    where that split is judged, or no concept has images on both sides.
+    """
+    if split == "train":
+        raise ClassificationError(
+            "Images of the train split are what the probe learns from, and cannot judge it: name "
+            "validation or test as the split."
+        )
+    opened = Corpus.open(corpus)
+    held_out = split or ("test" if opened.manifest.splits.get("test") else "validation")
+    embed_corpus(opened, embedding_encoder(encoder, progress), progress)
+    loaded = load_encoder(encoder)
+    ids, vectors = read_embeddings(opened, loaded.manifest.fingerprint)
+    rows = {identifier: row for row, identifier in enumerate(ids)}
+    sides: dict[str, list[Record]] = {"train": [], held_out: []}
+    for record in opened.records():
+        if record.split in sides and record.id in rows:
+            sides[record.split].append(record)
+    concepts = _concepts(sides["train"], sides[held_out], held_out)
+    learned, judged = sides["train"], sides[held_out]
+    truth = {side: multi_hot([r.concept_names for r in sides[side]], concepts) for side in sides}
+    seen = {side: vectors[[rows[r.id] for r in sides[side]]] for side in sides}
+    called = [(names or {}).get(name, name) for name in concepts]
+    prompted = concept_vectors(loaded, called, tuple(prompts) or PROMPTS)
+    guessed = {
+        side: concept_zero_shot(seen[side], prompted, loaded.manifest.logit_scale or 1.0)
+        for side in sides
+    }
+    features, probed_on = image_features(
+        opened, encoder, [record.id for record in (*learned, *judged)], progress
+    )
+    if features is None:
+        features = np.concatenate([seen["train"], seen[held_out]])
+    groups = {side: _groups(sides[side]) for side in sides}
+    progress("probe concepts", 0, 1)
+    probed, unseen = concept_probe(
+        features[: len(learned)],
+        truth["train"],
+        features[len(learned) :],
+        groups["train"],
+        seed=seed,
+    )
+    progress("probe concepts", 1, 1)
+    expected, clusters = truth[held_out], groups[held_out]
+    by_prompts = best_threshold(guessed["train"], truth["train"])
+    by_probe = best_threshold(unseen, truth["train"])
+    counts = expected.sum(axis=0)
+    return ConceptClassification(
+        split=held_out,
+        concepts={name: int(count) for name, count in zip(concepts, counts, strict=True)},
+        images=len(judged),
+        examples=len(learned),
+        chance_map=float(expected.mean(axis=0)[(counts > 0) & (counts < len(judged))].mean()),
+        zero_shot=label_scores(guessed[held_out], expected, clusters, by_prompts, seed=seed),
+        probe=label_scores(probed, expected, clusters, by_probe, seed=seed),
+        probed_on=probed_on,
+    )
+
+
+def _concepts(learned: Sequence[Record], judged: Sequence[Record], split: str) -> list[str]:
+    counts = Counter(name for record in learned for name in set(record.concept_names))
+    held = Counter(name for record in judged for name in set(record.concept_names))
+    found = sorted(
+        name for name, count in counts.items() if count >= AT_LEAST and 0 < held[name] < len(judged)
+    )
+    if not found:
+        raise ClassificationError(
+            f"No concept stands on {AT_LEAST} training images and on some, not all, images of "
+            f"{split}: there is nothing to name. Does the corpus have concept names?"
+        )
+    return found
+
+
+def _groups(records: Sequence[Record]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """A number for each case or article; an image without one is one of its own."""
+    numbers: dict[str, int] = {}
+    return np.array(
+        [numbers.setdefault(r.group_id or f"\0{r.id}", len(numbers)) for r in records], np.int64
+    )
