@@ -228,7 +228,7 @@ def evaluate_server(
             raise UserError(
                 f"{server.to} holds no documents yet: feed it first (`rocosearch feed`)."
             )
-        from eval.search.targets import ServedTarget  # noqa: PLC0415  (scipy takes a second)
+        from eval.search.targets import ServedTarget
 
         target = ServedTarget(live)
         return evaluate_target(target, corpus, out, options, encoder=encoder, progress=progress)
