@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from encoders.base.errors import UserError
 from encoders.base.extras import EXTRAS, MissingExtraError
-from encoders.base.storage import share_with_group
+from encoders.base.storage import LeftoverWarning, share_with_group
 from rocosearch.console import messages, say
 
 __all__ = ["TRACE", "GuardedCommand", "GuardedGroup", "writing"]
@@ -92,6 +94,7 @@ class GuardedGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as typer declares it
         """Run a command; raise typer.Exit with the code that its failure calls for."""
+        shown, warnings.showwarning = warnings.showwarning, _warn
         try:
             return super().invoke(ctx)
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
@@ -102,6 +105,24 @@ class GuardedGroup(TyperGroup):
         except Exception as error:
             _tell(_missing(error, ctx.invoked_subcommand or "") or error)
             raise typer.Exit(1) from error
+        finally:
+            warnings.showwarning = shown
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Tell our own warnings in their sentence, others as Python does."""
+    if issubclass(category, LeftoverWarning):
+        say(str(message), style="yellow")
+    else:
+        told = warnings.formatwarning(message, category, filename, lineno, line)
+        (file or sys.stderr).write(told)
 
 
 def _missing(error: Exception, command: str) -> Exception | None:
@@ -113,7 +134,10 @@ def _missing(error: Exception, command: str) -> Exception | None:
 
 
 def _tell(error: Exception) -> None:
-    say(_sentence(error), style="red")
+    if isinstance(error, UserError) and error.pointed:
+        messages.print(str(error), style="red")
+    else:
+        say(_sentence(error), style="red")
     if os.environ.get(TRACE):
         messages.print("".join(traceback.format_exception(error)).rstrip())
 

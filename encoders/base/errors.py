@@ -10,4 +10,7 @@ class UserError(Exception):
 
     The message says what was wrong, where, and what to do. The command line prints it
     without a traceback. Packages derive their own errors from it.
+    pointed: a line of what was read and a caret below follow the sentence.
     """
+
+    pointed = False

@@ -46,6 +46,7 @@ __all__ = [
 WEIGHTS = "model.safetensors"
 CURVES = "training.csv"
 TRAINING = "training.json"
+IMAGE_FIELDS = ("image_size", "image_mode", "image_resize", "image_mean", "image_std")
 
 
 class DeviceError(UserError):
@@ -80,10 +81,14 @@ class Encoder:
         try:
             module.load_state_dict(load_file(folder / WEIGHTS))
         except (SafetensorError, RuntimeError) as error:
-            raise EncoderError(f"{folder / WEIGHTS} does not fit its manifest: {error}") from None
-        return cls(
+            first = str(error).partition("\n")[0]
+            raise EncoderError(f"{folder / WEIGHTS} does not fit its manifest: {first}") from None
+        _check_finite(module, folder)
+        loaded = cls(
             module.to(pick_device(device)), *map(_told, (folder / CURVES, folder / TRAINING))
         )
+        _check_same(loaded.manifest, manifest, folder)
+        return loaded
 
     def save(self, folder: Path) -> None:
         """Write the encoder's folder whole, replacing an older one; graphs are exported later."""
@@ -185,6 +190,25 @@ def _manifest(module: ClipModule, weights_sha256: str) -> Manifest:
         architecture=config.to_json(),
         logit_scale=float(module.scale.detach()),
     )
+
+
+def _check_finite(module: ClipModule, folder: Path) -> None:
+    for name, values in module.state_dict().items():
+        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+            raise EncoderError(
+                f"{folder / WEIGHTS} holds NaN or infinity in {name}: train it again."
+            )
+
+
+def _check_same(follows: Manifest, written: Manifest, folder: Path) -> None:
+    """What the weights and the architecture say is what encoder.json says."""
+    for name in ("dimension", "normalized", "max_tokens", "architecture", *IMAGE_FIELDS):
+        value, other = getattr(follows, name), getattr(written, name)
+        if other != value:
+            raise EncoderError(
+                f"{folder / 'encoder.json'} says {name} {other!r}, and the weights {value!r}: take "
+                "the encoder from its source again."
+            )
 
 
 def _check_hash(path: Path, expected: str) -> None:

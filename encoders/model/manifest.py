@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ __all__ = ["FILE_NAME", "Manifest", "ManifestError"]
 
 FILE_NAME = "encoder.json"
 FORMAT = 2
+MOST = 1 << 16  # of any length
 READABLE = (1, 2)
 """Format 2 adds `graphs`: what format 1 says is read, and its graphs are made when needed."""
 
@@ -111,6 +113,20 @@ def _canonical(manifest: Manifest) -> str:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
+def _impossible(manifest: Manifest) -> str:
+    """A value that no encoder can have; "" where all are possible."""
+    for name in ("dimension", "max_tokens", "image_size"):
+        value = getattr(manifest, name)
+        if type(value) is not int or not 1 <= value <= MOST:
+            return f"{name} {value!r}, which is not a whole number from 1 to {MOST:,}"
+    numbers = (*manifest.image_mean, *manifest.image_std, manifest.logit_scale)
+    if not all(isinstance(value, int | float) and isfinite(value) for value in numbers):
+        return "numbers that are not finite"
+    if not all(manifest.image_std) or len(manifest.image_std) != len(manifest.image_mean):
+        return "a deviation of 0, or another number of means than of deviations"
+    return ""
+
+
 def _from_json(content: object, path: Path) -> Manifest:
     if not isinstance(content, dict):
         raise ManifestError(f"{path} is damaged: not a JSON object. Train or export it again.")
@@ -127,6 +143,9 @@ def _from_json(content: object, path: Path) -> Manifest:
         manifest = Manifest(**content)
     except (KeyError, TypeError, ValueError) as error:
         raise ManifestError(f"{path} is damaged ({error}). Train or export it again.") from None
+    told = _impossible(manifest)
+    if told:
+        raise ManifestError(f"{path} says {told}. Train or export it again.")
     if manifest.fingerprint != stored:
         raise ManifestError(
             f"{path} was changed by hand: its fingerprint does not follow from its content. "

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ranking.expressions.functions import FUNCTIONS
-from ranking.expressions.parser import MOST_LEVELS, SHOWN, parse_tree
-from ranking.expressions.tokens import ExpressionError, pointed
+from ranking.expressions.parser import MOST_LEVELS, parse_tree
+from ranking.expressions.tokens import SHOWN, ExpressionError, pointed
 from ranking.expressions.tree import (
     Binary,
     Call,

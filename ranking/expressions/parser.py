@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NoReturn
 
-from ranking.expressions.tokens import Token, number, pointed, tokens, unquoted
+from ranking.expressions.tokens import SHOWN, Token, number, pointed, tokens, unquoted
 from ranking.expressions.tree import (
     LEVEL,
     POWER,
@@ -29,11 +29,11 @@ from ranking.expressions.tree import (
     depth,
 )
 
-__all__ = ["MOST_LEVELS", "SHOWN", "parse_tree"]
+__all__ = ["MOST_LEVELS", "parse_tree"]
 
 MOST_LEVELS = 200
 _MAX_DEPTH = 100
-SHOWN = 60
+MOST_CHARACTERS = 20_000
 # fmt: off
 _TENSOR_FUNCTIONS = frozenset({
     "argmax", "argmin", "avg", "cell_cast", "cell_order", "concat", "cosine_similarity", "count",
@@ -48,6 +48,9 @@ _CONSTANTS = {"true": 1.0, "false": 0.0}
 @lru_cache(maxsize=4096)
 def parse_tree(source: str) -> Node:
     """Parse one expression; raises ExpressionError with a pointer."""
+    if len(source) > MOST_CHARACTERS:
+        message = f"The expression has more than {MOST_CHARACTERS:,} characters:"
+        raise pointed(message, source[:SHOWN], 0)
     parser = _Parser(source)
     tree = parser.expression()
     parser.expect_end()

@@ -22,12 +22,15 @@ _TOKEN = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_$@]*")
 _MOST_WHOLE = 2**63 - 1
+SHOWN = 60  # characters of an expression, on each side of a fault
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[^u])", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
 
 
 class ExpressionError(UserError):
     """An expression cannot be read or computed; the message points to where."""
+
+    pointed = True
 
 
 class Token(NamedTuple):
@@ -42,8 +45,11 @@ def pointed(message: str, source: str, at: int) -> ExpressionError:
     """Return an error with the line of `source` that holds position `at`, and a caret below."""
     start = source.rfind("\n", 0, at) + 1
     end = source.find("\n", at)
-    line = source[start : end if end >= 0 else len(source)]
-    return ExpressionError(f"{message}\n    {line}\n    {' ' * (at - start)}^")
+    end = end if end >= 0 else len(source)
+    before, after = source[max(start, at - SHOWN) : at], source[at : min(end, at + SHOWN)]
+    begun, more = "..." * (at - SHOWN > start), "..." * (at + SHOWN < end)
+    line = f"{begun}{before}{after}{more}"
+    return ExpressionError(f"{message}\n    {line}\n    {' ' * len(begun + before)}^")
 
 
 def tokens(source: str) -> list[Token]:
@@ -70,9 +76,10 @@ def tokens(source: str) -> list[Token]:
 def number(token: Token, source: str) -> float:
     """A number's value; raises ExpressionError where Vespa's parser cannot read it."""
     fraction = "." in token.text or re.search("^[0-9]+[eE]", token.text)
-    whole = token.text.isdecimal() and int(token.text) <= _MOST_WHOLE
+    short = len(token.text) <= len(str(_MOST_WHOLE))
+    whole = token.text.isdecimal() and short and int(token.text) <= _MOST_WHOLE
     if not (whole or fraction):
-        message = f"Vespa cannot read {token.text}: write a decimal number, as 16.0:"
+        message = f"Vespa cannot read {token.text[:SHOWN]}: write a decimal number, as 16.0:"
         raise pointed(message, source, token.at)
     return float(token.text.rstrip("fFdD"))
 

@@ -20,6 +20,8 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _QUERY = re.compile(r"query\((\w+)\)")
 # Names that the schema's language keeps for itself, or reads in features: bm25(caption).
 _NO_FUNCTION = frozenset({"caption", "constant", "field", "inline", "onnx", "tensor"})
+MOST_ANCESTORS = 50
+MOST_PROFILES = 1000
 _MOST_HITS = 2**31 - 1
 _VECTOR_INPUT = re.compile(r"q(_\w+)?")
 _FIELD_FEATURES = re.compile(
@@ -69,6 +71,9 @@ def _refusal(
 def check_line_of_descent(profiles: Iterable[Profile]) -> None:
     """Raise ProfileError for a name used twice, an unknown parent, or a circle of parents."""
     by_name: dict[str, Profile] = {}
+    profiles = tuple(profiles)
+    if len(profiles) > MOST_PROFILES:
+        raise ProfileError(f"There are {len(profiles):,} profiles; {MOST_PROFILES:,} are the most.")
     for profile in profiles:
         if profile.name in by_name:
             raise ProfileError(f"There are two profiles {profile.name}.")
@@ -79,6 +84,10 @@ def check_line_of_descent(profiles: Iterable[Profile]) -> None:
             if parent not in by_name:
                 raise ProfileError(f"Profile {line[-1]} inherits {parent}, which does not exist.")
             line.append(parent)
+            if len(line) > MOST_ANCESTORS:
+                raise ProfileError(
+                    f"Profile {profile.name} inherits through more than {MOST_ANCESTORS} others."
+                )
             if parent in line[:-1]:
                 raise ProfileError(f"Profiles inherit in a circle: {' inherits '.join(line)}.")
 
@@ -118,7 +127,7 @@ def _check_numbers(profile: Profile) -> None:
             )
         if phase.rerank_count > _MOST_HITS:
             raise ProfileError(
-                f"Profile {profile.name}, {where}: a rerank count of {phase.rerank_count} is more "
+                f"Profile {profile.name}, {where}: a rerank count that is more "
                 f"than Vespa can count; give at most {_MOST_HITS}."
             )
 

@@ -22,6 +22,8 @@ _OF_VECTORS = ("closeness(", "distance(", "attribute(has_vector", "query(q)", "q
 class ProfileError(UserError):
     """A rank profile cannot be used; the message says which, where and why."""
 
+    pointed = True
+
 
 @dataclass(frozen=True)
 class Phase:

@@ -20,6 +20,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from sys import float_info
 from typing import Any, cast, get_args
 
 from encoders.base.storage import write_whole
@@ -73,7 +74,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ProfileError(f"There is no profiles file {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path} cannot be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, deep brackets
         raise ProfileError(f"{path} is not TOML: {error}.") from None
 
 
@@ -138,6 +139,8 @@ def _numbers(where: str, table: Mapping[str, Any]) -> dict[str, float]:
     for key, value in table.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise ProfileError(f"{where}: input {key} must be a number.")
+        if isinstance(value, int) and abs(value) > float_info.max:
+            raise ProfileError(f"{where}: input {key} must be a number up to 1.8e308.")
     return {key: float(value) for key, value in table.items()}
 
 

@@ -1,0 +1,48 @@
+"""What people bring as profiles costs a sentence, and a second at most."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from encoders.base.errors import UserError
+from ranking.profiles.toml import load_profiles
+
+NUMBER = "9" * 400
+FIRST = '[profiles.a]\nretrieve = ["text"]\nfirst_phase = '
+CHAIN = (
+    FIRST
+    + '"bm25(caption)"\n'
+    + "".join(f'[profiles.p{n}]\ninherits = "{f"p{n - 1}" if n else "a"}"\n' for n in range(2000))
+)
+
+HOSTILE = {
+    "an input of 400 digits": FIRST + f'"query(x)"\n[profiles.a.inputs]\nx = {NUMBER}\n',
+    "a constant of 400 digits": FIRST + f'"{NUMBER} * bm25(caption)"\n',
+    "a count of 400 digits": FIRST
+    + f'"bm25(caption)"\n[profiles.a.second_phase]\nexpression="1"\nrerank_count = {NUMBER}\n',
+    "a constant of 5,000 digits": FIRST + f'"{"9" * 5000} * bm25(caption)"\n',
+    "5,000 heirs": FIRST
+    + '"1"\n'
+    + "".join(f'[profiles.p{n}]\ninherits = "a"\n' for n in range(5000)),
+    "5,000 digits": FIRST + f'"query(x)"\n[profiles.a.inputs]\nx = {"9" * 5000}\n',
+    "2,000 brackets": FIRST + f'"{"(" * 2000}bm25(caption){")" * 2000}"\n',
+    "2,000 brackets open": FIRST + f'"{"(" * 2000}"\n',
+    "2,000 nested lists": FIRST + '"1"\nmatch_features = ' + "[" * 2000 + "]" * 2000 + "\n",
+    "2,000 nested tables": "[profiles" + ".a" * 2000 + "]\n",
+    "2,000 heirs": CHAIN,
+    "a circle": FIRST + '"1"\ninherits = "b"\n[profiles.b]\ninherits = "a"\n',
+    "100,000 terms": FIRST + f'"{" + ".join(["bm25(caption)"] * 60_000)}"\n',
+    "100,000 short terms": FIRST + f'"{"+".join("1" * 100_000)}"\n',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_it_ends_in_a_sentence_in_a_second(tmp_path, name):
+    (tmp_path / "p.toml").write_text(HOSTILE[name])
+    started = time.process_time()
+    with pytest.raises(UserError) as caught:
+        load_profiles(tmp_path / "p.toml")
+    assert time.process_time() - started < 1
+    assert 10 < len(str(caught.value)) - len(str(tmp_path)) < 300
