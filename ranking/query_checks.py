@@ -29,29 +29,26 @@ def check_query(query: Query, *, engine: str = "", refused: Collection[str] = ()
 
     engine: its name in a message. refused: keys of PARTS. Raises QueryError.
     """
-    for part, called in PARTS.items():
+    for part in refused:
         value = getattr(query, part)
-        asked = value is not None if part.startswith("min_") else bool(value)
-        if part in refused and asked:
-            raise QueryError(f"{engine} does not take {called}: ask the embedded engine.")
+        if value is not None if part.startswith("min_") else bool(value):
+            raise QueryError(f"{engine} does not take {PARTS[part]}: ask the embedded engine.")
     if not query.text.strip() and query.vector is None and not query.vectors:
         raise QueryError("The query is empty: give a text, an image or both.")
-    _check_fields(query)
-    for name in ("k", "target_hits", "offset"):
-        value = getattr(query, name)
+    if query.filters or query.group_by or query.sort or query.facets:
+        _check_fields(query)
+    wholes = (("k", query.k), ("target_hits", query.target_hits), ("offset", query.offset))
+    for name, value in wholes:
         if not (type(value) is int or isinstance(value, Integral)) or value < 0:
             raise QueryError(f"{name} is {value!r}: give a whole number, 0 or more.")
-    for name in ("min_score", "min_closeness"):
-        value = getattr(query, name)
-        if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
-            raise QueryError(f"{name} is {value!r}: give a finite number.")
+    for name, cut in (("min_score", query.min_score), ("min_closeness", query.min_closeness)):
+        if cut is not None and not (isinstance(cut, Real) and math.isfinite(cut)):
+            raise QueryError(f"{name} is {cut!r}: give a finite number.")
     if not (math.isfinite(query.timeout) and query.timeout > 0):
         raise QueryError(f"A time-out of {query.timeout} s is none: give seconds above 0.")
 
 
 def _check_fields(query: Query) -> None:
-    if not (query.filters or query.group_by or query.sort or query.facets):
-        return
     asked: set[str] = {each.field for each in query.filters} | {*query.facets}
     asked |= {query.group_by or "id", query.sort.field if query.sort else "id"}
     for field in sorted(asked - FIELDS):

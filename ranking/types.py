@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.errors import UserError
-from ranking.text.negation import split_negated
 
 __all__ = [
     "MAX_DISTANCE",
@@ -91,16 +90,6 @@ class Document:
     licence: str = ""
     split: str = ""
     image_url: str = ""
-
-    @property
-    def affirmed(self) -> str | None:
-        """The caption without the words that it says are absent: `ranking.text.negation`."""
-        return self.caption and split_negated(self.caption)[0]
-
-    @property
-    def negated(self) -> str | None:
-        """The words that the caption says are absent."""
-        return self.caption and split_negated(self.caption)[1]
 
 
 @dataclass(frozen=True)

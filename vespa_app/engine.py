@@ -32,9 +32,8 @@ from vespa_app.feed.operations import Operation, Verdict
 from vespa_app.feed.store import Store, put_fields, vector_fields
 from vespa_app.http.connection import Connection, Credentials
 from vespa_app.http.errors import VespaDegradedError, VespaQueryError, VespaUnavailableError
-from vespa_app.http.reply import as_whole, reading
 from vespa_app.http.retries import Retries, retrying
-from vespa_app.query.answers import Answer, judge, read_answer, to_result
+from vespa_app.query.answers import Answer, judge, read_answer, to_result, value_counts
 from vespa_app.query.query import SearchRequest, search_request
 from vespa_app.query.top_k import Chosen, Window, choose
 from vespa_app.read.application import Application
@@ -114,10 +113,11 @@ class VespaEngine:
         Raises QueryError where the query is at fault, VespaError where the server is.
         """
         limit = self.application.max_hits
-        if query.k > limit:
+        if query.offset + query.k > limit:
             raise QueryError(
-                f"Vespa gives at most {limit} hits a query, and {query.k} were asked for: lower "
-                "k, or raise maxHits in the application's default query profile."
+                f"Vespa gives at most {limit} hits a query, and {query.offset + query.k} were "
+                "asked for: lower k or the offset, or raise maxHits in the application's default "
+                "query profile."
             )
         started = time.monotonic()
         window = Window.first(query, limit)
@@ -130,6 +130,11 @@ class VespaEngine:
             left = query.timeout - (time.monotonic() - started)
             request = self._request(query, window)
             answer, chosen = self._choose(query, request, window, left)
+        if query.sort and not chosen.complete:
+            raise QueryError(
+                f"{answer.total:,} documents matched, and Vespa gives the best {limit:,} of them: "
+                f"too few to sort by {query.sort.field}. Narrow the query, or filter."
+            )
         coverage = judge(answer)
         if chosen.unfilled and "summaries" not in coverage.degraded:
             coverage = replace(coverage, degraded=(*coverage.degraded, "summaries"))
@@ -196,8 +201,8 @@ class VespaEngine:
         """
         name = vector_field.name.replace("embedding_", "fingerprint_")
         body = self._plain(f"true | all(group({name}) each(output(count())))")
-        found = dict(_groups(self._ask(body, COUNT_SECONDS)))
-        prints = sorted(set(found) - {""})
+        found = next(iter(value_counts(self._ask(body, COUNT_SECONDS)).values()), {})
+        prints = sorted(found)
         known = {vector_field.fingerprint} - {""}
         if len(known.union(prints)) > 1:
             raise EngineError(
@@ -336,13 +341,3 @@ def _in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Itera
         finally:
             for future in pending:
                 future.cancel()
-
-
-def _groups(answer: Answer) -> Iterator[tuple[str, int]]:
-    """Yield (value, count) of a grouping by one field."""
-    for root in answer.rows:
-        for groups in root.children:
-            for group in groups.children:
-                with reading(answer.address):
-                    count = as_whole(group.fields.get("count()", 0), "count()")
-                yield str(group.other.get("value", "")), count

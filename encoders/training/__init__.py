@@ -19,4 +19,5 @@ record.py            What a finished training run leaves beside its encoder: its
 similar_captions.py  Batches in which captions resemble each other, so that the towers must te
 train.py             Training a CLIP: one readable loop, on a CPU or on GPUs, that survives be
 validation.py        How well texts find their images among held-out pairs: MRR@10 over the fu
+seen.py              What an encoder was trained and validated on, as hashes: `seen.parquet` besid
 """

@@ -87,9 +87,22 @@ class FrozenImages:
         told = json.dumps(asdict(preprocessing), sort_keys=True)
         self._kept = Kept(cache and cache / _name(tower, told))
 
-    def of(self, keys: Sequence[bytes], pixels: Callable[[list[int]], NDArray[np.uint8]]) -> Floats:
-        """Float32 [N, W] of images by their keys; `pixels` gives uint8 [n, C, S, S] of the new."""
-        return self._kept.of(keys, lambda new: self._features(pixels(new)))
+    def of(
+        self,
+        keys: Sequence[bytes],
+        pixels: Callable[[list[int]], NDArray[np.uint8]] | None = None,
+    ) -> Floats:
+        """Float32 [N, W] of images by their keys; `pixels` gives uint8 [n, C, S, S] of the new.
+
+        Without `pixels` there must be no new one.
+        """
+
+        def make(new: list[int]) -> Floats:
+            if pixels is None:
+                raise KeyError(f"{len(new)} images have no features yet.")
+            return self._features(pixels(new))
+
+        return self._kept.of(keys, make)
 
     @torch.inference_mode()
     def _features(self, pixels: NDArray[np.uint8]) -> Floats:

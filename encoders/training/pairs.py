@@ -85,7 +85,7 @@ def read_pairs(
     rows: list[Pair] = []
     digests: list[str] = []
     pixels: list[NDArray[np.uint8]] = []
-    features: list[NDArray[np.float32]] = []
+    keys: list[bytes] = []
     store = _Store(work / f"{stage.replace(' ', '-')}.pixels")
 
     def decode(pair: Pair) -> NDArray[np.uint8]:
@@ -102,7 +102,8 @@ def read_pairs(
             if frozen is None:
                 pixels.append(new_pixels(range(len(chunk))))
             else:
-                features.append(frozen.of(list(map(bytes.fromhex, contents)), new_pixels))
+                keys += map(bytes.fromhex, contents)
+                frozen.of(keys[len(rows) :], new_pixels)  # kept there, once
             rows += [pair._replace(image=b"") for pair in chunk]  # the encoded bytes may go
             if sum(block.nbytes for block in pixels) > IN_MEMORY:
                 store.append(pixels)
@@ -116,7 +117,7 @@ def read_pairs(
         ),
         concepts=tuple(tuple(row.concepts) for row in rows),
         fingerprint=sha256_bytes("".join(digests).encode()),
-        features=np.concatenate(features) if features else None,
+        features=frozen.of(keys) if frozen and keys else None,
     )
 
 

@@ -95,6 +95,7 @@ def _train(
     frozen = frozen_images(start.image, config, team.device, cache)
     train_pairs = read_pairs(pairs, prepare, own, "reading training images", progress, frozen)
     held_out = read_pairs(validation, prepare, own, "reading validation images", progress, frozen)
+    del frozen  # its memory; the pairs have their features
     if len(train_pairs) < 2:
         raise TrainingError(
             f"There are {len(train_pairs)} pairs of image and caption to train on; "

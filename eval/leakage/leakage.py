@@ -100,6 +100,8 @@ def find_leakage(task: Task, captions: Sequence[str], overlap: Overlap | None = 
     if task.asks == "text":
         texts = tuple(captions) if task.texts is None else task.texts
         found, elsewhere = _compare_texts(task.topics, texts, relevant)
+    if task.shares_words:
+        found = {}
     if overlap is not None:
         found |= _compare_training(task, relevant, overlap)
     kinds: list[Kind] = [""] * len(task.topics)

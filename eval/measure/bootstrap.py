@@ -101,9 +101,10 @@ class Bootstrap:
     def p_values(self) -> Values:
         """Two-sided p of each column's mean being 0, float64 [columns]: the interval's own test.
 
-        1 where a column has no spread.
+        Where a column has no spread: 1 for a mean of 0, else 0, all of it being on one side.
         """
-        found = np.ones(len(self.means))
+        found = np.where(self.means == 0, 1.0, 0.0)
+        found[(self.errors > 0) | (self.clusters < 2)] = 1.0
         known = (self.errors > 0) & np.isfinite(self.ratios).any(axis=0)
         if known.any():
             ratios = self.ratios[:, known]

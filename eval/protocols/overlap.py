@@ -8,6 +8,7 @@ others. What is dropped at one step stays dropped at the next.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from random import Random
 from typing import Literal
 
@@ -86,7 +87,7 @@ def _step(
     for row, text in enumerate(normalised):
         same[text].append(row)
     how = "at random" if order == "random" else "stop words first"
-    return make_task(
+    task = make_task(
         pool,
         f"overlap-{order}-{percent}",
         f"A caption with {percent} % of its words dropped, {how}, finds its image.",
@@ -94,6 +95,8 @@ def _step(
         [sorted({*equal[row], *same[normalised[row]]}) for row in rows],
         left_out=left_out,
     )
+    # At 0 % the whole query stands in the index; beyond, how much does is what the curve shows.
+    return replace(task, shares_words=percent > 0)
 
 
 def _shuffled(name: str, count: int) -> list[int]:

@@ -59,7 +59,8 @@ class Task:
     texts: what is indexed instead of the captions, one a document; None for the captions.
     vectors: whether documents are found by their image's vector or by their caption's.
     asks: whether queries are texts or images. no_lexical: why lexical ranking does not apply,
-    "" where it does. metric: what it is judged by. notes: counts of what was left out, for the
+    "" where it does. shares_words: whether words of the query in the index are what it measures,
+    and so no leakage. metric: what it is judged by. notes: counts of what was left out, for the
     report.
     """
 
@@ -71,6 +72,7 @@ class Task:
     vectors: Vectors = "images"
     asks: Asks = "text"
     no_lexical: str = ""
+    shares_words: bool = False
     metric: str = KNOWN_ITEM
     notes: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite, nan
 from typing import Any
 
@@ -47,7 +48,7 @@ class Program:
     steps: list[Step]
     native: Any = None
 
-    @property
+    @cached_property
     def exact(self) -> bool:
         """Whether values are those of `Expression.evaluate` to the bit.
 

@@ -11,6 +11,12 @@ Which file does what: state.py keeps what has been done; job.py has the steps, t
 what each refuses; candidate.py builds an index with the new encoder; embedded.py does the steps
 on an index of this machine, vespa.py on a server; live.py asks both encoders side by side;
 opening.py finds a swap under way.
+candidate.py  An index with the new encoder, built beside the one in use
+embedded.py   A swap on an index of this machine
+job.py        The steps of a swap: in which order they may come, and what each refuses
+live.py       The same queries put to a running application by two encoders: both must be answered
+state.py      What a swap has done, in one file that is replaced whole after each step
+vespa.py      A swap on a Vespa server: two encoders in one application, told apart by the names o
 """
 
 from __future__ import annotations

@@ -231,10 +231,19 @@ def test_settings_reach_a_published_tower():
 
 
 @needs_weights
-def test_adapter_from_the_published_weights(drawn_pairs: Drawn, tmp_path: Path):
-    config = preset("adapter", epochs=2, batch=16, device="cpu")
-    trained = train(drawn_pairs[:32], drawn_pairs[72:], tmp_path / "encoder", config)
-    assert trained.pairs == 32
+@pytest.mark.parametrize("name", ["adapter", "lit", "finetune"])
+def test_presets_from_the_published_weights(drawn_pairs: Drawn, tmp_path: Path, name: str):
+    """Frozen towers stay as published, the others move, and little."""
+    config = preset(name, epochs=1, batch=8, device="cpu")
+    trained = train(drawn_pairs[:8], drawn_pairs[86:], tmp_path / "encoder", config)
+    assert trained.pairs == 8
     encoder = Encoder.load(tmp_path / "encoder")
     assert (encoder.manifest.dimension, encoder.manifest.max_tokens) == (256, 256)
     assert encoder.manifest.image_size == 224
+    frozen = {"adapter": ("image", "text"), "lit": ("image",), "finetune": ()}[name]
+    parts = {"image": image_part("efficientnet-lite0"), "text": text_part("minilm", 256)}
+    for side, part in parts.items():
+        state = getattr(encoder.module, side).state_dict()
+        moved = max(float((state[n] - v).abs().max()) for n, v in part.weights.items())
+        assert (moved == 0) == (side in frozen)
+        assert moved < 1e-3

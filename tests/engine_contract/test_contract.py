@@ -65,7 +65,7 @@ def test_info_names_fields_and_profiles(engine):
     assert info.vector_fields == (FIELD,)
     assert {"lexical", "vector", "hybrid"} <= set(info.profiles)
     assert info.default_profile in info.profiles
-    assert info.text_profiles == ("lexical",)
+    assert info.text_profiles == ("lexical", "lexical_affirmed")
 
 
 def test_lexical_finds_every_document_with_a_word(engine):
@@ -105,7 +105,7 @@ def test_a_hybrid_profile_serves_a_query_with_one_half(engine):
 @pytest.mark.parametrize("profile", sorted(PROFILES.names()))
 def test_every_shipped_profile_answers(engine, profile):
     result = ask(engine, "chest effusion", (1, 0, 0, 0), profile=profile, k=5)
-    assert len(result) == 5 or profile == "lexical"
+    assert len(result) == 5 or profile.startswith("lexical")
     assert np.isfinite(result.scores).all()
     assert list(result.scores) == sorted(result.scores, reverse=True)
 
@@ -323,3 +323,18 @@ def test_a_document_whose_caption_is_hidden_ranks_as_one_without(engine):
         row = result.ids.index("a1")
         assert result.features["attribute(has_caption)"][row] == expected
     assert found.features["bm25(caption)"][found.ids.index("a1")] == 0.0
+
+
+def test_negated_words_are_not_found_among_the_affirmed(make_engine):
+    documents = [
+        image("n1", "Chest CT with effusion."),
+        image("n2", "Chest CT without effusion."),
+        image("n3", "No effusion before; effusion after."),
+    ]
+    engine = make_engine(documents, [FIELD], PROFILES)
+    assert set(ask(engine, "effusion", profile="lexical").ids) == {"n1", "n2", "n3"}
+    found = ask(engine, "effusion", profile="lexical_affirmed")
+    assert set(found.ids) == {"n1", "n3"}
+    weighed = ask(engine, "effusion", profile="lexical_affirmed", inputs={"negated": -0.5})
+    assert weighed.ids == ("n1", "n3")
+    assert weighed.scores[1] < found.scores[found.ids.index("n3")]

@@ -71,15 +71,35 @@ class _Handler(BaseHTTPRequestHandler):
             root = {"id": "group:root:0", "relevance": 1.0, "children": [groups]}
             total = {"totalCount": self.engine.count()}
             return {"fields": total, "coverage": {**coverage, **FULL}, "children": [root]}
-        result = self.engine.search(self._query(body, yql))
+        asked = self._query(body, yql)
+        result = self.engine.search(asked)
+        columns = re.match(r"select ([\w, ]+) from", yql)[1].split(", ")
+        shown = {hit.id: self.engine.get(hit.id) for hit in result} if len(columns) > 1 else {}
         hits = [
             {
                 "id": f"hit-{hit.id}",
                 "relevance": hit.score,
-                "fields": {"id": hit.id, "matchfeatures": dict(hit.features)},
+                "fields": {
+                    **{name: getattr(shown[hit.id], name) for name in columns if shown},
+                    "id": hit.id,
+                    "matchfeatures": dict(hit.features),
+                },
             }
             for hit in result
         ]
+        lists = [
+            {
+                "id": f"grouplist:{name}",
+                "label": name,
+                "children": [
+                    {"id": f"group:string:{v}", "value": v, "fields": {"count()": n}}
+                    for v, n in reversed(counts.items())
+                ],
+            }
+            for name, counts in result.facets.items()
+        ]
+        if lists:
+            hits.append({"id": "group:root:0", "children": lists})
         return {"fields": {"totalCount": result.total}, "coverage": coverage, "children": hits}
 
     def _query(self, body, yql):
@@ -91,12 +111,15 @@ class _Handler(BaseHTTPRequestHandler):
             if column == "id"
         )
         kept = re.sub(r"!\([^)]*\)", "", yql)
+        far = re.search(r"distanceThreshold: ([\d.]+)", yql)
         filters = tuple(Filter(column, (body[name],)) for column, name in TEST.findall(kept))
         return Query(
             text=body.get("text", ""),
             vector=None if vector is None else np.frombuffer(bytes.fromhex(vector), ">f4"),
             profile=re.sub(r"_[0-9a-f]{8}$", "", body["ranking.profile"]),
             k=body["hits"],
+            facets=tuple(re.findall(r"all\(group\((\w+)\)", yql)),
+            min_closeness=1 / (1 + float(far[1])) if far else None,
             filters=filters,
             exclude_ids=barred,
             with_documents=False,

@@ -171,14 +171,14 @@ def test_figures_that_did_not_change_are_no_comparison(report, tmp_path):
 def test_a_margin_asks_for_what_the_data_can_tell(report, tmp_path):
     def blurred(table):
         rows = (table.protocol == "caption") & (table.profile == "vector")
-        noise = np.random.default_rng(0).normal(0, 0.3, int(rows.sum()))
-        table.loc[rows, "RR@10"] = np.clip(table.loc[rows, "RR@10"] + noise - noise.mean(), 0, 1)
+        values = table.loc[rows, "RR@10"].to_numpy()
+        table.loc[rows, "RR@10"] = np.random.default_rng(0).permutation(values)  # the same mean
         return table
 
     other = changed(report, tmp_path / "b", blurred)
     wide = compare_reports(report, other, margin=0.5)
     narrow = compare_reports(report, other, margin=0.0001)
-    assert wide.passed or wide.rows[0].fell
+    assert wide.passed
     assert not narrow.passed
     assert "The data cannot tell whether vector on caption" in narrow.verdict()
     assert compare_reports(report, report, margin=0.0001).passed

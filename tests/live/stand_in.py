@@ -211,7 +211,10 @@ class StandIn:
             retrieve = tuple(
                 n for n, word in (("text", "userInput"), ("vector", "nearest")) if word in finds
             )
-            changed = replace(engine.profiles.resolve(profile), retrieve=retrieve)
+            text = re.search(r'defaultIndex: "(\w+)"', finds)
+            changed = replace(
+                engine.profiles.resolve(profile), retrieve=retrieve, text=text[1] if text else ""
+            )
             engine.profiles = engine.profiles.replaced([changed])
         return engine.search(
             Query(

@@ -25,6 +25,7 @@ FIRST = encoder_names("1a2b3c4d" * 8)
 SECOND = encoder_names("ffffffff" * 8)
 NAMES = (
     "lexical",
+    "lexical_affirmed",
     "vector",
     "hybrid_sum",
     "hybrid",
@@ -80,7 +81,7 @@ def test_names_of_an_encoder():
 
 def test_without_an_encoder_only_what_needs_no_vector():
     left = SHIPPED.instantiate(None)
-    assert left.names() == ("lexical",)
+    assert left.names() == ("lexical", "lexical_affirmed")
     assert left.default == "lexical"
 
 

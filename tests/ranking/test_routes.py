@@ -135,7 +135,7 @@ def queries(draw: st.DrawFn) -> Query:
     seed = draw(st.integers(0, 1000))
     operator = draw(st.sampled_from(["", "", "+w2 ", "-w1 ", "modality:ct "]))
     without_text = profile == "vector" or (
-        half == "vector" and profile not in ("lexical", "words_only")
+        half == "vector" and profile not in ("lexical", "lexical_affirmed", "words_only")
     )
     return Query(
         "" if without_text else operator + " ".join(words),

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.names import encoder_names
-from ranking.types import TEXTS, Document, EngineError, VectorField
+from ranking.text.fields import texts_of
+from ranking.types import Document, EngineError, VectorField
 from vespa_app.feed.operations import unusable_id
 from vespa_app.http.connection import Connection
 from vespa_app.http.errors import error_for
@@ -84,7 +85,7 @@ def put_fields(document: Document, application: Application) -> dict[str, object
     """
     fields: dict[str, object] = {
         "id": document.id,
-        **{name: getattr(document, name) for name in TEXTS},
+        **texts_of(document),
         "concepts": list(document.concepts),
         "concept_names": list(document.concept_names),
         "group_id": document.group_id,

@@ -44,6 +44,7 @@ __all__ = [
     "judge",
     "read_answer",
     "to_result",
+    "value_counts",
 ]
 
 # While summaries are fetched: "error in fill", "no answer while pinging", "timed out", "empty
@@ -246,6 +247,7 @@ def to_result(
     Warnings repeat Vespa's errors and name what is missing.
     """
     names = {name: None for row in rows for name in row.features}
+    facets = value_counts(answer)
     with reading(answer.address):
         documents = tuple(document_of(row.fields) for row in rows) if with_documents else ()
     return Result(
@@ -257,10 +259,34 @@ def to_result(
         },
         documents=documents,
         total=answer.total,
+        facets=facets,
         coverage=coverage,
         timing=_timing(answer.timing),
         warnings=_warnings(answer, coverage),
     )
+
+
+def value_counts(answer: Answer) -> dict[str, dict[str, int]]:
+    """The counts that the answer's grouping gives: field -> value -> documents."""
+    with reading(answer.address):
+        return {
+            as_text(groups.other.get("label", ""), "label"): _counted(groups.children)
+            for root in answer.rows
+            if not root.is_hit
+            for groups in root.children
+        }
+
+
+def _counted(groups: Sequence[Row]) -> dict[str, int]:
+    """How many documents have each value, most frequent first, then by value."""
+    counts = {
+        as_text(group.other.get("value", ""), "value"): as_whole(
+            group.fields.get("count()", 0), "count()"
+        )
+        for group in groups
+    }
+    found = ((value, count) for value, count in counts.items() if value and count)
+    return dict(sorted(found, key=lambda each: (-each[1], each[0])))
 
 
 def _timing(timing: Mapping[str, float]) -> dict[str, float]:

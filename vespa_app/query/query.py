@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from ranking.profiles.profile import inputs_of_half_a_query
@@ -26,8 +26,7 @@ from vespa_app.read.application import Application, ServedProfile
 __all__ = ["MAX_VALUES", "SearchRequest", "search_request"]
 
 MAX_VALUES = 1000
-# What is not written into a request yet.
-REFUSED = ("offset", "sort", "facets", "min_score", "min_closeness", "vectors")
+MOST_VALUES = 1000  # of a facet, the most frequent ones
 MAX_TEXT = 20_000
 
 NO_TERM = "The text has no letter or digit to search for."
@@ -84,6 +83,7 @@ def search_request(
     Vespa would answer without a word but wrongly.
     """
     profile = application.profile(query.profile)
+    query = _with_one_vector(query, profile, application)
     _check(query, profile)
     text = QueryText.of(query.text)
     vector = vector_part(query, profile, text.typed, embed=embed)
@@ -94,7 +94,7 @@ def search_request(
         return SearchRequest(None, (NO_TERM,))
     where = _where(query, clauses, parameters)
     body: dict[str, object] = {
-        "yql": f"select {_fields(query)} from {application.schema} where {where}",  # noqa: S608
+        "yql": f"select {_fields(query)} from {application.schema} where {where}{_counts(query)}",  # noqa: S608
         "ranking.profile": profile.name,
         "hits": hits,
         "timeout": f"{max(query.timeout * 1000, 1):.0f}ms",
@@ -105,7 +105,8 @@ def search_request(
         **_numbers(query, profile, whole=bool(text.words) and vector is not None),
         **parameters.values,
     }
-    if not query.with_documents and query.group_by is None and application.id_summary:
+    plain = query.group_by is None and query.sort is None
+    if not query.with_documents and plain and application.id_summary:
         body["presentation.summary"] = application.id_summary
     if text.words and not query.operators:
         body["text"] = text.words
@@ -116,7 +117,7 @@ def search_request(
 
 
 def _check(query: Query, profile: ServedProfile) -> None:
-    check_query(query, engine="Vespa", refused=REFUSED)
+    check_query(query)
     if len(query.text) > MAX_TEXT:
         raise QueryError(
             f"The text has {len(query.text)} characters; the longest allowed is {MAX_TEXT}."
@@ -138,7 +139,29 @@ def _check(query: Query, profile: ServedProfile) -> None:
 def _fields(query: Query) -> str:
     if query.with_documents:
         return ", ".join(DOCUMENT_FIELDS)
-    return f"id, {_field(query.group_by)}" if query.group_by else "id"
+    more = {_field(n) for n in (query.group_by, query.sort and query.sort.field) if n} - {"id"}
+    return ", ".join(["id", *sorted(more)])
+
+
+def _counts(query: Query) -> str:
+    """Grouping that counts the values of each facet, over all documents that match."""
+    each = f"max({MOST_VALUES}) order(-count()) each(output(count()))"
+    asked = [f"all(group({_field(name)}) {each})" for name in dict.fromkeys(query.facets)]
+    return f" | all({' '.join(asked)})" if asked else ""
+
+
+def _with_one_vector(query: Query, profile: ServedProfile, application: Application) -> Query:
+    """The query with the vector that it has for the profile's field."""
+    if not query.vectors:
+        return query
+    there = [encoder.field.name for encoder in application.encoders]
+    for name in query.vectors:
+        if name not in there:
+            raise QueryError(
+                f"The index has no vector field {name}; it has {', '.join(there) or 'none'}."
+            )
+    own = profile.encoder.field.name if profile.encoder else ""
+    return replace(query, vector=query.vectors.get(own), vectors={})
 
 
 def _field(name: str) -> str:

@@ -30,7 +30,7 @@ class Window:
     @classmethod
     def first(cls, query: Query, limit: int) -> Window:
         """Enough for k hits where few scores are equal and groups are small."""
-        wanted = query.k * (PER_GROUP if query.group_by else 1) + SPARE
+        wanted = (query.offset + query.k) * (PER_GROUP if query.group_by else 1) + SPARE
         return cls(min(wanted, limit), limit)
 
     def larger(self) -> Window:
@@ -52,15 +52,27 @@ class Chosen:
 
 
 def choose(query: Query, window: Window, answer: Answer) -> Chosen:
-    """Take the k best of the answer's hits, one of each group, ties by ascending id."""
+    """Take k of the answer's hits after the offset, in the order and groups asked for.
+
+    Sorting by a field is done here, over all hits: Vespa computes no score where it sorts.
+    """
     filled = [row for row in answer.documents if "id" in row.fields]
     ordered = sorted(filled, key=_order)
-    best = _best_of_groups(ordered, query.group_by) if query.group_by else ordered
-    rows = tuple(best[: query.k])
+    least = -math.inf if query.min_score is None else query.min_score
+    kept = [row for row in ordered if _score(row) >= least]
     more = len(answer.documents) >= window.hits and answer.total > window.hits
-    too_few = more and query.group_by is not None and len(rows) < query.k
+    more = more and len(kept) == len(ordered)  # what comes after has no better score
+    best = kept
+    if query.sort:
+        name, descending = query.sort.field, query.sort.descending
+        best = sorted(best, key=lambda row: _value(row, name), reverse=descending)
+    if query.group_by:
+        best = _best_of_groups(best, query.group_by)
+    wanted = query.offset + query.k
+    rows = tuple(best[query.offset : wanted])
+    too_few = more and query.group_by is not None and len(best) < wanted
     cut = more and bool(rows) and _score(rows[-1]) == _score(ordered[-1])
-    complete = not (too_few or cut)
+    complete = not (too_few or cut or (more and query.sort is not None))
     return Chosen(
         rows,
         complete,
@@ -73,6 +85,10 @@ def _score(row: Row) -> float:
     return -math.inf if math.isnan(row.relevance) else row.relevance
 
 
+def _value(row: Row, column: str) -> str:
+    return str(row.fields.get(column) or "")
+
+
 def _order(row: Row) -> tuple[float, str]:
     return -_score(row), str(row.fields["id"])
 
@@ -82,7 +98,7 @@ def _best_of_groups(rows: Sequence[Row], column: str) -> list[Row]:
     seen: set[str] = set()
     kept = []
     for row in rows:
-        value = str(row.fields.get(column) or "")
+        value = _value(row, column)
         if value not in seen:
             seen.add(value)
             kept.append(row)

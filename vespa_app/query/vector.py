@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +42,24 @@ def vector_part(
         raise QueryError(_why_no_vector(profile, encoder, typed))
     else:
         return None
-    clause = (
-        f"({{targetHits: {int(query.target_hits)}}}"
-        f"nearestNeighbor({encoder.field.name}, {encoder.query}))"
-    )
+    how = f"targetHits: {int(query.target_hits)}{_threshold(query, encoder.field)}"
+    clause = f"({{{how}}}nearestNeighbor({encoder.field.name}, {encoder.query}))"
     return VectorPart(clause, sent)
+
+
+def _threshold(query: Query, stored: VectorField) -> str:
+    """The lowest closeness as the largest distance: closeness is 1 / (1 + distance)."""
+    least = query.min_closeness
+    if least is None:
+        return ""
+    if stored.distance == "dotproduct":
+        raise QueryError(
+            f"{stored.name} compares by dot product, of which Vespa takes no lowest closeness: "
+            "leave min_closeness out."
+        )
+    if least <= 0:
+        return ""
+    return f", distanceThreshold: {format(Decimal(repr(max(1 / least - 1, 0.0))), 'f')}"
 
 
 def _why_no_vector(profile: ServedProfile, encoder: ServedEncoder, typed: str) -> str:

@@ -143,12 +143,32 @@ QueryCode encode(const Codes &codes, QueryVector query, Scan &scan) {
 
 // --- the best codes ------------------------------------------------------------------------
 
-KERNELS_INLINE bool any_above_loop(const int32_t *values, int32_t edge) {
-    int32_t found = 0;
-    for (size_t n = 0; n < BLOCK; ++n) found |= values[n] > edge;
-    return found != 0;
+// A bit for each of a block's products, set where it is above the edge.
+uint64_t above_plain(const int32_t *products, int32_t edge) {
+    uint64_t bits = 0;
+    for (size_t n = 0; n < BLOCK; ++n) bits |= uint64_t{products[n] > edge} << n;
+    return bits;
 }
-DISPATCH(bool, any_above, (const int32_t *values, int32_t edge), (values, edge))
+
+#if KERNELS_X86
+__attribute__((target("avx2"))) uint64_t above_avx2(const int32_t *products, int32_t edge) {
+    const __m256i least = _mm256_set1_epi32(edge);
+    uint64_t bits = 0;
+    for (size_t n = 0; n < 8; ++n) {
+        __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(products) + n);
+        __m256 above = _mm256_castsi256_ps(_mm256_cmpgt_epi32(some, least));
+        bits |= static_cast<uint64_t>(_mm256_movemask_ps(above)) << (8 * n);
+    }
+    return bits;
+}
+#endif
+
+uint64_t above(const int32_t *products, int32_t edge) {
+#if KERNELS_X86
+    if (has_avx2) return above_avx2(products, edge);
+#endif
+    return above_plain(products, edge);
+}
 
 // Documents whose product is above an edge that rises with what was kept.
 class BestCodes {
@@ -157,10 +177,13 @@ class BestCodes {
 
     void add(const int32_t *products, size_t begin, size_t size, Mask allowed) {
         if (kept_.size() > 2 * count_ + BLOCK) prune();
-        if (!any_above(products, edge_)) return;
-        for (size_t n = 0; n < size; ++n)
-            if (products[n] > edge_ && allows(allowed, begin + n))
+        uint64_t bits = above(products, edge_);
+        if (size < BLOCK) bits &= (uint64_t{1} << size) - 1;
+        for (; bits != 0; bits &= bits - 1) {
+            size_t n = static_cast<size_t>(__builtin_ctzll(bits));
+            if (allows(allowed, static_cast<int64_t>(begin + n)))
                 kept_.push_back({products[n], static_cast<int64_t>(begin + n)});
+        }
     }
 
     // The documents of the `count` best codes, and those within the margin below; ascending.
@@ -180,10 +203,9 @@ class BestCodes {
 
     void prune() {
         if (kept_.size() <= count_) return;
-        std::vector<int32_t> products;
-        products.reserve(kept_.size());
-        for (const auto &each : kept_) products.push_back(each.product);
-        double least = std::floor(kth_largest(products, count_) - margin_) - 1.0;
+        products_.clear();
+        for (const auto &each : kept_) products_.push_back(each.product);
+        double least = std::floor(kth_largest(products_, count_) - margin_) - 1.0;
         edge_ = std::max(edge_, static_cast<int32_t>(std::max(least, double{LOWEST})));
         int32_t edge = edge_;
         kept_.erase(std::remove_if(kept_.begin(), kept_.end(),
@@ -195,6 +217,7 @@ class BestCodes {
     double margin_;
     int32_t edge_ = LOWEST;
     std::vector<Kept> kept_;
+    std::vector<int32_t> products_;
 };
 
 std::vector<int64_t> best_codes(const Codes &codes, QueryVector query, Mask allowed, size_t count,

@@ -10,7 +10,7 @@ namespace kernels {
 namespace {
 
 constexpr size_t LANES = 16;
-constexpr size_t AHEAD = 2;  // rows asked of memory before they are needed; measured
+constexpr size_t AHEAD = 4096;  // bytes asked of memory before they are needed; measured
 constexpr size_t CACHE_LINE = 64;
 
 KERNELS_INLINE double number(float cell) { return static_cast<double>(cell); }
@@ -49,10 +49,12 @@ KERNELS_INLINE double summed(const Cell *row, const double *query, size_t dimens
 template <typename Cell>
 KERNELS_INLINE void rows_loop(const Cell *cells, size_t dimension, const double *query,
                               bool squared, const int64_t *which, size_t count, double *out) {
+    size_t row_size = dimension * sizeof(Cell);
+    size_t ahead = std::max(AHEAD / std::max<size_t>(row_size, 1), size_t{1});
     for (size_t n = 0; n < count; ++n) {
-        if (n + AHEAD < count) {
-            auto next = reinterpret_cast<const char *>(cells + which[n + AHEAD] * dimension);
-            for (size_t at = 0; at < dimension * sizeof(Cell); at += CACHE_LINE)
+        if (n + ahead < count) {
+            auto next = reinterpret_cast<const char *>(cells + which[n + ahead] * dimension);
+            for (size_t at = 0; at < row_size; at += CACHE_LINE)
                 __builtin_prefetch(next + at, 0, 2);
         }
         const Cell *row = cells + which[n] * dimension;

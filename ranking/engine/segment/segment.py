@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ranking.engine.segment.postings import TextIndex, text_arrays
 from ranking.engine.segment.strings import StringTable, string_arrays
 from ranking.engine.segment.vectors import VectorIndex, as_floats, vector_arrays
+from ranking.text.fields import texts_of
 from ranking.text.tokens import tokenize
 from ranking.types import TEXTS, Document, FilterField, VectorField
 
@@ -54,9 +55,10 @@ def segment_arrays(
     documents = sorted(documents, key=lambda document: document.id)
     arrays = string_arrays("ids", [document.id.encode() for document in documents])
     arrays |= string_arrays("shown", [_shown(document) for document in documents])
+    texts = [texts_of(document) for document in documents]
     for name in TEXTS:
-        texts = [getattr(document, name) for document in documents]
-        arrays |= text_arrays(name, [None if text is None else tokens(text) for text in texts])
+        own = [each[name] for each in texts]
+        arrays |= text_arrays(name, [None if text is None else tokens(text) for text in own])
     arrays["has_caption"] = np.asarray([bool((d.caption or "").strip()) for d in documents], bool)
     for column in COLUMNS:
         arrays |= _column(column, [_values(document, column) for document in documents])

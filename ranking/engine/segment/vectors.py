@@ -87,13 +87,12 @@ def similarities(rows: NDArray[Any], query: Floats, *, squared_distance: bool = 
 
 def _summed(terms: Doubles) -> Doubles:
     """Sums of rows: sixteen partial sums, one for every sixteenth term, halved four times."""
-    if terms.shape[1] % LANES:
-        terms = np.pad(terms, ((0, 0), (0, -terms.shape[1] % LANES)))
-    lanes = np.add.reduce(terms.reshape(len(terms), -1, LANES), axis=1)
-    lanes = lanes[:, :8] + lanes[:, 8:]
-    lanes = lanes[:, :4] + lanes[:, 4:]
-    lanes = lanes[:, :2] + lanes[:, 2:]
-    return np.asarray(lanes[:, 0] + lanes[:, 1])
+    if terms.shape[-1] % LANES:
+        terms = np.pad(terms, ((0, 0), (0, -terms.shape[-1] % LANES)))
+    lanes = np.add.reduce(terms.reshape(len(terms), -1, LANES), axis=1).T
+    for width in (8, 4, 2, 1):
+        lanes = lanes[:width] + lanes[width:]
+    return np.asarray(lanes[0])
 
 
 @dataclass(frozen=True, eq=False)
