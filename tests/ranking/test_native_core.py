@@ -51,7 +51,11 @@ def compare(tree, inputs):
     np.testing.assert_allclose(found, np.where(np.isnan(expected), -np.inf, expected), rtol=1e-13)
 
 
-@pytest.mark.parametrize("name", SHIPPED.names())
+# Programs are made of first phases that read the BM25 of one text field.
+ONE_TEXT = [name for name in SHIPPED.names() if "affirmed" not in name]
+
+
+@pytest.mark.parametrize("name", ONE_TEXT)
 def test_a_program_computes_what_the_profile_says(name):
     profile = SHIPPED.resolve(name)
     inputs = {f"query({key})": value for key, value in profile.inputs.items()}
@@ -132,10 +136,10 @@ def test_what_codes_tell_is_within_their_bounds(make):
 
 def postings(**changed):
     captions = [["a", "b"], ["b"], ["c"] * 3, None] * 30
-    arrays = dict(TextIndex("t", text_arrays("t", captions)).arrays) | changed
-    return arrays, lambda: _core.Postings(
-        *(arrays[n] for n in ("docs", "tfs", "impacts", "lengths", "dense", "ranks"))
-    )
+    index = TextIndex("t", text_arrays("t", captions))
+    names = ("docs", "tfs", "impacts", "lengths", "dense", "ranks")
+    arrays = {name: index.array(name) for name in names} | changed
+    return arrays, lambda: _core.Postings(*arrays.values())
 
 
 def ask(made, terms, documents=(0, 5, 90)):
