@@ -12,6 +12,8 @@ __all__ = ["EXTRAS", "MissingExtraError", "need"]
 EXTRAS: Mapping[str, str] = {
     "pyarrow": "corpus",
     "pydicom": "dicom",
+    "requests": "corpus",
+    "rapidocr": "ocr",
     "torch": "train",
     "transformers": "train",
     "sentence_transformers": "train",

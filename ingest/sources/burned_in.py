@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from ingest.corpus.records import CorpusError
+from encoders.base.extras import need
 
 __all__ = ["Box", "TextFinder", "masked"]
 
@@ -28,16 +28,13 @@ GROWN = (0.9, 0.4)  # of a box's height, beside it and above and below: ends are
 class TextFinder:
     """Finds text. Loading takes a second, an image of 512 x 512 about a second on one core.
 
-    Raises CorpusError where the extra is not installed.
+    Raises MissingExtraError where the extra is not installed.
     """
 
     def __init__(self) -> None:
-        try:
-            from rapidocr import RapidOCR  # noqa: PLC0415 - an extra
-        except ImportError:
-            raise CorpusError(
-                "Finding text in pixels needs RapidOCR: pip install 'rocosearch[ocr]'."
-            ) from None
+        need("rapidocr", "Finding text in pixels")
+        from rapidocr import RapidOCR  # noqa: PLC0415 - an extra
+
         self._lock = threading.Lock()
         self._read = RapidOCR(
             params={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from encoders.base.extras import need
 from ingest.corpus.records import CorpusError, Source
 from ingest.sources.columns import Reading
 from ingest.sources.dicom import Dicom, looks_like_dicom
@@ -39,6 +40,7 @@ def open_source(
     if format == PHANTOMS or (format == "auto" and _names_phantoms(path)):
         return _phantoms(str(path))
     if str(path).startswith(("http://", "https://")) and format in ("auto", "dicom"):
+        need("requests", "Reading from a DICOMweb service")
         from ingest.sources.dicomweb import DicomWeb  # noqa: PLC0415 - needs requests, an extra
 
         return DicomWeb(str(path), frames, key, text)

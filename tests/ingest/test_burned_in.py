@@ -46,7 +46,7 @@ def test_without_the_extra_the_command_that_installs_it_is_named(tmp_path, monke
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "IM").write_bytes(dicom_bytes())
     output = run(tmp_path / "in", tmp_path / "out", "--mask-text", code=1)
-    assert "pip install 'rocosearch[ocr]'" in output
+    assert "pip install '.[ocr]'" in output
 
 
 def test_a_name_is_found_on_every_frame_and_masked(tmp_path):
