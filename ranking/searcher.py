@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.names import encoder_names
-from ranking.types import Engine, EngineError, Filter, FilterField, Query, QueryError, Result
+from ranking.types import Engine, EngineError, Filter, FilterField, Query, QueryError, Result, Sort
 
 if TYPE_CHECKING:  # a lexical search need not wait for torch
     from PIL import Image
@@ -81,6 +81,11 @@ class Searcher:
         group_by: FilterField | None = None,
         target_hits: int | None = None,
         operators: bool = False,
+        offset: int = 0,
+        sort: Sort | None = None,
+        min_score: float | None = None,
+        min_closeness: float | None = None,
+        facets: tuple[FilterField, ...] = (),
     ) -> Result:
         """Search by a text, an image, or both.
 
@@ -91,7 +96,8 @@ class Searcher:
         for images without a text. Images that the profile does not look at are a warning of the
         result. target_hits: how many nearest vectors are retrieved; by default as many as hits
         are asked for, and 100 at least. operators: whether the text has any ("a phrase", +must,
-        -not, field:term); else it is plain words.
+        -not, field:term); else it is plain words. offset, sort, min_score, min_closeness, facets:
+        as `Query` has them.
         Raises QueryError where neither is given or the profile cannot use what is.
         """
         text = text or ""
@@ -106,7 +112,14 @@ class Searcher:
                 profile=name,
                 inputs=inputs or {},
                 k=k,
-                target_hits=max(k, Query.target_hits) if target_hits is None else target_hits,
+                offset=offset,
+                sort=sort,
+                min_score=min_score,
+                min_closeness=min_closeness,
+                facets=facets,
+                target_hits=max(k + offset, Query.target_hits)
+                if target_hits is None
+                else target_hits,
                 filters=filters,
                 exclude_ids=exclude_ids.union(like, unlike),
                 group_by=group_by,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 import typer
 
 if TYPE_CHECKING:
-    from ranking.types import Filter
+    from ranking.types import Filter, Sort
 
 __all__ = [
     "AsJson",
@@ -26,6 +26,7 @@ __all__ = [
     "ProfilesFile",
     "parse_counts",
     "parse_filters",
+    "parse_sort",
 ]
 
 CellType = Literal["float", "bfloat16", "int8"]
@@ -90,6 +91,16 @@ def parse_filters(values: Sequence[str], *, exclude: bool = False) -> tuple[Filt
             )
         found.append(Filter(cast("FilterField", name), parts, exclude))
     return tuple(found)
+
+
+def parse_sort(value: str | None) -> Sort | None:
+    """Read "modality" or "-modality" (descending); raise typer.BadParameter for another field."""
+    from ranking.types import Sort  # noqa: PLC0415 - not for --help
+
+    if value is None:
+        return None
+    field = parse_filters([f"{value.removeprefix('-')}=any"])[0].field
+    return Sort(field, descending=value.startswith("-"))
 
 
 def parse_counts(value: str, called: str) -> tuple[int, ...]:

@@ -12,40 +12,60 @@ __all__ = ["MOST_RANKS", "why"]
 MOST_RANKS = 10_000
 """How far down a document's rank is looked for."""
 
+_CUTS = ("min_score", "min_closeness")
+_OF_THE_LIST = ("group_by", "offset", "sort", "facets")
+
 
 def why(searcher: Searcher, identifier: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - as search
     """What became of a document in a search; `asked` is what `Searcher.search` takes.
 
     verdict: "absent" (it is not in the index), "excluded" (it is an example of the query),
-    "filtered" (`by` names the filters that it fails), "not matched" (no word of the query stands
-    in it), "not retrieved" (it can be scored, but is not among the nearest that are looked at),
-    "matched" (`rank`, from 1), or "low" (below the first 10,000). score, features: what the
-    ranking gives it, where it can be scored.
+    "not matched" (no word of the query stands in it, and it has no vector), "filtered" (`by` names
+    the filters that it fails), "cut" (below min_score or min_closeness), "not retrieved" (it can
+    be scored, but is not among the nearest that are looked at), "matched" (`rank` by score, from
+    1), or "low" (below the first 10,000). score, features: what the ranking gives it, where it
+    can be scored.
     """
     if searcher.engine.get(identifier) is None:
         return {"id": identifier, "verdict": "absent"}
     if identifier in {*asked.get("like", ()), *asked.get("unlike", ())}:
         return {"id": identifier, "verdict": "excluded"}
-    filters: tuple[Filter, ...] = tuple(asked.pop("filters", ()))
-    nearest = asked.pop("target_hits", None) or max(asked.pop("k", 0), Query.target_hits)
-    asked.pop("group_by", None)
+    search = _Search(searcher, asked)
     itself = Filter("id", (identifier,))
+    alone = search(itself)
+    if not alone:
+        return {"id": identifier, "verdict": "not matched"}
+    hit = alone.hits[0]
+    shown = {"id": identifier, "score": hit.score, "features": dict(hit.features)}
+    return {**shown, **_verdict(search, itself, identifier)}
 
-    def found(*conditions: Filter, k: int = 1) -> Result:
-        return searcher.search(**asked, filters=conditions, k=k, target_hits=nearest)
 
-    shown: dict[str, Any] = {"id": identifier, "verdict": "not matched"}
-    for hit in found(itself):
-        shown |= {"score": hit.score, "features": dict(hit.features), "verdict": "not retrieved"}
-    if shown["verdict"] == "not matched":
-        return shown
-    failed = [each for each in filters if not found(itself, each)]
+class _Search:
+    """The search, asked again with other conditions."""
+
+    def __init__(self, searcher: Searcher, asked: dict[str, Any]) -> None:
+        self._searcher = searcher
+        self._asked = {name: value for name, value in asked.items() if name not in _OF_THE_LIST}
+        self.filters: tuple[Filter, ...] = tuple(self._asked.pop("filters", ()))
+        nearest = max(self._asked.pop("k", 0) + asked.get("offset", 0), Query.target_hits)
+        self._asked["target_hits"] = self._asked.get("target_hits") or nearest
+        self._cuts = {name: self._asked.pop(name, None) for name in _CUTS}
+
+    def __call__(self, *conditions: Filter, k: int = 1, cut: bool = False) -> Result:
+        cuts = self._cuts if cut else {}
+        return self._searcher.search(**self._asked, **cuts, filters=conditions, k=k)
+
+
+def _verdict(search: _Search, itself: Filter, identifier: str) -> dict[str, Any]:
+    failed = [each for each in search.filters if not search(itself, each)]
     if failed:
-        return {**shown, "verdict": "filtered", "by": [_told(each) for each in failed]}
-    ranked = found(*filters, k=MOST_RANKS).ids
+        return {"verdict": "filtered", "by": [_told(each) for each in failed]}
+    if not search(itself, cut=True):
+        return {"verdict": "cut"}
+    ranked = search(*search.filters, k=MOST_RANKS).ids
     if identifier in ranked:
-        return {**shown, "verdict": "matched", "rank": ranked.index(identifier) + 1}
-    return {**shown, "verdict": "low"} if len(ranked) >= MOST_RANKS else shown
+        return {"verdict": "matched", "rank": ranked.index(identifier) + 1}
+    return {"verdict": "low" if len(ranked) >= MOST_RANKS else "not retrieved"}
 
 
 def _told(condition: Filter) -> str:

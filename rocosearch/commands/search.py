@@ -22,6 +22,7 @@ from rocosearch.options import (
     OptionalEncoder,
     ProfilesFile,
     parse_filters,
+    parse_sort,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +75,16 @@ def command(
         str | None,
         typer.Option(metavar="FIELD", help="The best hit of each value, such as of group_id."),
     ] = None,
+    offset: Annotated[int, typer.Option(min=0, help="Hits to pass over: the next page.")] = 0,
+    sort: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="In order of a field; -FIELD: descending.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(metavar="X", help="No hits of a lower score.")
+    ] = None,
+    min_closeness: Annotated[
+        float | None, typer.Option(metavar="X", help="No pictures less close, from 0 to 1.")
+    ] = None,
     operators: Annotated[
         bool,
         typer.Option("--operators", help='Read "a phrase", +must, -not and field:term in TEXT.'),
@@ -123,6 +134,10 @@ def command(
         "filters": (*parse_filters(filters or ()), *parse_filters(without or (), exclude=True)),
         "group_by": _group(group),
         "operators": operators,
+        "offset": offset,
+        "sort": parse_sort(sort),
+        "min_score": min_score,
+        "min_closeness": min_closeness,
     }
     from rocosearch.searchers import searching
 
@@ -138,7 +153,7 @@ def command(
             return
         result = searcher.search(**asked)
         asked["profile"] = profile or searcher.default_profile(text or "", image or like)
-        _print(result, asked["profile"], pictures, as_json=as_json)
+        _print(result, asked["profile"], pictures, as_json=as_json, first=offset + 1)
         if pictures is not None:
             if heatmap:
                 _heatmap(searcher, result, pictures, text or "", heatmap)
@@ -165,7 +180,9 @@ def _pictures(corpus: Path | None, save: Path | None, heatmap: Path | None) -> P
     return Pictures(Corpus.open(corpus))
 
 
-def _print(result: Result, profile: str, pictures: Pictures | None, *, as_json: bool) -> None:
+def _print(
+    result: Result, profile: str, pictures: Pictures | None, *, as_json: bool, first: int
+) -> None:
     for warning in result.warnings:
         say(warning, style="yellow")
     if as_json:
@@ -174,7 +191,7 @@ def _print(result: Result, profile: str, pictures: Pictures | None, *, as_json: 
     if not result:
         results.print("No hit.")
         return
-    for rank, hit in enumerate(result, 1):
+    for rank, hit in enumerate(result, first):
         _show(rank, hit)
     results.print(f"{len(result)} of {result.total:,} matches.")
 
@@ -227,6 +244,7 @@ _VERDICTS = {
     "absent": "It is not in the index.",
     "excluded": "It is an example of the query, and an example is no hit.",
     "filtered": "It does not pass the filters: {by}.",
+    "cut": "It is below --min-score or --min-closeness.",
     "not matched": "None of the query's words is in it, and it has no vector to compare.",
     "not retrieved": "It has none of the query's words, and is not among the nearest.",
     "matched": "It is at rank {rank:,}.",

@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from encoders.base.errors import UserError
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.searcher import Searcher
 from ranking.text.tokens import tokenize
-from ranking.types import Document, Filter, FilterField, Hit, QueryError
+from ranking.types import Document, Filter, FilterField, Hit, QueryError, Sort
 
 __all__ = ["Asked", "Desk", "NotThereError", "plain"]
 
@@ -42,6 +42,11 @@ class Asked:
     filters: tuple[Filter, ...] = ()
     group: FilterField | None = None
     operators: bool = False
+    offset: int = 0
+    sort: Sort | None = None
+    min_score: float | None = None
+    min_closeness: float | None = None
+    facets: tuple[FilterField, ...] = ()
     inputs: Mapping[str, float] | None = None
 
     @classmethod
@@ -57,6 +62,11 @@ class Asked:
             filters=(*_filters(values["filter"]), *_filters(values["not"], exclude=True)),
             group=values["group"],
             operators=values["operators"] == "true",
+            offset=values["offset"],
+            sort=_sort(values["sort"]),
+            min_score=_number(values["min_score"]),
+            min_closeness=_number(values["min_closeness"]),
+            facets=tuple(dict.fromkeys(values["facet"])),
             inputs={n: float(v) for n, _, v in (each.partition("=") for each in values["input"])},
         )
 
@@ -146,6 +156,11 @@ class Desk:
             filters=asked.filters,
             group_by=asked.group,
             operators=asked.operators,
+            offset=asked.offset,
+            sort=asked.sort,
+            min_score=asked.min_score,
+            min_closeness=asked.min_closeness,
+            facets=asked.facets,
         )
         stems = frozenset(tokenize(asked.text))
         return {
@@ -153,6 +168,7 @@ class Desk:
             "milliseconds": 1000 * (time.perf_counter() - start),
             "total": result.total,
             "warnings": list(result.warnings),
+            "facets": {name: dict(counts) for name, counts in result.facets.items()},
             "hits": [_hit(hit, stems) for hit in result],
         }
 
@@ -191,6 +207,16 @@ def _filters(conditions: Sequence[str], *, exclude: bool = False) -> tuple[Filte
         field, _, value = condition.partition("=")
         values.setdefault(field, []).append(value)
     return tuple(Filter(field, tuple(found), exclude) for field, found in values.items())
+
+
+def _sort(value: str | None) -> Sort | None:
+    if value is None:
+        return None
+    return Sort(cast("FilterField", value.removeprefix("-")), descending=value.startswith("-"))
+
+
+def _number(value: str | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _hit(hit: Hit, stems: frozenset[str]) -> Json:

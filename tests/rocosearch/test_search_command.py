@@ -158,3 +158,23 @@ def test_a_heat_map(line, tmp_path):
     with Image.open(out) as drawn, Image.open(tmp_path / "original") as picture:
         assert drawn.size == picture.size
         assert drawn.mode == "RGB"
+
+
+def test_pages_sorting_and_cuts(line):
+    every = told(line.index, "lesion", "-k", 20)["hits"]
+    second = told(line.index, "lesion", "-k", 10, "--offset", 10)["hits"]
+    assert [hit["id"] for hit in second] == [hit["id"] for hit in every[10:]]
+    assert run(line.index, "lesion", "-k", 1, "--offset", 4).stdout.lstrip().startswith("5 ")
+    kinds = [
+        h["modality"] for h in told(line.index, "lesion", "-k", 60, "--sort", "modality")["hits"]
+    ]
+    assert kinds == sorted(kinds)
+    down = [
+        h["modality"] for h in told(line.index, "lesion", "-k", 60, "--sort", "-modality")["hits"]
+    ]
+    assert down == sorted(kinds, reverse=True)
+    least = every[4]["score"]
+    cut = told(line.index, "lesion", "-k", 20, "--min-score", least)["hits"]
+    assert [hit["id"] for hit in cut] == [hit["id"] for hit in every if hit["score"] >= least]
+    below = told(line.index, "lesion", "--min-score", least, "--why", every[9]["id"])
+    assert below["verdict"] == "cut"

@@ -242,3 +242,16 @@ def test_another_corpus_is_refused(tmp_path):
     searcher = Searcher(EmbeddedEngine.in_memory([Document("other", "chest")]))
     with pytest.raises(UserError, match="none of the documents"):
         open_page(searcher, tmp_path / "corpus", port=0)
+
+
+def test_pages_sorting_cuts_and_facets(served):
+    every = [hit["id"] for hit in hits(get(served, "/search?text=lesion&k=20"))]
+    assert [h["id"] for h in hits(get(served, "/search?text=lesion&k=10&offset=10"))] == every[10:]
+    kinds = [h["modality"] for h in hits(get(served, "/search?text=lesion&k=60&sort=-modality"))]
+    assert kinds == sorted(kinds, reverse=True)
+    assert hits(get(served, "/search?text=lesion&min_score=1000")) == []
+    asked = "/search?text=lesion&profile=lexical&k=1&facet=modality"
+    counts = get(served, asked).json()["lists"][0]["facets"]["modality"]
+    total = hits(get(served, "/search?text=lesion&profile=lexical&k=100"))
+    assert sum(counts.values()) == len(total)
+    assert list(counts.values()) == sorted(counts.values(), reverse=True)
