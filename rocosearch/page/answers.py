@@ -109,6 +109,7 @@ class Desk:
             "default": info.default_profile if vectors else "lexical",
             "inputs": inputs,
             "facets": {name: dict(values) for name, values in self._facets.items()},
+            "counting": isinstance(engine, EmbeddedEngine),
             "encoder": encoder.manifest.fingerprint[:8] if encoder else "",
         }
 

@@ -81,6 +81,7 @@ function parameters() {
   filters.forEach((each) => asked.append("filter", each));
   if (operators.checked) asked.set("operators", "true");
   if (blended() && blend.dataset.moved) asked.set("input", `alpha=${blend.value}`);
+  if (about.counting) Object.keys(about.facets).forEach((field) => asked.append("facet", field));
   asked.set("k", k.value);
   chosenProfiles().forEach((name) => asked.append("profile", name));
   return asked;
@@ -100,7 +101,7 @@ async function search(remember = true) {
 
 function address() {
   const state = parameters();
-  state.delete("profile");
+  ["profile", "facet"].forEach((name) => state.delete(name));
   if (profile.value) state.set("ranking", profile.value);
   return `#${state}`;
 }
@@ -194,6 +195,7 @@ function show(answer) {
   say(warnings.join(" "), true);
   lists.classList.toggle("several", answer.lists.length > 1);
   lists.replaceChildren(...answer.lists.map(listOf));
+  showCounts(answer.lists[0].facets || {});
 }
 
 function listOf(list) {
@@ -400,6 +402,13 @@ function showFacets() {
     });
     return group;
   }));
+}
+
+function showCounts(found) {
+  document.querySelectorAll("#facets input").forEach((box) => {
+    const [field, value] = box.value.split(/=(.*)/s);
+    if (field in found) box.parentElement.querySelector("span").textContent = (found[field][value] || 0).toLocaleString("en");
+  });
 }
 
 const suggest = paused(async () => {

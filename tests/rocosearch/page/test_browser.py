@@ -103,14 +103,23 @@ def test_the_blend_moves_the_results(page):
     waited(page, lambda: shown_ids(page) and shown_ids(page) != before)
 
 
+def counted(page):
+    boxes = found(page, "#facets input")
+    spans = [box.find_element(By.XPATH, "../span") for box in boxes]
+    pairs = zip(boxes, spans, strict=True)
+    return {b.get_attribute("value"): int(s.get_property("textContent")) for b, s in pairs}
+
+
 def test_filters_have_counts(page):
     ask(page, "lesion")
     page.find_element(By.CSS_SELECTOR, "#filters summary").click()
     box = page.find_element(By.CSS_SELECTOR, "#facets input[value='modality=mri']")
     assert "mri" in box.find_element(By.XPATH, "..").text
+    before = counted(page)
     box.click()
     waited(page, lambda: "filter=modality" in page.current_url)
     waited(page, lambda: all("mri" in each.text for each in found(page, ".rank")))
+    assert counted(page)["modality=ct"] == 0 < before["modality=ct"]
 
 
 def test_a_hit_is_judged_by_key_and_the_verdict_stays(page, served):
