@@ -11,6 +11,7 @@ __all__ = ["EXTRAS", "MissingExtraError", "need"]
 
 EXTRAS: Mapping[str, str] = {
     "pyarrow": "corpus",
+    "requests": "corpus",
     "pydicom": "dicom",
     "requests": "corpus",
     "rapidocr": "ocr",
