@@ -190,7 +190,8 @@ class Disk:
 
         def walk(node: File | Folder, path: str) -> None:
             if isinstance(node, File):
-                image[path] = data.get(id(node), bytes(node.data))
+                now = bytes(node.data) if node.dirty else node.certain  # one copy for all images
+                image[path] = data.get(id(node), now)
                 return
             if path:
                 image[path] = None
