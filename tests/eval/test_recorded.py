@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval.collection.clusters import Clusters
 from eval.collection.runs import Qrels, Run
 from eval.leakage.leakage import Leakage
 from eval.measure.metrics import parse_metrics
@@ -90,9 +91,7 @@ def judge_both(pairs, documents):
         runs,
         METRICS,
         leakage=Leakage(("",) * len(queries)),
-        groups=(),
-        inapplicable={},
-        seed=0,
+        clusters=Clusters.connect([[]] * len(queries)),
     )
 
 

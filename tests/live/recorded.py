@@ -273,4 +273,10 @@ def _profile(
     }
     retrieve = tuple(name for name, does in by.items() if does)
     inputs = frozenset(name for each in asked for name in each.inputs)
-    return ServedProfile(name, retrieve, frozenset(retrieve), inputs, encoders.get(searched))
+    return ServedProfile(
+        name,
+        retrieve,
+        reads=frozenset(retrieve),
+        inputs=inputs,
+        encoder=encoders.get(searched),
+    )
