@@ -198,8 +198,9 @@ def test_refused_by_name_with_a_pointer(text, says, column):
         parse(text)
     message, line, caret = str(caught.value).splitlines()
     assert says in message
-    assert line.strip() == text
-    assert caret == " " * (4 + column) + "^"
+    # Of a long text the part around the fault is shown.
+    assert line.strip().strip(".") in text
+    assert f"{line} "[caret.index("^")] == f"{text} "[column]
 
 
 def test_functions_are_put_in():
@@ -234,6 +235,8 @@ def test_functions_at_fault(functions, says):
 
 def test_too_many_terms_are_one_sentence():
     with pytest.raises(ExpressionError, match="more than 200 levels, or terms in a row"):
+        parse("+".join(["1"] * 9_000))
+    with pytest.raises(ExpressionError, match="more than 20,000 characters"):
         parse("+".join(["1"] * 30_000))
     assert parse("+".join(["1"] * 200)).evaluate({}) == 200
 

@@ -74,7 +74,7 @@ def test_training_tells_its_figures_and_chance(line, tmp_path):
         ok("train", line.corpus, tmp_path / "e", "--preset", "tiny", "--epochs", 1, "--json")
     )
     assert told["pairs"] == Corpus.open(line.corpus).manifest.splits["train"]
-    curve = list(csv.DictReader((tmp_path / "e" / "training.csv").open()))
+    curve = list(csv.DictReader((tmp_path / "e" / "training.csv").read_text().splitlines()))
     best = max(float(row["validation_mrr10"]) for row in curve if row["validation_mrr10"])
     assert told["mrr10"] == pytest.approx(best, abs=1e-4)
     assert 0 < told["chance_mrr10"] < 1
@@ -421,11 +421,10 @@ def test_a_server_that_is_not_there_is_named(line, tmp_path):
 
 def test_tuning_writes_profiles_that_the_other_commands_take(line, tmp_path):
     tuned = tmp_path / "tuned.toml"
-    told = json.loads(
-        ok("tune", line.index, line.corpus, tuned, "--split", "test", "--folds", 2, "--json")
-    )
-    assert set(told["gains"]) == {"hybrid", "learned"}
-    assert ok("search", line.index, "left mass", "--profiles", tuned)
+    # Phantoms of one split have their like in another: weights tuned on them would favour vectors.
+    said = refused("tune", line.index, line.corpus, tuned, "--split", "test", "--folds", 2)
+    assert "like what the encoder was trained on" in said
+    assert not tuned.exists()
 
 
 def test_comparing_a_report_with_itself_finds_nothing(line, tmp_path):

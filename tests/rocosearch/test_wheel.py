@@ -63,7 +63,11 @@ def test_every_module_can_be_imported_from_the_wheel(wheel, tmp_path):
         "sys.meta_path[:] = [f for f in sys.meta_path if 'Redirecting' not in type(f).__name__]\n"
         f"sys.path.insert(0, {str(tmp_path)!r})\n"
         f"for name in {_modules()!r}:\n"
-        "    module = importlib.import_module(name)\n"
+        "    try:\n"
+        "        module = importlib.import_module(name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        assert error.name in {'mcp', 'rapidocr'}, error  # extras of their own\n"
+        "        continue\n"
         f"    assert (module.__file__ or '').startswith({str(tmp_path)!r}), module\n"
     )
     done = subprocess.run(

@@ -18,6 +18,7 @@ from encoders.model.manifest import Manifest
 from ranking.expressions.expression import parse
 from ranking.names import EncoderNames, encoder_names
 from ranking.profiles.shipped import SHIPPED
+from ranking.types import TEXTS
 from vespa_app.package.names import ANN_TIMEOUT
 from vespa_app.package.options import AnnThresholds, ClusterOptions, PackageOptions, VectorOptions
 from vespa_app.package.package import PackagedEncoder, write_application
@@ -126,7 +127,8 @@ def test_query_profiles_search_without_a_client(answers: list[dict], packages: P
     for profile, answer in zip(SERVED, answers, strict=False):
         assert answer["profile"] == profile
         tree = answer["query"]
-        found_by = {"text": "default:chest" in tree, "vector": "NEAREST_NEIGHBOR" in tree}
+        text = SHIPPED.resolve(profile).text or "default"
+        found_by = {"text": f"{text}:chest" in tree, "vector": "NEAREST_NEIGHBOR" in tree}
         assert {n for n, found in found_by.items() if found} == set(
             SHIPPED.resolve(profile).retrieve
         )
@@ -258,7 +260,7 @@ def _made_up(
     rng = np.random.default_rng(11)
     for _ in range(count):
         row = {
-            "bm25(caption)": float(rng.choice([0.0, rng.exponential(8)])),
+            **{f"bm25({text})": float(rng.choice([0.0, rng.exponential(8)])) for text in TEXTS},
             f"closeness(field,{names.embedding})": float(rng.choice([0.0, rng.random()])),
             "attribute(has_caption)": float(rng.integers(2)),
             f"attribute({names.has_vector})": float(rng.integers(2)),

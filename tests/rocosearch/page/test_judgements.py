@@ -6,7 +6,7 @@ import stat
 
 import pytest
 import requests
-from eval.search.topics import read_judgements, read_topics
+from eval.protocols.own_topics import read_judgements, read_topics
 
 from encoders.base.errors import UserError
 from rocosearch.page.judgements import Judgement, Judgements, beside
