@@ -13,7 +13,6 @@ EXTRAS: Mapping[str, str] = {
     "pyarrow": "corpus",
     "requests": "corpus",
     "pydicom": "dicom",
-    "requests": "corpus",
     "rapidocr": "ocr",
     "torch": "train",
     "transformers": "train",

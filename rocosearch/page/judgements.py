@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import threading
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -85,19 +84,12 @@ class Judgements:
         return "".join(f"{topic_id(query)}\t{' '.join(query.split())}\n" for query in queries)
 
     def qrels(self) -> str:
-        """TREC qrels: lines `query 0 document grade`, the query by its id among the topics."""
-        from eval.collection.runs import Qrels  # noqa: PLC0415 - scipy takes a while to load
-        from eval.collection.trec import write_qrels  # noqa: PLC0415
+        """TREC qrels: `query 0 document grade` between tabs, the query by its id among the topics.
 
-        judged: dict[str, dict[str, int]] = {}
-        for each in self.last():
-            judged.setdefault(topic_id(each.query), {})[each.document] = each.relevant
-        if not judged:
-            return ""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "qrels")
-            write_qrels(path, Qrels.from_mapping(judged))
-            return path.read_text("utf-8")
+        With tabs an id may hold spaces, and is read back as it is.
+        """
+        judged = {(topic_id(each.query), each.document): each.relevant for each in self.last()}
+        return "".join(f"{query}\t0\t{name}\t{grade}\n" for (query, name), grade in judged.items())
 
     def _read(self, line: bytes, number: int) -> Judgement:
         try:

@@ -6,9 +6,9 @@ import stat
 
 import pytest
 import requests
-from eval.protocols.own_topics import read_judgements, read_topics
 
 from encoders.base.errors import UserError
+from eval.protocols.own_topics import read_judgements, read_topics
 from rocosearch.page.judgements import Judgement, Judgements, beside
 
 
