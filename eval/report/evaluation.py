@@ -36,6 +36,8 @@ LEAKY = (
     "* leaky: seen before, in the index or in training; below it the figures without those queries"
 )
 FEW = f"~ fewer than {ENOUGH} effective clusters: intervals are too narrow to mean much"
+NAME_WIDTH = 19  # of "  25 % stop words *"; with cells this wide the usual table has 80 columns
+CELL_WIDTH = 7  # of ".70-.72"
 HEADLINE_PROTOCOLS = ("own-topics", "overlap", "split-caption", "same-case", "same-article")
 
 
@@ -57,16 +59,15 @@ def label(protocol: str) -> str:
     """A protocol's name for people; the steps of the overlap curve say what is dropped.
 
     >>> label("overlap-random-75")
-    'overlap, 75 % dropped at random'
+    '  75 % at random'
     """
     step = step_of(protocol)
     if step is None:
         return protocol
-    if not step[1]:
-        return "overlap, nothing dropped"
-    return (
-        f"overlap, {step[1]} % dropped {'at random' if step[0] == 'random' else 'stop words first'}"
-    )
+    order, percent = step
+    if not percent:
+        return "  nothing dropped"
+    return f"  {percent} % {'at random' if order == 'random' else 'stop words'}"
 
 
 @dataclass(frozen=True)
@@ -188,13 +189,18 @@ class Evaluation:
         profiles = list(dict.fromkeys(name for result in self.tasks for name in result.runs))
         for name in ("protocol", "queries", *profiles, "chance"):
             first = name == "protocol"
-            table.add_column(name, justify="left" if first else "right", overflow="fold")
+            table.add_column(
+                name,
+                justify="left" if first else "right",
+                min_width=NAME_WIDTH if first else None,
+                max_width=None if first else max(CELL_WIDTH, *map(len, name.split())),
+                overflow="fold",
+            )
         for result in self.results:
             metric = result.metric
             few = "~" if result.everything.few else ""
-            marks = (
-                f"{' *' if result.leaky else ''}{' (' + metric + ')' if metric != HEADLINE else ''}"
-            )
+            marks = " *" if result.leaky else ""
+            marks += f"\n({metric})" if metric != HEADLINE else ""
             table.add_row(
                 f"{label(result.task.protocol)}{marks}",
                 f"{len(result.task.topics)}{few}",
