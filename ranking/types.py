@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from encoders.base.errors import UserError
 
 __all__ = [
+    "DOCUMENT_FIELDS",
     "MAX_DISTANCE",
     "TEXTS",
     "CellType",
@@ -90,6 +91,15 @@ class Document:
     licence: str = ""
     split: str = ""
     image_url: str = ""
+
+    def content(self) -> dict[str, object]:
+        """Every field but id and vectors, as JSON has them; `DOCUMENT_FIELDS` names them."""
+        found = {name: getattr(self, name) for name in DOCUMENT_FIELDS}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
+
+
+DOCUMENT_FIELDS = tuple(f.name for f in fields(Document) if f.name not in {"id", "vectors"})
+"""What is shown of a document beside its id."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ fields.py                  A named field of a record, wherever the record keeps 
 forgetting.py              Take a patient out of a corpus and of all indexes and servers that were
 guard.py                   Failures of the command line: one sentence and an exit code, never a ba
 heat_picture.py            An image with what a text describes in red, as an encoder sees it
-image_features.py          What an encoder's image tower gives before its projection, for a corpus
+embedded_images.py         A corpus's images as an encoder sees them: vectors and features
 live_parity.py             Two engines that hold the same documents, asked the same: what differs,
 mcp_server.py              An index as tools of an agent, by the Model Context Protocol's own SDK
 notebook.py                Results and records as a notebook shows them: thumbnails, captions, fea

@@ -23,11 +23,8 @@ from encoders.analysis.zero_shot import (
 )
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
-from ingest.corpus.corpus import Corpus
-from ingest.vectors.embed import embed_corpus, read_embeddings
+from rocosearch.embedded_images import open_embedded
 from rocosearch.fields import field_of
-from rocosearch.image_features import image_features
-from rocosearch.opening import embedding_encoder, load_encoder
 
 __all__ = ["Classification", "classify_corpus"]
 
@@ -104,22 +101,18 @@ def classify_corpus(
     Raises ClassificationError where that split is the training split, or fewer than two classes
     have examples and held-out images.
     """
-    if split == "train":
-        raise ClassificationError(
-            "Images of the train split are what the probe and few-shot learn from, and cannot "
-            "judge them: name validation or test as the split."
-        )
-    opened = Corpus.open(corpus)
-    held_out = split or ("test" if opened.manifest.splits.get("test") else "validation")
-    embed_corpus(opened, embedding_encoder(encoder, progress), progress)
-    loaded = load_encoder(encoder)
-    ids, vectors = read_embeddings(opened, loaded.manifest.fingerprint)
-    rows = {identifier: row for row, identifier in enumerate(ids)}
+    embedded = open_embedded(corpus, encoder, split, progress)
+    held_out, ids, vectors, rows = (
+        embedded.held_out,
+        embedded.ids,
+        embedded.vectors,
+        embedded.rows,
+    )
     left_out: Counter[str] = Counter()
     sides: dict[str, list[tuple[int, str]]] = {"train": [], held_out: []}
     groups = np.arange(len(ids))
     cases: dict[str, int] = {}
-    for record in opened.records():
+    for record in embedded.corpus.records():
         label = field_of(record, field)
         if record.split not in sides:
             continue
@@ -141,15 +134,11 @@ def classify_corpus(
             f"{', '.join(map(repr, classes))}."
         )
     called = {label: (names or {}).get(label, label.replace("_", " ")) for label in classes}
-    prompted = class_vectors(loaded, tuple(called.values()), tuple(prompts) or PROMPTS)
+    prompted = class_vectors(embedded.encoder, tuple(called.values()), tuple(prompts) or PROMPTS)
     progress("classify", 0, 3)
-    by_prompts = zero_shot(images, prompted, loaded.scale)
+    by_prompts = zero_shot(images, prompted, embedded.encoder.scale)
     progress("classify", 1, 3)
-    features, probed_on = image_features(
-        opened, encoder, [ids[row] for row in (*learned, *judged)], progress
-    )
-    if features is None:
-        features = vectors[np.concatenate([learned, judged])]
+    features, probed_on = embedded.features([ids[row] for row in (*learned, *judged)], progress)
     probed = linear_probe(
         features[: len(learned)],
         example_labels,

@@ -20,11 +20,8 @@ from encoders.analysis.concept_labels import (
 from encoders.analysis.zero_shot import PROMPTS, ClassificationError
 from encoders.base.progress import Progress, silent
 from encoders.training.concepts import multi_hot
-from ingest.corpus.corpus import Corpus
 from ingest.corpus.records import Record
-from ingest.vectors.embed import embed_corpus, read_embeddings
-from rocosearch.image_features import image_features
-from rocosearch.opening import embedding_encoder, load_encoder
+from rocosearch.embedded_images import open_embedded
 
 __all__ = ["ConceptClassification", "classify_concepts"]
 
@@ -69,36 +66,23 @@ def classify_concepts(
     call it. The thresholds of F1 are chosen on the training split. Raises ClassificationError
     where that split is judged, or no concept has images on both sides.
     """
-    if split == "train":
-        raise ClassificationError(
-            "Images of the train split are what the probe learns from, and cannot judge it: name "
-            "validation or test as the split."
-        )
-    opened = Corpus.open(corpus)
-    held_out = split or ("test" if opened.manifest.splits.get("test") else "validation")
-    embed_corpus(opened, embedding_encoder(encoder, progress), progress)
-    loaded = load_encoder(encoder)
-    ids, vectors = read_embeddings(opened, loaded.manifest.fingerprint)
-    rows = {identifier: row for row, identifier in enumerate(ids)}
+    embedded = open_embedded(corpus, encoder, split, progress)
+    held_out, rows, loaded = embedded.held_out, embedded.rows, embedded.encoder
     sides: dict[str, list[Record]] = {"train": [], held_out: []}
-    for record in opened.records():
+    for record in embedded.corpus.records():
         if record.split in sides and record.id in rows:
             sides[record.split].append(record)
     concepts = _concepts(sides["train"], sides[held_out], held_out)
     learned, judged = sides["train"], sides[held_out]
     truth = {side: multi_hot([r.concept_names for r in sides[side]], concepts) for side in sides}
-    seen = {side: vectors[[rows[r.id] for r in sides[side]]] for side in sides}
+    seen = {side: embedded.vectors[[rows[r.id] for r in sides[side]]] for side in sides}
     called = [(names or {}).get(name, name) for name in concepts]
     prompted = concept_vectors(loaded, called, tuple(prompts) or PROMPTS)
     guessed = {
         side: concept_zero_shot(seen[side], prompted, loaded.manifest.logit_scale or 1.0)
         for side in sides
     }
-    features, probed_on = image_features(
-        opened, encoder, [record.id for record in (*learned, *judged)], progress
-    )
-    if features is None:
-        features = np.concatenate([seen["train"], seen[held_out]])
+    features, probed_on = embedded.features([record.id for record in (*learned, *judged)], progress)
     groups = {side: _groups(sides[side]) for side in sides}
     progress("probe concepts", 0, 1)
     probed, unseen = concept_probe(

@@ -187,18 +187,7 @@ class Desk:
 
 def plain(document: Document) -> Json:
     """A document as JSON, without its vectors."""
-    return {
-        "id": document.id,
-        "caption": document.caption or "",
-        "concepts": list(document.concepts),
-        "concept_names": list(document.concept_names),
-        "group_id": document.group_id,
-        "modality": document.modality,
-        "source": document.source,
-        "licence": document.licence,
-        "split": document.split,
-        "image_url": document.image_url,
-    }
+    return {"id": document.id, **document.content(), "caption": document.caption or ""}
 
 
 def _filters(conditions: Sequence[str], *, exclude: bool = False) -> tuple[Filter, ...]:

@@ -83,18 +83,7 @@ def put_fields(document: Document, application: Application) -> dict[str, object
 
     Raises EngineError as `vector_fields` does.
     """
-    fields: dict[str, object] = {
-        "id": document.id,
-        **texts_of(document),
-        "concepts": list(document.concepts),
-        "concept_names": list(document.concept_names),
-        "group_id": document.group_id,
-        "modality": document.modality,
-        "source": document.source,
-        "licence": document.licence,
-        "split": document.split,
-        "image_url": document.image_url,
-    }
+    fields = {"id": document.id, **document.content(), **texts_of(document)}
     filled = {name: value for name, value in fields.items() if value}
     return {
         **filled,

@@ -17,7 +17,7 @@ from typing import get_args
 from ranking.profiles.profile import inputs_of_half_a_query
 from ranking.query_checks import check_query, lacking
 from ranking.text.query_syntax import read
-from ranking.types import TEXTS, Filter, FilterField, Query, QueryError
+from ranking.types import DOCUMENT_FIELDS, TEXTS, Filter, FilterField, Query, QueryError
 from vespa_app.query.operators import operators_clause
 from vespa_app.query.text import QueryText, clean
 from vespa_app.query.vector import VectorPart, vector_part
@@ -31,19 +31,6 @@ MAX_TEXT = 20_000
 
 NO_TERM = "The text has no letter or digit to search for."
 NO_VECTOR = "The query has no vector, so this profile finds by text alone."
-
-DOCUMENT_FIELDS = (
-    "id",
-    "caption",
-    "concepts",
-    "concept_names",
-    "group_id",
-    "modality",
-    "source",
-    "licence",
-    "split",
-    "image_url",
-)
 
 
 @dataclass(frozen=True)
@@ -138,7 +125,7 @@ def _check(query: Query, profile: ServedProfile) -> None:
 
 def _fields(query: Query) -> str:
     if query.with_documents:
-        return ", ".join(DOCUMENT_FIELDS)
+        return ", ".join(("id", *DOCUMENT_FIELDS))
     more = {_field(n) for n in (query.group_by, query.sort and query.sort.field) if n} - {"id"}
     return ", ".join(["id", *sorted(more)])
 

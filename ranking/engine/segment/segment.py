@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,25 +25,7 @@ __all__ = ["Arrays", "Segment", "segment_arrays"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
-COLUMNS: tuple[FilterField, ...] = (
-    "concepts",
-    "group_id",
-    "modality",
-    "source",
-    "licence",
-    "split",
-)
-SHOWN = (
-    "caption",
-    "concepts",
-    "concept_names",
-    "group_id",
-    "modality",
-    "source",
-    "licence",
-    "split",
-    "image_url",
-)
+COLUMNS: tuple[FilterField, ...] = tuple(f for f in get_args(FilterField) if f != "id")
 
 
 def segment_arrays(
@@ -68,10 +50,8 @@ def segment_arrays(
 
 
 def _shown(document: Document) -> bytes:
-    return json.dumps(
-        {name: value for name in SHOWN if (value := getattr(document, name)) not in ("", None, ())}
-        | ({"caption": ""} if document.caption == "" else {})
-    ).encode()
+    shown = {name: value for name, value in document.content().items() if value}
+    return json.dumps(shown | ({"caption": ""} if document.caption == "" else {})).encode()
 
 
 def _values(document: Document, column: FilterField) -> tuple[str, ...]:
