@@ -121,3 +121,12 @@ def test_the_python_example_does_the_whole_job(tmp_path, monkeypatch):
     exec(compile(quick, "README.md", "exec"), {})
     assert (tmp_path / "build/report/metrics.json").exists()
     assert (tmp_path / "build/app/services.xml").exists()
+
+
+def test_figures_of_readme_stand_in_the_results():
+    """README repeats some figures of docs/results.md: both say the same."""
+    readme = (ROOT / "README.md").read_text("utf-8").split("## Results on real data")[1]
+    results = (ROOT / "docs" / "results.md").read_text("utf-8")
+    figures = set(re.findall(r"\d+\.\d+(?: \([^)]*\d\))?", readme.split("## Where things are")[0]))
+    assert len(figures) > 20
+    assert sorted(figure for figure in figures if figure not in results) == []
