@@ -75,6 +75,23 @@ def test_links_lead_somewhere(page):
     assert missing == []
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_anchors_of_links_exist(page):
+    targets = re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text("utf-8"))
+    inside = [(name, anchor) for name, anchor in targets if "://" not in name]
+    assert [
+        f"{name}#{anchor}"
+        for name, anchor in inside
+        if anchor not in anchors(page.parent / name if name else page)
+    ] == []
+
+
 def test_readme_names_every_command():
     readme = (ROOT / "README.md").read_text("utf-8")
     assert [name for name in GROUP.commands if f"rocosearch {name}" not in readme] == []
