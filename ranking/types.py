@@ -31,9 +31,12 @@ __all__ = [
     "FilterField",
     "Hit",
     "Matching",
+    "Profiles",
     "Query",
     "QueryError",
+    "RankProfile",
     "Result",
+    "Retriever",
     "Sort",
     "VectorField",
 ]
@@ -41,6 +44,7 @@ __all__ = [
 CellType = Literal["float", "bfloat16", "int8"]
 Distance = Literal["prenormalized-angular", "angular", "dotproduct", "euclidean"]
 Matching = Literal["or", "weakAnd"]
+Retriever = Literal["text", "vector"]
 FilterField = Literal["id", "concepts", "group_id", "modality", "source", "licence", "split"]
 
 
@@ -256,8 +260,30 @@ class EngineInfo:
     details: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
+class RankProfile(Protocol):
+    """What every engine tells of a profile."""
+
+    @property
+    def retrieve(self) -> tuple[Retriever, ...]:
+        """What it finds candidates by."""
+
+
+class Profiles(Protocol):
+    """An engine's profiles: those it evaluates itself, or those of the package deployed."""
+
+    def names(self) -> tuple[str, ...]:
+        """Those that a query can ask for."""
+
+    def resolve(self, name: str) -> RankProfile:
+        """The profile of this name; raises where there is none."""
+
+
 class Engine(Protocol):
     """What search, feeding and evaluation need of an engine."""
+
+    @property
+    def profiles(self) -> Profiles:
+        """Its rank profiles."""
 
     def info(self) -> EngineInfo:
         """Fingerprints, counts and profiles."""

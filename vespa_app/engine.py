@@ -98,6 +98,11 @@ class VespaEngine:
     def __repr__(self) -> str:
         return f"VespaEngine({self._connection.url!r})"
 
+    @property
+    def profiles(self) -> Application:
+        """The profiles of the package deployed."""
+        return self.application
+
     def close(self) -> None:
         """Close the connections."""
         self._connection.close()

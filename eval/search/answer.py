@@ -47,6 +47,7 @@ class PoolSearcher:
     def __init__(self, target: Target, pool: Pool, encoder: DualEncoder | None) -> None:
         self.pool = pool
         self.encoder = encoder
+        self._profiles = target.engine.profiles
         self.field = vector_field(target.engine, encoder)
         self._views = target.views(pool, self.encode, self.field)
         self._encoded: dict[str, Vectors] = {}
@@ -58,11 +59,11 @@ class PoolSearcher:
 
     def supports(self, profile: str) -> bool:
         """Whether the index has what the profile finds candidates by."""
-        return self.field is not None or "vector" not in self._views.retrieve(profile)
+        return self.field is not None or "vector" not in self._profiles.resolve(profile).retrieve
 
     def applies(self, profile: str, task: Task) -> str:
         """Why the profile cannot answer the task, "" where it can."""
-        retrieve = self._views.retrieve(profile)
+        retrieve = self._profiles.resolve(profile).retrieve
         if not self.supports(profile):
             return "n/a: the index has no vectors"
         if "vector" not in retrieve and task.no_lexical:
@@ -80,7 +81,7 @@ class PoolSearcher:
     ) -> list[Result]:
         """Answer every topic of the task; raises EvaluationError where an answer is partial."""
         engine, filters = self._views.prepare(task)
-        retrieve = self._views.retrieve(profile)
+        retrieve = self._profiles.resolve(profile).retrieve
         vectors = self.query_vectors(task) if "vector" in retrieve else None
         ids = self.pool.ids
         queries = [

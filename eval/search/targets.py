@@ -22,7 +22,7 @@ from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import second_half
 from ingest.vectors.embed import read_embeddings
 from ranking.engine.engine import EmbeddedEngine
-from ranking.profiles.shipped import ProfileSet, Retriever
+from ranking.profiles.shipped import ProfileSet
 from ranking.types import Document, Engine, Filter, VectorField
 from vespa_app.engine import VespaEngine
 
@@ -96,9 +96,6 @@ class ServedTarget:
 class Views(Protocol):
     """Engines over a pool, by task."""
 
-    def retrieve(self, profile: str) -> tuple[Retriever, ...]:
-        """What the profile finds candidates by."""
-
     def refuses(self, task: Task) -> str:
         """Why this task cannot be answered, "" where it can."""
 
@@ -132,10 +129,6 @@ class EmbeddedViews:
     def held(self) -> Sequence[tuple[int, Document]]:
         """All of the pool."""
         return list(enumerate(self.documents))
-
-    def retrieve(self, profile: str) -> tuple[Retriever, ...]:
-        """What the profile finds candidates by."""
-        return self._engine.profiles.resolve(profile).retrieve
 
     def refuses(self, task: Task) -> str:
         """Nothing: every view can be made."""
@@ -195,10 +188,6 @@ class ServedViews:
         rows = np.unique(np.linspace(0, len(self._pool) - 1, SAMPLE).astype(int)).tolist()
         found = [(row, self._engine.get(self._pool.ids[row])) for row in rows]
         return [(row, document) for row, document in found if document is not None]
-
-    def retrieve(self, profile: str) -> tuple[Retriever, ...]:
-        """What the profile finds candidates by."""
-        return self._engine.application.profile(profile).retrieve
 
     def refuses(self, task: Task) -> str:
         """Tasks that need other documents than the server holds, or hide captions."""

@@ -15,8 +15,8 @@ from ranking.engine.program import Program, compile_program
 from ranking.expressions.expression import Expression, parse
 from ranking.expressions.monotone import increases
 from ranking.profiles.profile import inputs_of_half_a_query
-from ranking.profiles.shipped import Profile, Retriever
-from ranking.types import TEXTS, EngineError, Query, QueryError, VectorField
+from ranking.profiles.shipped import Profile
+from ranking.types import TEXTS, EngineError, Query, QueryError, Retriever, VectorField
 
 __all__ = ["Feature", "Plan", "Rerank", "make_plan", "query_inputs"]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from encoders.base.errors import UserError
 from ranking.expressions.expression import Expression, parse
+from ranking.types import Retriever
 
-__all__ = ["MISSING", "Phase", "Profile", "ProfileError", "Retriever", "inputs_of_half_a_query"]
+__all__ = ["MISSING", "Phase", "Profile", "ProfileError", "inputs_of_half_a_query"]
 
-Retriever = Literal["text", "vector"]
 
 MISSING = "missing"
 """The input that says what share of the part it has a document is given for the one it lacks."""

@@ -8,7 +8,7 @@ docs/profiles.md tells what the shipped ones do, and how to add one.
 from __future__ import annotations
 
 from ranking.profiles.cosine import COSINE, SCALE, START_SCALE
-from ranking.profiles.profile import Phase, Profile, ProfileError, Retriever
+from ranking.profiles.profile import Phase, Profile, ProfileError
 from ranking.profiles.set import ProfileSet
 from ranking.profiles.toml import load_profiles, save_profiles
 
@@ -18,7 +18,6 @@ __all__ = [
     "Profile",
     "ProfileError",
     "ProfileSet",
-    "Retriever",
     "load_profiles",
     "save_profiles",
 ]

@@ -25,8 +25,9 @@ from typing import Any, cast, get_args
 
 from encoders.base.storage import write_whole
 from ranking.profiles.checks import check_features
-from ranking.profiles.profile import Phase, Profile, ProfileError, Retriever
+from ranking.profiles.profile import Phase, Profile, ProfileError
 from ranking.profiles.set import ProfileSet
+from ranking.types import Retriever
 
 __all__ = ["load_profiles", "save_profiles"]
 

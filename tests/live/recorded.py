@@ -28,8 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.profiles.shipped import Retriever
-from ranking.types import Query, VectorField
+from ranking.types import Query, Retriever, VectorField
 from tests.live.answering import AnsweringServer
 from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.http.connection import Credentials

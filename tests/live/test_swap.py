@@ -47,7 +47,7 @@ class Searching:
 
 def fingerprint_of_hybrid(line):
     """The encoder to which the plain profile name points, as the server has it."""
-    return ConfigServer(line.server.config_url).application().profile("hybrid").encoder.short
+    return ConfigServer(line.server.config_url).application().resolve("hybrid").encoder.short
 
 
 def test_swap(line, tmp_path):

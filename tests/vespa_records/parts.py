@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ranking.profiles.profile import Retriever
-from ranking.types import Filter, FilterField
+from ranking.types import Filter, FilterField, Retriever
 from tests.vespa_records.records import Collection
 from tests.vespa_records.yql import Item
 

@@ -69,7 +69,7 @@ def search_request(
     Raises QueryError where the query asks for what the application does not have, or for what
     Vespa would answer without a word but wrongly.
     """
-    profile = application.profile(query.profile)
+    profile = application.resolve(query.profile)
     query = _with_one_vector(query, profile, application)
     _check(query, profile)
     text = QueryText.of(query.text)

@@ -14,8 +14,15 @@ from pathlib import Path
 from typing import cast, get_args
 
 from ranking.names import encoder_names
-from ranking.profiles.shipped import Retriever
-from ranking.types import TEXTS, CellType, Distance, EngineError, QueryError, VectorField
+from ranking.types import (
+    TEXTS,
+    CellType,
+    Distance,
+    EngineError,
+    QueryError,
+    Retriever,
+    VectorField,
+)
 from vespa_app.package.names import BASE, SCHEMA_NAME, fingerprint_key
 from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
 from vespa_app.read.xml_file import read_xml
@@ -99,7 +106,11 @@ class Application:
         """Whether Vespa makes vectors of texts by itself, with the current encoder."""
         return bool(self.encoders and self.encoders[0].embedder)
 
-    def profile(self, name: str) -> ServedProfile:
+    def names(self) -> tuple[str, ...]:
+        """Names of the profiles."""
+        return tuple(self.profiles)
+
+    def resolve(self, name: str) -> ServedProfile:
         """The profile of this name. Raises QueryError naming those there are."""
         try:
             return self.profiles[name]

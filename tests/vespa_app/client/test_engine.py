@@ -38,7 +38,7 @@ def test_best_of_each_group(engine):
 
 def test_every_profile_is_accepted_by_vespas_own_code(engine):
     for profile in engine.info().profiles:
-        encoder = engine.application.profile(profile).encoder
+        encoder = engine.application.resolve(profile).encoder
         vector = np.eye(encoder.field.dimension, dtype=np.float32)[0] if encoder else None
         result = engine.search(Query("chest ct", vector, profile=profile, inputs={}, k=6))
         assert len(result) == 6, profile
@@ -72,7 +72,7 @@ def test_filters_pass(engine):
 
 def test_vespas_own_refusal_is_a_query_error(engine, monkeypatch):
     broken = engine.application.profiles | {
-        "nope": engine.application.profile("lexical").__class__("nope", ("text",))
+        "nope": engine.application.resolve("lexical").__class__("nope", ("text",))
     }
     monkeypatch.setattr(engine.application.__class__, "profile", lambda _, name: broken[name])
     with pytest.raises(errors.VespaQueryError, match="requested rank profile 'nope'"):

@@ -129,9 +129,9 @@ def test_a_dot_product_has_no_lowest_closeness():
 def test_vespas_own_code_reads_it(engine, application):
     """Facets, thresholds and fields are valid in the kit's front, which counts nothing."""
     for profile in application.profiles:
-        if application.profile(profile).encoder is None:
+        if application.resolve(profile).encoder is None:
             continue
-        field = application.profile(profile).encoder.field
+        field = application.resolve(profile).encoder.field
         engine.search(
             Query(
                 "chest ct",
