@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, norm, t as student
+from scipy.stats import t as student
 
 from eval.collection.clusters import Clusters
 
@@ -36,13 +36,15 @@ class Bootstrap:
     """Means of columns, and how far resampled means stray from them.
 
     means, errors: float64 [columns]. ratios: float32 [resamples, columns], the deviation of each
-    resampled mean in its own standard errors; NaN where a resample has no spread. clusters: how
-    many there are; effective: how many equally large ones tell as much.
+    resampled mean in its own standard errors; NaN where a resample has no spread. crossed: sum
+    over clusters of size times deviation, over the squared number of queries, float64 [columns].
+    clusters: how many there are; effective: how many equally large ones tell as much.
     """
 
     means: Values
     errors: Values
     ratios: NDArray[np.float32]
+    crossed: Values
     clusters: int
     effective: float
 
@@ -52,9 +54,10 @@ class Bootstrap:
         """Ends of each column's interval, float64 [columns], between `lowest` and `highest`.
 
         One cluster tells nothing of others: its interval is everything from lowest to highest.
-        Neither side is narrower than Student's, and between 0 and 1 neither than Korn and
-        Graubard's: near the end of a scale, where few clusters differ from the others, the
-        bootstrap's own sides are too short.
+        Neither side is narrower than Student's. Between 0 and 1 neither is narrower than
+        Student's after one more cluster of the value at that end, as Agresti and Coull (1998)
+        add trials to a proportion's: where a handful of clusters make a figure, a sample that
+        misses them cannot know of them, nor can its resamples.
         """
         count = len(self.means)
         if self.clusters < 2:
@@ -67,11 +70,12 @@ class Bootstrap:
             below[known], above[known] = ends[1], -ends[0]
         freedom = max(min(self.effective, self.clusters) - 1, 1.0)
         least = float(student.ppf(1 - tail, freedom))
-        below, above = np.fmax(below, least), np.fmax(above, least)
-        low = np.maximum(self.means - below * self.errors, lowest)
-        high = np.minimum(self.means + above * self.errors, highest)
+        low = self.means - np.fmax(below, least) * self.errors
+        high = self.means + np.fmax(above, least) * self.errors
         if (lowest, highest) == (0.0, 1.0):
-            low, high = self._beyond_rare(low, high, tail, freedom)
+            low = np.minimum(low, self._with_unseen(lowest, -least))
+            high = np.maximum(high, self._with_unseen(highest, least))
+        low, high = np.maximum(low, lowest), np.minimum(high, highest)
         # Every cluster at the same end of the scale: Clopper and Pearson (1934), whose interval
         # for n successes of n ends at (tail)^(1/n).
         far = (highest - lowest) * (1 - tail ** (1 / self.effective))
@@ -80,23 +84,15 @@ class Bootstrap:
         high = np.where(without_spread & (self.means <= lowest), lowest + far, high)
         return low, high
 
-    def _beyond_rare(
-        self, low: Values, high: Values, tail: float, freedom: float
-    ) -> tuple[Values, Values]:
-        """The ends, or Korn and Graubard's (1998) where those lie further out.
-
-        A mean m with standard error e is as sure as one of m (1 - m) / e^2 independent tries,
-        for which Clopper and Pearson's interval holds.
-        """
-        inside = (self.errors > 0) & (self.means > 0) & (self.means < 1)
-        mean, error = self.means[inside], self.errors[inside]
-        tries = mean * (1 - mean) / error**2
-        tries *= (norm.ppf(1 - tail) / student.ppf(1 - tail, freedom)) ** 2
-        hits = mean * tries
-        low, high = low.copy(), high.copy()
-        low[inside] = np.fmin(low[inside], beta.ppf(tail, hits, tries - hits + 1))
-        high[inside] = np.fmax(high[inside], beta.ppf(1 - tail, hits + 1, tries - hits))
-        return low, high
+    def _with_unseen(self, value: float, errors: float) -> Values:
+        """Means plus so many errors, after one more cluster, of mean size, at this value."""
+        share = 1 / self.clusters
+        means = (self.means + share * value) / (1 + share)
+        moved = self.means - means
+        added = 2 * moved * self.crossed + moved**2 / self.effective
+        added += ((value - means) / self.clusters) ** 2
+        spread = self.errors**2 + added * self.clusters / (self.clusters - 1)
+        return np.asarray(means + errors * np.sqrt(np.maximum(spread, 0)) / (1 + share))
 
     def p_values(self) -> Values:
         """Two-sided p of each column's mean being 0, float64 [columns]: the interval's own test.
@@ -135,6 +131,7 @@ def bootstrap(
         means=means,
         errors=np.sqrt(spread * correction) / total,
         ratios=_ratios(residuals, sizes, spread / total**2, resamples, seed),
+        crossed=sizes @ residuals / total**2,
         clusters=count,
         effective=clusters.effective,
     )

@@ -259,6 +259,7 @@ def _part(found: Bootstrap, columns: slice) -> Bootstrap:
         found.means[columns],
         found.errors[columns],
         found.ratios[:, columns],
+        found.crossed[columns],
         found.clusters,
         found.effective,
     )

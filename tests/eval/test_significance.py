@@ -50,7 +50,7 @@ def test_the_interval_is_that_of_the_bootstrap_t(values):
     ratios = (drawn.mean(axis=1) - sample.mean()) / (drawn.std(axis=1) / np.sqrt(len(sample)))
     error = sample.std(ddof=1) / np.sqrt(len(sample))
     low, high = np.quantile(ratios, [0.025, 0.975])
-    ours = bootstrap(sample[:, None], alone(120), resamples=20_000).interval()
+    ours = bootstrap(sample[:, None], alone(120), resamples=20_000).interval(lowest=-1.0)
     assert ours[0][0] == pytest.approx(sample.mean() - high * error, abs=2e-3)
     assert ours[1][0] == pytest.approx(sample.mean() - low * error, abs=2e-3)
 
@@ -86,6 +86,19 @@ def test_intervals_cover_where_cases_differ_in_size():
         low, high = bootstrap(values[:, None] * 1.0, clusters, resamples=400).interval()
         covered += low[0] <= 0.2 <= high[0]
     assert covered >= 0.9 * 200
+
+
+def test_intervals_cover_a_figure_that_a_handful_of_clusters_make():
+    """One cluster in thirty is found and all others are not: many samples hold none or one."""
+    rng = np.random.default_rng(12)
+    covered = 0
+    for _ in range(200):
+        sizes = rng.integers(1, 6, 60)
+        values = np.repeat(rng.random(60) < 1 / 30, sizes) * 1.0
+        clusters = Clusters.connect([[str(n)] for n in np.repeat(np.arange(60), sizes)])
+        low, high = bootstrap(values[:, None], clusters, resamples=400).interval()
+        covered += low[0] <= 1 / 30 <= high[0]
+    assert covered >= 0.93 * 200
 
 
 @pytest.mark.parametrize("shift", [0, 0.04, 0.06])
