@@ -19,7 +19,15 @@ from encoders.base.errors import UserError
 from encoders.images.preprocess import open_image
 from ingest.corpus.corpus import Corpus
 
-__all__ = ["COPY_BITS", "COSINE", "LIKE_BITS", "close_pairs", "verified"]
+__all__ = [
+    "COPY_BITS",
+    "CORRELATION",
+    "COSINE",
+    "LIKE_BITS",
+    "close_pairs",
+    "grey_vector",
+    "verified",
+]
 
 Marks = NDArray[np.bool_]
 Pairs = NDArray[np.int64]
@@ -69,7 +77,7 @@ def verified(corpus: Corpus, pairs: Sequence[tuple[str, str]]) -> Marks:
 
 
 def _greys(corpus: Corpus, ids: Collection[str]) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Ids and centred grey images of unit length, float64 [4096]; images without contrast not."""
+    """Ids and greys of images; images without contrast not."""
     if not ids:
         return
     wanted = ds.field("id").isin(sorted(ids))
@@ -80,11 +88,18 @@ def _greys(corpus: Corpus, ids: Collection[str]) -> Iterator[tuple[str, NDArray[
             if not data:
                 continue
             try:
-                image = open_image(data).convert("L")
+                image = open_image(data)
             except UserError:
                 continue
-            grey = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), np.float64).ravel()
-            grey = grey - grey.mean()
-            length = float(np.linalg.norm(grey))
-            if length:
-                yield row["id"], grey / length
+            grey = grey_vector(image)
+            if grey is not None:
+                yield row["id"], grey
+
+
+def grey_vector(image: Image.Image) -> NDArray[np.float64] | None:
+    """Centred greys of unit length, float64 [4096]; None where there is no contrast."""
+    small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    grey = np.asarray(small, np.float64).ravel()
+    grey -= grey.mean()
+    length = float(np.linalg.norm(grey))
+    return grey / length if length else None
