@@ -74,7 +74,7 @@ def test_vespas_own_refusal_is_a_query_error(engine, monkeypatch):
     broken = engine.application.profiles | {
         "nope": engine.application.resolve("lexical").__class__("nope", ("text",))
     }
-    monkeypatch.setattr(engine.application.__class__, "profile", lambda _, name: broken[name])
+    monkeypatch.setattr(engine.application.__class__, "resolve", lambda _, name: broken[name])
     with pytest.raises(errors.VespaQueryError, match="requested rank profile 'nope'"):
         engine.search(Query("x", profile="nope"))
 
