@@ -1,14 +1,17 @@
 """Measure the embedded engine beside what else one would take, in one run, one thread each.
 
-    python benchmarks/engine.py --sizes 16000,100000 --against bm25s+hnswlib,tantivy+usearch
+    python benchmarks/engine.py --sizes 16000,100000 --against bm25s+hnswlib,zvec
+    python benchmarks/engine.py --sizes 16000 --vectors random --before OTHER/bin/python
 
-For each size: CPU seconds to build, index size, memory, p50 and p95 by the clock of a lexical, a
-vector and a hybrid query, recall@10 of the vectors, time to open, time until a new image is found,
-how much more `search_many` answers on all cores, a filtered query, an index in six segments, and
-how fast codes are scanned beside the memory. `--keep` keeps corpora and indexes, so that a second
-run only measures. Engines take turns, some queries each.
+For each size: CPU seconds to build, index size, p50 and p95 by the clock of a lexical, a vector and
+a hybrid query, recall@10 of the vectors, time to open, a cold start, memory, time until a new image
+is found, how much more `search_many` answers on all cores, a filtered query, an index in six
+segments, what the codes of the vectors save, and how fast they are scanned beside the memory.
+Engines take turns, some queries each. `--keep` keeps corpora and indexes, so that a second run only
+measures. `--before` adds an earlier version of this engine, installed for another interpreter.
+`--vectors` says what they are like (benchmarks/vector_kinds.py).
 
-The rivals: pip install bm25s hnswlib tantivy usearch lancedb.
+The rivals: pip install bm25s hnswlib numba tantivy usearch lancedb zvec qdrant-edge-py.
 """
 
 from __future__ import annotations
@@ -19,29 +22,44 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+os.environ.setdefault("LANCE_LOG", "error")
 
 import numpy as np  # noqa: E402 - threads are counted when it is imported
-from bandwidth import scan_rates  # noqa: E402
-from made_up import DIMENSION, Asked, Corpus, kept_corpus, make_queries  # noqa: E402
-from memory import OURS, memory_of  # noqa: E402
+from bandwidth import code_savings, scan_rates  # noqa: E402
+from before import Earlier  # noqa: E402
+from made_up import Asked, Corpus, kept_corpus, make_queries  # noqa: E402
+from new_process import in_new_process  # noqa: E402
+from ours import (  # noqa: E402
+    BEFORE,
+    OURS,
+    PROFILES,
+    EmbeddedEngine,
+    K,
+    Search,
+    build,
+    query,
+    recall,
+    searches,
+    seconds_of,
+    size_mb,
+    true_nearest,
+)
 from rivals import RIVALS, Rival, open_rival  # noqa: E402
+from vector_kinds import KINDS, makers  # noqa: E402
 
-from ranking.engine.engine import EmbeddedEngine  # noqa: E402
-from ranking.types import Document, Filter, Query, VectorField  # noqa: E402
+from ranking.types import Document, Query  # noqa: E402
 
-K = 10
 RECALL = 0.99
-FIELD = VectorField("embedding", DIMENSION)
 Row = dict[str, Any]
-Search = Callable[[Asked], Sequence[int]]
-Searches = dict[str, Search]
+# By what is asked: how long each of some queries took.
+Timers = dict[str, Callable[[Sequence[Asked]], list[float]]]
 
 WARM_UP = 20
 TURNS = 5
@@ -53,6 +71,9 @@ def main() -> None:
     parser.add_argument("--sizes", default="16000")
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--against", default=",".join(RIVALS), help="rivals, or nothing")
+    parser.add_argument("--vectors", choices=KINDS, default="low")
+    parser.add_argument("--demo", type=Path, default=Path("build/demo"), help="for encoder")
+    parser.add_argument("--before", metavar="PYTHON", help="interpreter of an earlier version")
     parser.add_argument("--keep", type=Path, help="keep corpora and indexes here")
     parser.add_argument("--json", type=Path, help="also write the rows here")
     options = parser.parse_args()
@@ -66,24 +87,29 @@ def main() -> None:
 def measure(options: argparse.Namespace, keep: Path) -> list[Row]:
     """One row for each size and engine."""
     rows: list[Row] = []
+    of_documents, of_queries = makers(options.vectors, options.demo)
     for size in map(int, options.sizes.split(",")):
-        folder = keep / str(size)
-        corpus = kept_corpus(size, folder / "corpus")
-        queries = make_queries(corpus, options.queries)
-        nearest = true_nearest(corpus, queries)
-        own, searches = open_ours(corpus, queries, nearest, folder / OURS)
-        measured = [(own, searches)] + [
+        folder = keep / (f"{size}" if options.vectors == "low" else f"{size}-{options.vectors}")
+        corpus = kept_corpus(size, folder / "corpus", of_documents)
+        queries = make_queries(corpus, options.queries, vectors=of_queries)
+        nearest = true_nearest(corpus.vectors, queries)
+        measured = [open_ours(corpus, queries, nearest, folder / OURS)]
+        if options.before:
+            measured.append(open_before(options.before, queries, folder))
+        measured += [
             open_and_settle(name, corpus, queries, nearest, folder / name)
             for name in filter(None, options.against.split(","))
         ]
         time_in_turns(measured, queries)
-        own |= measure_changes(folder / OURS, corpus, queries)
-        rows += [row for row, _ in measured]
+        measured[0][0].update(measure_changes(folder / OURS, corpus, queries))
+        for row, _ in measured:
+            row |= {"documents": size, "vectors": options.vectors}
+            rows.append(row)
         show(rows[-len(measured) :])
     return rows
 
 
-def time_in_turns(measured: Sequence[tuple[Row, Searches]], queries: Sequence[Asked]) -> None:
+def time_in_turns(measured: Sequence[tuple[Row, Timers]], queries: Sequence[Asked]) -> None:
     """Add p50 and p95 to each row, in milliseconds by the clock, after a warm-up.
 
     Engines take turns, some queries each: what else the machine does meets all of them.
@@ -91,22 +117,17 @@ def time_in_turns(measured: Sequence[tuple[Row, Searches]], queries: Sequence[As
     clocks: dict[tuple[int, str], list[float]] = {}
     parts = [queries[:WARM_UP], *(queries[part::TURNS] for part in range(TURNS))]
     for turn, part in enumerate(parts):
-        for place, (_, searches) in enumerate(measured):
-            for name, search in searches.items():
+        for place, (_, timers) in enumerate(measured):
+            for name, timer in timers.items():
                 clock = clocks.setdefault((place, name), []) if turn else []
-                clock += seconds_of(search, part)
+                clock += timer(part)
     for (place, name), clock in clocks.items():
         measured[place][0].update(percentiles(name, clock))
 
 
-def seconds_of(search: Search, queries: Sequence[Asked]) -> list[float]:
-    """How long each query took."""
-    clock = []
-    for asked in queries:
-        start = time.perf_counter()
-        search(asked)
-        clock.append(time.perf_counter() - start)
-    return clock
+def timers_of(asks: dict[str, Search]) -> Timers:
+    """Searches in this process, timed."""
+    return {name: partial(seconds_of, search) for name, search in asks.items()}
 
 
 def percentiles(name: str, clock: Sequence[float]) -> Row:
@@ -114,61 +135,32 @@ def percentiles(name: str, clock: Sequence[float]) -> Row:
     return {f"{name}_p{p}": 1000 * float(np.percentile(clock, p)) for p in (50, 95)}
 
 
-def true_nearest(corpus: Corpus, queries: Sequence[Asked]) -> list[set[int]]:
-    """The K documents of largest dot product, by brute force."""
-    found = []
-    for asked in queries:
-        products = corpus.vectors @ asked.vector
-        found.append(set(np.argpartition(-products, K)[:K].tolist()))
-    return found
-
-
-def documents(corpus: Corpus) -> Iterable[Document]:
-    """The corpus as documents whose ids are their numbers."""
-    for number, (caption, vector) in enumerate(zip(corpus.captions, corpus.vectors, strict=True)):
-        modality = ("ct", "mr", "us")[number % 3]
-        yield Document(f"{number:08}", caption, {"embedding": vector}, modality=modality)
-
-
 def open_ours(
     corpus: Corpus, queries: Sequence[Asked], nearest: Sequence[set[int]], folder: Path
-) -> tuple[Row, Searches]:
+) -> tuple[Row, Timers]:
     """Build the embedded engine on disk and open it; measure all but times."""
-    built = folder / "built.json"
-    if not built.exists():
-        start = time.process_time()
-        EmbeddedEngine.build(folder / "index", documents(corpus), [FIELD])
-        built.write_text(json.dumps({"cpu_s": time.process_time() - start}), encoding="utf-8")
+    row: Row = {"engine": OURS, "build_s": build(corpus, folder)}
     start = time.perf_counter()
     engine = EmbeddedEngine.open(folder / "index")
-    row: Row = {"engine": OURS, "documents": len(corpus.captions)}
     row["open_ms"] = 1000 * (time.perf_counter() - start)
-    row["build_s"] = json.loads(built.read_text(encoding="utf-8"))["cpu_s"]
     row["size_mb"] = size_mb(folder / "index")
-    searches = {
-        name: ask(engine, profile, filters)
-        for name, profile, filters in (
-            ("lexical", "lexical", ()),
-            ("vector", "vector", ()),
-            ("hybrid", "hybrid", ()),
-            ("rrf", "hybrid_rrf", ()),
-            ("filtered", "hybrid", (Filter("modality", ("ct",)),)),
-        )
-    }
-    row["recall@10"] = recall(searches["vector"], queries, nearest)
+    asks = searches(engine)
+    row["recall@10"] = recall(asks["vector"], queries, nearest)
     row["hybrid_recall@10"] = hybrid_recall(engine, folder / "index", queries[:50])
     for profile in ("lexical", "vector", "hybrid"):
         row |= throughput(engine, profile, [query(asked, profile) for asked in queries])
     row |= scan_rates(engine)
-    row |= memory_of(OURS, folder, queries)
-    return row, searches
+    row |= code_savings(engine, [asked.vector for asked in queries], K)
+    row |= in_new_process(OURS, folder, queries)
+    return row, timers_of(asks)
 
 
-def ask(engine: EmbeddedEngine, profile: str, filters: tuple[Filter, ...] = ()) -> Search:
-    """A search that answers with document numbers."""
-    return lambda asked: [
-        int(i) for i in engine.search(replace(query(asked, profile), filters=filters)).ids
-    ]
+def open_before(python: str, queries: Sequence[Asked], folder: Path) -> tuple[Row, Timers]:
+    """Let an earlier version build and open an index of its own; measure all but times."""
+    earlier = Earlier(python, folder / BEFORE, folder / "corpus", queries)
+    row = {"engine": BEFORE, **earlier.row}
+    row |= in_new_process(BEFORE, folder / BEFORE, queries, python=python)
+    return row, {name: partial(earlier.seconds_of, name) for name in PROFILES}
 
 
 def hybrid_recall(engine: EmbeddedEngine, index: Path, queries: Sequence[Asked]) -> float:
@@ -189,22 +181,11 @@ def measure_changes(folder: Path, corpus: Corpus, queries: Sequence[Asked]) -> R
         engine.feed([Document(name, f"zebrafish {name}", {"embedding": corpus.vectors[0]})])
         assert engine.search(Query(name, profile="lexical", k=1)).ids == (name,)
         seconds.append(time.perf_counter() - start)
-    search = ask(engine, "hybrid")
+    search = searches(engine)["hybrid"]
     seconds_of(search, queries[:WARM_UP])
     row = percentiles("segments", seconds_of(search, queries[:100]))
     engine.remove(names)
     return {"new_image_ms": 1000 * float(np.median(seconds)), **row}
-
-
-def query(asked: Asked, profile: str) -> Query:
-    """One of our queries; a text search sends no vector, a vector search no text."""
-    return Query(
-        "" if profile == "vector" else asked.text,
-        None if profile == "lexical" else asked.vector,
-        profile,
-        k=K,
-        with_documents=False,
-    )
 
 
 def throughput(engine: EmbeddedEngine, profile: str, queries: Sequence[Query]) -> Row:
@@ -234,19 +215,21 @@ def open_and_settle(
     queries: Sequence[Asked],
     nearest: Sequence[set[int]],
     folder: Path,
-) -> tuple[Row, Searches]:
+) -> tuple[Row, Timers]:
     """Open a rival at the least effort that reaches the recall; measure all but times."""
-    row: Row = {"engine": name, "documents": len(corpus.captions)}
+    row: Row = {"engine": name}
     rival, row["build_s"] = open_rival(name, corpus, folder)
     row["size_mb"] = size_mb(folder)
     row["recall@10"] = settle(rival, queries, nearest)
     row["effort"] = rival.effort
-    row |= memory_of(name, folder, queries, rival.effort)
-    return row, {
+    row |= in_new_process(name, folder, queries, rival.effort)
+    asks: dict[str, Search] = {
         "lexical": lambda asked: rival.lexical(asked.text, K),
         "vector": lambda asked: rival.vector(asked.vector, K),
         "rrf": lambda asked: rival.hybrid(asked, K),
+        "rrf10": lambda asked: rival.hybrid(asked, K, depth=K),
     }
+    return row, timers_of(asks)
 
 
 def settle(rival: Rival, queries: Sequence[Asked], nearest: Sequence[set[int]]) -> float:
@@ -260,25 +243,10 @@ def settle(rival: Rival, queries: Sequence[Asked], nearest: Sequence[set[int]]) 
     return found
 
 
-def recall(
-    search: Search,
-    queries: Sequence[Asked],
-    nearest: Sequence[set[int]],
-) -> float:
-    """Mean share of the true nearest among the hits."""
-    return float(
-        np.mean([len({*search(q)} & true) / K for q, true in zip(queries, nearest, strict=True)])
-    )
-
-
-def size_mb(folder: Path) -> float:
-    """Mebibytes of all files below a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
-
-
 COLUMNS = (
     "engine",
     "documents",
+    "vectors",
     "build_s",
     "size_mb",
     "lexical_p50",
@@ -289,10 +257,12 @@ COLUMNS = (
     "hybrid_p95",
     "rrf_p50",
     "rrf_p95",
+    "rrf10_p50",
     "filtered_p50",
     "segments_p50",
     "recall@10",
     "effort",
+    "cold_s",
     "own_mb",
     "mapped_mb",
     "open_ms",
@@ -301,6 +271,10 @@ COLUMNS = (
     "lexical_many_times",
     "vector_many_times",
     "hybrid_many_times",
+    "code_components",
+    "compared",
+    "scan_ms",
+    "without_codes_ms",
 )
 
 
