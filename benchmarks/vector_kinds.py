@@ -36,7 +36,7 @@ def encoded(demo: Path) -> tuple[Floats, Floats]:
     from rocosearch.opening import load_encoder  # noqa: PLC0415
 
     corpus, encoder = Corpus.open(demo / "corpus"), load_encoder(demo / "encoder")
-    _, images = read_embeddings(corpus, encoder.fingerprint)
+    _, images = read_embeddings(corpus, encoder.manifest.fingerprint)
     captions = [record.caption for record in corpus.records() if record.caption]
     return images, encoder.encode_texts(captions)
 
