@@ -6,11 +6,19 @@ carries the first eight hex digits of its fingerprint.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-__all__ = ["EncoderNames", "encoder_names"]
+__all__ = ["ROLES", "EncoderNames", "encoder_names", "vector_field_names"]
 
 SHORT = 8
+_VECTOR_FIELD = re.compile(r"(\w+)_([0-9a-f]{8})")
+
+ROLES = {"embedding": "", "frames": "frame", "patches": "patch", "caption_embedding": ""}
+"""What vectors of an encoder are of -> the dimension of their labels, "" where there is one.
+
+`embedding` is of the image, or of a study the mean direction of its frames.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,20 @@ class EncoderNames:
     fingerprint: str
     has_vector: str
     embedder: str
+
+    def field(self, role: str) -> str:
+        """The vector field of one of ROLES."""
+        return f"{role}_{self.short}"
+
+
+def vector_field_names(field: str) -> EncoderNames | None:
+    """The names of the encoder whose vectors this field holds; None for other fields.
+
+    >>> vector_field_names("frames_1a2b3c4d").query
+    'q_1a2b3c4d'
+    """
+    match = _VECTOR_FIELD.fullmatch(field)
+    return encoder_names(match[2]) if match and match[1] in ROLES else None
 
 
 def encoder_names(fingerprint: str) -> EncoderNames:

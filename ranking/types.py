@@ -66,13 +66,18 @@ class QueryError(UserError):
 
 @dataclass(frozen=True)
 class VectorField:
-    """One vector field of the schema; `name` and `fingerprint` follow from its encoder."""
+    """One vector field of the schema; `name` and `fingerprint` follow from its encoder.
+
+    labels: the name of the labels' dimension ("frame") where a document has several vectors under
+    labels; "" where it has one.
+    """
 
     name: str
     dimension: int
     fingerprint: str = ""
     cell_type: CellType = "float"
     distance: Distance = "prenormalized-angular"
+    labels: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,8 @@ class Document:
     """What an engine stores of one image.
 
     `vectors` maps the name of a vector field to float32 [dimension]; a document without an
-    image, or not yet embedded by an encoder, has no entry. `caption` is None or "" where the
-    source has none.
+    image, or not yet embedded by an encoder, has no entry. `labelled` maps the name of a field of
+    several vectors to those, by label. `caption` is None or "" where the source has none.
     """
 
     id: str
@@ -95,6 +100,7 @@ class Document:
     licence: str = ""
     split: str = ""
     image_url: str = ""
+    labelled: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)
 
     def content(self) -> dict[str, object]:
         """Every field but id and vectors, as JSON has them; `DOCUMENT_FIELDS` names them."""
@@ -102,7 +108,9 @@ class Document:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
 
 
-DOCUMENT_FIELDS = tuple(f.name for f in fields(Document) if f.name not in {"id", "vectors"})
+DOCUMENT_FIELDS = tuple(
+    f.name for f in fields(Document) if f.name not in {"id", "vectors", "labelled"}
+)
 """What is shown of a document beside its id."""
 
 
@@ -128,8 +136,8 @@ class Query:
     """One search.
 
     text: what a person typed; plain words unless `operators` (phrases, +must, -not, field:term).
-    vector: float32 [dimension] for the profile's vector field, made by the index's encoder;
-    vectors: by field, where a profile compares several.
+    vector: float32 [dimension] for the profile's vector fields, made by the index's encoder;
+    vectors: by field, where a profile compares those of several encoders.
     inputs: values of the profile's `query()` numbers; what is absent takes the profile's default.
     k: hits wanted, after the first `offset`. sort: by a field's value instead of the score.
     target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
@@ -178,12 +186,16 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Hit:
-    """One row of a result; `features` are the profile's match-features."""
+    """One row of a result; `features` are the profile's match-features.
+
+    closest: `closest(FIELD)` among them -> the label of the nearest vector, "" where there is none.
+    """
 
     id: str
     score: float
     features: Mapping[str, float]
     document: Document | None = None
+    closest: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -191,7 +203,8 @@ class Result:
     """Hits by descending score, ties by ascending id, as columns.
 
     ids and scores have length n <= k; each array of `features` too; `documents` has length n,
-    or 0 where the query did not ask for them. total: documents that matched. facets: for each
+    or 0 where the query did not ask for them. closest: labels of nearest vectors, by the name of
+    the match feature, each of length n. total: documents that matched. facets: for each
     field asked for, its values with how many of those have them, most frequent first. timing:
     seconds by stage. warnings: what the person who asked should know (a query without a known
     word).
@@ -206,6 +219,7 @@ class Result:
     coverage: Coverage = Coverage()
     timing: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    closest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """The number of hits and the best of them; the columns can be long."""
@@ -234,6 +248,7 @@ class Result:
                 score=float(self.scores[row]),
                 features={name: float(values[row]) for name, values in self.features.items()},
                 document=self.documents[row] if self.documents else None,
+                closest={name: labels[row] for name, labels in self.closest.items()},
             )
 
 
@@ -303,7 +318,8 @@ class Engine(Protocol):
     def update(self, documents: Iterable[Document]) -> FeedReport:
         """Add or replace vectors of existing documents; an absent id is reported as failed.
 
-        Only `id` and `vectors` are looked at: a caption is changed by feeding the document.
+        Only `id`, `vectors` and `labelled` are looked at (a field's labels are replaced as a
+        whole): a caption is changed by feeding the document.
         """
 
     def remove(self, identifiers: Iterable[str]) -> int:

@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from ranking.names import encoder_names
 from ranking.types import (
     Document,
     EngineError,
@@ -164,13 +165,15 @@ class VespaEngine:
 
     def info(self) -> EngineInfo:
         """What the application has, and the fingerprints stored on its documents."""
-        stored = [self.fingerprint_counts(encoder.field) for encoder in self.application.encoders]
+        fields: list[VectorField] = []
         details: dict[str, str | int | float] = {"url": self._connection.url}
-        for vector_field, held in stored:
-            details[f"documents with {vector_field.name}"] = held
+        for encoder in self.application.encoders:
+            stored, held = self.fingerprint_counts(encoder.field)
+            fields += encoder.with_fingerprint(stored.fingerprint).fields
+            details[f"documents with {stored.name}"] = held
         return EngineInfo(
             documents=self.count(),
-            vector_fields=tuple(vector_field for vector_field, _ in stored),
+            vector_fields=tuple(fields),
             profiles=tuple(self.application.profiles),
             default_profile=self.application.default_profile,
             text_profiles=tuple(n for n, p in self.application.profiles.items() if not p.encoder),
@@ -204,7 +207,7 @@ class VespaEngine:
 
         Raises EngineError where they carry another than the application's.
         """
-        name = vector_field.name.replace("embedding_", "fingerprint_")
+        name = encoder_names(vector_field.name.rpartition("_")[2]).fingerprint
         body = self._plain(f"true | all(group({name}) each(output(count())))")
         found = next(iter(value_counts(self._ask(body, COUNT_SECONDS)).values()), {})
         prints = sorted(found)

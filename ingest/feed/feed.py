@@ -22,8 +22,8 @@ from ingest.feed.documents import View, documents
 from ingest.feed.ledger import SLICE, Known, Ledger
 from ingest.feed.targets import Change, FeedError, Outcome, Target
 from ingest.vectors.embed import embedding_parts
-from ranking.names import encoder_names
-from ranking.types import Document, EngineError, VectorField
+from ranking.names import ROLES, encoder_names
+from ranking.types import DOCUMENT_FIELDS, Document, EngineError, VectorField
 from vespa_app.feed.operations import Verdict
 
 __all__ = ["FeedResult", "FeedSource", "check_fields", "feed", "held_hashes", "ledger_path"]
@@ -198,11 +198,11 @@ class _Feed:
 
     def _wanted(self) -> Iterator[_Wanted]:
         source = self.source
-        prints = {encoder_names(each).embedding: each for each in source.fingerprints}
+        prints = {
+            encoder_names(each).field(role): each for each in source.fingerprints for role in ROLES
+        }
         for document in documents(source.corpus, source.fingerprints, view=source.view):
-            hashes = {
-                prints[name]: _short_hash(v.tobytes()) for name, v in document.vectors.items()
-            }
+            hashes = _vector_hashes(document, prints)
             yield _Wanted(document, _content_hash(document), hashes)
 
     def _puts_of_absent(self) -> Iterator[Change]:
@@ -257,25 +257,34 @@ def _change(wanted: _Wanted, known: Known | None) -> Change | None:
     new = [f for f, vector in wanted.vectors.items() if known.vectors.get(f) != vector]
     if not new:
         return None
-    names = {encoder_names(fingerprint).embedding for fingerprint in new}
+    names = {encoder_names(fingerprint).field(role) for fingerprint in new for role in ROLES}
     vectors = {name: vector for name, vector in document.vectors.items() if name in names}
-    return Change("update", replace(document, vectors=vectors))
+    labelled = {name: several for name, several in document.labelled.items() if name in names}
+    return Change("update", replace(document, vectors=vectors, labelled=labelled))
 
 
 def held_hashes(target: Target) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     """What a target holds, as the ledger has it: id, content, vectors; see `Target.held`."""
     prints = {each.name: each.fingerprint for each in target.vector_fields if each.fingerprint}
     for document in target.held():
-        vectors = {
-            prints[name]: _short_hash(vector.tobytes())
-            for name, vector in document.vectors.items()
-            if name in prints
-        }
-        yield document.id, _content_hash(document), vectors
+        yield document.id, _content_hash(document), _vector_hashes(document, prints)
+
+
+def _vector_hashes(document: Document, prints: Mapping[str, str]) -> dict[str, str]:
+    """Fingerprint -> hash of that encoder's vectors. prints: vector field -> fingerprint."""
+    parts: dict[str, bytes] = {}
+    for name, vector in sorted(document.vectors.items()):
+        if name in prints:
+            parts[prints[name]] = parts.get(prints[name], b"") + vector.tobytes()
+    for name, labelled in sorted(document.labelled.items()):
+        if name in prints:
+            several = b"".join(f"\n{each}\n".encode() + v.tobytes() for each, v in labelled.items())
+            parts[prints[name]] = parts.get(prints[name], b"") + name.encode() + several
+    return {fingerprint: _short_hash(content) for fingerprint, content in parts.items()}
 
 
 def _content_hash(document: Document) -> str:
-    fields = {name: value for name, value in vars(document).items() if name != "vectors"}
+    fields = {"id": document.id, **{name: getattr(document, name) for name in DOCUMENT_FIELDS}}
     return _short_hash(canonical_json(fields).encode())
 
 

@@ -175,7 +175,7 @@ class VespaTarget:
     @property
     def vector_fields(self) -> Sequence[VectorField]:
         """Those of the application."""
-        return tuple(encoder.field for encoder in self.application.encoders)
+        return tuple(f for encoder in self.application.encoders for f in encoder.fields)
 
     def for_encoders(self, fingerprints: Iterable[str]) -> VespaTarget:
         """The same target, knowing these whole fingerprints."""
@@ -226,10 +226,7 @@ class VespaTarget:
 def with_fingerprints(application: Application, fingerprints: Iterable[str]) -> Application:
     """The application with the whole fingerprints of encoders: a schema has their beginnings."""
     whole = {encoder_names(each).short: each for each in fingerprints}
-    encoders = tuple(
-        replace(e, field=replace(e.field, fingerprint=whole.get(e.short, e.field.fingerprint)))
-        for e in application.encoders
-    )
+    encoders = tuple(e.with_fingerprint(whole.get(e.short, "")) for e in application.encoders)
     return replace(application, encoders=encoders)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypedDict
 
 import numpy as np
@@ -11,6 +12,7 @@ from ranking.engine.candidates import Candidates
 from ranking.engine.phases import Ranked, evaluate
 from ranking.engine.plan import Plan
 from ranking.engine.reader import IndexReader
+from ranking.engine.segment.vectors import QueryVector
 from ranking.expressions.expression import Expression
 from ranking.types import Document, Query
 
@@ -24,9 +26,16 @@ class HitColumns(TypedDict):
     scores: NDArray[np.float64]
     features: dict[str, NDArray[np.float64]]
     documents: tuple[Document, ...]
+    closest: dict[str, tuple[str, ...]]
 
 
-def cut_hits(reader: IndexReader, plan: Plan, query: Query, ranked: Ranked) -> HitColumns:
+def cut_hits(
+    reader: IndexReader,
+    plan: Plan,
+    query: Query,
+    ranked: Ranked,
+    vectors: Mapping[str, QueryVector],
+) -> HitColumns:
     """Return `query.k` hits after the first `query.offset`, in the order asked for."""
     rows = _rows(reader, query, ranked)
     best, scores = ranked.found.take(rows), ranked.scores[rows]
@@ -36,6 +45,13 @@ def cut_hits(reader: IndexReader, plan: Plan, query: Query, ranked: Ranked) -> H
         "scores": scores,
         "features": {name: _column(best, name, shown) for name, shown in plan.shown.items()},
         "documents": tuple(documents),
+        "closest": {
+            name: tuple(
+                reader.closest(field, vectors[field], int(doc)) if field in vectors else ""
+                for doc in best.docs
+            )
+            for name, field in plan.closest.items()
+        },
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ranking.engine.candidates import Best, Doubles, Nearest, Pruning, Rows, SegmentQuery
 from ranking.engine.kernels import _core
 from ranking.engine.program import Program
+from ranking.engine.segment.labelled import LabelledIndex
 from ranking.engine.segment.postings import Terms, TextIndex
 from ranking.engine.segment.vectors import VectorIndex
 
@@ -27,18 +28,30 @@ class NativeSearch:
     def nearest(self, field: str, count: int) -> Nearest:
         """The `count` documents nearest to the query's vector."""
         index, vector = self.query.segment.vectors[field], self.query.vectors[field]
-        vectors, codes = _vectors(index)
         allowed = self.query.vector_allowed
         if allowed is not None and not index.complete:
             allowed = allowed & index.present
+        if isinstance(index, LabelledIndex):
+            vectors, codes = _vectors(index.rows)
+            return Nearest(
+                *index.nearest_of(
+                    lambda rows, own: _core.nearest(vectors, codes, vector.values, own, rows)[:2],
+                    count,
+                    allowed,
+                )
+            )
+        vectors, codes = _vectors(index)
         docs, similarity, scan = _core.nearest(vectors, codes, vector.values, allowed, count)
         self._scans[field] = scan
         return Nearest(docs, similarity)
 
     def similarity(self, field: str, docs: Rows) -> Doubles:
         """Similarity of documents to the query's vector: float64 [len(docs)]."""
-        vectors, _ = _vectors(self.query.segment.vectors[field])
-        return _core.similarity(vectors, self.query.vectors[field].values, docs)
+        index, vector = self.query.segment.vectors[field], self.query.vectors[field]
+        if isinstance(index, LabelledIndex):
+            vectors, _ = _vectors(index.rows)
+            return index.largest(docs, lambda rows: _core.similarity(vectors, vector.values, rows))
+        return _core.similarity(_vectors(index)[0], vector.values, docs)
 
     def matches(self, text: str) -> Rows:
         """Documents with a word of the query, numbers ascending."""

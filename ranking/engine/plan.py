@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -14,6 +14,7 @@ import numpy as np
 from ranking.engine.program import Program, compile_program
 from ranking.expressions.expression import Expression, parse
 from ranking.expressions.monotone import increases
+from ranking.names import ROLES
 from ranking.profiles.profile import inputs_of_half_a_query
 from ranking.profiles.shipped import Profile
 from ranking.types import TEXTS, EngineError, Query, QueryError, Retriever, VectorField
@@ -24,6 +25,7 @@ _BM25 = re.compile(r"bm25\((\w+)\)")
 _COMPARED = re.compile(r"(closeness|distance)\((?:field,)?(\w+)\)")
 _HAS_VECTOR = re.compile(r"attribute\(has_vector(?:_(\w+))?\)")
 _INPUT = re.compile(r"query\((\w+)\)")
+_CLOSEST = re.compile(r"closest\((\w+)\)")
 _PLACEHOLDER = "embedding"
 
 Inputs = tuple[tuple[str, float], ...]
@@ -49,7 +51,8 @@ class Plan:
     """What the engine does for one profile.
 
     features: by canonical name all that any phase reads, `query()` left out. vector_fields: those
-    that the profile compares vectors of, by name; index_fields: all that the index has.
+    that the profile compares vectors of, by name; index_fields: all that the index has. closest:
+    match features that show a label -> their field.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Plan:
     features: Mapping[str, Feature]
     vector_fields: Mapping[str, VectorField]
     index_fields: tuple[str, ...]
+    closest: Mapping[str, str]
 
     @cached_property
     def window(self) -> int:
@@ -84,7 +88,9 @@ class Plan:
 
     @cached_property
     def single(self) -> bool:
-        """Whether the first phase reads at most one text field and one vector field."""
+        """Whether the first phase reads at most one text field and one field of one vector."""
+        if any(field.labels for field in self.vector_fields.values()):
+            return False
         read = [self.features[name] for name in self.first.features if name in self.features]
         fields = {each.field for each in read if each.kind not in ("bm25", "has_caption")} - {""}
         return len(fields | self.vector_fields.keys()) <= 1 and len(self.texts) <= 1
@@ -127,6 +133,9 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
     )
     features = [parse(name, profile.functions) for name in profile.match_features]
     shown = {str(expression): expression for expression in features}
+    labels = [name for name in shown if _CLOSEST.fullmatch(name)]
+    closest = {name: _closest(profile, name, fields) for name in labels}
+    shown = {name: each for name, each in shown.items() if name not in closest}
     parsed = [first, *shown.values(), *(phase.expression for phase in (second, last) if phase)]
     read = sorted({name for expression in parsed for name in expression.features})
     known = {n: _feature(profile, n, fields) for n in read if not _INPUT.fullmatch(n)}
@@ -140,15 +149,16 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
         last=last,
         shown=shown,
         features=known,
-        vector_fields=_vector_fields(profile, known, fields),
+        vector_fields=_vector_fields(profile, known, fields, closest.values()),
         index_fields=tuple(field.name for field in fields),
+        closest=closest,
     )
 
 
 def _feature(profile: Profile, name: str, fields: Sequence[VectorField]) -> Feature:
-    """What a feature is; the placeholder `embedding` stands for the index's first vector field."""
+    """What a feature is."""
     own = {field.name for field in fields}
-    standing = fields[0].name if fields else ""
+    standing = _standing(_PLACEHOLDER, fields)
     if (match := _BM25.fullmatch(name)) and match[1] in TEXTS:
         return Feature("bm25", match[1])
     if name == "attribute(has_caption)":
@@ -157,9 +167,7 @@ def _feature(profile: Profile, name: str, fields: Sequence[VectorField]) -> Feat
         kind: Literal["closeness", "distance"] = (
             "closeness" if match[1] == "closeness" else "distance"
         )
-        if match[2] in own:
-            return Feature(kind, match[2])
-        return Feature(kind, standing if match[2] == _PLACEHOLDER else "")
+        return Feature(kind, _compared_field(profile, match[2], fields))
     if match := _HAS_VECTOR.fullmatch(name):
         if match[1] is None:
             return Feature("has_vector", standing)
@@ -174,12 +182,50 @@ def _feature(profile: Profile, name: str, fields: Sequence[VectorField]) -> Feat
     )
 
 
+def _standing(role: str, fields: Sequence[VectorField]) -> str:
+    """The field that a placeholder stands for: its role's first; for the image's, else any."""
+    names = [field.name for field in fields]
+    own = [name for name in names if name == role or name.startswith(f"{role}_")]
+    return next(iter(own or (names if role == _PLACEHOLDER else ())), "")
+
+
+def _compared_field(profile: Profile, name: str, fields: Sequence[VectorField]) -> str:
+    """The index's field of that name, or that it is a placeholder for; "" for vectors of none.
+
+    Raises EngineError where a role other than the image's has no field.
+    """
+    if name in (field.name for field in fields):
+        return name
+    found = _standing(name, fields) if name in ROLES else ""
+    if not found and name in ROLES and name != _PLACEHOLDER:
+        there = ", ".join(field.name for field in fields) or "none"
+        raise EngineError(
+            f"Profile {profile.name} compares {name}, and this index has no such vectors, only "
+            f"{there}: index the corpus with them, or take another profile."
+        )
+    return found
+
+
+def _closest(profile: Profile, name: str, fields: Sequence[VectorField]) -> str:
+    """The field whose nearest label `name` shows. Raises EngineError where it has no labels."""
+    match = _CLOSEST.fullmatch(name)
+    found = _compared_field(profile, match[1], fields) if match else ""
+    if not any(field.labels for field in fields if field.name == found):
+        raise EngineError(
+            f"Profile {profile.name} shows {name}, and this index has no labelled vectors there."
+        )
+    return found
+
+
 def _vector_fields(
-    profile: Profile, features: Mapping[str, Feature], fields: Sequence[VectorField]
+    profile: Profile,
+    features: Mapping[str, Feature],
+    fields: Sequence[VectorField],
+    shown: Iterable[str],
 ) -> dict[str, VectorField]:
     """The fields whose vectors are compared; where none is named, the index's first retrieves."""
     kinds = ("closeness", "distance")
-    named = {each.field for each in features.values() if each.kind in kinds}
+    named = {each.field for each in features.values() if each.kind in kinds} | {*shown}
     if not named and "vector" in profile.retrieve and fields:
         named = {fields[0].name}
     return {field.name: field for field in fields if field.name in named}

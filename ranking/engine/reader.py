@@ -13,7 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.engine.segment.labelled import LabelledIndex
 from ranking.engine.segment.segment import Segment
+from ranking.engine.segment.vectors import QueryVector
 from ranking.engine.term_statistics import TermStatistics
 from ranking.text.query_syntax import Asked
 from ranking.types import TEXTS, Coverage, Document, Filter, FilterField, VectorField
@@ -122,6 +124,12 @@ class IndexReader:
         """Return a document by number."""
         segment, place = self.place(number)
         return segment.document(place, with_vectors=with_vectors)
+
+    def closest(self, field: str, query: QueryVector, number: int) -> str:
+        """The label of a document's vector nearest to the query's; "" where it has none."""
+        segment, place = self.place(number)
+        index = segment.vectors[field]
+        return index.closest(query, place) if isinstance(index, LabelledIndex) else ""
 
     def sort_keys(self, column: FilterField, docs: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers that sort documents as their values of a single-valued column do."""

@@ -32,7 +32,7 @@ def search(reader: IndexReader, plan: Plan, query: Query, route: Route) -> Resul
     found = find_candidates(reader, plan, asked, masks, route)
     retrieved = time.perf_counter()
     ranked = rank(plan, found, asked.depth, reader.id_order)
-    columns = cut_hits(reader, plan, query, ranked)
+    columns = cut_hits(reader, plan, query, ranked, asked.vectors)
     seconds = {"retrieve": retrieved - started, "rank": time.perf_counter() - retrieved}
     warnings = [NO_WORD] if asked.by_text and not _any_known(reader, plan, asked) else []
     if (took := sum(seconds.values())) > query.timeout:
@@ -107,7 +107,8 @@ def _vectors(plan: Plan, query: Query) -> dict[str, QueryVector]:
         return {name: query_vector(query.vectors[name], field) for name, field in fields.items()}
     if query.vector is None:
         return {}
-    if len(plan.vector_fields) > 1:
+    encoders = {field.fingerprint or field.name for field in plan.vector_fields.values()}
+    if len(encoders) > 1:
         raise QueryError(
             f"Profile {plan.name} compares {', '.join(plan.vector_fields)}: give the query's "
             "vectors by field."

@@ -29,6 +29,7 @@ FEATURES: Mapping[str, tuple[int, ...]] = {
     "attribute": (1,),
     "bm25": (1,),
     "closeness": (1, 2),
+    "closest": (1,),
     "distance": (1, 2),
     "query": (1,),
 }

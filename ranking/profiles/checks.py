@@ -11,6 +11,7 @@ from ranking.expressions.inline import NORMALIZERS, is_feature
 from ranking.expressions.parser import parse_tree
 from ranking.expressions.tokens import pointed
 from ranking.expressions.tree import Call, Name, walk, write
+from ranking.names import ROLES
 from ranking.profiles.profile import Phase, Profile, ProfileError
 from ranking.types import TEXTS
 
@@ -24,8 +25,9 @@ MOST_ANCESTORS = 50
 MOST_PROFILES = 1000
 _MOST_HITS = 2**31 - 1
 _VECTOR_INPUT = re.compile(r"q(_\w+)?")
+_ROLE = rf"(?:{'|'.join(ROLES)})(?:_\w+)?"
 _FIELD_FEATURES = re.compile(
-    rf"bm25\((?:{'|'.join(TEXTS)})\)|(?:closeness|distance)\((?:field,)?embedding(?:_\w+)?\)"
+    rf"bm25\((?:{'|'.join(TEXTS)})\)|(?:closeness|distance)\((?:field,)?{_ROLE}\)|closest\({_ROLE}\)"
     r"|attribute\((?:has_caption|has_vector(?:_\w+)?)\)"
 )
 
@@ -47,8 +49,8 @@ def check_features(profile: Profile) -> None:
                 fault = (
                     f"there is no {feature}; there are bm25({'), bm25('.join(TEXTS)}), "
                     "closeness(field,embedding), "
-                    "distance(field,embedding), attribute(has_caption), attribute(has_vector) and "
-                    "query() of the inputs."
+                    "distance(field,embedding), attribute(has_caption), attribute(has_vector), "
+                    f"query() of the inputs, and the vectors {', '.join(ROLES)}."
                 )
                 raise _refusal(profile, where, text, fault, {feature})
 
@@ -212,6 +214,9 @@ def _check_expression(profile: Profile, where: str, text: str, expression: Expre
                 fault = f"{node.name} takes what differs between hits, which no query() does."
                 raise _refusal(profile, where, text, fault, alike)
     for feature in sorted(expression.features):
+        if feature.startswith("closest(") and where != f"match feature {text}":
+            fault = f"{feature} is a label, not a number: show it as a match feature."
+            raise _refusal(profile, where, text, fault, {feature})
         query = _QUERY.fullmatch(feature)
         if query and not (query[1] in profile.inputs or _VECTOR_INPUT.fullmatch(query[1])):
             known = ", ".join(profile.inputs) or "none"

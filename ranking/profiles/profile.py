@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from encoders.base.errors import UserError
 from ranking.expressions.expression import Expression, parse
+from ranking.names import ROLES
 from ranking.types import Retriever
 
 __all__ = ["MISSING", "Phase", "Profile", "ProfileError", "inputs_of_half_a_query"]
@@ -15,7 +17,11 @@ __all__ = ["MISSING", "Phase", "Profile", "ProfileError", "inputs_of_half_a_quer
 MISSING = "missing"
 """The input that says what share of the part it has a document is given for the one it lacks."""
 
-_OF_VECTORS = ("closeness(", "distance(", "attribute(has_vector", "query(q)", "query(q_")
+_COMPARED = re.compile(
+    rf"(?:closeness|distance|closest)\((?:field,)?({'|'.join(ROLES)})(?:_\w+)?\)"
+)
+_COMPARING = ("closeness(", "closest(", "distance(")
+_OF_VECTORS = (*_COMPARING, "attribute(has_vector", "query(q)", "query(q_")
 
 
 class ProfileError(UserError):
@@ -76,6 +82,13 @@ class Profile:
         """Whether a resolved profile needs a query vector or a vector field."""
         features = {name for e in self.expressions() for name in e.features}
         return "vector" in self.retrieve or any(name.startswith(_OF_VECTORS) for name in features)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """ROLES whose vectors a resolved profile compares; the image's where it names none."""
+        features = sorted({name for e in self.expressions() for name in e.features})
+        found = dict.fromkeys(m[1] for name in features if (m := _COMPARED.fullmatch(name)))
+        return tuple(found) or (("embedding",) if self.uses_vector else ())
 
 
 def inputs_of_half_a_query(

@@ -9,7 +9,7 @@ from functools import cached_property
 from ranking.expressions.inline import parse_signature, rename
 from ranking.expressions.parser import parse_tree
 from ranking.expressions.tree import write
-from ranking.names import EncoderNames
+from ranking.names import ROLES, EncoderNames
 from ranking.profiles.checks import check_line_of_descent, check_profile, check_resolved
 from ranking.profiles.profile import Phase, Profile, ProfileError
 
@@ -128,13 +128,16 @@ def _merged(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[str, s
 
 def _renamed(profile: Profile, names: EncoderNames) -> Profile:
     mapping = {
-        "closeness(field,embedding)": f"closeness(field,{names.embedding})",
-        "closeness(embedding)": f"closeness(field,{names.embedding})",
-        "distance(field,embedding)": f"distance(field,{names.embedding})",
-        "distance(embedding)": f"distance(field,{names.embedding})",
         "attribute(has_vector)": f"attribute({names.has_vector})",
         "query(q)": f"query({names.query})",
     }
+    for role in ROLES:
+        own = names.field(role)
+        mapping[f"closest({role})"] = f"closest({own})"
+        for feature in ("closeness", "distance"):
+            mapping |= dict.fromkeys(
+                (f"{feature}({role})", f"{feature}(field,{role})"), f"{feature}(field,{own})"
+            )
 
     def renamed(text: str) -> str:
         return write(rename(parse_tree(text), mapping)) if text else text

@@ -14,6 +14,7 @@ from ranking.profiles.toml import load_profiles, save_profiles
 
 __all__ = [
     "SHIPPED",
+    "STUDIES",
     "Phase",
     "Profile",
     "ProfileError",
@@ -161,3 +162,33 @@ SHIPPED = ProfileSet(
     ),
     default="hybrid",
 )
+
+_FRAMES = "closeness(field, frames)"
+
+STUDIES = SHIPPED.replaced(
+    (
+        Profile(
+            name="frames",
+            description="Closeness of the best frame of a study.",
+            retrieve=("vector",),
+            first_phase=_FRAMES,
+            match_features=("closeness(field,frames)", "closest(frames)"),
+        ),
+        Profile(
+            name="study",
+            description="As hybrid, the picture being a study's best frame.",
+            inherits="parts",
+            functions={"vector_score": _FRAMES, "cosine": COSINE.replace("embedding", "frames")},
+            first_phase="blend",
+            match_features=(
+                "bm25(caption)",
+                "closeness(field,frames)",
+                "closest(frames)",
+                "attribute(has_caption)",
+                "attribute(has_vector)",
+            ),
+        ),
+    ),
+    default="study",
+)
+"""The shipped profiles and those of an index of studies, whose frames are vectors under labels."""

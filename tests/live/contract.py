@@ -43,7 +43,7 @@ def make_live(path: Path, server: LiveServer):
         documents: Sequence[Document], fields: Sequence[VectorField], profiles: ProfileSet
     ) -> Engine:
         package = path / "app"
-        current, *others = map(manifest_of, fields)
+        current, *others = {each.fingerprint: manifest_of(each) for each in fields}.values()
         write_application(
             package,
             current,

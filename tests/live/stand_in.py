@@ -180,7 +180,11 @@ class StandIn:
         hits = []
         for hit in result:
             fields = {n: v for n, v in self.documents[hit.id].items() if n in chosen}
-            features = {"matchfeatures": dict(hit.features)}
+            labels = {
+                name: {"type": "tensor<float>(frame{})", "cells": {label: 1.0} if label else {}}
+                for name, label in hit.closest.items()
+            }
+            features = {"matchfeatures": {**hit.features, **labels}}
             hits.append({"id": f"x/{hit.id}", "relevance": hit.score, "fields": fields | features})
         # Vespa's order of equal scores is its own.
         hits.sort(key=lambda hit: (-hit["relevance"], hit["id"][::-1]))
@@ -202,7 +206,7 @@ class StandIn:
     def _ask(self, body: dict, yql: str):
         engine = self.engine
         where = yql.partition(" where ")[2]
-        asked = _VECTOR.search(where)
+        asked = _VECTOR.findall(where)
         filters, barred = _filters(where, body)
         profile = body["ranking.profile"]
         scored = re.search(r"rank\((.*)\)", where)
@@ -219,7 +223,7 @@ class StandIn:
         return engine.search(
             Query(
                 text=body["text"] if "userInput" in where else "",
-                vector=self._vector(body, asked[3]) if asked else None,
+                vectors={field: self._vector(body, name) for _, field, name in asked},
                 profile=profile,
                 inputs={
                     name.removeprefix("input.query(")[:-1]: value
@@ -227,7 +231,7 @@ class StandIn:
                     if name.startswith("input.query(") and isinstance(value, float)
                 },
                 k=body["hits"],
-                target_hits=int(asked[1]) if asked else 100,
+                target_hits=int(asked[0][0]) if asked else 100,
                 filters=filters,
                 exclude_ids=barred,
                 with_documents=False,
@@ -264,9 +268,17 @@ def _filters(where: str, body: dict) -> tuple[tuple[Filter, ...], frozenset[str]
 def _stored(value: object) -> object:
     """A field as it is given back: tensors with their numbers."""
     if isinstance(value, dict) and isinstance(value.get("values"), str):
-        numbers = np.frombuffer(bytes.fromhex(value["values"]), ">f4")
-        return {"type": f"tensor<float>(x[{len(numbers)}])", "values": numbers.tolist()}
+        numbers = _numbers(value["values"])
+        return {"type": f"tensor<float>(x[{len(numbers)}])", "values": numbers}
+    if isinstance(value, dict) and "blocks" in value:
+        blocks = {label: _numbers(each) for label, each in value["blocks"].items()}
+        size = max(map(len, blocks.values()), default=0)
+        return {"type": f"tensor<float>(frame{{}},x[{size}])", "blocks": blocks}
     return value
+
+
+def _numbers(digits: str) -> list[float]:
+    return np.frombuffer(bytes.fromhex(digits), ">f4").tolist()
 
 
 def _errors(code: int, message: str) -> dict:

@@ -21,7 +21,7 @@ from vespa_app.read.blocks import Block, read_blocks
 
 __all__ = ["Schema", "SchemaError", "read_schema"]
 
-_TENSOR = re.compile(r"tensor(?:<(\w+)>)?\(\w+\[(\d+)\]\)")
+_TENSOR = re.compile(r"tensor(?:<(\w+)>)?\((?:(\w+)\{\},)?\w+\[(\d+)\]\)")
 _FEATURE = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
 
 
@@ -69,7 +69,8 @@ def _vector_field(block: Block) -> VectorField | None:
         return None
     return VectorField(
         name=block.words[1],
-        dimension=int(match[2]),
+        dimension=int(match[3]),
+        labels=match[2] or "",
         cell_type=next(c for c in get_args(CellType) if c == cells),
         distance=next(d for d in get_args(Distance) if d == metric),
     )

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "NO_CONNECTION",
@@ -47,7 +48,7 @@ class Operation:
     """Put a whole document, set some of its fields, or remove it.
 
     fields: as /document/v1/ takes them in a put; an update assigns each. A numpy array is a
-    vector for a field of float cells.
+    vector, float32 for a field of float cells; a dict of them holds vectors by label.
     """
 
     kind: OperationKind
@@ -145,7 +146,16 @@ def _fields(operation: Operation) -> dict[str, Any]:
 
 
 def _compact(value: Any) -> Any:  # noqa: ANN401  (JSON)
-    """A float32 vector as hex: exact, half as long, and Vespa refuses one of a wrong length."""
     if isinstance(value, np.ndarray):
-        return {"values": np.asarray(value, ">f4").tobytes().hex()}
+        return {"values": _numbers(value)}
+    if isinstance(value, dict) and all(isinstance(each, np.ndarray) for each in value.values()):
+        return {"blocks": {label: _numbers(each) for label, each in value.items()}}
     return value
+
+
+def _numbers(vector: NDArray[np.floating]) -> str | list[float]:
+    """A float32 vector as hex: exact, half as long, and Vespa refuses one of a wrong length."""
+    if vector.dtype == np.float32:
+        return vector.astype(">f4").tobytes().hex()
+    numbers: list[float] = vector.tolist()
+    return numbers

@@ -23,7 +23,7 @@ from vespa_app.http.reply import Reply, as_object, reading
 from vespa_app.http.retries import Retries, retrying
 from vespa_app.package.cells import LENGTH_TOLERANCE, in_cells
 from vespa_app.query.answers import document_of
-from vespa_app.read.application import Application, ServedEncoder
+from vespa_app.read.application import Application
 
 __all__ = ["Store", "judged_document", "put_fields", "vector_fields"]
 
@@ -95,38 +95,40 @@ def put_fields(document: Document, application: Application) -> dict[str, object
 def vector_fields(document: Document, application: Application) -> dict[str, object]:
     """What goes with the document's vectors, each with its fingerprint and flag.
 
-    A vector for float cells stays an array, which travels as hex. Raises EngineError where a
+    Vectors under labels are a dict of them. Raises EngineError where a
     vector does not suit its field.
     """
-    encoders = {encoder.field.name: encoder for encoder in application.encoders}
+    there = application.vector_fields
     fields: dict[str, object] = {}
-    for name, vector in document.vectors.items():
-        if name not in encoders:
+    for name in (*document.vectors, *document.labelled):
+        if name not in there:
             raise EngineError(
                 f"{document.id} has a vector for {name}, and the application has "
-                f"{', '.join(encoders) or 'no vector field'}."
+                f"{', '.join(there) or 'no vector field'}."
             )
-        fields |= _one_vector(document.id, vector, encoders[name])
+        encoder, stored = there[name]
+        if bool(stored.labels) == (name in document.vectors):
+            holds = "vectors under labels" if stored.labels else "one vector, without a label"
+            raise EngineError(f"{document.id}: {name} holds {holds}.")
+        names = encoder_names(encoder.short)
+        fields[names.fingerprint] = encoder.fingerprint
+        if name == names.embedding:
+            fields[names.has_vector] = True
+        if name in document.vectors:
+            fields[name] = _cells(document.id, document.vectors[name], stored)
+        else:
+            labelled = document.labelled[name]
+            fields[name] = {label: _cells(document.id, v, stored) for label, v in labelled.items()}
     return fields
 
 
-def _one_vector(
-    identifier: str, vector: NDArray[np.float32], encoder: ServedEncoder
-) -> dict[str, object]:
-    names = encoder_names(encoder.short)
-    checked = _checked(identifier, vector, encoder.field)
-    exact = encoder.field.cell_type == "float"
-    return {
-        names.embedding: checked if exact else {"values": checked.tolist()},
-        names.fingerprint: encoder.fingerprint,
-        names.has_vector: True,
-    }
-
-
-def _checked(
+def _cells(
     identifier: str, vector: NDArray[np.float32], stored: VectorField
-) -> NDArray[np.float32]:
-    """The vector, after what Vespa does not check: it pads short ones and takes any length."""
+) -> NDArray[np.floating]:
+    """The vector, after what Vespa does not check: it pads short ones and takes any length.
+
+    Float32 for float cells, which travels as hex; for others float64, which travels as numbers.
+    """
     found = in_cells(np.asarray(vector, np.float32), stored)
     if found.shape != (stored.dimension,):
         raise EngineError(
@@ -139,4 +141,4 @@ def _checked(
     unit = stored.distance == "prenormalized-angular" and stored.cell_type != "int8"
     if length == 0.0 or (unit and abs(length - 1.0) > LENGTH_TOLERANCE):
         raise EngineError(f"{identifier}: the vector has length {length:.4g}, not 1.")
-    return found
+    return found if stored.cell_type == "float" else found.astype(np.float64)

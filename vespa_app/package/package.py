@@ -73,6 +73,7 @@ def application_package(
                     profiles, encoders, average_field_length, options.ann, options.vectors.distance
                 ),
                 options.summaries,
+                {"embedding", *(role for profile in usable for role in profile.roles)},
             )
         ],
         services_config=services_configuration(encoders, options),

@@ -65,7 +65,7 @@ def _for_profile(profile: Profile, current: Manifest | None, options: PackageOpt
     if current and profile.uses_vector:
         names = encoder_names(current.fingerprint)
         if "vector" in profile.retrieve:
-            clauses.append(VECTOR % (names.embedding, names.query))
+            clauses += [VECTOR % (names.field(role), names.query) for role in profile.roles]
         if options.embedding == "vespa":
             fields[f"ranking.features.query({names.query})"] = f"embed({names.embedder}, @text)"
     fields["yql"] = " ".join(["select * from", SCHEMA_NAME, "where", " or ".join(clauses)])

@@ -1,8 +1,8 @@
-"""The schema `image`: one document for each image, one vector field for each encoder."""
+"""The schema `image`: one document for each image or study, vector fields for each encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from vespa.package import (
     HNSW,
@@ -16,7 +16,7 @@ from vespa.package import (
 )
 
 from encoders.model.manifest import Manifest
-from ranking.names import EncoderNames, encoder_names
+from ranking.names import ROLES, EncoderNames, encoder_names
 from ranking.types import TEXTS
 from vespa_app.package.names import SCHEMA_NAME
 from vespa_app.package.options import PackageError, VectorOptions
@@ -29,14 +29,16 @@ def image_schema(
     vectors: VectorOptions,
     rank_profiles: Sequence[RankProfile],
     summaries: Mapping[str, tuple[str, ...]],
+    roles: Collection[str] = ("embedding",),
 ) -> Schema:
     """The schema with the fields of every encoder, side by side.
 
-    Raises PackageError where a summary class names an unknown field.
+    roles: what vectors are of (`ranking.names.ROLES`). Raises PackageError where a summary class
+    names an unknown field.
     """
     fields = [*_common_fields()]
     for manifest in encoders:
-        fields += _encoder_fields(manifest, vectors)
+        fields += _encoder_fields(manifest, vectors, roles)
     return Schema(
         name=SCHEMA_NAME,
         document=Document(fields=fields),
@@ -66,25 +68,28 @@ def _common_fields() -> list[Field]:
     ]
 
 
-def _encoder_fields(manifest: Manifest, vectors: VectorOptions) -> list[Field]:
+def _encoder_fields(
+    manifest: Manifest, vectors: VectorOptions, roles: Collection[str]
+) -> list[Field]:
     names = encoder_names(manifest.fingerprint)
     return [
-        _vector(names, manifest.dimension, vectors),
+        *(_vector(names, role, manifest.dimension, vectors) for role in ROLES if role in roles),
         _keyword(names.fingerprint),
         _flag(names.has_vector),
     ]
 
 
-def _vector(names: EncoderNames, dimension: int, vectors: VectorOptions) -> Field:
+def _vector(names: EncoderNames, role: str, dimension: int, vectors: VectorOptions) -> Field:
     metric = f"distance-metric: {vectors.distance}"
     paged = ["paged"] if vectors.paged else []
-    tensor = f"tensor<{vectors.cell_type}>(x[{dimension}])"
+    labels = f"{ROLES[role]}{{}}," if ROLES[role] else ""
+    tensor = f"tensor<{vectors.cell_type}>({labels}x[{dimension}])"
     if not vectors.hnsw:
         return Field(
-            name=names.embedding, type=tensor, indexing=["attribute"], attribute=[metric, *paged]
+            name=names.field(role), type=tensor, indexing=["attribute"], attribute=[metric, *paged]
         )
     return Field(
-        name=names.embedding,
+        name=names.field(role),
         type=tensor,
         indexing=["attribute", "index"],
         attribute=paged or None,

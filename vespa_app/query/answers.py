@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.names import vector_field_names
 from ranking.types import Coverage, Document, Result
 from vespa_app.http.errors import (
     QUERY_CODES,
@@ -246,7 +247,9 @@ def to_result(
 
     Warnings repeat Vespa's errors and name what is missing.
     """
-    names = {name: None for row in rows for name in row.features}
+    features = {name: None for row in rows for name in row.features}
+    labels = [name for name in features if name.startswith("closest(")]
+    names = [name for name in features if name not in labels]
     facets = value_counts(answer)
     with reading(answer.address):
         documents = tuple(document_of(row.fields) for row in rows) if with_documents else ()
@@ -263,7 +266,14 @@ def to_result(
         coverage=coverage,
         timing=_timing(answer.timing),
         warnings=_warnings(answer, coverage),
+        closest={name: tuple(_label(row.features.get(name)) for row in rows) for name in labels},
     )
+
+
+def _label(value: object) -> str:
+    """The one label of a tensor of one cell; "" for an empty one."""
+    cells = as_object(as_object(value or {}, "closest").get("cells", {}), "cells")
+    return next(iter(cells), "")
 
 
 def value_counts(answer: Answer) -> dict[str, dict[str, int]]:
@@ -310,10 +320,15 @@ def document_of(fields: Mapping[str, Any]) -> Document:
 
     Raises TypeError or ValueError for a field of another type than Vespa gives it.
     """
-    vectors = {
-        name: _vector(value["values"])
+    tensors = {
+        name: value
         for name, value in fields.items()
-        if name.startswith("embedding_") and isinstance(value, dict) and "values" in value
+        if vector_field_names(name) and isinstance(value, dict)
+    }
+    labelled = {
+        name: {label: _vector(v) for label, v in as_object(each["blocks"], name).items()}
+        for name, each in tensors.items()
+        if each.get("blocks")
     }
 
     def text(name: str) -> str:
@@ -325,7 +340,8 @@ def document_of(fields: Mapping[str, Any]) -> Document:
     return Document(
         id=text("id"),
         caption=text("caption") if fields.get("caption") is not None else None,
-        vectors=vectors,
+        vectors={n: _vector(each["values"]) for n, each in tensors.items() if "values" in each},
+        labelled=labelled,
         concepts=texts("concepts"),
         concept_names=texts("concept_names"),
         group_id=text("group_id"),

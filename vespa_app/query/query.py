@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ranking.profiles.profile import inputs_of_half_a_query
 from ranking.query_checks import check_query, lacking
@@ -70,10 +73,10 @@ def search_request(
     Vespa would answer without a word but wrongly.
     """
     profile = application.resolve(query.profile)
-    query = _with_one_vector(query, profile, application)
-    _check(query, profile)
+    vectors = _vectors(query, profile, application)
+    _check(query, profile, by_vector=bool(vectors))
     text = QueryText.of(query.text)
-    vector = vector_part(query, profile, text.typed, embed=embed)
+    vector = vector_part(query, profile, vectors, text.typed, embed=embed)
     parameters = _Parameters()
     words = [_words_clause(query, text, name, parameters) for name in profile.texts]
     clauses = _clauses(profile, words, vector)
@@ -103,7 +106,7 @@ def search_request(
     return SearchRequest(body, (NO_VECTOR,) if short else ())
 
 
-def _check(query: Query, profile: ServedProfile) -> None:
+def _check(query: Query, profile: ServedProfile, *, by_vector: bool) -> None:
     check_query(query)
     if len(query.text) > MAX_TEXT:
         raise QueryError(
@@ -117,7 +120,7 @@ def _check(query: Query, profile: ServedProfile) -> None:
     if query.target_hits < 1:
         raise QueryError("target_hits is 0: Vespa retrieves at least 1.")
     usable = ("text" in profile.retrieve and bool(query.text.strip())) or (
-        "vector" in profile.retrieve and (query.vector is not None or bool(query.text.strip()))
+        "vector" in profile.retrieve and (by_vector or bool(query.text.strip()))
     )
     if not usable:
         raise lacking(profile.name, profile.retrieve)
@@ -137,18 +140,19 @@ def _counts(query: Query) -> str:
     return f" | all({' '.join(asked)})" if asked else ""
 
 
-def _with_one_vector(query: Query, profile: ServedProfile, application: Application) -> Query:
-    """The query with the vector that it has for the profile's field."""
-    if not query.vectors:
-        return query
-    there = [encoder.field.name for encoder in application.encoders]
+def _vectors(
+    query: Query, profile: ServedProfile, application: Application
+) -> dict[str, NDArray[np.float32]]:
+    """The vectors that the query has for the fields that the profile compares."""
+    there = application.vector_fields
     for name in query.vectors:
         if name not in there:
             raise QueryError(
                 f"The index has no vector field {name}; it has {', '.join(there) or 'none'}."
             )
-    own = profile.encoder.field.name if profile.encoder else ""
-    return replace(query, vector=query.vectors.get(own), vectors={})
+    if query.vectors:
+        return {name: query.vectors[name] for name in profile.compared if name in query.vectors}
+    return {} if query.vector is None else dict.fromkeys(profile.compared, query.vector)
 
 
 def _field(name: str) -> str:
@@ -167,12 +171,14 @@ def _clauses(profile: ServedProfile, words: Sequence[str], vector: VectorPart | 
     A part that the profile only scores by stands in rank(): it is computed, but finds nothing.
     words: one clause for each of the profile's text fields.
     """
-    parts = {"vector": vector.clause if vector else "", "text": words[0]}
-    found = [part for name, part in parts.items() if part and name in profile.retrieve]
+    parts = {"vector": vector.clauses if vector else (), "text": words[:1]}
+    parts = {name: [part for part in own if part] for name, own in parts.items()}
+    found = [part for name, own in parts.items() if name in profile.retrieve for part in own]
     scored = [
         part
-        for name, part in parts.items()
-        if part and name not in profile.retrieve and name in profile.reads
+        for name, own in parts.items()
+        if name not in profile.retrieve and name in profile.reads
+        for part in own
     ]
     scored += [part for part in words[1:] if part]
     if not found or not scored:

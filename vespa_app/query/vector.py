@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -17,25 +18,39 @@ __all__ = ["VectorPart", "vector_part"]
 
 @dataclass(frozen=True)
 class VectorPart:
-    """The nearest-neighbour clause, and the parameters that go with it."""
+    """Nearest-neighbour clauses, one for each field, and the parameters that go with them."""
 
-    clause: str
+    clauses: tuple[str, ...]
     parameters: dict[str, object]
 
 
 def vector_part(
-    query: Query, profile: ServedProfile, typed: str, *, embed: bool
+    query: Query,
+    profile: ServedProfile,
+    vectors: Mapping[str, NDArray[np.floating]],
+    typed: str,
+    *,
+    embed: bool,
 ) -> VectorPart | None:
-    """The query's own vector, or `typed` embedded inside Vespa; None where the profile needs none.
+    """The query's own vectors, or `typed` embedded inside Vespa; None where the profile needs none.
 
-    Raises QueryError where the vector would be wrong, or is lacking and nothing else is left.
+    vectors: by field. Raises QueryError where a vector would be wrong, where two fields of one
+    encoder are asked by different ones, or where it is lacking and nothing else is left.
     """
     encoder = profile.encoder
     if encoder is None:
         return None
     parameter = f"input.query({encoder.query})"
-    if query.vector is not None:
-        sent: dict[str, object] = {parameter: _hex(query.vector, encoder.field)}
+    fields = [field for field in encoder.fields if field.name in profile.compared]
+    if vectors:
+        fields = [field for field in fields if field.name in vectors]
+        forms = {_hex(vectors[field.name], field) for field in fields}
+        if len(forms) > 1:
+            raise QueryError(
+                f"{' and '.join(f.name for f in fields)} are of one encoder, and Vespa compares "
+                "them with one vector: give both the same."
+            )
+        sent: dict[str, object] = {parameter: forms.pop()}
     elif embed and encoder.embedder and typed.strip():
         sent = {parameter: f"embed({encoder.embedder}, @typed)", "typed": typed}
     elif profile.retrieve == ("vector",):
@@ -43,8 +58,8 @@ def vector_part(
     else:
         return None
     how = f"targetHits: {int(query.target_hits)}{_threshold(query, encoder.field)}"
-    clause = f"({{{how}}}nearestNeighbor({encoder.field.name}, {encoder.query}))"
-    return VectorPart(clause, sent)
+    clauses = [f"({{{how}}}nearestNeighbor({field.name}, {encoder.query}))" for field in fields]
+    return VectorPart(tuple(clauses), sent)
 
 
 def _threshold(query: Query, stored: VectorField) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import cast, get_args
 
-from ranking.names import encoder_names
+from ranking.names import encoder_names, vector_field_names
 from ranking.types import (
     TEXTS,
     CellType,
@@ -43,8 +44,8 @@ PACKAGE_FILES = (f"schemas/{SCHEMA_NAME}.sd", "services.xml", "hosts.xml", f"{QU
 
 MAX_HITS = 400  # Vespa's, where no query profile sets maxHits
 
-_TENSOR = re.compile(r"tensor<(\w+)>\(x\[(\d+)\]\)")
-_EMBEDDING = re.compile(r"embedding_([0-9a-f]{8})")
+_TENSOR = re.compile(r"tensor<(\w+)>\((?:(\w+)\{\},)?x\[(\d+)\]\)")
+_COMPARED = re.compile(r"(?:closeness|distance)\(field, ?(\w+)\)|closest\((\w+)\)")
 _SUFFIXED = re.compile(r"(\w+)_([0-9a-f]{8})")
 _INPUT = re.compile(r"query\((\w+)\)\s+double")
 _TEXT_FIELD = re.compile(r'defaultIndex: "(\w+)"')
@@ -54,11 +55,27 @@ _ID_SUMMARY = re.compile(r"document-summary\s+(\w+)\s*\{\s*summary\s+id\s*\{\s*\
 
 @dataclass(frozen=True)
 class ServedEncoder:
-    """One encoder's vector field; `embedder` is "" where Vespa does not embed texts by it."""
+    """One encoder's vector field; `embedder` is "" where Vespa does not embed texts by it.
+
+    others: its fields for other roles than the image's (`ranking.names.ROLES`).
+    """
 
     short: str
     field: VectorField
     embedder: str = ""
+    others: tuple[VectorField, ...] = ()
+
+    @property
+    def fields(self) -> tuple[VectorField, ...]:
+        """All of its vector fields."""
+        return (self.field, *self.others)
+
+    def with_fingerprint(self, fingerprint: str) -> ServedEncoder:
+        """The same, of this whole fingerprint; "" where it is not known."""
+        if not fingerprint:
+            return self
+        field, *others = (replace(each, fingerprint=fingerprint) for each in self.fields)
+        return replace(self, field=field, others=tuple(others))
 
     @property
     def query(self) -> str:
@@ -76,6 +93,7 @@ class ServedProfile:
     """One rank profile: what it finds by, what it reads, its encoder (None: reads no vector).
 
     texts: text fields that it reads the BM25 of, first the one where words are looked for.
+    compared: names of the vector fields that it compares.
     """
 
     name: str
@@ -84,6 +102,7 @@ class ServedProfile:
     reads: frozenset[Retriever] = frozenset()
     inputs: frozenset[str] = frozenset()
     encoder: ServedEncoder | None = None
+    compared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +119,11 @@ class Application:
     id_summary: str = ""
     schema: str = SCHEMA_NAME
     max_hits: int = MAX_HITS
+
+    @cached_property
+    def vector_fields(self) -> Mapping[str, tuple[ServedEncoder, VectorField]]:
+        """Every vector field with its encoder, by name."""
+        return {f.name: (encoder, f) for encoder in self.encoders for f in encoder.fields}
 
     @property
     def embeds(self) -> bool:
@@ -153,16 +177,17 @@ def _encoders(
     facts: SchemaFacts, services: Path, defaults: Mapping[str, str]
 ) -> dict[str, ServedEncoder]:
     components = services.read_text(encoding="utf-8") if services.is_file() else ""
-    found = {}
+    found: dict[str, ServedEncoder] = {}
     for name, column in facts.fields.items():
-        match = _EMBEDDING.fullmatch(name)
-        if match:
-            embedder = encoder_names(match[1]).embedder
-            found[match[1]] = ServedEncoder(
-                match[1],
-                _vector_field(column, defaults.get(fingerprint_key(match[1]), "")),
-                embedder if f'id="{embedder}"' in components else "",
-            )
+        names = vector_field_names(name)
+        if names is None:
+            continue
+        field = _vector_field(column, defaults.get(fingerprint_key(names.short), ""))
+        if (known := found.get(names.short)) is not None:
+            found[names.short] = replace(known, others=(*known.others, field))
+            continue
+        embedder = names.embedder if f'id="{names.embedder}"' in components else ""
+        found[names.short] = ServedEncoder(names.short, field, embedder)
     return found
 
 
@@ -176,10 +201,11 @@ def _vector_field(column: FieldFacts, fingerprint: str) -> VectorField:
         )
     return VectorField(
         column.name,
-        int(tensor[2]),
+        int(tensor[3]),
         fingerprint,
         cell_type=cast(CellType, tensor[1]),
         distance=cast(Distance, distance),
+        labels=tensor[2] or "",
     )
 
 
@@ -227,6 +253,7 @@ def _served(
                 reads=reads,
                 inputs=frozenset(_INPUT.findall(content)),
                 encoder=encoder,
+                compared=_compared(content, encoder),
             ),
         )
 
@@ -235,9 +262,17 @@ def _reads(content: str) -> frozenset[Retriever]:
     found: set[Retriever] = set()
     if "bm25(" in content:
         found.add("text")
-    if "closeness(" in content or "distance(" in content:
+    if _COMPARED.search(content):
         found.add("vector")
     return frozenset(found)
+
+
+def _compared(content: str, encoder: ServedEncoder | None) -> tuple[str, ...]:
+    """Vector fields that the profile reads, those of the schema's order; else the encoder's own."""
+    if encoder is None:
+        return ()
+    named = {name for found in _COMPARED.findall(content) for name in found}
+    return tuple(f.name for f in encoder.fields if f.name in named) or (encoder.field.name,)
 
 
 def _texts(yql: str, content: str) -> tuple[str, ...]:

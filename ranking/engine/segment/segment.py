@@ -14,6 +14,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.engine.segment.labelled import LabelledIndex, labelled_arrays
 from ranking.engine.segment.postings import TextIndex, text_arrays
 from ranking.engine.segment.strings import StringTable, string_arrays
 from ranking.engine.segment.vectors import VectorIndex, as_floats, vector_arrays
@@ -78,6 +79,8 @@ def _column(name: str, rows: Sequence[tuple[str, ...]]) -> dict[str, NDArray[Any
 
 
 def _vectors(field: VectorField, documents: Sequence[Document]) -> dict[str, NDArray[Any]]:
+    if field.labels:
+        return labelled_arrays(field, [d.labelled.get(field.name, {}) for d in documents])
     found = np.zeros((len(documents), field.dimension), np.float32)
     present = np.zeros(len(documents), np.bool_)
     for row, document in enumerate(documents):
@@ -99,7 +102,10 @@ class Segment:
         self.arrays = arrays
         self.ids = StringTable(arrays, "ids")
         self.texts = {text: TextIndex(text, arrays) for text in TEXTS}
-        self.vectors = {field.name: VectorIndex(field, arrays) for field in fields}
+        self.vectors = {
+            field.name: (LabelledIndex if field.labels else VectorIndex)(field, arrays)
+            for field in fields
+        }
 
     def __len__(self) -> int:
         """Return how many documents it holds, removed ones included."""
@@ -119,15 +125,17 @@ class Segment:
         content: dict[str, Any] = json.loads(self._shown.raw(number))
         for name in ("concepts", "concept_names"):
             content[name] = tuple(content.get(name, ()))
-        vectors = self._vectors_of(number) if with_vectors else {}
-        return Document(id=self.ids[number], vectors=vectors, **content)
-
-    def _vectors_of(self, number: int) -> dict[str, NDArray[np.float32]]:
-        return {
-            name: as_floats(index.stored[number])
-            for name, index in self.vectors.items()
-            if index.present[number]
-        }
+        if with_vectors:
+            there = {n: each for n, each in self.vectors.items() if each.present[number]}
+            content["labelled"] = {
+                n: each.of(number) for n, each in there.items() if isinstance(each, LabelledIndex)
+            }
+            content["vectors"] = {
+                name: as_floats(each.stored[number])
+                for name, each in there.items()
+                if name not in content["labelled"]
+            }
+        return Document(id=self.ids[number], **content)
 
     def having(self, column: FilterField, values: Collection[str]) -> NDArray[np.bool_]:
         """Mark the documents whose column has any of the values: bool [documents]."""

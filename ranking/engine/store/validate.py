@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,14 +33,29 @@ def fault(document: Document, fields: Sequence[VectorField]) -> str:
     for name in ("id", "caption"):
         if not is_text(getattr(document, name) or ""):
             return f"its {name} holds a character that is not text"
-    dimensions = {field.name: field.dimension for field in fields}
-    for name, vector in document.vectors.items():
-        if name not in dimensions:
+    return _vector_fault(document, {field.name: field for field in fields})
+
+
+def _vector_fault(document: Document, known: Mapping[str, VectorField]) -> str:
+    several = [(n, v) for n, labelled in document.labelled.items() for v in labelled.values()]
+    for name, vector in (*document.vectors.items(), *several):
+        field = known.get(name)
+        if field is None:
             return f"the index has no vector field {name}"
-        if np.shape(vector) != (dimensions[name],):
-            return f"{name} has shape {list(np.shape(vector))}, not [{dimensions[name]}]"
+        if np.shape(vector) != (field.dimension,):
+            return f"{name} has shape {list(np.shape(vector))}, not [{field.dimension}]"
         if not np.isfinite(vector).all():
             return f"{name} holds NaN or infinity"
+    return _label_fault(document, {name for name, field in known.items() if field.labels})
+
+
+def _label_fault(document: Document, labelled: set[str]) -> str:
+    if wrong := sorted(labelled & {*document.vectors}):
+        return f"{wrong[0]} holds vectors under labels"
+    if wrong := sorted({*document.labelled} - labelled):
+        return f"{wrong[0]} holds one vector, without a label"
+    if not all(is_text(label) for labels in document.labelled.values() for label in labels):
+        return "a label holds a character that is not text"
     return ""
 
 
@@ -65,4 +80,8 @@ def collect(
 
 def with_vectors(document: Document, update: Document) -> Document:
     """Return the document with the update's vectors added, or in place of its own."""
-    return replace(document, vectors={**document.vectors, **update.vectors})
+    return replace(
+        document,
+        vectors={**document.vectors, **update.vectors},
+        labelled={**document.labelled, **update.labelled},
+    )
