@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.engine.segment.labelled import closeness_by_label
 from ranking.names import encoder_names
-from ranking.types import Engine, EngineError, Filter, FilterField, Query, QueryError, Result, Sort
+from ranking.types import (
+    Engine,
+    EngineError,
+    Filter,
+    FilterField,
+    Hit,
+    Query,
+    QueryError,
+    Result,
+    Sort,
+)
 
 if TYPE_CHECKING:  # a lexical search need not wait for torch
     from PIL import Image
@@ -86,6 +97,7 @@ class Searcher:
         min_score: float | None = None,
         min_closeness: float | None = None,
         facets: tuple[FilterField, ...] = (),
+        frames: bool = False,
     ) -> Result:
         """Search by a text, an image, or both.
 
@@ -97,7 +109,8 @@ class Searcher:
         result. target_hits: how many nearest vectors are retrieved; by default as many as hits
         are asked for, and 100 at least. operators: whether the text has any ("a phrase", +must,
         -not, field:term); else it is plain words. offset, sort, min_score, min_closeness, facets:
-        as `Query` has them.
+        as `Query` has them. frames: tell the closeness of all labelled vectors of each hit,
+        where the profile shows the closest.
         Raises QueryError where neither is given or the profile cannot use what is.
         """
         text = text or ""
@@ -126,10 +139,20 @@ class Searcher:
                 operators=operators,
             )
         )
+        if frames and vector is not None:
+            result = replace(result, frames=tuple(self._frames(hit, vector) for hit in result))
         if (image is None and not like and not unlike) or name not in self._info.text_profiles:
             return result
         unused = f"Profile {name} looks at words alone: the image was not used."
         return replace(result, warnings=(*result.warnings, unused))
+
+    def _frames(self, hit: Hit, vector: NDArray[np.float32]) -> dict[str, float]:
+        """Closeness of a hit's labelled vectors, where its profile shows the closest."""
+        named = tuple(name.removeprefix("closest(")[:-1] for name in hit.closest)
+        fields = [f for f in self._info.vector_fields if f.labels and f.name.startswith(named)]
+        document = self.engine.get(hit.id) if fields else None
+        labelled = document.labelled.get(fields[0].name, {}) if document else {}
+        return closeness_by_label(fields[0], labelled, vector) if labelled else {}
 
     def default_profile(self, text: str, image: object) -> str:
         """The profile that such a query is ranked by where none is named."""

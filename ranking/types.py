@@ -189,6 +189,7 @@ class Hit:
     """One row of a result; `features` are the profile's match-features.
 
     closest: `closest(FIELD)` among them -> the label of the nearest vector, "" where there is none.
+    frames: closeness of each of its labelled vectors, where `Searcher.search` was asked for it.
     """
 
     id: str
@@ -196,6 +197,12 @@ class Hit:
     features: Mapping[str, float]
     document: Document | None = None
     closest: Mapping[str, str] = field(default_factory=dict)
+    frames: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def picture(self) -> str:
+        """The record whose picture stands for it: of a study's images, the nearest."""
+        return next(filter(None, self.closest.values()), self.id)
 
 
 @dataclass(frozen=True)
@@ -204,10 +211,10 @@ class Result:
 
     ids and scores have length n <= k; each array of `features` too; `documents` has length n,
     or 0 where the query did not ask for them. closest: labels of nearest vectors, by the name of
-    the match feature, each of length n. total: documents that matched. facets: for each
-    field asked for, its values with how many of those have them, most frequent first. timing:
-    seconds by stage. warnings: what the person who asked should know (a query without a known
-    word).
+    the match feature, each of length n. frames: as `Hit` has them. total: documents that matched.
+    facets: for each field asked for, its values with how many of those have them, most frequent
+    first. timing: seconds by stage. warnings: what the person who asked should know (a query
+    without a known word).
     """
 
     ids: tuple[str, ...]
@@ -220,6 +227,7 @@ class Result:
     timing: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     closest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    frames: tuple[Mapping[str, float], ...] = ()
 
     def __repr__(self) -> str:
         """The number of hits and the best of them; the columns can be long."""
@@ -249,6 +257,7 @@ class Result:
                 features={name: float(values[row]) for name, values in self.features.items()},
                 document=self.documents[row] if self.documents else None,
                 closest={name: labels[row] for name, labels in self.closest.items()},
+                frames=self.frames[row] if self.frames else {},
             )
 
 

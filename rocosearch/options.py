@@ -24,6 +24,7 @@ __all__ = [
     "OptionalEncoder",
     "OutFolder",
     "ProfilesFile",
+    "Studies",
     "parse_counts",
     "parse_filters",
     "parse_sort",
@@ -31,7 +32,7 @@ __all__ = [
 
 CellType = Literal["float", "bfloat16", "int8"]
 Layout = Literal[
-    "auto", "roco", "dicom", "imageclef", "imagefolder", "parquet", "table", "phantoms"
+    "auto", "roco", "dicom", "imageclef", "imagefolder", "parquet", "table", "phantoms", "cines"
 ]
 
 CorpusFolder = Annotated[
@@ -59,6 +60,10 @@ OutFolder = Annotated[
 OptionalEncoder = Annotated[
     Path | None,
     typer.Option("--encoder", metavar="ENCODER", help="Folder written by `rocosearch train`."),
+]
+Studies = Annotated[
+    bool,
+    typer.Option("--studies", help="A document is a case, or a file of frames, not an image."),
 ]
 ProfilesFile = Annotated[
     Path | None,

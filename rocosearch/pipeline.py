@@ -26,9 +26,9 @@ from ingest.feed.documents import documents
 from ingest.sources.columns import Reading
 from ingest.sources.open import open_source
 from ranking.engine.engine import EmbeddedEngine
-from ranking.names import encoder_names
+from ranking.names import ROLES, encoder_names
 from ranking.profiles.cosine import with_scale
-from ranking.profiles.shipped import SHIPPED, load_profiles, save_profiles
+from ranking.profiles.shipped import SHIPPED, STUDIES, load_profiles, save_profiles
 from ranking.types import VectorField
 from rocosearch.fields import field_of
 from rocosearch.opening import (
@@ -215,15 +215,17 @@ def build_index(
     *,
     encoder: Path | None = None,
     profiles: Path | None = None,
+    studies: bool = False,
     progress: Progress = silent,
 ) -> EmbeddedEngine:
     """Embed what `encoder` has not embedded yet, then build the snapshot at `out`.
 
-    Without an encoder ranking is lexical only.
+    Without an encoder ranking is lexical only. studies: the images of a case are one document.
     """
     check_replaceable(out, "CURRENT", "an index")
     opened = Corpus.open(corpus)
-    chosen = load_profiles(profiles) if profiles else SHIPPED
+    shipped = STUDIES if studies and encoder else SHIPPED
+    chosen = load_profiles(profiles) if profiles else shipped
     dimension = Manifest.load(encoder).dimension if encoder else 0
     expect(
         progress,
@@ -232,7 +234,8 @@ def build_index(
         len(opened) * (BYTES_A_DOCUMENT + BYTES_A_NUMBER * dimension),
     )
     if encoder is None:
-        return EmbeddedEngine.build(out, documents(opened, None), (), chosen, progress=progress)
+        found = documents(opened, None, studies=studies)
+        return EmbeddedEngine.build(out, found, (), chosen, progress=progress)
     from ingest.vectors.embed import embed_corpus
 
     encoder = encoder_folder(encoder, progress)
@@ -241,11 +244,13 @@ def build_index(
     manifest = loaded.manifest
     _keep_record(opened, encoder, manifest.fingerprint)
     chosen = with_scale(chosen, manifest.logit_scale)
-    field = VectorField(
-        encoder_names(manifest.fingerprint).embedding, manifest.dimension, manifest.fingerprint
-    )
-    found = documents(opened, manifest.fingerprint)
-    return EmbeddedEngine.build(out, found, [field], chosen, encoder=encoder, progress=progress)
+    names = encoder_names(manifest.fingerprint)
+    fields = [
+        VectorField(names.field(r), manifest.dimension, manifest.fingerprint, labels=ROLES[r])
+        for r in (("embedding", "frames") if studies else ("embedding",))
+    ]
+    found = documents(opened, manifest.fingerprint, studies=studies)
+    return EmbeddedEngine.build(out, found, fields, chosen, encoder=encoder, progress=progress)
 
 
 def _keep_record(corpus: Corpus, encoder: Path, fingerprint: str) -> None:

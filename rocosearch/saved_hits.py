@@ -41,13 +41,13 @@ def check_saving(folder: Path) -> None:
 def save_hits(hits: Sequence[Hit], pictures: Pictures, folder: Path) -> int:
     """Write the folder whole, replacing an older one; return how many hits have a picture."""
     check_saving(folder)
-    rows = [row_of(rank, hit, pictures.path(hit.id)) for rank, hit in enumerate(hits, 1)]
+    rows = [row_of(rank, hit, pictures.path(hit.picture)) for rank, hit in enumerate(hits, 1)]
     with whole_folder(folder) as beside:
         images = beside / "dataset"
         images.mkdir()
         lines, shown = [], []
-        for row in rows:
-            data = pictures.original(row["id"]) or b""
+        for row, hit in zip(rows, hits, strict=True):
+            data = pictures.original(hit.picture) or b""
             image = _opened(data)
             shown.append((row, image))
             if image is not None:

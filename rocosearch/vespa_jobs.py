@@ -103,6 +103,7 @@ def feed_corpus(
     view: View = "full",
     delete: bool = False,
     visit: bool = False,
+    studies: bool = False,
     progress: Progress = silent,
 ) -> tuple[FeedResult, Reconciliation | None]:
     """Embed what is not embedded yet, then feed what the server or index lacks.
@@ -114,7 +115,7 @@ def feed_corpus(
     from ingest.feed.feed import feed
     from ingest.feed.reconcile import contradiction, reconcile
 
-    source = _source(corpus, encoder, view, progress, delete=delete)
+    source = _source(corpus, encoder, view, progress, delete=delete, studies=studies)
     with open_target(server, source.fingerprints) as target:
         doubt = "" if visit else contradiction(source.corpus, target)
         found = reconcile(source.corpus, target) if visit or doubt else None
@@ -128,6 +129,7 @@ def write_feed(
     out: Path,
     *,
     view: View = "full",
+    studies: bool = False,
     progress: Progress = silent,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
@@ -136,8 +138,8 @@ def write_feed(
     from ingest.feed.targets import with_fingerprints
 
     check_file(out)
-    source = _source(corpus, encoder, view, progress)
-    check_fields(source, "The application", [e.field for e in application.encoders])
+    source = _source(corpus, encoder, view, progress, studies=studies)
+    check_fields(source, "The application", [f for e in application.encoders for f in e.fields])
     named = with_fingerprints(application, source.fingerprints)
     return write_feed_file(source, named, out, progress)
 
@@ -305,19 +307,20 @@ def _source(
     progress: Progress,
     *,
     delete: bool = False,
+    studies: bool = False,
 ) -> FeedSource:
     from ingest.corpus.corpus import Corpus
     from ingest.feed.feed import FeedSource
 
     opened = Corpus.open(corpus)
     if encoder is None:
-        return FeedSource(opened, (), view, delete)
+        return FeedSource(opened, (), view, delete, studies)
     from ingest.vectors.embed import embed_corpus
     from rocosearch.opening import embedding_encoder
 
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
-    return FeedSource(opened, (loaded.manifest.fingerprint,), view, delete)
+    return FeedSource(opened, (loaded.manifest.fingerprint,), view, delete, studies)
 
 
 def _cloud_target(name: str) -> CloudTarget:

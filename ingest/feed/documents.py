@@ -1,12 +1,15 @@
-"""Records and vectors -> the documents that engines take, in bounded memory."""
+"""Records and vectors -> the documents that engines take, in bounded memory.
+
+A document is an image, or a study: the images of one case, each a vector under its record's id.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +18,10 @@ from numpy.typing import NDArray
 
 from ingest.corpus.corpus import Corpus
 from ingest.vectors.embed import embedding_parts, part_vectors, read_part
-from ranking.names import encoder_names
+from ranking.names import encoder_names, vector_field_names
 from ranking.types import Document
 
-__all__ = ["VIEWS", "View", "documents", "second_half"]
+__all__ = ["VIEWS", "View", "documents", "mean_direction", "second_half"]
 
 View = Literal["full", "split-caption"]
 VIEWS: tuple[View, ...] = ("full", "split-caption")
@@ -28,6 +31,7 @@ COLUMNS = (
     "concepts",
     "concept_names",
     "group_id",
+    "group_kind",
     "modality",
     "split",
     "licence",
@@ -39,24 +43,92 @@ PARTS_IN_MEMORY = 16
 
 
 def documents(
-    corpus: Corpus, fingerprint: str | Sequence[str] | None = None, *, view: View = "full"
+    corpus: Corpus,
+    fingerprint: str | Sequence[str] | None = None,
+    *,
+    view: View = "full",
+    studies: bool = False,
 ) -> Iterator[Document]:
     """Every record as a document, in corpus order, with a vector of each encoder that made one.
 
     fingerprint: of the encoder or encoders; None for documents without vectors.
     view: "full", or "split-caption", whose captions are their second halves (for the protocol
-    of that name, whose queries are the first halves).
+    of that name, whose queries are the first halves). studies: the images of a case, or the frames
+    of a file, are one document, in the place of its last.
     Memory: the ids with the places of their vectors, and a few part files.
     """
     wanted = [fingerprint] if isinstance(fingerprint, str) else fingerprint or ()
     stores = {
         encoder_names(each).embedding: _Vectors(embedding_parts(corpus, each)) for each in wanted
     }
+    images = _images(corpus, stores, view)
+    yield from _studies(corpus, images) if studies else (image for _, image in images)
+
+
+def _images(
+    corpus: Corpus, stores: Mapping[str, _Vectors], view: View
+) -> Iterator[tuple[str, Document]]:
+    """Every record as a document, with the key of its study."""
     for row in corpus.rows(COLUMNS):
         key = row["id"], row["hashes"]["image_sha256"]
         found = {name: store.get(key) for name, store in stores.items()}
         vectors = {name: vector for name, vector in found.items() if vector is not None}
-        yield _document(row, vectors, view)
+        yield _study_key(row), _document(row, vectors, view)
+
+
+def _study_key(row: Mapping[str, Any]) -> str:
+    return str(row["group_id"] if row["group_kind"] == "case" and row["group_id"] else row["id"])
+
+
+def _studies(corpus: Corpus, images: Iterable[tuple[str, Document]]) -> Iterator[Document]:
+    """Documents of images, by the study of each, joined as soon as a study's last has come."""
+    left = Counter(map(_study_key, corpus.rows(["id", "group_id", "group_kind"])))
+    open_studies: dict[str, list[Document]] = {}
+    for key, image in images:
+        open_studies.setdefault(key, []).append(image)
+        if len(open_studies[key]) == left[key]:
+            yield _study(key, open_studies.pop(key))
+
+
+def _study(key: str, images: Sequence[Document]) -> Document:
+    """One document of several images: what they share, their captions, all of their vectors."""
+    labelled: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for image in images:
+        for name, vector in image.vectors.items():
+            names = vector_field_names(name)
+            if names is not None:
+                labelled.setdefault(names.field("frames"), {})[image.id] = vector
+    first = images[0]
+    return replace(
+        first,
+        id=key,
+        caption="\n".join(dict.fromkeys(filter(None, (image.caption for image in images)))),
+        vectors={
+            name: mean_direction([image.vectors[name] for image in images if name in image.vectors])
+            for name in dict.fromkeys(name for image in images for name in image.vectors)
+        },
+        labelled=labelled,
+        concepts=tuple(dict.fromkeys(c for image in images for c in image.concepts)),
+        concept_names=tuple(dict.fromkeys(c for image in images for c in image.concept_names)),
+        modality=_shared(image.modality for image in images),
+        source=_shared(image.source for image in images),
+        licence=_shared(image.licence for image in images),
+        split=_shared(image.split for image in images),
+    )
+
+
+def _shared(values: Iterable[str]) -> str:
+    """The value that all have, else ""."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else ""
+
+
+def mean_direction(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The mean of float32 [D] vectors, of their mean length: a unit vector where all are."""
+    lengths = [float(np.linalg.norm(vector)) for vector in vectors]
+    mean = np.mean(vectors, axis=0, dtype=np.float64)
+    scale = float(np.mean(lengths)) / (float(np.linalg.norm(mean)) or 1.0)
+    return np.asarray(scale * mean, np.float32)
 
 
 def second_half(caption: str) -> str:

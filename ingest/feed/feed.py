@@ -33,13 +33,26 @@ __all__ = ["FeedResult", "FeedSource", "check_fields", "feed", "held_hashes", "l
 class FeedSource:
     """What is fed: a corpus, the encoders whose vectors go with it, and the view of captions.
 
-    delete: also remove from the target what has left the corpus since it was fed.
+    delete: also remove from the target what has left the corpus since it was fed. studies: the
+    images of a case are one document.
     """
 
     corpus: Corpus
     fingerprints: tuple[str, ...] = ()
     view: View = "full"
     delete: bool = False
+    studies: bool = False
+
+    def documents(self) -> Iterator[Document]:
+        """What the target should hold."""
+        return documents(self.corpus, self.fingerprints, view=self.view, studies=self.studies)
+
+    def ids(self) -> list[str]:
+        """The ids of those."""
+        if self.studies:
+            return [document.id for document in documents(self.corpus, studies=True)]
+        found: list[str] = self.corpus.table(["id"])["id"].to_pylist()
+        return found
 
 
 @dataclass
@@ -91,7 +104,7 @@ def feed(
     with Ledger(path, target.name, target.content) as opened:
         if not opened.count():
             opened.put_all(held_hashes(target))
-            opened.note(source.corpus.table(["id"])["id"].to_pylist())
+            opened.note(source.ids())
             opened.forget(opened.not_noted())  # what others put there is not this corpus's
         result = FeedResult(anew=opened.anew)
         work = _Feed(_with_known_encoders(source, target, opened), target, opened, progress, result)
@@ -201,7 +214,7 @@ class _Feed:
         prints = {
             encoder_names(each).field(role): each for each in source.fingerprints for role in ROLES
         }
-        for document in documents(source.corpus, source.fingerprints, view=source.view):
+        for document in source.documents():
             hashes = _vector_hashes(document, prints)
             yield _Wanted(document, _content_hash(document), hashes)
 
@@ -213,7 +226,7 @@ class _Feed:
             yield Change("put", wanted.document)
 
     def _removals(self) -> Iterator[Change]:
-        self.ledger.note(self.source.corpus.table(["id"])["id"].to_pylist())
+        self.ledger.note(self.source.ids())
         gone = self.ledger.not_noted()
         self.ledger.doubt(gone)
         for identifier in gone:

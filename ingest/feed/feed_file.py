@@ -6,7 +6,6 @@ from pathlib import Path
 
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import whole_file
-from ingest.feed.documents import documents
 from ingest.feed.feed import FeedSource
 from ingest.feed.targets import Change, operation_of, with_fingerprints
 from ranking.types import EngineError
@@ -29,7 +28,7 @@ def write_feed_file(
     written = 0
     refused: list[tuple[str, str]] = []
     with whole_file(out) as beside, beside.open("w", encoding="utf-8") as stream:
-        for document in documents(source.corpus, source.fingerprints, view=source.view):
+        for document in source.documents():
             try:
                 operation = operation_of(Change("put", document), known)
             except EngineError as error:

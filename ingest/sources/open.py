@@ -9,14 +9,14 @@ from ingest.corpus.records import CorpusError, Source
 from ingest.sources.columns import Reading
 from ingest.sources.dicom import Dicom, looks_like_dicom
 from ingest.sources.layouts import TABLE_LAYOUTS, open_tables, tables_layout
-from ingest.sources.phantoms import Phantoms
+from ingest.sources.phantoms import Cines, Phantoms
 from ingest.sources.roco import looks_like_roco, open_roco
 from ingest.sources.stored_corpus import StoredCorpus, looks_like_corpus
 
 __all__ = ["FORMATS", "open_source"]
 
-PHANTOMS = "phantoms"
-FORMATS = ("roco", "dicom", *TABLE_LAYOUTS, PHANTOMS)
+DRAWN = {"phantoms": Phantoms, "cines": Cines}
+FORMATS = ("roco", "dicom", *TABLE_LAYOUTS, *DRAWN)
 
 
 def open_source(
@@ -30,15 +30,17 @@ def open_source(
 ) -> Source:
     """Open the data set at `path` in the named layout, or in the one that it shows.
 
-    Phantoms lie nowhere: with format "phantoms", or "auto" where no such file exists, the
-    path is `phantoms` or `phantoms:COUNT`. reading: what the user says of its tables.
+    What is drawn lies nowhere: with format "phantoms" or "cines", or "auto" where no such file
+    exists, the path is `phantoms` or `phantoms:COUNT`, `cines` or `cines:COUNT`.
+    reading: what the user says of its tables.
     frames, key, text: of DICOM files (ingest/sources/dicom.py).
     Raises CorpusError where there is nothing, or nothing of that layout.
     """
     if format != "auto" and format not in FORMATS:
         raise CorpusError(f"There is no format {format!r}: choose auto, {', '.join(FORMATS)}.")
-    if format == PHANTOMS or (format == "auto" and _names_phantoms(path)):
-        return _phantoms(str(path))
+    drawn = str(path).partition(":")[0] if format == "auto" and not Path(path).exists() else format
+    if drawn in DRAWN:
+        return _drawn(drawn, str(path))
     if str(path).startswith(("http://", "https://")) and format in ("auto", "dicom"):
         need("requests", "Reading from a DICOMweb service")
         from ingest.sources.dicomweb import DicomWeb  # noqa: PLC0415 - needs requests, an extra
@@ -74,14 +76,10 @@ def _layout(folder: Path) -> str:
     )
 
 
-def _names_phantoms(path: str | Path) -> bool:
-    return str(path).split(":")[0] == PHANTOMS and not Path(path).exists()
-
-
-def _phantoms(name: str) -> Phantoms:
+def _drawn(kind: str, name: str) -> Source:
     _, _, count = name.partition(":")
     if not count:
-        return Phantoms()
+        return DRAWN[kind]()
     if not count.isdigit() or int(count) == 0:
-        raise CorpusError(f"{name!r}: write phantoms:COUNT with a number above 0.")
-    return Phantoms(int(count))
+        raise CorpusError(f"{name!r}: write {kind}:COUNT with a number above 0.")
+    return DRAWN[kind](int(count))

@@ -16,12 +16,13 @@ from struct import pack
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw", "png"]
+__all__ = ["NO_FINDING", "draw", "png"]
 
 Array = NDArray[np.float32]
 
 RADIUS = {"small": 0.10, "medium": 0.17, "large": 0.26}
 HEIGHT = {"upper": -0.42, "middle": 0.02, "lower": 0.44}
+NO_FINDING = "none"
 OFFSET = 0.40  # of a finding from the midline
 JITTER = 0.03
 
@@ -236,6 +237,8 @@ _FINISHES: dict[str, Callable[[Array, Array, Array, np.random.Generator], Array]
 def _with_finding(
     image: Array, attributes: Mapping[str, str], x: Array, y: Array, rng: np.random.Generator
 ) -> Array:
+    if attributes["finding"] == NO_FINDING:
+        return image
     sign = 1 if attributes["side"] == "left" else -1
     jitter = rng.uniform(-JITTER, JITTER, 2)
     cx = sign * OFFSET + float(jitter[0])

@@ -17,7 +17,7 @@ import numpy as np
 
 from ingest.corpus.records import Record
 from ingest.sources.phantom_captions import describe
-from ingest.sources.phantom_images import draw, png
+from ingest.sources.phantom_images import NO_FINDING, draw, png
 
 __all__ = [
     "ATTRIBUTES",
@@ -28,6 +28,7 @@ __all__ = [
     "REGIONS",
     "SIDES",
     "SIZES",
+    "Cines",
     "Phantoms",
 ]
 
@@ -108,6 +109,79 @@ class Phantoms:
                 licence="drawn by this project, Apache-2.0",
                 source="phantoms",
                 extra=attributes,
+            )
+
+
+FRAMES = 12
+SHORTEST, LONGEST = 2, 6  # frames in which the finding is seen
+_CINE_SEED = 77
+
+
+@dataclass(frozen=True)
+class Cines:
+    """A source of `count` drawn cines of twelve frames, whose finding is seen in some of them only.
+
+    The patient moves a little from frame to frame. Each frame is a record (ID#1, ID#2, ...) of the
+    cine's caption; `extra` says in which frames the finding is seen. Splits are the phantoms': no
+    combination of a held-out cine is seen in training.
+    """
+
+    count: int = 200
+    seed: int = 0
+    side: int = 64
+    format: str = "cines"
+
+    @property
+    def location(self) -> str:
+        """What names exactly these cines."""
+        return f"cines:{self.count}"
+
+    @property
+    def recognised(self) -> str:
+        """That they are drawn."""
+        return f"{self.count:,} drawn cines of {FRAMES} frames"
+
+    def __iter__(self) -> Iterator[Record]:
+        """Draw the frames, split by split, cine by cine."""
+        combinations = held_out_combinations(self.seed)
+        for split, wanted in _counts(self.count).items():
+            numbered = enumerate(itertools.cycle(combinations[split]))
+            for number, combination in itertools.islice(numbered, wanted):
+                yield from self._cine(split, number, combination)
+
+    def _cine(self, split: str, number: int, combination: Combination) -> Iterator[Record]:
+        seeds = [self.seed, _SPLIT_NUMBERS[split], number, _CINE_SEED]
+        rng = np.random.default_rng(seeds)
+        modality = MODALITIES[int(rng.integers(len(MODALITIES)))]
+        attributes = dict(zip(ATTRIBUTES, (modality, *combination), strict=True))
+        length = int(rng.integers(SHORTEST, LONGEST + 1))
+        first = 1 + int(rng.integers(FRAMES - length + 1))
+        seen = range(first, first + length)
+        caption, cine = describe(attributes, rng), f"cine-{split}-{number:05d}"
+        concepts = tuple(f"{name}-{value}" for name, value in attributes.items())
+        for frame in range(1, FRAMES + 1):
+            drawn = attributes if frame in seen else {**attributes, "finding": NO_FINDING}
+            image = png(draw(drawn, self.side, np.random.default_rng([*seeds, frame])))
+            yield Record(
+                id=f"{cine}#{frame}",
+                caption=caption,
+                image=image,
+                image_path=f"{cine}-{frame}.png",
+                concepts=concepts,
+                concept_names=tuple(CONCEPT_NAMES[concept] for concept in concepts),
+                group_id=cine,
+                group_kind="case",
+                modality=modality,
+                split=split,
+                licence="drawn by this project, Apache-2.0",
+                source="cines",
+                extra={
+                    **attributes,
+                    "frame": frame,
+                    "frames": FRAMES,
+                    "seen_from": seen[0],
+                    "seen_to": seen[-1],
+                },
             )
 
 

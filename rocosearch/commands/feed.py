@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rocosearch.console import progress_bars, results, say, show_json
-from rocosearch.options import AsJson, ConfigUrl, CorpusFolder, DeployedPackage
+from rocosearch.options import AsJson, ConfigUrl, CorpusFolder, DeployedPackage, Studies
 
 if TYPE_CHECKING:
     from ingest.feed.feed import FeedResult
@@ -40,6 +40,7 @@ def command(
     delete: Annotated[
         bool, typer.Option("--delete", help="Also remove what has left the corpus.")
     ] = False,
+    studies: Studies = False,
     visit: Annotated[
         bool, typer.Option("--reconcile", help="First ask the target which ids it really holds.")
     ] = False,
@@ -67,7 +68,7 @@ def command(
         application = find_application(Server("", package, config_url))
         with progress_bars() as progress:
             lines, left_out = write_feed(
-                corpus, encoder, application, jsonl, view=view, progress=progress
+                corpus, encoder, application, jsonl, view=view, studies=studies, progress=progress
             )
         _show_file(jsonl, lines, left_out, as_json=as_json)
         return
@@ -79,6 +80,7 @@ def command(
             view=view,
             delete=delete,
             visit=visit,
+            studies=studies,
             progress=progress,
         )
     if as_json:

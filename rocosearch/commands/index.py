@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from rocosearch.console import progress_bars, results, show_json
-from rocosearch.options import AsJson, CorpusFolder, OptionalEncoder, OutFolder, ProfilesFile
+from rocosearch.options import (
+    AsJson,
+    CorpusFolder,
+    OptionalEncoder,
+    OutFolder,
+    ProfilesFile,
+    Studies,
+)
 
 __all__ = ["EXAMPLE", "command"]
 
 EXAMPLE = """\
 rocosearch index build/corpus build/index --encoder build/encoder
 rocosearch index build/roco build/roco-index
+rocosearch index build/cines build/studies --encoder build/encoder --studies
 """
 
 
@@ -19,18 +27,22 @@ def command(
     *,
     encoder: OptionalEncoder = None,
     profiles: ProfilesFile = None,
+    studies: Studies = False,
     as_json: AsJson = False,
 ) -> None:
     """Build a searchable snapshot of a corpus.
 
     With an encoder, images get vectors (made once, kept in the corpus); without one, or for
-    records without an image, ranking is lexical. The snapshot carries its encoder and its
-    rank profiles, and an old one at OUT stays until the new one is whole.
+    records without an image, ranking is lexical. With --studies a document is a case, or a file of
+    several frames, and the best of its images speaks for it. The snapshot carries its encoder and
+    its rank profiles, and an old one at OUT stays until the new one is whole.
     """
     from rocosearch.pipeline import build_index
 
     with progress_bars() as progress:
-        engine = build_index(corpus, out, encoder=encoder, profiles=profiles, progress=progress)
+        engine = build_index(
+            corpus, out, encoder=encoder, profiles=profiles, studies=studies, progress=progress
+        )
     info = engine.info()
     fields = [
         {"name": field.name, "dimension": field.dimension, "fingerprint": field.fingerprint}

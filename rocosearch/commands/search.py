@@ -151,7 +151,7 @@ def command(
         if why is not None:
             _tell_why(searcher, why, asked, as_json=as_json)
             return
-        result = searcher.search(**asked)
+        result = searcher.search(**asked, frames=as_json)
         asked["profile"] = profile or searcher.default_profile(text or "", image or like)
         _print(result, asked["profile"], pictures, as_json=as_json, first=offset + 1)
         if pictures is not None:
@@ -224,8 +224,10 @@ def _hit_as_json(hit: Hit, pictures: Pictures | None) -> dict[str, object]:
         if document
         else {}
     )
-    path = {"path": pictures.path(hit.id)} if pictures else {}
-    return {"id": hit.id, "score": hit.score, "features": dict(hit.features), **shown, **path}
+    path = {"path": pictures.path(hit.picture)} if pictures else {}
+    frames = {"closest": dict(hit.closest), "frames": dict(hit.frames)} if hit.closest else {}
+    features = {"features": dict(hit.features), **frames}
+    return {"id": hit.id, "score": hit.score, **features, **shown, **path}
 
 
 def _show(rank: int, hit: Hit) -> None:
@@ -233,7 +235,14 @@ def _show(rank: int, hit: Hit) -> None:
     caption = (hit.document.caption if hit.document else "") or "(no caption)"
     short = textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")
     show(Padding(Text(visible(short)), INDENT), wrap=True)
-    show(Padding(Text(_parts(hit.features), style="dim"), INDENT), wrap=True)
+    parts = [_parts(hit.features), *(_closest(label) for label in hit.closest.values() if label)]
+    show(Padding(Text("  ".join(parts), style="dim"), INDENT), wrap=True)
+
+
+def _closest(label: str) -> str:
+    """The nearest image of a study: a frame by its number, which stands behind the record's id."""
+    image, _, frame = label.rpartition("#")
+    return f"best frame {frame} of {visible(image)}" if image else f"best image {visible(label)}"
 
 
 def _parts(features: Mapping[str, float]) -> str:
@@ -270,7 +279,7 @@ def _heatmap(searcher: Searcher, result: Result, pictures: Pictures, text: str, 
     from encoders.base.storage import whole_file
     from rocosearch.heat_picture import heat_picture
 
-    data = pictures.original(result.ids[0]) if result else None
+    data = pictures.original(result.hits[0].picture) if result else None
     if not data:
         raise UserError("There is no hit with a picture in that corpus, so nothing to look at.")
     drawn = heat_picture(searcher.encoder, data, text)

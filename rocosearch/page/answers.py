@@ -162,6 +162,7 @@ class Desk:
             min_score=asked.min_score,
             min_closeness=asked.min_closeness,
             facets=asked.facets,
+            frames=True,
         )
         stems = frozenset(tokenize(asked.text))
         return {
@@ -219,6 +220,8 @@ def _hit(hit: Hit, stems: frozenset[str]) -> Json:
         "caption": _marked(caption, stems),
         "modality": document.modality if document else "",
         "group": document.group_id if document else "",
+        **({"picture": hit.picture} if hit.picture != hit.id else {}),
+        **({"frames": dict(hit.frames)} if hit.frames else {}),
     }
 
 

@@ -32,10 +32,14 @@ class Pictures:
         from ingest.corpus.tables import opened  # noqa: PLC0415
 
         self._places: dict[str, tuple[Path, int, int]] = {}
+        self._studies: dict[str, str] = {}  # a study is shown by its first image
         for part in corpus.parts:
             with opened(part) as file:
                 for group in range(file.num_row_groups):
-                    ids = file.read_row_group(group, columns=["id"])["id"].to_pylist()
+                    table = file.read_row_group(group, columns=["id", "group_id"])
+                    ids, groups = (table[name].to_pylist() for name in table.column_names)
+                    for row, study in enumerate(groups):
+                        self._studies.setdefault(study, ids[row])
                     self._places |= {name: (part, group, row) for row, name in enumerate(ids)}
         self._small = lru_cache(KEPT)(self._draw)
 
@@ -58,7 +62,7 @@ class Pictures:
         size: "small", or "large".
         """
         if identifier not in self._places:
-            return None
+            identifier = self._studies.get(identifier, "")
         return self._draw(identifier, "large") if size == "large" else self._small(identifier)
 
     def original(self, identifier: str) -> bytes | None:

@@ -178,3 +178,35 @@ def test_pages_sorting_and_cuts(line):
     assert [hit["id"] for hit in cut] == [hit["id"] for hit in every if hit["score"] >= least]
     below = told(line.index, "lesion", "--min-score", least, "--why", every[9]["id"])
     assert below["verdict"] == "cut"
+
+
+@pytest.fixture(scope="module")
+def studies(line) -> Line:
+    root = line.index.parent
+    build_corpus("cines:12", root / "cines")
+    build_index(root / "cines", root / "studies", encoder=root / "encoder", studies=True)
+    return Line(root / "studies", root / "cines")
+
+
+def test_a_study_is_shown_by_its_best_frame(studies):
+    found = told(studies.index, "a mass in the chest", "-k", "3", "--corpus", studies.corpus)
+    assert found["profile"] == "study"
+    for hit in found["hits"]:
+        (best,) = hit["closest"].values()
+        assert best == max(hit["frames"], key=hit["frames"].get)
+        assert best.startswith(f"{hit['id']}#")
+        assert len(hit["frames"]) == 12
+        assert hit["frames"][best] == pytest.approx(hit["features"]["closeness(field,frames)"])
+        assert hit["path"] == f"{best.replace('#', '-')}.png"
+    shown = run(studies.index, "a mass in the chest", "-k", "1")
+    number = next(iter(found["hits"][0]["closest"].values())).partition("#")[2]
+    assert f"best frame {number} of {found['hits'][0]['id']}" in shown.stdout
+
+
+def test_saved_hits_of_studies_have_pictures(studies, tmp_path):
+    folder = tmp_path / "hits"
+    shown = run(studies.index, "mass", "--corpus", studies.corpus, "--save", folder, "-k", "2")
+    assert shown.exit_code == 0, shown.stderr
+    assert len(list((folder / "dataset").glob("*.png"))) == 2
+    lexical = Pictures(Corpus.open(studies.corpus)).get("cine-test-00000")
+    assert lexical is not None

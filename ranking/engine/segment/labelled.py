@@ -25,12 +25,13 @@ from ranking.engine.segment.vectors import (
     QueryVector,
     VectorIndex,
     as_floats,
+    query_vector,
     vector_arrays,
 )
 from ranking.engine.top_k import top_k
 from ranking.types import VectorField
 
-__all__ = ["LabelledIndex", "Rows", "labelled_arrays"]
+__all__ = ["LabelledIndex", "Rows", "closeness_by_label", "labelled_arrays"]
 
 Rows = Callable[[int, Mask | None], tuple[Docs, Doubles]]
 """Finds the nearest of all vectors, of those allowed: how many -> their rows and similarity."""
@@ -127,6 +128,16 @@ class LabelledIndex(VectorIndex):
             return ""
         keys = self.rows.order_keys(rows, self.rows.similarity(query, rows))
         return self._labels[int(rows[keys.argmax()])]
+
+
+def closeness_by_label(
+    field: VectorField, labelled: Mapping[str, Floats], vector: Floats
+) -> dict[str, float]:
+    """Closeness of each of a document's vectors to a query's, by label."""
+    index = LabelledIndex(field, labelled_arrays(field, [labelled])).rows
+    query, rows = query_vector(vector, field), np.arange(len(labelled))
+    found = index.closeness(query, rows, index.similarity(query, rows))
+    return dict(zip(labelled, found.tolist(), strict=True))
 
 
 def labelled_arrays(

@@ -223,14 +223,27 @@ function cardOf(hit, rank) {
   card.addEventListener("pointerenter", () => mark(hit.id));
   card.addEventListener("pointerleave", () => mark(""));
   card.addEventListener("focus", () => mark(hit.id));
-  if (about.pictures) card.append(thumbnail(hit.id, ""));
+  if (about.pictures) card.append(thumbnail(hit.picture || hit.id, ""));
   const told = element("div", "told");
   const top = element("span", "rank", `${rank} · ${hit.score.toPrecision(4)}${hit.modality ? ` · ${hit.modality}` : ""}`);
   top.append(element("b", "verdict"));
   told.append(top, captionInto(element("p", "caption"), hit), barsOf(hit.features));
+  if (Object.keys(hit.frames || {}).length > 1) told.append(framesOf(hit));
   card.append(told);
   showVerdict(card);
   return card;
+}
+
+// A study's images, each with its closeness; the nearest is framed.
+function framesOf(hit) {
+  const strip = element("div", "frames");
+  for (const [label, closeness] of Object.entries(hit.frames)) {
+    const frame = element("span", label === hit.picture ? "best" : "", closeness.toFixed(2));
+    frame.title = label;
+    if (about.pictures) frame.prepend(thumbnail(label, label));
+    strip.append(frame);
+  }
+  return strip;
 }
 
 function thumbnail(id, alt) {
