@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.names import vector_field_names
+from ranking.names import ROLES
 from ranking.types import Coverage, Document, Result
 from vespa_app.http.errors import (
     QUERY_CODES,
@@ -51,6 +51,8 @@ __all__ = [
 # While summaries are fetched: "error in fill", "no answer while pinging", "timed out", "empty
 # summaries". Hits are right as far as they go, but some have no content.
 FILL_CODES = frozenset({8, 12, 13})
+
+_OF_VECTORS = tuple(f"{role}_" for role in ROLES)
 
 
 NO_NODES = "no-nodes"
@@ -323,7 +325,7 @@ def document_of(fields: Mapping[str, Any]) -> Document:
     tensors = {
         name: value
         for name, value in fields.items()
-        if vector_field_names(name) and isinstance(value, dict)
+        if name.startswith(_OF_VECTORS) and isinstance(value, dict)
     }
     labelled = {
         name: {label: _vector(v) for label, v in as_object(each["blocks"], name).items()}

@@ -93,7 +93,7 @@ class ServedProfile:
     """One rank profile: what it finds by, what it reads, its encoder (None: reads no vector).
 
     texts: text fields that it reads the BM25 of, first the one where words are looked for.
-    compared: names of the vector fields that it compares.
+    named: vector fields whose closeness it names.
     """
 
     name: str
@@ -102,7 +102,12 @@ class ServedProfile:
     reads: frozenset[Retriever] = frozenset()
     inputs: frozenset[str] = frozenset()
     encoder: ServedEncoder | None = None
-    compared: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Names of the vector fields that it compares: the encoder's own where it names none."""
+        return self.named or ((self.encoder.field.name,) if self.encoder else ())
 
 
 @dataclass(frozen=True)
@@ -253,7 +258,7 @@ def _served(
                 reads=reads,
                 inputs=frozenset(_INPUT.findall(content)),
                 encoder=encoder,
-                compared=_compared(content, encoder),
+                named=_named(content, encoder),
             ),
         )
 
@@ -267,12 +272,10 @@ def _reads(content: str) -> frozenset[Retriever]:
     return frozenset(found)
 
 
-def _compared(content: str, encoder: ServedEncoder | None) -> tuple[str, ...]:
-    """Vector fields that the profile reads, those of the schema's order; else the encoder's own."""
-    if encoder is None:
-        return ()
-    named = {name for found in _COMPARED.findall(content) for name in found}
-    return tuple(f.name for f in encoder.fields if f.name in named) or (encoder.field.name,)
+def _named(content: str, encoder: ServedEncoder | None) -> tuple[str, ...]:
+    """Vector fields that the profile reads, in the schema's order."""
+    found = {name for names in _COMPARED.findall(content) for name in names}
+    return tuple(f.name for f in encoder.fields if f.name in found) if encoder else ()
 
 
 def _texts(yql: str, content: str) -> tuple[str, ...]:
