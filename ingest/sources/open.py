@@ -15,7 +15,7 @@ from ingest.sources.stored_corpus import StoredCorpus, looks_like_corpus
 
 __all__ = ["FORMATS", "open_source"]
 
-DRAWN = {"phantoms": Phantoms, "cines": Cines}
+DRAWN: dict[str, type[Phantoms | Cines]] = {"phantoms": Phantoms, "cines": Cines}
 FORMATS = ("roco", "dicom", *TABLE_LAYOUTS, *DRAWN)
 
 

@@ -13,7 +13,7 @@ import pytest
 from encoders.model.manifest import Manifest
 from ranking.engine.engine import EmbeddedEngine
 from ranking.expressions.functions import FUNCTIONS
-from ranking.names import encoder_names
+from ranking.names import ROLES, encoder_names
 from ranking.profiles.shipped import SHIPPED, ProfileSet, load_profiles
 from ranking.types import Document, Query, VectorField
 from vespa_app.package.options import PackageOptions
@@ -23,21 +23,24 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "profiles.md").read_text(
 MANIFEST = Manifest(4, True, 16, 32, "L", "pad", (0.5,), (0.5,), "00", "11", "{}")
 
 
-def block(language):
-    return re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[1]
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture
 def from_toml(tmp_path) -> ProfileSet:
     path = tmp_path / "my-profiles.toml"
-    path.write_text(block("toml"), encoding="utf-8")
-    return load_profiles(path)
+    files = []
+    for text in blocks("toml"):
+        path.write_text(text, encoding="utf-8")
+        files.append(load_profiles(path))
+    return ProfileSet(tuple(p for each in files for p in each.profiles), files[0].default)
 
 
 @pytest.fixture
 def from_python() -> ProfileSet:
     names: dict[str, object] = {}
-    exec(block("python"), names)
+    exec(blocks("python")[0], names)
     made = names["profiles"]
     assert isinstance(made, ProfileSet)
     return made
@@ -50,13 +53,17 @@ def profiles(request, from_toml, from_python):
 
 def test_in_the_embedded_engine(profiles):
     names = encoder_names(MANIFEST.fingerprint)
-    field = VectorField(names.embedding, 4, MANIFEST.fingerprint)
+    fields = [
+        VectorField(names.field(role), 4, MANIFEST.fingerprint, labels=ROLES[role])
+        for role in ("embedding", "frames")
+    ]
     vectors = np.eye(4, dtype=np.float32)
+    labelled = {names.field("frames"): {"1": vectors[0], "2": vectors[1]}}
     documents = [
-        Document(f"d{n}", caption, {names.embedding: vectors[n]})
+        Document(f"d{n}", caption, {names.embedding: vectors[n]}, labelled=labelled)
         for n, caption in enumerate(["left effusion", "effusion", None, "normal chest"])
     ]
-    engine = EmbeddedEngine.in_memory(documents, [field], profiles.instantiate(names))
+    engine = EmbeddedEngine.in_memory(documents, fields, profiles.instantiate(names))
     for name in profiles.names():
         result = engine.search(Query("left effusion", vectors[2], name))
         assert np.isfinite(result.scores).all()
