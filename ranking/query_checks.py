@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from typing import get_args
 
-from ranking.types import FilterField, Query, QueryError
+from ranking.types import MULTIVALUED, FilterField, Query, QueryError
 
 __all__ = ["PARTS", "check_query", "lacking"]
 
@@ -54,10 +54,11 @@ def _check_fields(query: Query) -> None:
     for field in sorted(asked - FIELDS):
         named = ", ".join(get_args(FilterField))
         raise QueryError(f"There is no field {field!r} to filter or group by: {named}.")
-    if query.group_by == "concepts":
-        raise QueryError("Hits cannot be grouped by concepts, of which a document has several.")
-    if query.sort and query.sort.field == "concepts":
-        raise QueryError("Hits cannot be sorted by concepts, of which a document has several.")
+    for verb, field in (("grouped", query.group_by), ("sorted", query.sort and query.sort.field)):
+        if field in MULTIVALUED:
+            raise QueryError(
+                f"Hits cannot be {verb} by {field}, of which a document has several."
+            )
 
 
 def lacking(profile: str, retrieve: Sequence[str]) -> QueryError:

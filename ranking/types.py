@@ -18,6 +18,8 @@ from encoders.base.errors import UserError
 __all__ = [
     "DOCUMENT_FIELDS",
     "MAX_DISTANCE",
+    "MULTIVALUED",
+    "OF_CAPTION",
     "TEXTS",
     "CellType",
     "Coverage",
@@ -45,15 +47,30 @@ CellType = Literal["float", "bfloat16", "int8"]
 Distance = Literal["prenormalized-angular", "angular", "dotproduct", "euclidean"]
 Matching = Literal["or", "weakAnd"]
 Retriever = Literal["text", "vector"]
-FilterField = Literal["id", "concepts", "group_id", "modality", "source", "licence", "split"]
+FilterField = Literal[
+    "id",
+    "concepts",
+    "predicted_concepts",
+    "group_id",
+    "modality",
+    "source",
+    "licence",
+    "split",
+]
 
 
 MAX_DISTANCE = float(np.finfo(np.float64).max)
 """Vespa's distance of a document without a vector."""
 
 
-TEXTS = ("caption", "affirmed", "negated")
+OF_CAPTION = ("caption", "affirmed", "negated")
+"""Text fields that are made of the caption, and hidden with it."""
+
+TEXTS = (*OF_CAPTION, "pseudo_caption")
 """Text fields of a document, each with an inverted index and a BM25 of its own."""
+
+MULTIVALUED: frozenset[FilterField] = frozenset({"concepts", "predicted_concepts"})
+"""Filter fields of which a document may have several values; they neither sort nor group."""
 
 
 class EngineError(UserError):
@@ -87,6 +104,8 @@ class Document:
     `vectors` maps the name of a vector field to float32 [dimension]; a document without an
     image, or not yet embedded by an encoder, has no entry. `labelled` maps the name of a field of
     several vectors to those, by label. `caption` is None or "" where the source has none.
+    `predicted_concepts` and `pseudo_caption` are what an encoder says of the image (`rocosearch
+    label`), never judgements.
     """
 
     id: str
@@ -101,6 +120,8 @@ class Document:
     split: str = ""
     image_url: str = ""
     labelled: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)
+    predicted_concepts: tuple[str, ...] = ()
+    pseudo_caption: str = ""
 
     def content(self) -> dict[str, object]:
         """Every field but id and vectors, as JSON has them; `DOCUMENT_FIELDS` names them."""
@@ -143,8 +164,8 @@ class Query:
     target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
     min_score: hits of a lower score are left out. min_closeness: vectors find nothing farther.
     facets: fields whose values are counted over all documents that matched.
-    hidden_captions: ids whose bm25 and has_caption read as 0 while statistics stay as they are
-    (evaluation).
+    hidden_captions: ids whose bm25 of the caption, or of its parts, and has_caption read as 0
+    while statistics stay as they are (evaluation).
     group_by: keep the best hit of each value of this field. timeout: seconds.
     """
 
@@ -286,6 +307,10 @@ class EngineInfo:
 
 class RankProfile(Protocol):
     """What every engine tells of a profile."""
+
+    @property
+    def text(self) -> str:
+        """The text field that words are looked for in, "" for the caption."""
 
     @property
     def retrieve(self) -> tuple[Retriever, ...]:

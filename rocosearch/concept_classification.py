@@ -23,7 +23,7 @@ from encoders.training.concepts import multi_hot
 from ingest.corpus.records import Record
 from rocosearch.embedded_images import open_embedded
 
-__all__ = ["ConceptClassification", "classify_concepts"]
+__all__ = ["AT_LEAST", "ConceptClassification", "classify_concepts", "group_numbers"]
 
 AT_LEAST = 5  # training images that a concept must have
 
@@ -83,7 +83,7 @@ def classify_concepts(
         for side in sides
     }
     features, probed_on = embedded.features([record.id for record in (*learned, *judged)], progress)
-    groups = {side: _groups(sides[side]) for side in sides}
+    groups = {side: group_numbers(sides[side]) for side in sides}
     progress("probe concepts", 0, 1)
     probed, unseen = concept_probe(
         features[: len(learned)],
@@ -123,7 +123,7 @@ def _concepts(learned: Sequence[Record], judged: Sequence[Record], split: str) -
     return found
 
 
-def _groups(records: Sequence[Record]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def group_numbers(records: Sequence[Record]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """A number for each case or article; an image without one is one of its own."""
     numbers: dict[str, int] = {}
     return np.array(

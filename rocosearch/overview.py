@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "look": "Draw four pictures into OUT: what the encoder learned, and what it looks at.",
         "classify": "Classify held-out images: zero-shot by prompts, few-shot, and with a linear "
         "probe.",
+        "label": "Predict concepts and words for every image, and keep them in the corpus.",
         "embed": "Embed the images that this encoder has not embedded yet; index and feed do it "
         "too.",
         "source": "Tell which file, and which frame of it, a hit was read from.",

@@ -34,6 +34,7 @@ __all__ = [
     "concept_vectors",
     "concept_zero_shot",
     "label_scores",
+    "mean_precision",
 ]
 
 NEGATIVE = ("no {}.", "an image without {}.", "a medical image, {} is absent.")
@@ -81,7 +82,7 @@ def concept_probe(
         out = fold == number
         for index, strength in enumerate(STRENGTHS):
             unseen[index, out] = _predict(images[~out], truth[~out], images[out], strength)
-    best = int(np.argmax([_mean_precision(scores, truth) for scores in unseen]))
+    best = int(np.argmax([mean_precision(scores, truth) for scores in unseen]))
     return _predict(images, truth, queries, STRENGTHS[best]), unseen[best]
 
 
@@ -134,7 +135,7 @@ def label_scores(
         return measure(scores, truth), (float(low), float(high))
 
     area, area_interval = measured(_mean_area)
-    precision, precision_interval = measured(_mean_precision)
+    precision, precision_interval = measured(mean_precision)
     f1, f1_interval = measured(lambda s, t: float(_f1(s, t, threshold).mean()))
     return LabelScores(
         area, area_interval, precision, precision_interval, f1, f1_interval, threshold
@@ -150,7 +151,8 @@ def _mean_area(scores: Scores, truth: Truth) -> float:
     return float(np.mean(areas)) if areas else float("nan")
 
 
-def _mean_precision(scores: Scores, truth: Truth) -> float:
+def mean_precision(scores: Scores, truth: Truth) -> float:
+    """Mean average precision over the concepts that some image has and some has not."""
     found = [
         average_precision(scores[:, k].astype(np.float32), truth[:, k]) for k in _judged(truth)
     ]

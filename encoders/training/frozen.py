@@ -37,7 +37,11 @@ from encoders.training.presets import TrainingConfig
 __all__ = ["FrozenImages", "Kept", "frozen_images", "frozen_texts", "text_features"]
 
 CHUNK = 512  # features in one part file: what a kill can cost
-BATCH = 32
+BATCH = 32  # texts
+# Images at a time. On a CPU one, channels last: what lies between the layers then stays in its
+# cache (EfficientNet-Lite0, one thread: 19 ms an image; 28 by eights, 37 by 32; channels first 63).
+IMAGES = {"cpu": 1}
+MANY = 64
 Floats = NDArray[np.float32]
 
 
@@ -106,11 +110,12 @@ class FrozenImages:
 
     @torch.inference_mode()
     def _features(self, pixels: NDArray[np.uint8]) -> Floats:
-        self._tower.to(self._device)
-        out = []
-        for start in range(0, len(pixels), BATCH):
-            part = torch.from_numpy(pixels[start : start + BATCH]).to(self._device)
-            features = self._tower.features(normalize(part, self._preprocessing))
+        self._tower.to(self._device, memory_format=torch.channels_last)
+        out, size = [], IMAGES.get(self._device.type, MANY)
+        for start in range(0, len(pixels), size):
+            part = torch.from_numpy(pixels[start : start + size]).to(self._device)
+            seen = normalize(part, self._preprocessing)
+            features = self._tower.features(seen.contiguous(memory_format=torch.channels_last))
             out.append(features.float().cpu().numpy())
         return np.concatenate(out)
 

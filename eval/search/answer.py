@@ -13,7 +13,7 @@ from eval.collection.runs import EvaluationError, Run
 from eval.protocols.tasks import Task
 from eval.search.targets import Target
 from ranking.names import encoder_names
-from ranking.types import Document, Engine, Query, Result, VectorField
+from ranking.types import OF_CAPTION, Document, Engine, Query, Result, VectorField
 
 __all__ = ["PoolSearcher", "refuse_partial", "to_run", "vector_field"]
 
@@ -63,10 +63,11 @@ class PoolSearcher:
 
     def applies(self, profile: str, task: Task) -> str:
         """Why the profile cannot answer the task, "" where it can."""
-        retrieve = self._profiles.resolve(profile).retrieve
+        found = self._profiles.resolve(profile)
+        retrieve, by_caption = found.retrieve, found.text in {"", *OF_CAPTION}
         if not self.supports(profile):
             return "n/a: the index has no vectors"
-        if "vector" not in retrieve and task.no_lexical:
+        if "vector" not in retrieve and task.no_lexical and by_caption:
             return task.no_lexical
         if "text" in retrieve and task.asks == "image":
             return "n/a: the query has no text"

@@ -4,6 +4,7 @@ CORPUS/corpus.json             counts, splits, content hash, where it came from
 CORPUS/data/part-*.parquet     the records (records.SCHEMA)
 CORPUS/rejected.parquet        every row that could not be used, and why
 CORPUS/duplicates.parquet      records that repeat an earlier one
+CORPUS/predictions.parquet     what an encoder says of the images, added later (predictions.py)
 CORPUS/embeddings/<fingerprint>/part-*.parquet   vectors, added later by ingest.vectors.embed
 """
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.corpus.corpus import Corpus
+from ingest.corpus.predictions import Prediction, Predictions
 from ingest.vectors.embed import embedding_parts, part_vectors, read_part
 from ranking.names import encoder_names, vector_field_names
 from ranking.types import Document
@@ -55,7 +56,8 @@ def documents(
     view: "full", or "split-caption", whose captions are their second halves (for the protocol
     of that name, whose queries are the first halves). studies: the images of a case, or the frames
     of a file, are one document, in the place of its last.
-    Memory: the ids with the places of their vectors, and a few part files.
+    Each carries what was predicted of its image. Memory: the ids with the places of their vectors,
+    a few part files, and all predictions.
     """
     wanted = [fingerprint] if isinstance(fingerprint, str) else fingerprint or ()
     stores = {
@@ -69,11 +71,12 @@ def _images(
     corpus: Corpus, stores: Mapping[str, _Vectors], view: View
 ) -> Iterator[tuple[str, Document]]:
     """Every record as a document, with the key of its study."""
+    predictions = Predictions(corpus.path)
     for row in corpus.rows(COLUMNS):
         key = row["id"], row["hashes"]["image_sha256"]
         found = {name: store.get(key) for name, store in stores.items()}
         vectors = {name: vector for name, vector in found.items() if vector is not None}
-        yield _study_key(row), _document(row, vectors, view)
+        yield _study_key(row), _document(row, vectors, view, predictions.of(*key))
 
 
 def _study_key(row: Mapping[str, Any]) -> str:
@@ -110,6 +113,8 @@ def _study(key: str, images: Sequence[Document]) -> Document:
         labelled=labelled,
         concepts=tuple(dict.fromkeys(c for image in images for c in image.concepts)),
         concept_names=tuple(dict.fromkeys(c for image in images for c in image.concept_names)),
+        predicted_concepts=tuple(dict.fromkeys(c for i in images for c in i.predicted_concepts)),
+        pseudo_caption="\n".join(dict.fromkeys(i.pseudo_caption for i in images)).strip(),
         modality=_shared(image.modality for image in images),
         source=_shared(image.source for image in images),
         licence=_shared(image.licence for image in images),
@@ -138,7 +143,10 @@ def second_half(caption: str) -> str:
 
 
 def _document(
-    row: Mapping[str, Any], vectors: dict[str, NDArray[np.float32]], view: View
+    row: Mapping[str, Any],
+    vectors: dict[str, NDArray[np.float32]],
+    view: View,
+    predicted: Prediction,
 ) -> Document:
     caption = row["caption"]
     url = json.loads(row["extra"]).get("image_url")
@@ -154,6 +162,8 @@ def _document(
         licence=row["licence"],
         split=row["split"],
         image_url=url if isinstance(url, str) else "",
+        predicted_concepts=predicted.concepts,
+        pseudo_caption=predicted.pseudo_caption,
     )
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "Doubles",
     "Nearest",
     "Pruning",
+    "QueryMasks",
     "Route",
     "Rows",
     "SegmentQuery",
@@ -71,17 +72,28 @@ class Checked:
 class SegmentQuery:
     """One segment's share of a query.
 
-    terms: by text field. vectors: by vector field. text_allowed, vector_allowed: which documents
-    words, and vectors, may find: bool [documents], None where all may. has_caption: which have one
+    terms: by text field. vectors: by vector field. text_allowed: by text field, which documents
+    its words may find, vector_allowed: which vectors may: bool [documents], None where all may. has_caption: which have one
     that is not hidden, bool [documents].
     """
 
     segment: Segment
     terms: Mapping[str, Terms]
     vectors: Mapping[str, QueryVector]
-    text_allowed: Mask | None
+    text_allowed: Mapping[str, Mask | None]
     vector_allowed: Mask | None
     has_caption: NDArray[np.bool_]
+
+
+class QueryMasks(NamedTuple):
+    """Which documents words of each text field may find, which vectors; which have a caption.
+
+    A hidden caption is as one that is not there; in `captions` None is for a segment's own.
+    """
+
+    words: Mapping[str, Masks]
+    vectors: Masks
+    captions: Masks
 
 
 class Nearest(NamedTuple):
@@ -172,11 +184,10 @@ class Candidates:
 
 
 def find_candidates(
-    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks, Masks], route: Route
+    reader: IndexReader, plan: Plan, asked: Checked, masks: QueryMasks, route: Route
 ) -> Candidates:
     """Find the documents that can be among the best, numbers ascending.
 
-    masks: which documents words, and vectors, may find, and which have a caption.
     """
     searches = _searches(reader, plan, asked, masks, route)
     nearest = {
@@ -194,7 +205,7 @@ def find_candidates(
 
 
 def _searches(
-    reader: IndexReader, plan: Plan, asked: Checked, masks: tuple[Masks, Masks, Masks], route: Route
+    reader: IndexReader, plan: Plan, asked: Checked, masks: QueryMasks, route: Route
 ) -> list[SegmentSearch]:
     terms = {text: reader.texts[text].terms(asked.text.terms) for text in plan.texts}
     return [
@@ -203,9 +214,9 @@ def _searches(
                 segment,
                 {text: terms[text][place] for text in terms},
                 asked.vectors,
-                masks[0][place],
-                masks[1][place],
-                segment.has_caption if (mask := masks[2][place]) is None else mask,
+                {text: masks.words[text][place] for text in TEXTS},
+                masks.vectors[place],
+                segment.has_caption if (mask := masks.captions[place]) is None else mask,
             )
         )
         for place, (segment, _) in enumerate(reader.parts)

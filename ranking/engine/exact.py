@@ -46,8 +46,9 @@ class ExactSearch:
         found = {}
         for text, terms in self.query.terms.items():
             scores = self.query.segment.texts[text].scores(terms)
-            if self.query.text_allowed is not None:
-                scores[~self.query.text_allowed] = 0.0
+            allowed = self.query.text_allowed[text]
+            if allowed is not None:
+                scores[~allowed] = 0.0
             found[text] = scores
         return found
 

@@ -56,12 +56,12 @@ class NativeSearch:
     def matches(self, text: str) -> Rows:
         """Documents with a word of the query, numbers ascending."""
         postings, terms = _postings(self.query.segment.texts[text]), self.query.terms[text]
-        return _core.all_matches(postings, terms.terms, terms.average, self.query.text_allowed)[0]
+        return _core.all_matches(postings, terms.terms, terms.average, self.query.text_allowed[text])[0]
 
     def bm25(self, text: str, docs: Rows) -> Doubles:
         """BM25 of documents: float64 [len(docs)]."""
         postings, terms = _postings(self.query.segment.texts[text]), self.query.terms[text]
-        return _core.bm25(postings, terms.terms, terms.average, self.query.text_allowed, docs)
+        return _core.bm25(postings, terms.terms, terms.average, self.query.text_allowed[text], docs)
 
     def best(self, near: Nearest, pruning: Pruning, others: Doubles) -> Best | None:
         """Documents that hold the best `pruning.depth` of this segment."""
@@ -75,7 +75,7 @@ class NativeSearch:
             terms.terms,
             terms.average,
             text.stretch(terms.average),
-            self.query.text_allowed,
+            self.query.text_allowed[pruning.text],
             self.query.has_caption,
             None if index is None else _vectors(index)[0],
             None if vector is None else vector.values,

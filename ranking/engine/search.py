@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
-from ranking.engine.candidates import Checked, Route, find_candidates
+from ranking.engine.candidates import Checked, QueryMasks, Route, find_candidates
 from ranking.engine.hits import cut_hits
 from ranking.engine.phases import rank
 from ranking.engine.plan import Plan, query_inputs
-from ranking.engine.reader import IndexReader, Masks
+from ranking.engine.reader import IndexReader
 from ranking.engine.segment.vectors import QueryVector, query_vector
 from ranking.query_checks import check_query, lacking
 from ranking.text.query_syntax import Asked, plain, read
-from ranking.types import Query, QueryError, Result
+from ranking.types import OF_CAPTION, TEXTS, Query, QueryError, Result
 
 __all__ = ["search"]
 
@@ -132,18 +132,14 @@ def _lacking(plan: Plan) -> QueryError:
     return lacking(plan.name, plan.retrieve)
 
 
-def _masks(reader: IndexReader, query: Query, asked: Checked) -> tuple[Masks, Masks, Masks]:
-    """Which documents words, and which vectors, may find, and which have a caption.
-
-    A hidden caption is as one that is not there; None stands for each segment's own.
-    """
+def _masks(reader: IndexReader, query: Query, asked: Checked) -> QueryMasks:
     allowed = reader.allowed(query.filters, query.exclude_ids)
     words = reader.permitted(allowed, asked.text) if asked.text.bound else allowed
+    by_text, captions = dict.fromkeys(TEXTS, words), [None] * len(reader.parts)
     if query.hidden_captions:
-        words = reader.without(words, query.hidden_captions)
-        captions: Masks = [segment.has_caption for segment, _ in reader.parts]
-        return words, allowed, reader.without(captions, query.hidden_captions)
-    return words, allowed, [None] * len(reader.parts)
+        by_text |= dict.fromkeys(OF_CAPTION, reader.without(words, query.hidden_captions))
+        captions = reader.without([s.has_caption for s, _ in reader.parts], query.hidden_captions)
+    return QueryMasks(by_text, allowed, captions)
 
 
 def _any_known(reader: IndexReader, plan: Plan, asked: Checked) -> bool:

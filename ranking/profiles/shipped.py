@@ -78,6 +78,14 @@ SHIPPED = ProfileSet(
             match_features=("bm25(affirmed)", "bm25(negated)"),
         ),
         Profile(
+            name="lexical_pseudo",
+            description="BM25 of the captions of near images: what an encoder would say.",
+            retrieve=("text",),
+            text="pseudo_caption",
+            first_phase="bm25(pseudo_caption)",
+            match_features=("bm25(pseudo_caption)",),
+        ),
+        Profile(
             name="vector",
             description="Closeness of the image's vector.",
             retrieve=("vector",),
@@ -96,6 +104,20 @@ SHIPPED = ProfileSet(
             description="Weighted mean of what words and picture say, in nats; BM25 saturates.",
             inherits="parts",
             first_phase="blend",
+        ),
+        Profile(
+            name="hybrid_pseudo",
+            description="As hybrid; where there is no caption, words of near images' captions too.",
+            inherits="parts",
+            inputs={"pseudo": 0.5},
+            functions={
+                "lexical_part": (
+                    "if (attribute(has_caption), lexical_evidence, query(missing) * "
+                    "vector_evidence + query(pseudo) * saturate(bm25(pseudo_caption)))"
+                )
+            },
+            first_phase="blend",
+            match_features=(*_FEATURES, "bm25(pseudo_caption)"),
         ),
         Profile(
             name="hybrid_atan",

@@ -65,7 +65,7 @@ def test_info_names_fields_and_profiles(engine):
     assert info.vector_fields == (FIELD,)
     assert {"lexical", "vector", "hybrid"} <= set(info.profiles)
     assert info.default_profile in info.profiles
-    assert info.text_profiles == ("lexical", "lexical_affirmed")
+    assert info.text_profiles == ("lexical", "lexical_affirmed", "lexical_pseudo")
 
 
 def test_lexical_finds_every_document_with_a_word(engine):
@@ -338,3 +338,21 @@ def test_negated_words_are_not_found_among_the_affirmed(make_engine):
     weighed = ask(engine, "effusion", profile="lexical_affirmed", inputs={"negated": -0.5})
     assert weighed.ids == ("n1", "n3")
     assert weighed.scores[1] < found.scores[found.ids.index("n3")]
+
+
+def test_what_is_predicted_has_fields_of_its_own(make_engine):
+    documents = [
+        image("p1", None, pseudo_caption="effusion on the left", predicted_concepts=("C2", "C1")),
+        image("p2", "Chest CT with effusion.", predicted_concepts=("C1",)),
+        image("p3", "", pseudo_caption="knee"),
+    ]
+    engine = make_engine(documents, [FIELD], PROFILES)
+    assert set(ask(engine, "effusion", profile="lexical").ids) == {"p2"}
+    assert ask(engine, "effusion", profile="lexical_pseudo").ids == ("p1",)
+    predicted = (Filter("predicted_concepts", ("C1",)),)
+    assert ask(engine, "effusion", profile="lexical_pseudo", filters=predicted).ids == ("p1",)
+    assert ask(engine, "effusion", profile="lexical", filters=predicted).ids == ("p2",)
+    found = engine.get("p1")
+    assert found.pseudo_caption == "effusion on the left"
+    assert found.predicted_concepts == ("C2", "C1")
+    assert found.concepts == ()

@@ -210,15 +210,14 @@ class StandIn:
         filters, barred = _filters(where, body)
         profile = body["ranking.profile"]
         scored = re.search(r"rank\((.*)\)", where)
+        finds = scored[1].partition(", (")[0] if scored else where
+        text = re.search(r'defaultIndex: "(\w+)"', finds)
+        found = engine.profiles.resolve(profile)
+        changed = replace(found, text=text[1] if text else "")
         if scored:
-            finds = scored[1].partition(", (")[0]
-            retrieve = tuple(
-                n for n, word in (("text", "userInput"), ("vector", "nearest")) if word in finds
-            )
-            text = re.search(r'defaultIndex: "(\w+)"', finds)
-            changed = replace(
-                engine.profiles.resolve(profile), retrieve=retrieve, text=text[1] if text else ""
-            )
+            words = (("text", "userInput"), ("vector", "nearest"))
+            changed = replace(changed, retrieve=tuple(n for n, word in words if word in finds))
+        if changed != found:
             engine.profiles = engine.profiles.replaced([changed])
         return engine.search(
             Query(

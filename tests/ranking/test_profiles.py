@@ -26,9 +26,11 @@ SECOND = encoder_names("ffffffff" * 8)
 NAMES = (
     "lexical",
     "lexical_affirmed",
+    "lexical_pseudo",
     "vector",
     "hybrid_sum",
     "hybrid",
+    "hybrid_pseudo",
     "hybrid_atan",
     "hybrid_linear",
     "hybrid_rrf",
@@ -81,7 +83,7 @@ def test_names_of_an_encoder():
 
 def test_without_an_encoder_only_what_needs_no_vector():
     left = SHIPPED.instantiate(None)
-    assert left.names() == ("lexical", "lexical_affirmed")
+    assert left.names() == ("lexical", "lexical_affirmed", "lexical_pseudo")
     assert left.default == "lexical"
 
 

@@ -127,6 +127,9 @@ INDEXES = {
 }
 
 
+TEXT_ONLY = ("lexical", "lexical_affirmed", "lexical_pseudo", "words_only")
+
+
 @st.composite
 def queries(draw: st.DrawFn) -> Query:
     profile = draw(st.sampled_from(PROFILES.names()))
@@ -135,7 +138,7 @@ def queries(draw: st.DrawFn) -> Query:
     seed = draw(st.integers(0, 1000))
     operator = draw(st.sampled_from(["", "", "+w2 ", "-w1 ", "modality:ct "]))
     without_text = profile == "vector" or (
-        half == "vector" and profile not in ("lexical", "lexical_affirmed", "words_only")
+        half == "vector" and profile not in TEXT_ONLY
     )
     return Query(
         "" if without_text else operator + " ".join(words),

@@ -20,6 +20,7 @@ CLIENT = PackageOptions(embedding="client")
 COMMON = {
     *("id", "caption", "has_caption", "concepts", "concept_names", "group_id", "modality"),
     *("source", "licence", "split", "image_url", "language", "affirmed", "negated"),
+    *("predicted_concepts", "pseudo_caption"),
 }
 
 
@@ -32,7 +33,7 @@ def test_without_encoder_only_lexical(tmp_path: Path) -> None:
     write_application(tmp_path / "app", None, SHIPPED)
     schema = read_schema(tmp_path / "app")
     assert schema.fields.keys() == COMMON
-    assert schema.rank_profiles.keys() == {"base", "lexical", "lexical_affirmed"}
+    assert schema.rank_profiles.keys() == {"base", "lexical", "lexical_affirmed", "lexical_pseudo"}
     files = {p.relative_to(tmp_path / "app").as_posix() for p in (tmp_path / "app").rglob("*.*")}
     assert files == {
         "services.xml",
@@ -40,6 +41,7 @@ def test_without_encoder_only_lexical(tmp_path: Path) -> None:
         "search/query-profiles/default.xml",
         "search/query-profiles/lexical.xml",
         "search/query-profiles/lexical_affirmed.xml",
+        "search/query-profiles/lexical_pseudo.xml",
     }
 
 
@@ -53,7 +55,7 @@ def test_two_encoders_side_by_side(tmp_path: Path, manifests: list[Manifest]) ->
         assert schema.fields[names.embedding].type == f"tensor<float>(x[{manifest.dimension}])"
         assert schema.fields[names.fingerprint].type == "string"
         assert schema.fields[names.has_vector].type == "bool"
-        for profile in set(SHIPPED.names()) - {"lexical", "lexical_affirmed"}:
+        for profile in set(SHIPPED.names()) - {"lexical", "lexical_affirmed", "lexical_pseudo"}:
             assert f"{profile}_{names.short}" in schema.rank_profiles
     short = encoder_names(first.fingerprint).short
     assert schema.rank_profiles["hybrid"] == (f"rank-profile hybrid inherits hybrid_{short}",)

@@ -17,7 +17,7 @@ from vespa.package import (
 
 from encoders.model.manifest import Manifest
 from ranking.names import ROLES, EncoderNames, encoder_names
-from ranking.types import TEXTS
+from ranking.types import DOCUMENT_FIELDS, MULTIVALUED, TEXTS
 from vespa_app.package.names import SCHEMA_NAME
 from vespa_app.package.options import PackageError, VectorOptions
 
@@ -54,10 +54,9 @@ def _common_fields() -> list[Field]:
         # concept words of ROCO match other documents. It must stand before the text fields.
         Field(name="language", type="string", indexing=['"en"', "set_language"]),
         _keyword("id"),
-        _text(TEXTS[0], "summary"),
-        *(_text(name) for name in TEXTS[1:]),
+        *(_text(name, *(["summary"] if name in DOCUMENT_FIELDS else [])) for name in TEXTS),
         _flag("has_caption"),
-        _keyword("concepts", "array<string>"),
+        *(_keyword(name, "array<string>") for name in sorted(MULTIVALUED)),
         Field(name="concept_names", type="array<string>", indexing=["summary"]),
         _keyword("group_id"),
         _keyword("modality"),

@@ -352,6 +352,8 @@ def document_of(fields: Mapping[str, Any]) -> Document:
         licence=text("licence"),
         split=text("split"),
         image_url=text("image_url"),
+        predicted_concepts=texts("predicted_concepts"),
+        pseudo_caption=text("pseudo_caption"),
     )
 
 

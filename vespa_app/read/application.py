@@ -109,6 +109,11 @@ class ServedProfile:
         """Names of the vector fields that it compares: the encoder's own where it names none."""
         return self.named or ((self.encoder.field.name,) if self.encoder else ())
 
+    @property
+    def text(self) -> str:
+        """The text field that words are looked for in."""
+        return self.texts[0]
+
 
 @dataclass(frozen=True)
 class Application:

@@ -20,7 +20,7 @@ from ranking.engine.segment.strings import StringTable, string_arrays
 from ranking.engine.segment.vectors import VectorIndex, as_floats, vector_arrays
 from ranking.text.fields import texts_of
 from ranking.text.tokens import tokenize
-from ranking.types import TEXTS, Document, FilterField, VectorField
+from ranking.types import MULTIVALUED, TEXTS, Document, FilterField, VectorField
 
 __all__ = ["Arrays", "Segment", "segment_arrays"]
 
@@ -73,7 +73,7 @@ def _column(name: str, rows: Sequence[tuple[str, ...]]) -> dict[str, NDArray[Any
     )
     arrays[f"column.{name}.spans"] = starts
     arrays[f"column.{name}.docs"] = docs[np.argsort(codes, kind="stable")]
-    if name != "concepts":
+    if name not in MULTIVALUED:
         arrays[f"column.{name}.codes"] = codes
     return arrays
 
@@ -123,7 +123,7 @@ class Segment:
     def document(self, number: int, *, with_vectors: bool = False) -> Document:
         """Return one document as it was fed, its vectors cut to the fields' cells."""
         content: dict[str, Any] = json.loads(self._shown.raw(number))
-        for name in ("concepts", "concept_names"):
+        for name in (*MULTIVALUED, "concept_names"):
             content[name] = tuple(content.get(name, ()))
         if with_vectors:
             there = {n: each for n, each in self.vectors.items() if each.present[number]}

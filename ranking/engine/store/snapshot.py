@@ -50,7 +50,7 @@ __all__ = [
 CURRENT = "CURRENT"
 GENERATION = "generation.json"
 PROFILES = "profiles.toml"
-FORMAT = 4
+FORMAT = 5
 NOWHERE = (0, 0)
 """What `stamp` gives where there is no index."""
 

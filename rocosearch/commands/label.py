@@ -1,0 +1,77 @@
+"""`rocosearch label`: what an encoder says of every image, kept in the corpus as predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rocosearch.console import progress_bars, results, show_json
+from rocosearch.options import AsJson, CorpusFolder
+
+__all__ = ["EXAMPLE", "command"]
+
+EXAMPLE = """\
+rocosearch label build/corpus build/encoder
+rocosearch label build/corpus build/encoder --captions 0 --concept-field modality
+rocosearch index build/corpus build/index --encoder build/encoder
+rocosearch search build/index pneumonia --profile hybrid_pseudo --filter predicted_concepts=C0040405
+"""
+
+SHOWN = 10
+
+
+def command(
+    corpus: CorpusFolder,
+    encoder: Annotated[
+        Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
+    ],
+    *,
+    captions: Annotated[
+        int,
+        typer.Option(min=0, max=50, help="Take the words of so many near captions; 0: none."),
+    ] = 5,
+    concept_field: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Take this field's values as concepts too: modality."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the probe's folds.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Predict concepts and words for every image, and keep them in the corpus.
+
+    Concepts come from a linear probe, words from the captions of the nearest images of the
+    training split. They are marked as predicted: index and feed put them into fields of their own
+    (predicted_concepts, pseudo_caption), and no evaluation takes them for true. Index or feed
+    afterwards.
+    """
+    from rocosearch.labelling import label_corpus
+
+    with progress_bars() as progress:
+        found = label_corpus(
+            corpus,
+            encoder,
+            captions=captions,
+            concept_fields=tuple(concept_field or ()),
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        show_json(found.summary())
+        return
+    told = f"words of {found.captions} near captions" if found.captions else "no words"
+    results.print(
+        f"{found.images:,} images labelled by {found.encoder[:8]}: {len(found.concepts):,} "
+        f"concepts, {told}.",
+        markup=False,
+    )
+    if found.concepts:
+        shown = [f"{name} ({count:,})" for name, count in list(found.concepts.items())[:SHOWN]]
+        more = f", and {len(found.concepts) - SHOWN:,} more" if len(found.concepts) > SHOWN else ""
+        results.print(
+            f"Predicted from probability {found.threshold:.2f} on; training images by probes that "
+            f"had not seen their group: mAP {found.mean_average_precision:.3f}.\n"
+            f"{', '.join(shown)}{more}",
+            markup=False,
+        )

@@ -1,0 +1,175 @@
+"""What an encoder says of every image of a corpus: its concepts, and words of near captions.
+
+Both are learned from the training split: concepts by a linear probe, words by taking the captions
+of the nearest images over.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.analysis.concept_labels import best_threshold, concept_probe, mean_precision
+from encoders.analysis.zero_shot import ClassificationError
+from encoders.base.progress import Progress, silent
+from encoders.training.concepts import multi_hot
+from ingest.corpus.duplicates import normal_caption
+from ingest.corpus.predictions import Prediction, write_predictions
+from ingest.corpus.records import SCHEMA, Record, from_arrow
+from rocosearch.concept_classification import AT_LEAST, group_numbers
+from rocosearch.embedded_images import EmbeddedImages, open_embedded
+from rocosearch.fields import field_of
+
+__all__ = ["Labelled", "label_corpus", "near_captions"]
+
+BLOCK = 1024
+LOOKED_AT = 8  # near images for each caption wanted: captions repeat
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What was predicted. concepts: concept -> images that it was predicted for.
+
+    mean_average_precision: of training images by probes that had not seen their case or article.
+    threshold: probability from which a concept is predicted, of best F1 on the same images.
+    """
+
+    encoder: str
+    images: int
+    concepts: Mapping[str, int]
+    mean_average_precision: float
+    threshold: float
+    captions: int
+
+    def summary(self) -> dict[str, object]:
+        """Everything as JSON values."""
+        return asdict(self)
+
+
+def label_corpus(
+    corpus: Path,
+    encoder: Path,
+    *,
+    captions: int = 5,
+    concept_fields: Sequence[str] = (),
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Labelled:
+    """Predict concepts and words for every image, and keep them in the corpus.
+
+    captions: distinct captions of the nearest training images whose words are taken; 0: none.
+    concept_fields: fields of the records whose values count as concepts too. The concepts are
+    those that at least five training images have; a training image is judged by a probe that has
+    not seen its case or article. Raises ClassificationError where no image is in the training
+    split, or there is nothing to predict.
+    """
+    embedded = open_embedded(corpus, encoder, None, progress)
+    rows = embedded.corpus.rows([name for name in SCHEMA.names if name != "image"])
+    found = {row["id"]: row for row in rows if row["id"] in embedded.rows}
+    hashes = [found[identifier]["hashes"]["image_sha256"] for identifier in embedded.ids]
+    records = [from_arrow({**found[identifier], "image": None}) for identifier in embedded.ids]
+    learned = np.array([record.split == "train" for record in records])
+    if not learned.any():
+        raise ClassificationError(
+            f"{corpus} has no image in its training split: there is nothing to learn from."
+        )
+    named, precision, threshold = _concepts(
+        embedded, records, learned, concept_fields, seed, progress
+    )
+    if not captions and not any(names for names, _ in named):
+        raise ClassificationError(
+            f"No concept stands on {AT_LEAST} training images of {corpus}: there is nothing to "
+            "predict. Name a field with --concept-field, or let captions be taken."
+        )
+    words = near_captions(
+        embedded.vectors,
+        [record.caption if own else "" for record, own in zip(records, learned, strict=True)],
+        hashes,
+        captions,
+        progress,
+    )
+    fingerprint = embedded.encoder.manifest.fingerprint
+    write_predictions(
+        corpus,
+        list(zip(embedded.ids, hashes, strict=True)),
+        [Prediction(*pair, text) for pair, text in zip(named, words, strict=True)],
+        {"encoder": fingerprint, "threshold": threshold, "captions": captions},
+    )
+    counts = Counter(name for names, _ in named for name in names)
+    return Labelled(
+        fingerprint, len(records), dict(counts.most_common()), precision, threshold, captions
+    )
+
+
+def _concepts(
+    embedded: EmbeddedImages,
+    records: Sequence[Record],
+    learned: NDArray[np.bool_],
+    fields: Sequence[str],
+    seed: int,
+    progress: Progress,
+) -> tuple[list[tuple[tuple[str, ...], tuple[float, ...]]], float, float]:
+    """Each image's concepts with their probabilities, the mean average precision, the threshold."""
+    own = [_own_concepts(record, fields) for record in records]
+    counts = Counter(n for names, train in zip(own, learned, strict=True) if train for n in names)
+    concepts = sorted(name for name, count in counts.items() if count >= AT_LEAST)
+    if not concepts:
+        return [((), ())] * len(records), 0.0, 0.0
+    features, _ = embedded.features(embedded.ids, progress)
+    examples = np.flatnonzero(learned)
+    truth = multi_hot([own[row] for row in examples], concepts)
+    groups = group_numbers([records[row] for row in examples])
+    progress("probe concepts", 0, 1)
+    scores, unseen = concept_probe(features[examples], truth, features, groups, seed=seed)
+    progress("probe concepts", 1, 1)
+    scores[examples] = unseen
+    threshold = best_threshold(unseen, truth)
+    named = []
+    for row in scores:
+        kept = [n for n in np.argsort(-row, kind="stable") if row[n] >= threshold]
+        named.append((tuple(concepts[n] for n in kept), tuple(float(row[n]) for n in kept)))
+    return named, mean_precision(unseen, truth), threshold
+
+
+def _own_concepts(record: Record, fields: Sequence[str]) -> tuple[str, ...]:
+    values = (field_of(record, name) for name in fields)
+    return tuple({*(record.concepts or record.concept_names), *filter(None, values)})
+
+
+def near_captions(
+    vectors: Vectors,
+    captions: Sequence[str],
+    images: Sequence[str],
+    count: int,
+    progress: Progress = silent,
+) -> list[str]:
+    """For each image the `count` distinct captions of the nearest others, joined; "" for 0.
+
+    vectors: unit vectors float32 [N, D]. captions: "" for those not to be taken. images: hashes
+    of the files: a caption of the same image is never taken.
+    """
+    normal = [normal_caption(text) for text in captions]
+    taken = np.flatnonzero([bool(text) for text in normal])
+    if not count or not len(taken):
+        return [""] * len(vectors)
+    depth = min(count * LOOKED_AT, len(taken))
+    out = []
+    for start in range(0, len(vectors), BLOCK):
+        similarity = vectors[start : start + BLOCK] @ vectors[taken].T
+        near = np.argpartition(-similarity, depth - 1, axis=1)[:, :depth]
+        order = np.argsort(-np.take_along_axis(similarity, near, 1), axis=1, kind="stable")
+        for row, numbers in enumerate(taken[np.take_along_axis(near, order, 1)], start):
+            distinct: dict[str, str] = {}
+            for n in numbers:
+                if images[n] != images[row]:
+                    distinct.setdefault(normal[n], captions[n])
+            out.append(" ".join(list(distinct.values())[:count]))
+        progress("near captions", len(out), len(vectors))
+    return out
