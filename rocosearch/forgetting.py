@@ -9,6 +9,7 @@ from typing import Any
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
 from ingest.corpus.corpus import Corpus
+from ingest.corpus.predictions import PREDICTIONS
 from ingest.feed.forget import forget_in_corpus, forget_in_engine, records_of
 from ingest.sources.pseudonyms import Pseudonyms
 from rocosearch.pipeline import open_engine
@@ -22,7 +23,8 @@ def forget(
     """Remove a patient, named by id or pseudonym; targets: indexes' folders and servers' URLs.
 
     Returns the pseudonym, how many records were in the corpus and in its training split, the
-    encoders that had embedded it, and how many documents each target lost. The targets come first
+    encoders that had embedded it, how many documents each target lost, and whether the corpus
+    had labels. The targets come first
     and the key's own list last, so that the same command ends a job that was interrupted.
     Raises UserError where nothing is known of the patient.
     """
@@ -30,6 +32,7 @@ def forget(
     subject = names.subject(patient)
     opened = Corpus.open(corpus)
     found = records_of(opened, subject)
+    labelled = (corpus / PREDICTIONS).exists()
     known = names.sources_of(subject)
     ids = tuple(dict.fromkeys((*found.ids, *(one.id for one in known))))
     if not ids:
@@ -44,6 +47,7 @@ def forget(
         "trained": found.trained,
         "encoders": list(found.encoders),
         "removed": removed,
+        "predictions": labelled,
     }
 
 

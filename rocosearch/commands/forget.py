@@ -52,6 +52,11 @@ def command(
             f"{told['trained']:,} of the records stood in the training split. Encoders that may "
             f"have been trained on them: {names}. Train them anew on {corpus}."
         )
+    if told["predictions"]:
+        tell(
+            "The corpus had labels, and words of the patient's captions may stand in those of other "
+            "images, here and in the indexes: label, index and feed again."
+        )
     tell(
         "Backups, exports, feed files and reports are not searched: take the patient out of those."
     )
