@@ -56,9 +56,7 @@ def _check_fields(query: Query) -> None:
         raise QueryError(f"There is no field {field!r} to filter or group by: {named}.")
     for verb, field in (("grouped", query.group_by), ("sorted", query.sort and query.sort.field)):
         if field in MULTIVALUED:
-            raise QueryError(
-                f"Hits cannot be {verb} by {field}, of which a document has several."
-            )
+            raise QueryError(f"Hits cannot be {verb} by {field}, of which a document has several.")
 
 
 def lacking(profile: str, retrieve: Sequence[str]) -> QueryError:

@@ -14,7 +14,7 @@ forgetting.py              Take a patient out of a corpus and of all indexes and
 guard.py                   Failures of the command line: one sentence and an exit code, never a ba
 heat_picture.py            An image with what a text describes in red, as an encoder sees it
 embedded_images.py         A corpus's images as an encoder sees them: vectors and features
-labelling.py               What an encoder says of every image of a corpus: its concepts, and words of
+labelling.py               What an encoder says of every image of a corpus: its concepts, and words
 live_parity.py             Two engines that hold the same documents, asked the same: what differs,
 mcp_server.py              An index as tools of an agent, by the Model Context Protocol's own SDK
 notebook.py                Results and records as a notebook shows them: thumbnails, captions, fea

@@ -20,7 +20,7 @@ from encoders.published.folders import is_published
 from ingest.corpus.corpus import EMBEDDINGS, FEATURES, Corpus, write_corpus
 from ingest.corpus.duplicates import normal_caption
 from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
-from ingest.corpus.records import CorpusError
+from ingest.corpus.records import CorpusError, Record as CorpusRecord
 from ingest.corpus.writer import REJECTED
 from ingest.feed.documents import documents
 from ingest.sources.columns import Reading
@@ -42,8 +42,9 @@ from rocosearch.outputs import OutputError, check_profiles_file, check_replaceab
 
 if TYPE_CHECKING:  # torch takes seconds to load
     from encoders.training.pairs import Pair
+    from encoders.training.presets import TrainingConfig
     from encoders.training.seen import Record, Seen
-    from encoders.training.train import Trained
+    from encoders.training.train import Further, Trained
     from eval.evaluate import Options
     from eval.report.evaluation import Evaluation
     from eval.search.targets import Target
@@ -164,28 +165,52 @@ def train_encoder(
         progress,
         resume,
         cache=opened.path / FEATURES,
+        further=_further(opened, config),
     )
     if leads():
-        seen_record(opened).write(out / SEEN)
+        seen_record(opened, config=config).write(out / SEEN)
         ensure_graphs(out, progress)
     return trained
 
 
-def seen_record(corpus: Corpus, key: bytes = b"") -> Record:
-    """Hashes of the pairs that an encoder of this corpus is trained and validated on.
+def _further(corpus: Corpus, config: TrainingConfig) -> Further:
+    """Images without a caption, and captions without an image, where pretraining wants them."""
+    from encoders.training.train import Further
 
-    key: of the record of an earlier stage, to join the two.
+    def records(wanted: int) -> Iterator[CorpusRecord]:
+        return corpus.records("train") if wanted else iter(())
+
+    return Further(
+        images=(r.image for r in records(config.image_epochs) if r.image and not r.caption),
+        texts=(r.caption for r in records(config.text_epochs) if r.caption and r.image is None),
+    )
+
+
+def seen_record(corpus: Corpus, key: bytes = b"", config: TrainingConfig | None = None) -> Record:
+    """Hashes of what an encoder of this corpus is trained and validated on.
+
+    That is pairs, and what pretraining sees where `config` asks for it: images without a caption,
+    captions without an image. key: of the record of an earlier stage, to join the two.
     """
     from encoders.training.seen import Record
 
-    trained = _seen(corpus, "train", key)
+    alone = (bool(config and config.image_epochs), bool(config and config.text_epochs))
+    trained = _seen(corpus, "train", key, alone)
     return Record(trained, _seen(corpus, "validation", trained.key))
 
 
-def _seen(corpus: Corpus, split: str, key: bytes) -> Seen:
+def _seen(
+    corpus: Corpus, split: str, key: bytes, alone: tuple[bool, bool] = (False, False)
+) -> Seen:
+    """alone: whether images without a caption, and captions without an image, were seen too."""
     from encoders.training.seen import Seen
 
-    records = [r for r in corpus.records(split) if r.image is not None and r.caption]
+    images, texts = alone
+    records = [
+        r
+        for r in corpus.records(split)
+        if (r.image is not None and (r.caption or images)) or (r.caption and texts)
+    ]
     return Seen.of(
         images=[record.image_sha256 for record in records],
         looks=[record.image_dhash for record in records],

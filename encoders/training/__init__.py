@@ -14,6 +14,7 @@ loss.py              Symmetric InfoNCE that knows of several positives, and SigL
 objectives.py        What a step minimises: the contrastive loss, in one go or gradient-cached
 optimizer.py         AdamW as CLIP uses it, which parts of an encoder it moves, and how fast
 pairs.py             Pairs in memory: images decoded once, small enough to be kept, beside the
+pretraining.py       One tower learns before both do: the image tower from images, the text towe
 presets.py           Named recipes: which towers, and how they are trained
 record.py            What a finished training run leaves beside its encoder: its settings and
 similar_captions.py  Batches in which captions resemble each other, so that the towers must te

@@ -34,7 +34,7 @@ from encoders.training.augment_text import NO_TEXT_AUGMENTATION
 from encoders.training.optimizer import is_projection
 from encoders.training.presets import TrainingConfig
 
-__all__ = ["FrozenImages", "Kept", "frozen_images", "frozen_texts", "text_features"]
+__all__ = ["FrozenImages", "Kept", "frozen_images", "frozen_texts", "is_locked", "text_features"]
 
 CHUNK = 512  # features in one part file: what a kill can cost
 BATCH = 32  # texts
@@ -120,12 +120,16 @@ class FrozenImages:
         return np.concatenate(out)
 
 
+def is_locked(config: TrainingConfig, side: str) -> bool:
+    """Whether training changes nothing of the image or text tower but, at most, its projection."""
+    return any(part in (side, f"{side}.tower") for part in config.freeze)
+
+
 def frozen_images(
     tower: ImageTower | None, config: TrainingConfig, device: torch.device, cache: Path | None
 ) -> FrozenImages | None:
     """The features' reader, or None where training changes the tower or the images."""
-    locked = any(part in ("image", "image.tower") for part in config.freeze)
-    if tower is None or not locked or config.augmentation != NO_AUGMENTATION:
+    if tower is None or not is_locked(config, "image") or config.augmentation != NO_AUGMENTATION:
         return None
     return FrozenImages(tower, config.model.preprocessing, device, cache)
 

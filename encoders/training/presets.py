@@ -50,6 +50,8 @@ class TrainingConfig:
     loss: "infonce", CLIP's, or "sigmoid", SigLIP's.
     learning_rate: its peak. warmup: share of the run. weight_decay: of matrices only, as in
     CLIP. clip_norm: of gradients.
+    image_epochs, text_epochs: epochs before all others in which one tower learns alone, from
+    images (SimCLR) and from halves of captions.
     concept_epochs: epochs before the others in which the image tower learns to name concepts.
     concept_minimum: how many pairs a concept must have to be learned. concept_loss: what is
     minimised then; both give rare labels more weight than cross-entropy does.
@@ -84,6 +86,8 @@ class TrainingConfig:
     dropout: float = 0.0
     augmentation: Augmentation = AUGMENTED
     text_augmentation: TextAugmentation = NO_TEXT_AUGMENTATION
+    image_epochs: int = 0
+    text_epochs: int = 0
     concept_epochs: int = 0
     concept_minimum: int = 5
     concept_loss: Literal["asymmetric", "focal"] = "asymmetric"

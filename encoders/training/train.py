@@ -37,9 +37,10 @@ from encoders.training.loop import Run, TrainingError
 from encoders.training.optimizer import is_projection
 from encoders.training.pairs import Pairs, read_pairs
 from encoders.training.presets import TrainingConfig
+from encoders.training.pretraining import check_pretraining, pretrain
 from encoders.training.record import Trained, finished, training_json
 
-__all__ = ["Trained", "TrainingError", "train"]
+__all__ = ["Further", "Trained", "TrainingError", "train"]
 
 BUSY = "Another process is training into {}: wait for it, or name another folder."
 
@@ -52,6 +53,7 @@ def train(
     progress: Progress = silent,
     resume: bool = False,
     cache: Path | None = None,
+    further: Further | None = None,
 ) -> Trained:
     """Train on `pairs` of (image, text, group, concepts), keep what does best on `validation`.
 
@@ -60,7 +62,8 @@ def train(
     the same pairs, and a finished one is left as it is; without it such a checkpoint is an error,
     for a new run would be written over it. In a process of `accelerate launch` the
     others take part. cache: folder for what frozen towers give for images and texts, so that the
-    next run with the same towers begins at once.
+    next run with the same towers begins at once. further: images without a caption and captions
+    without an image, for pretraining.
     Raises TrainingError, ImageError, ResumeError, TeamError, DeviceError.
     """
     team = join_team(config.device)
@@ -73,7 +76,12 @@ def train(
             begin_anew(work)
         team.wait()
         try:
-            return _train(pairs, validation, out, _start(config), progress, team, work, cache)
+            check_pretraining(config, team)
+            started = _start(config)
+            further = further or Further()
+            return _train(
+                pairs, validation, out, started, progress, team, work, cache=cache, further=further
+            )
         except UserError:
             remove_unless_begun(work)
             raise
@@ -87,7 +95,9 @@ def _train(
     progress: Progress,
     team: Team,
     work: Path,
+    *,
     cache: Path | None,
+    further: Further,
 ) -> Trained:
     own = work / f"process-{team.rank}"
     make_folder(own)
@@ -103,8 +113,15 @@ def _train(
         )
     if told := _balance(train_pairs, config):
         progress("balancing pairs", round(told.kept), told.pairs, told.sentence())
+    texts = (*train_pairs.texts, *further.texts)
+    module = start.module or _fresh_module(texts, config, start.image)
+    images = [train_pairs]
+    if config.image_epochs:
+        alone = ((image, "") for image in further.images)
+        images.append(read_pairs(alone, prepare, own, "reading further images", progress))
+    pretrain(module, images, texts, config, team, work, progress)
     run = Run(
-        start.module or _fresh_module(train_pairs.texts, config, start.image),
+        module,
         train_pairs,
         held_out,
         work,
@@ -115,6 +132,14 @@ def _train(
     )
     run.fit()
     return _finish(run, out)
+
+
+@dataclass(frozen=True)
+class Further:
+    """What pretraining learns from beside the pairs; read only where it is asked for."""
+
+    images: Iterable[object] = ()
+    texts: Iterable[str] = ()
 
 
 @dataclass(frozen=True)

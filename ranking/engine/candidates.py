@@ -73,8 +73,8 @@ class SegmentQuery:
     """One segment's share of a query.
 
     terms: by text field. vectors: by vector field. text_allowed: by text field, which documents
-    its words may find, vector_allowed: which vectors may: bool [documents], None where all may. has_caption: which have one
-    that is not hidden, bool [documents].
+    its words may find, vector_allowed: which vectors may: bool [documents], None where all may.
+    has_caption: which have one that is not hidden, bool [documents].
     """
 
     segment: Segment
@@ -186,9 +186,7 @@ class Candidates:
 def find_candidates(
     reader: IndexReader, plan: Plan, asked: Checked, masks: QueryMasks, route: Route
 ) -> Candidates:
-    """Find the documents that can be among the best, numbers ascending.
-
-    """
+    """Find the documents that can be among the best, numbers ascending."""
     searches = _searches(reader, plan, asked, masks, route)
     nearest = {
         field: _nearest(reader, searches, field, asked.target_hits) for field in asked.by_vector

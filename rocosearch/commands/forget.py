@@ -54,8 +54,8 @@ def command(
         )
     if told["predictions"]:
         tell(
-            "The corpus had labels, and words of the patient's captions may stand in those of other "
-            "images, here and in the indexes: label, index and feed again."
+            "The corpus had labels, and words of the patient's captions may stand in those of "
+            "other images, in indexes and servers too: label, index and feed again."
         )
     tell(
         "Backups, exports, feed files and reports are not searched: take the patient out of those."

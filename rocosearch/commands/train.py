@@ -114,6 +114,23 @@ def command(
     samples: Annotated[
         int | None, _option(LENGTH, "Train each epoch on so many pairs, drawn anew.", min=2)
     ] = None,
+    image_epochs: Annotated[
+        int | None,
+        _option(
+            LENGTH,
+            "Epochs before the others in which the image tower learns from images alone, those "
+            "without a caption too.",
+            min=0,
+        ),
+    ] = None,
+    text_epochs: Annotated[
+        int | None,
+        _option(
+            LENGTH,
+            "Epochs before the others in which the text tower learns from captions alone.",
+            min=0,
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         _option(LENGTH, "Stop after so many epochs without a better one; 0: never.", min=0),
@@ -259,6 +276,8 @@ def command(
         "epochs": epochs,
         "max_seconds": minutes and minutes * 60,
         "samples_per_epoch": samples,
+        "image_epochs": image_epochs,
+        "text_epochs": text_epochs,
         "patience": patience,
         "ask": ask,
         "learning_rate": learning_rate,

@@ -137,9 +137,7 @@ def queries(draw: st.DrawFn) -> Query:
     words = draw(st.lists(st.sampled_from([*WORDS, "unknown"]), min_size=1, max_size=6))
     seed = draw(st.integers(0, 1000))
     operator = draw(st.sampled_from(["", "", "+w2 ", "-w1 ", "modality:ct "]))
-    without_text = profile == "vector" or (
-        half == "vector" and profile not in TEXT_ONLY
-    )
+    without_text = profile == "vector" or (half == "vector" and profile not in TEXT_ONLY)
     return Query(
         "" if without_text else operator + " ".join(words),
         np.float32(np.random.default_rng(seed).standard_normal(DIMENSION))

@@ -1,0 +1,185 @@
+"""One tower learns before both do: the image tower from images, the text tower from captions.
+
+Two views of one image are a pair, and so are the two halves of one caption; all others of a batch
+are negatives (Chen et al. 2020, SimCLR, with negatives of the other view only). So images without
+a caption teach too, and captions without an image. A small head on top of the tower takes what
+only this task needs, and is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from encoders.base.progress import Progress
+from encoders.base.storage import whole_file
+from encoders.model.clip import ClipModule
+from encoders.model.tokenizer import batch_ids
+from encoders.training.augment import Augmentation, augment_images
+from encoders.training.checkpoint import step_generator
+from encoders.training.distributed import Team, TeamError
+from encoders.training.frozen import is_locked
+from encoders.training.loss import symmetric_infonce
+from encoders.training.optimizer import FreezeError, make_optimizer, rate_at, set_rate
+from encoders.training.pairs import Pairs
+from encoders.training.presets import TrainingConfig
+
+__all__ = ["check_pretraining", "halves", "pretrain"]
+
+# Views must differ more than augmented images do: what they share is all that can be learned.
+VIEWS = Augmentation(
+    zoom=0.25, turn=12, shift=0.12, brightness=0.2, contrast=0.4, cutout=0.25, share=1.0
+)
+SCALE = 10.0  # 1 / temperature, SimCLR, table 5
+SHORTEST = 4  # words of a caption that is cut into halves
+FILE_NAME = "pretrained.safetensors"
+
+Rows = NDArray[np.int64]
+# Two views of the things with these numbers, [b, D] each.
+Views = Callable[[Rows, torch.Generator], tuple[Tensor, Tensor]]
+
+
+def check_pretraining(config: TrainingConfig, team: Team) -> None:
+    """Raise FreezeError where the tower to be pretrained is frozen, TeamError with a team."""
+    for side, epochs in (("image", config.image_epochs), ("text", config.text_epochs)):
+        if epochs and is_locked(config, side):
+            raise FreezeError(
+                f"The {side} tower is frozen, so it cannot be pretrained: leave out "
+                f"--{side}-epochs, or take a preset that trains it, such as tiny."
+            )
+        if epochs and team.size > 1:
+            raise TeamError(
+                f"Pretraining runs in one process: leave out --{side}-epochs, or pretrain first "
+                "and go on from that encoder with --start."
+            )
+
+
+def pretrain(
+    module: ClipModule,
+    images: Sequence[Pairs],
+    texts: Sequence[str],
+    config: TrainingConfig,
+    team: Team,
+    work: Path,
+    progress: Progress,
+) -> None:
+    """Train the towers as `config.image_epochs` and `text_epochs` say; keep them in `work`.
+
+    images: whose pixels are learned from. A run that was interrupted later takes the towers from
+    there.
+    """
+    if not (config.image_epochs or config.text_epochs):
+        return
+    path = work / FILE_NAME
+    if path.exists():
+        module.load_state_dict(load_file(path))
+        return
+    module.to(team.device).train()
+    if config.image_epochs:
+        count = sum(map(len, images))
+        learner = _Learner(module.image, config, config.image_epochs, count, "image tower")
+        learner.fit(_image_views(module, images, team.device), progress)
+    if config.text_epochs:
+        pairs = [pair for text in dict.fromkeys(texts) if (pair := halves(text))]
+        learner = _Learner(module.text, config, config.text_epochs, len(pairs), "text tower")
+        learner.fit(_text_views(module, pairs, team.device), progress)
+    with whole_file(path) as beside:
+        save_file({name: value.contiguous() for name, value in module.state_dict().items()}, beside)
+
+
+def halves(caption: str) -> tuple[str, str] | None:
+    """Both halves of a caption by words, None of one too short to be cut.
+
+    >>> halves("axial CT of the chest")
+    ('axial CT', 'of the chest')
+    """
+    words = caption.split()
+    middle = len(words) // 2
+    return (" ".join(words[:middle]), " ".join(words[middle:])) if len(words) >= SHORTEST else None
+
+
+@dataclass
+class _Learner:
+    """Trains one tower, with a head on top of it, on pairs of views."""
+
+    tower: nn.Module
+    config: TrainingConfig
+    epochs: int
+    count: int
+    name: str
+
+    def fit(self, views: Views, progress: Progress) -> None:
+        config, size = self.config, min(self.config.batch, self.count)
+        if size < 2:
+            return
+        width = self.tower.projection.out_features
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+        device = next(self.tower.parameters()).device
+        together = nn.ModuleList([self.tower, head.to(device)])
+        optimizer = make_optimizer(together, config.weight_decay)
+        steps = self.count // size
+        for step in range(self.epochs * steps):
+            epoch, within = divmod(step, steps)
+            if within == 0:
+                order = np.random.default_rng([config.seed, epoch, 1]).permutation(self.count)
+            rows = order[within * size : (within + 1) * size]
+            first, second = (
+                F.normalize(head(view), dim=-1)
+                for view in views(rows, step_generator(config.seed, step))
+            )
+            own = torch.eye(size, dtype=torch.bool, device=device)
+            loss = symmetric_infonce(first, second, torch.tensor(SCALE), own)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(together.parameters(), config.clip_norm)
+            share = (step + 1) / (self.epochs * steps)
+            set_rate(optimizer, rate_at(share, config.learning_rate, config.warmup))
+            optimizer.step()
+            if within == steps - 1:
+                told = f"loss {float(loss.detach()):.2f}"
+                progress(f"pretraining the {self.name}", epoch + 1, self.epochs, told)
+        optimizer.zero_grad()
+
+
+def _image_views(module: ClipModule, images: Sequence[Pairs], device: torch.device) -> Views:
+    starts = np.cumsum([0, *map(len, images)])
+
+    def pixels(rows: Rows) -> Tensor:
+        place = np.searchsorted(starts, rows, side="right") - 1
+        out = torch.empty((len(rows), *images[0].pixels.shape[1:]), dtype=torch.uint8)
+        for number, part in enumerate(images):
+            own = np.flatnonzero(place == number)
+            out[torch.from_numpy(own)] = part.images(rows[own] - starts[number])
+        return out.to(device)
+
+    def views(rows: Rows, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        seen = pixels(rows)
+        both = [augment_images(seen, VIEWS, draws) for _ in range(2)]
+        first, second = module.image_features(torch.cat(both)).chunk(2)
+        return first, second
+
+    return views
+
+
+def _text_views(
+    module: ClipModule, pairs: Sequence[tuple[str, str]], device: torch.device
+) -> Views:
+    def embed(texts: Sequence[str]) -> Tensor:
+        ids, mask = map(torch.from_numpy, batch_ids(module.tokenizer, texts))
+        found: Tensor = module.text(ids.to(device), mask.to(device))
+        return found
+
+    def views(rows: Rows, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        return embed([pairs[row][0] for row in rows]), embed([pairs[row][1] for row in rows])
+
+    return views

@@ -1,0 +1,94 @@
+"""One tower learns before both do, from images or captions alone."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from encoders.base.progress import silent
+from encoders.model.clip import Encoder
+from encoders.training.checkpoint import ResumeError
+from encoders.training.distributed import join_team
+from encoders.training.optimizer import FreezeError
+from encoders.training.pairs import read_pairs
+from encoders.training.pretraining import FILE_NAME, halves, pretrain
+from encoders.training.train import Further, train
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return Encoder.load(folder).module.state_dict()
+
+
+def test_a_short_caption_is_not_cut() -> None:
+    assert halves("CT of chest") is None
+    assert halves("a b c d") == ("a b", "c d")
+
+
+def test_pretraining_moves_its_tower_and_is_seeded(
+    small_training, drawn_pairs, small_encoder, tmp_path
+):
+    texts = [f"{text} seen twice" for _, text, _ in drawn_pairs]
+    config = replace(small_training, image_epochs=2, text_epochs=2)
+    made = []
+    for turn in range(2):
+        module = copy.deepcopy(small_encoder.module)
+        before = {name: value.clone() for name, value in module.state_dict().items()}
+        pairs = read_pairs(
+            drawn_pairs, module.config.preprocessing, tmp_path, f"reading {turn}", silent
+        )
+        work = tmp_path / str(turn)
+        work.mkdir()
+        losses = []
+        pretrain(
+            module, [pairs], texts, config, join_team("cpu"), work,
+            lambda stage, _done, _total, note="", kept=losses: kept.append((stage, note)),
+        )  # fmt: skip
+        made.append((before, module.state_dict(), losses))
+    before, after, losses = made[0]
+    moved = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
+    assert moved == {"image", "text"}
+    assert all(torch.equal(after[name], made[1][1][name]) for name in after)
+    images = [float(note.split()[1]) for stage, note in losses if "image" in stage]
+    assert images[-1] < images[0]
+
+
+def test_images_without_a_caption_teach(small_training, drawn_pairs, tmp_path):
+    config = replace(small_training, epochs=1, image_epochs=1)
+    alone = [image for image, _, _ in drawn_pairs[36:]]
+    train(drawn_pairs[:36], [], tmp_path / "a", config, further=Further(images=alone))
+    train(drawn_pairs[:36], [], tmp_path / "b", config)
+    assert any(
+        not torch.equal(value, weights(tmp_path / "b")[name])
+        for name, value in weights(tmp_path / "a").items()
+    )
+
+
+def test_an_interrupted_run_goes_on_from_the_pretrained_towers(
+    small_training, drawn_pairs, tmp_path, monkeypatch
+):
+    config = replace(small_training, image_epochs=1, text_epochs=1, checkpoint_seconds=0.0)
+    train(drawn_pairs, [], tmp_path / "whole", config)
+
+    def interrupt(stage: str, done: int, total: int | None, note: str = "") -> None:
+        if stage == "training" and done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(drawn_pairs, [], tmp_path / "cut", config, interrupt)
+    assert (tmp_path / ".cut.training" / FILE_NAME).exists()
+    with pytest.raises(ResumeError):
+        train(drawn_pairs, [], tmp_path / "cut", config)
+    train(drawn_pairs, [], tmp_path / "cut", config, resume=True)
+    for name, value in weights(tmp_path / "whole").items():
+        np.testing.assert_array_equal(value, weights(tmp_path / "cut")[name])
+
+
+def test_a_frozen_tower_cannot_be_pretrained(small_training, drawn_pairs, tmp_path):
+    config = replace(small_training, freeze=("image",), image_epochs=1)
+    with pytest.raises(FreezeError, match="image tower is frozen"):
+        train(drawn_pairs, [], tmp_path / "a", config)
