@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, expect, silent
@@ -20,7 +20,7 @@ from encoders.published.folders import is_published
 from ingest.corpus.corpus import EMBEDDINGS, FEATURES, Corpus, write_corpus
 from ingest.corpus.duplicates import normal_caption
 from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
-from ingest.corpus.records import CorpusError, Record as CorpusRecord
+from ingest.corpus.records import CorpusError, Record as CorpusRecord, from_arrow
 from ingest.corpus.writer import REJECTED
 from ingest.feed.documents import documents
 from ingest.sources.columns import Reading
@@ -117,6 +117,7 @@ def train_encoder(
     context: int = 0,
     heads: int = 0,
     concept_fields: Sequence[str] = (),
+    concept_pairs: bool = False,
     resume: bool = False,
     replace: bool = False,
     progress: Progress = silent,
@@ -129,6 +130,7 @@ def train_encoder(
     longest text in tokens, heads: projections on each tower, in place of the preset's.
     replace: write over a finished encoder at `out`, which is an error otherwise.
     concept_fields: fields of the records whose values count as concepts too, such as modality.
+    concept_pairs: the names of an image's concepts stand beside it as a second text.
     changes: fields of encoders.training.presets.TrainingConfig that replace the preset's.
     Raises TrainingError where there are no pairs of image and caption.
     """
@@ -158,7 +160,7 @@ def train_encoder(
             "your own with `rocosearch corpus SOURCE OUT --splits draw`."
         )
     trained = train(
-        training_pairs(opened, "train", concept_fields),
+        training_pairs(opened, "train", concept_fields, concept_pairs=concept_pairs),
         training_pairs(opened, "validation", concept_fields),
         out,
         config,
@@ -168,7 +170,8 @@ def train_encoder(
         further=_further(opened, config),
     )
     if leads():
-        seen_record(opened, config=config).write(out / SEEN)
+        named = concept_fields if concept_pairs else None
+        seen_record(opened, config=config, named=named).write(out / SEEN)
         ensure_graphs(out, progress)
     return trained
 
@@ -186,52 +189,74 @@ def _further(corpus: Corpus, config: TrainingConfig) -> Further:
     )
 
 
-def seen_record(corpus: Corpus, key: bytes = b"", config: TrainingConfig | None = None) -> Record:
+def seen_record(
+    corpus: Corpus,
+    key: bytes = b"",
+    config: TrainingConfig | None = None,
+    named: Sequence[str] | None = None,
+) -> Record:
     """Hashes of what an encoder of this corpus is trained and validated on.
 
     That is pairs, and what pretraining sees where `config` asks for it: images without a caption,
-    captions without an image. key: of the record of an earlier stage, to join the two.
+    captions without an image. named: fields whose values are concepts too, where images are paired
+    with their concepts' names. key: of the record of an earlier stage, to join the two.
     """
     from encoders.training.seen import Record
 
-    alone = (bool(config and config.image_epochs), bool(config and config.text_epochs))
-    trained = _seen(corpus, "train", key, alone)
-    return Record(trained, _seen(corpus, "validation", trained.key))
+    images, texts = (config.image_epochs, config.text_epochs) if config else (0, 0)
+    seen: dict[str, list[tuple[dict[str, Any], str]]] = {"train": [], "validation": []}
+    for row in corpus.table().to_pylist():  # without the images
+        caption, image, training = row["caption"], row["hashes"]["image_sha256"], seen["train"]
+        if row["split"] not in seen:
+            continue
+        if caption and image:
+            seen[row["split"]].append((row, caption))
+            names = () if named is None else _concepts(from_arrow({**row, "image": None}), named)
+            if names and row["split"] == "train":
+                training.append((row, ", ".join(names)))
+        elif row["split"] == "train" and ((image and images) or (caption and texts)):
+            training.append((row, caption))
+    trained = _seen(seen["train"], key)
+    return Record(trained, _seen(seen["validation"], trained.key))
 
 
-def _seen(
-    corpus: Corpus, split: str, key: bytes, alone: tuple[bool, bool] = (False, False)
-) -> Seen:
-    """alone: whether images without a caption, and captions without an image, were seen too."""
+def _seen(pairs: Sequence[tuple[dict[str, Any], str]], key: bytes) -> Seen:
     from encoders.training.seen import Seen
 
-    images, texts = alone
-    records = [
-        r
-        for r in corpus.records(split)
-        if (r.image is not None and (r.caption or images)) or (r.caption and texts)
-    ]
     return Seen.of(
-        images=[record.image_sha256 for record in records],
-        looks=[record.image_dhash for record in records],
-        captions=[normal_caption(record.caption) for record in records],
-        groups=[record.group_id for record in records],
-        subjects=[record.subject_id for record in records],
+        images=[row["hashes"]["image_sha256"] for row, _ in pairs],
+        looks=[row["hashes"]["image_dhash"] for row, _ in pairs],
+        captions=[normal_caption(text) for _, text in pairs],
+        groups=[row["group_id"] for row, _ in pairs],
+        subjects=[row["subject_id"] for row, _ in pairs],
         key=key,
     )
 
 
 def training_pairs(
-    corpus: Corpus, split: str, concept_fields: Sequence[str] = ()
+    corpus: Corpus,
+    split: str,
+    concept_fields: Sequence[str] = (),
+    *,
+    concept_pairs: bool = False,
 ) -> Iterator[Pair]:
-    """The split's pairs of image and caption, with case or article, and concepts."""
+    """The split's pairs of image and caption, with case or article, and concepts.
+
+    concept_pairs: each image that has concepts is in a second pair, with their names.
+    """
     from encoders.training.pairs import Pair
 
     for record in corpus.records(split):
         if record.image is not None and record.caption:
-            values = (field_of(record, name) for name in concept_fields)
-            concepts = (*record.concept_names, *filter(None, values))
+            concepts = _concepts(record, concept_fields)
             yield Pair(record.image, record.caption, record.group_id, concepts)
+            if concept_pairs and concepts:
+                yield Pair(record.image, ", ".join(concepts), record.group_id, concepts)
+
+
+def _concepts(record: CorpusRecord, fields: Sequence[str]) -> tuple[str, ...]:
+    values = (field_of(record, name) for name in fields)
+    return (*record.concept_names, *filter(None, values))
 
 
 def build_index(

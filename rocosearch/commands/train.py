@@ -225,6 +225,9 @@ def command(
             CONCEPTS, "Take this field's values as concepts too: modality, ...", metavar="NAME"
         ),
     ] = None,
+    concept_pairs: Annotated[
+        bool, _option(CONCEPTS, "Pair each image with its concepts' names too.", "--concept-pairs")
+    ] = False,
     balance_cap: Annotated[
         int | None, _option(CONCEPTS, "At most about so many pairs of a concept an epoch.", min=0)
     ] = None,
@@ -295,6 +298,7 @@ def command(
         "concept_epochs": concept_epochs,
         "concept_loss": concept_loss,
         "concept_fields": tuple(concept_field or ()),
+        "concept_pairs": concept_pairs,
         "balance_cap": balance_cap,
         "device": device,
         "precision": precision,

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from encoders.base.storage import SEEN
+from encoders.training.presets import preset
 from encoders.training.seen import Record, Seen, SeenError
 from eval.collection.pool import load_pool
 from eval.leakage.indexed_texts import Shingles
@@ -15,8 +16,9 @@ from eval.leakage.leakage import find_leakage
 from eval.leakage.training_overlap import Overlap, SeenTexts, find_overlap, find_record
 from eval.protocols import PROTOCOLS
 from ingest.corpus.corpus import write_corpus
+from ingest.corpus.duplicates import normal_caption
 from ingest.corpus.records import Record as Row
-from rocosearch.pipeline import build_index, seen_record, write_app
+from rocosearch.pipeline import build_index, seen_record, training_pairs, write_app
 from tests.eval.conftest import make_pool
 from tests.ingest.conftest import Rows
 
@@ -214,6 +216,33 @@ def test_overlap_with_training(phantoms):
     validation = load_pool(phantoms, ids, ids, split="validation")
     (note,) = find_overlap(phantoms, validation, "none", seen_record(phantoms)).notes
     assert "44 chose the encoder's epoch" in note
+
+
+def test_names_of_concepts_that_were_paired_are_seen(phantoms):
+    pairs = list(training_pairs(phantoms, "train", ["modality"], concept_pairs=True))
+    assert len(pairs) == 2 * phantoms.manifest.splits["train"]
+    names = normal_caption(pairs[1].text)
+    assert pairs[1].image == pairs[0].image
+    plain, paired = seen_record(phantoms), seen_record(phantoms, named=["modality"])
+    assert not plain.trained.has("caption", [names]).any()
+    assert paired.trained.has("caption", [names]).all()
+    assert not paired.validated.has("caption", [names]).any()
+
+
+def test_what_pretraining_sees_is_recorded(tmp_path):
+    stream = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(stream, "PNG")
+    rows = [
+        Row("a", "", stream.getvalue(), split="train", caption_needed=False),
+        Row("b", "words of no image at all", split="train"),
+    ]
+    corpus = write_corpus(Rows(rows), tmp_path / "corpus", splits="source")
+    config = replace(preset("tiny"), image_epochs=1)
+    assert seen_record(corpus).trained.pairs == 0
+    assert seen_record(corpus, config=config).trained.has_image([rows[0].image_sha256]).all()
+    found = seen_record(corpus, config=replace(config, image_epochs=0, text_epochs=1)).trained
+    assert found.has("caption", [rows[1].caption]).all()
+    assert not found.has_image([rows[0].image_sha256]).any()
 
 
 def test_the_record_stays_beside_the_encoder(encoder, phantoms, tmp_path):
