@@ -54,9 +54,9 @@ def _check_fields(query: Query) -> None:
     for field in sorted(asked - FIELDS):
         named = ", ".join(get_args(FilterField))
         raise QueryError(f"There is no field {field!r} to filter or group by: {named}.")
-    for verb, field in (("grouped", query.group_by), ("sorted", query.sort and query.sort.field)):
-        if field in MULTIVALUED:
-            raise QueryError(f"Hits cannot be {verb} by {field}, of which a document has several.")
+    for verb, one in (("grouped", query.group_by), ("sorted", query.sort and query.sort.field)):
+        if one in MULTIVALUED:
+            raise QueryError(f"Hits cannot be {verb} by {one}, of which a document has several.")
 
 
 def lacking(profile: str, retrieve: Sequence[str]) -> QueryError:

@@ -123,7 +123,7 @@ def _concepts(
     if not concepts:
         return [((), ())] * len(records), 0.0, 0.0
     features, _ = embedded.features(embedded.ids, progress)
-    examples = np.flatnonzero(learned)
+    examples = np.flatnonzero(learned).tolist()
     truth = multi_hot([own[row] for row in examples], concepts)
     groups = group_numbers([records[row] for row in examples])
     progress("probe concepts", 0, 1)
@@ -133,7 +133,7 @@ def _concepts(
     threshold = best_threshold(unseen, truth)
     named = []
     for row in scores:
-        kept = [n for n in np.argsort(-row, kind="stable") if row[n] >= threshold]
+        kept = [n for n in np.argsort(-row, kind="stable").tolist() if row[n] >= threshold]
         named.append((tuple(concepts[n] for n in kept), tuple(float(row[n]) for n in kept)))
     return named, mean_precision(unseen, truth), threshold
 

@@ -110,7 +110,8 @@ class FrozenImages:
 
     @torch.inference_mode()
     def _features(self, pixels: NDArray[np.uint8]) -> Floats:
-        self._tower.to(self._device, memory_format=torch.channels_last)
+        self._tower.to(self._device)
+        self._tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         out, size = [], IMAGES.get(self._device.type, MANY)
         for start in range(0, len(pixels), size):
             part = torch.from_numpy(pixels[start : start + size]).to(self._device)

@@ -83,13 +83,14 @@ def pretrain(
         module.load_state_dict(load_file(path))
         return
     module.to(team.device).train()
+    width = module.config.dimension
     if config.image_epochs:
         count = sum(map(len, images))
-        learner = _Learner(module.image, config, config.image_epochs, count, "image tower")
+        learner = _Learner(module.image, config, config.image_epochs, count, "image tower", width)
         learner.fit(_image_views(module, images, team.device), progress)
     if config.text_epochs:
         pairs = [pair for text in dict.fromkeys(texts) if (pair := halves(text))]
-        learner = _Learner(module.text, config, config.text_epochs, len(pairs), "text tower")
+        learner = _Learner(module.text, config, config.text_epochs, len(pairs), "text tower", width)
         learner.fit(_text_views(module, pairs, team.device), progress)
     with whole_file(path) as beside:
         save_file({name: value.contiguous() for name, value in module.state_dict().items()}, beside)
@@ -115,12 +116,13 @@ class _Learner:
     epochs: int
     count: int
     name: str
+    width: int
 
     def fit(self, views: Views, progress: Progress) -> None:
         config, size = self.config, min(self.config.batch, self.count)
         if size < 2:
             return
-        width = self.tower.projection.out_features
+        width = self.width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))

@@ -9,7 +9,7 @@ from ranking.engine.candidates import Checked, QueryMasks, Route, find_candidate
 from ranking.engine.hits import cut_hits
 from ranking.engine.phases import rank
 from ranking.engine.plan import Plan, query_inputs
-from ranking.engine.reader import IndexReader
+from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.vectors import QueryVector, query_vector
 from ranking.query_checks import check_query, lacking
 from ranking.text.query_syntax import Asked, plain, read
@@ -135,7 +135,8 @@ def _lacking(plan: Plan) -> QueryError:
 def _masks(reader: IndexReader, query: Query, asked: Checked) -> QueryMasks:
     allowed = reader.allowed(query.filters, query.exclude_ids)
     words = reader.permitted(allowed, asked.text) if asked.text.bound else allowed
-    by_text, captions = dict.fromkeys(TEXTS, words), [None] * len(reader.parts)
+    by_text = dict.fromkeys(TEXTS, words)
+    captions: Masks = [None] * len(reader.parts)
     if query.hidden_captions:
         by_text |= dict.fromkeys(OF_CAPTION, reader.without(words, query.hidden_captions))
         captions = reader.without([s.has_caption for s, _ in reader.parts], query.hidden_captions)
