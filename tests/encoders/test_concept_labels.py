@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from encoders.analysis.concept_labels import (
+    STRENGTHS,
     best_threshold,
     concept_probe,
     concept_vectors,
@@ -56,6 +58,23 @@ def test_a_probe_names_what_can_be_seen() -> None:
     threshold = best_threshold(unseen, truth)
     f1 = label_scores(found, expected, np.arange(200), threshold).f1
     assert f1 > label_scores(found, expected, np.arange(200), 0.98).f1
+
+
+def test_concepts_fitted_together_are_what_each_would_be_alone() -> None:
+    images, truth = drawn(150, 0)
+    queries, _ = drawn(60, 1)
+    truth[:, 3] = True  # every image has it: its share is its probability
+    found, _ = concept_probe(images, truth, queries, np.arange(150))
+    unit, asked = ((x - images.mean(axis=0)) / images.std(axis=0) for x in (images, queries))
+    closest = np.inf
+    for strength in STRENGTHS:
+        alone = [
+            LogisticRegression(C=strength, max_iter=1000).fit(unit, truth[:, k]) for k in range(3)
+        ]
+        expected = np.stack([model.predict_proba(asked)[:, 1] for model in alone], axis=1)
+        closest = min(closest, float(np.abs(found[:, :3] - expected).max()))
+    assert closest < 5e-3
+    assert (found[:, 3] == 1).all()
 
 
 def test_zero_shot_weighs_presence_against_absence(small_encoder: Encoder) -> None:
