@@ -1,13 +1,14 @@
 """How much of the text burnt into drawn images is found, and what tesseract reads after masking.
 
-    python -m benchmarks.burned_in --images 150 --set measure     # the figures of docs/corpus.md
+    python -m benchmarks.burned_in --images 150 --fonts FOLDER    # the figures of docs/corpus.md
     python -m benchmarks.burned_in --images 30 --set tune         # what thresholds were chosen on
     python -m benchmarks.burned_in --folder ../shared/data/medpix/validation/images --images 60
 
 The two sets share neither fonts nor backgrounds: `tune` writes in DejaVu on drawn phantoms,
-`measure` in Liberation and Pillow's own font on smooth noise and discs. Each image bears one to
-four texts of names, dates and numbers, of 12 to 40 points and 50 to 225 grey levels of contrast.
-A text is found when 95 % of its ink lies in boxes; a box is right when it covers ink.
+`measure` in Liberation and Pillow's own font, or in those of a folder, on smooth noise and discs.
+Each image bears one to four texts of names, dates and numbers, of 12 to 40 points and 50 to 225
+grey levels of contrast. A text is found when 95 % of its ink lies in boxes; a box is right when it
+covers ink. Ink is what changed by 8 grey levels at least: black on black is seen by no one.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ FIRST = ("JANE", "PETER", "MARIA", "OLGA", "KENJI", "AMINA", "PAUL", "LUCIA", "T
 SIZES = ((512, 512), (640, 480), (800, 600), (1024, 768))
 APART = 12  # pixels between two texts
 LEAST_CONTRAST = 50
+SEEN = 8  # grey levels
 
 
 @dataclass
@@ -78,13 +80,15 @@ def _noise(rng: random.Random) -> Image.Image:
     return image.filter(ImageFilter.GaussianBlur(rng.choice([0, 0.6])))
 
 
-def _font(kind: str, rng: random.Random) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(
+    kind: str, fonts: Path | None, rng: random.Random
+) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     size = rng.randint(12, 40)
-    if kind == "measure" and rng.random() < 0.15:
+    if kind == "measure" and fonts is None and rng.random() < 0.15:
         return ImageFont.load_default(size)
-    folder = FONTS / ("dejavu" if kind == "tune" else "liberation")
-    fonts = sorted(path for path in folder.glob("*.ttf") if "Math" not in path.name)
-    return ImageFont.truetype(rng.choice(fonts), size)
+    folder = fonts or FONTS / ("dejavu" if kind == "tune" else "liberation")
+    found = sorted(path for path in folder.glob("*.[ot]tf") if "Math" not in path.name)
+    return ImageFont.truetype(rng.choice(found), size)
 
 
 def _grey(around: float, rng: random.Random) -> int:
@@ -95,12 +99,14 @@ def _grey(around: float, rng: random.Random) -> int:
     return int(grey if abs(grey - around) >= LEAST_CONTRAST else 255 * (around < 128))
 
 
-def drawn(background: Image.Image, kind: str, rng: random.Random) -> Drawn:
+def drawn(
+    background: Image.Image, kind: str, rng: random.Random, fonts: Path | None = None
+) -> Drawn:
     """The background with one to four texts, apart from each other."""
     made = Drawn(background.copy())
     taken = np.zeros((background.height, background.width), np.bool_)
     for text in _texts(rng):
-        font = _font(kind, rng)
+        font = _font(kind, fonts, rng)
         left, top, right, bottom = map(int, font.getbbox(text))
         width, height = right - left, bottom - top
         if width + 2 * APART > background.width:
@@ -117,18 +123,22 @@ def drawn(background: Image.Image, kind: str, rng: random.Random) -> Drawn:
             around = float(np.asarray(made.image.crop((x, y, x + width, y + height))).mean())
             layer = Image.new("L", made.image.size, 0)
             ImageDraw.Draw(layer).text((x - left, y - top), text, font=font, fill=255)
+            before = np.asarray(made.image, np.int16)
             made.image.paste(_grey(around, rng), mask=layer)
-            made.texts.append(text)
-            made.ink.append(np.asarray(layer) > 64)
+            changed = np.abs(np.asarray(made.image, np.int16) - before) >= SEEN
+            ink = (np.asarray(layer) > 64) & changed
+            if ink.any():
+                made.texts.append(text)
+                made.ink.append(ink)
             break
     return made
 
 
-def examples(kind: str, count: int, seed: int) -> list[Drawn]:
-    """Images of one of the two sets."""
+def examples(kind: str, count: int, seed: int, fonts: Path | None = None) -> list[Drawn]:
+    """Images of one of the two sets; fonts: a folder of them, in place of the set's own."""
     rng = random.Random(seed)
     grounds = _phantoms(count) if kind == "tune" else [_noise(rng) for _ in range(count)]
-    return [drawn(ground, kind, rng) for ground in grounds]
+    return [drawn(ground, kind, rng, fonts) for ground in grounds]
 
 
 def covered(boxes: Sequence[Box], shape: tuple[int, ...]) -> np.ndarray:
@@ -149,9 +159,9 @@ def names_read(image: Image.Image, texts: Sequence[str]) -> set[str]:
     return {name for name in (*NAMES, *FIRST) if name in words and name in " ".join(texts).upper()}
 
 
-def _measure(finder: TextFinder, kind: str, count: int, seed: int) -> None:
+def _measure(finder: TextFinder, kind: str, examples_made: Sequence[Drawn]) -> None:
     texts = found = right = boxes_in_all = named = 0
-    for number, made in enumerate(examples(kind, count, seed)):
+    for number, made in enumerate(examples_made):
         boxes = finder.boxes(made.image)
         cover = covered(boxes, np.asarray(made.image).shape)
         for text, ink in zip(made.texts, made.ink, strict=True):
@@ -166,9 +176,9 @@ def _measure(finder: TextFinder, kind: str, count: int, seed: int) -> None:
         if shutil.which("tesseract"):
             named += bool(names_read(masked(made.image, boxes), made.texts))
     print(
-        f"{kind}: {texts} texts in {count} images; recall {found / texts:.4f}, precision "
-        f"{right / max(1, boxes_in_all):.4f} of {boxes_in_all} boxes; tesseract reads a name after "
-        f"masking in {named} images"
+        f"{kind}: {texts} texts in {len(examples_made)} images; recall {found / texts:.4f}, "
+        f"precision {right / max(1, boxes_in_all):.4f} of {boxes_in_all} boxes; tesseract reads a "
+        f"name after masking in {named} images"
     )
 
 
@@ -178,11 +188,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--set", choices=("tune", "measure"), default="measure")
     parser.add_argument("--folder", type=Path, help="count the images of a folder that are flagged")
+    parser.add_argument("--fonts", type=Path, help="a folder of TrueType or OpenType fonts")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     finder = TextFinder()
     if options.folder is None:
-        _measure(finder, options.set, options.images, options.seed)
+        made = examples(options.set, options.images, options.seed, options.fonts)
+        _measure(finder, options.set, made)
         return
     paths = sorted(options.folder.iterdir())
     chosen = paths[:: max(1, len(paths) // options.images)][: options.images]

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Set as AbstractSet
 from numbers import Integral, Real
-from typing import get_args
+from typing import Any, get_args
 
-from ranking.types import MULTIVALUED, FilterField, Query, QueryError
+import numpy as np
 
-__all__ = ["PARTS", "check_query", "lacking"]
+from ranking.types import (
+    MULTIVALUED,
+    Filter,
+    FilterField,
+    Matching,
+    Query,
+    QueryError,
+    Sort,
+)
+
+__all__ = ["PARTS", "check_query", "check_types", "lacking"]
 
 FIELDS: frozenset[str] = frozenset(get_args(FilterField))
 
@@ -22,6 +32,65 @@ PARTS = {
     "vectors": "vectors by field",
 }
 """Parts of a query that an engine may not take, and how a message calls them."""
+
+# The usual type stands first: the abstract ones are slow to ask.
+_SEVERAL = (tuple, list)
+_SET = (frozenset, *_SEVERAL, AbstractSet)
+_MATCHING = get_args(Matching)
+_TYPES: tuple[tuple[str, type | tuple[type, ...], type | None, str], ...] = (
+    ("text", str, None, "a text"),
+    ("profile", str, None, "the name of a profile"),
+    ("inputs", (dict, Mapping), str, "numbers by name"),
+    ("vectors", (dict, Mapping), str, "vectors by field"),
+    ("filters", _SEVERAL, Filter, "a tuple of Filter"),
+    ("facets", _SEVERAL, str, "a tuple of fields"),
+    ("exclude_ids", _SET, None, "a set of ids"),
+    ("hidden_captions", _SET, None, "a set of ids"),
+    ("group_by", (str, type(None)), None, "a field, or None"),
+    ("sort", (Sort, type(None)), None, "a Sort, or None"),
+    ("timeout", (float, Real), None, "seconds"),
+)
+"""Of a query's parts: their types, those of what they hold, and how a message calls them."""
+
+
+def check_types(query: object) -> None:
+    """Refuse what is no query, or holds parts of another type. Raises QueryError."""
+    if not isinstance(query, Query):
+        raise QueryError(f"Ask with a Query, not {type(query).__name__}.")
+    for name, kinds, inner, said in _TYPES:
+        value: Any = getattr(query, name)
+        right = isinstance(value, kinds)
+        if right and inner and value:
+            right = all(isinstance(each, inner) for each in value)
+        if not right:
+            raise QueryError(f"{name} is {repr(value)[:80]}: give {said}.")
+    _check_numbers(query)
+    if not isinstance(query.matching, str) or query.matching not in _MATCHING:
+        known = " or ".join(map(repr, _MATCHING))
+        raise QueryError(f"matching is {query.matching!r}: give {known}.")
+
+
+def _check_numbers(query: Query) -> None:
+    wholes = (("k", query.k), ("target_hits", query.target_hits), ("offset", query.offset))
+    for name, whole in wholes:
+        if not isinstance(whole, int | Integral) or whole < 0:
+            raise QueryError(f"{name} is {whole!r}: give a whole number, 0 or more.")
+    for name, number in query.inputs.items():
+        if not isinstance(number, Real) or not abs(number) < math.inf:
+            raise QueryError(f"Input {name} is {number!r}: give a finite number.")
+    for vector in (query.vector, *query.vectors.values()):
+        if vector is not None and not _is_numbers(vector):
+            raise QueryError("The query vector is no array of numbers that float32 can hold.")
+
+
+def _is_numbers(vector: object) -> bool:
+    try:
+        found = np.asarray(vector)
+    except (ValueError, TypeError):  # rows of several lengths
+        return False
+    if found.dtype == np.float32:
+        return True
+    return found.dtype.kind in "fiu" and not (np.abs(found) > np.finfo(np.float32).max).any()
 
 
 def check_query(query: Query, *, engine: str = "", refused: Collection[str] = ()) -> None:
@@ -37,10 +106,6 @@ def check_query(query: Query, *, engine: str = "", refused: Collection[str] = ()
         raise QueryError("The query is empty: give a text, an image or both.")
     if query.filters or query.group_by or query.sort or query.facets:
         _check_fields(query)
-    wholes = (("k", query.k), ("target_hits", query.target_hits), ("offset", query.offset))
-    for name, value in wholes:
-        if not (type(value) is int or isinstance(value, Integral)) or value < 0:
-            raise QueryError(f"{name} is {value!r}: give a whole number, 0 or more.")
     for name, cut in (("min_score", query.min_score), ("min_closeness", query.min_closeness)):
         if cut is not None and not (isinstance(cut, Real) and math.isfinite(cut)):
             raise QueryError(f"{name} is {cut!r}: give a finite number.")
@@ -59,7 +124,7 @@ def _check_fields(query: Query) -> None:
             raise QueryError(f"Hits cannot be {verb} by {one}, of which a document has several.")
 
 
-def lacking(profile: str, retrieve: Sequence[str]) -> QueryError:
+def lacking(profile: str, retrieve: Collection[str]) -> QueryError:
     """The error of a query that has nothing that its profile retrieves by."""
     needs = " or a ".join(retrieve) or "retriever"
     return QueryError(f"Profile {profile} needs a {needs}, which the query does not have.")

@@ -112,11 +112,13 @@ def feed_corpus(
     where the target cannot hold what the ledger says, and the result says why.
     Raises FeedError where feeding cannot begin or had to stop; what was confirmed stands.
     """
-    from ingest.feed.feed import feed
+    from ingest.feed.feed import check_fields, feed
     from ingest.feed.reconcile import contradiction, reconcile
 
-    source = _source(corpus, encoder, view, progress, delete=delete, studies=studies)
-    with open_target(server, source.fingerprints) as target:
+    fingerprints = _fingerprints(encoder, progress)
+    with open_target(server, fingerprints) as target:
+        check_fields(fingerprints, target.name, target.vector_fields)  # embedding may take hours
+        source = _source(corpus, encoder, view, progress, delete=delete, studies=studies)
         doubt = "" if visit else contradiction(source.corpus, target)
         found = reconcile(source.corpus, target) if visit or doubt else None
         return feed(source, target, progress=progress), found and replace(found, why=doubt)
@@ -138,9 +140,12 @@ def write_feed(
     from ingest.feed.targets import with_fingerprints
 
     check_file(out)
+    fingerprints = _fingerprints(encoder, progress)
+    check_fields(
+        fingerprints, "The application", [f for e in application.encoders for f in e.fields]
+    )
     source = _source(corpus, encoder, view, progress, studies=studies)
-    check_fields(source, "The application", [f for e in application.encoders for f in e.fields])
-    named = with_fingerprints(application, source.fingerprints)
+    named = with_fingerprints(application, fingerprints)
     return write_feed_file(source, named, out, progress)
 
 
@@ -298,6 +303,13 @@ def start_swap(
     return start_on_vespa(
         server, index, corpus, encoder, folder=place, force=force, progress=progress
     )
+
+
+def _fingerprints(encoder: Path | None, progress: Progress) -> tuple[str, ...]:
+    from encoders.model.manifest import Manifest
+    from rocosearch.opening import encoder_folder
+
+    return (Manifest.load(encoder_folder(encoder, progress)).fingerprint,) if encoder else ()
 
 
 def _source(

@@ -17,7 +17,9 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from ranking.document_checks import document_fault, named, several
 from ranking.names import encoder_names
+from ranking.query_checks import check_types
 from ranking.types import (
     Document,
     EngineError,
@@ -118,6 +120,7 @@ class VespaEngine:
 
         Raises QueryError where the query is at fault, VespaError where the server is.
         """
+        check_types(query)
         limit = self.application.max_hits
         if query.offset + query.k > limit:
             raise QueryError(
@@ -254,7 +257,8 @@ class VespaEngine:
 
     def remove(self, identifiers: Iterable[str]) -> int:
         """Remove documents; return how many were there."""
-        there = [each for each in dict.fromkeys(identifiers) if self._store.has(each)]
+        wanted = dict.fromkeys(several(identifiers, "ids"))
+        there = [each for each in wanted if isinstance(each, str) and self._store.has(each)]
         ended = self._client().send_all(Operation("remove", each) for each in there)
         return sum(answer.verdict is Verdict.DONE for _, answer in ended)
 
@@ -303,12 +307,12 @@ class VespaEngine:
         return self._documents
 
     def _send(self, documents: Iterable[Document], kind: Literal["put", "update"]) -> FeedReport:
-        waiting = iter(documents)
+        waiting = iter(several(documents, "documents"))
         ok = 0
         failed: list[tuple[str, str]] = []
         # A batch has each id once, and ends before the next begins, so that the last one stands.
-        while batch := {each.id: each for each in islice(waiting, BATCH)}:
-            refused, operations = self._operations(batch.values(), kind)
+        while batch := list(islice(waiting, BATCH)):
+            refused, operations = self._operations(batch, kind)
             failed += refused
             for operation, answer in self._client().send_all(operations):
                 if answer.verdict is Verdict.DONE:
@@ -323,16 +327,19 @@ class VespaEngine:
         self, documents: Iterable[Document], kind: Literal["put", "update"]
     ) -> tuple[list[tuple[str, str]], list[Operation]]:
         fields = put_fields if kind == "put" else vector_fields
-        refused = []
-        operations = []
+        refused: list[tuple[str, str]] = []
+        operations: dict[str, Operation] = {}
         for document in documents:
-            try:
-                found = fields(document, self.application)
-            except EngineError as error:
-                refused.append((document.id, str(error)))
-                continue
-            operations.append(Operation(kind, document.id, found))
-        return refused, operations
+            reason = document_fault(document)
+            if not reason:
+                try:
+                    found = fields(document, self.application)
+                    operations[document.id] = Operation(kind, document.id, found)
+                except EngineError as error:
+                    reason = str(error)
+            if reason:
+                refused.append((named(document), reason))
+        return refused, list(operations.values())
 
 
 def _in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

@@ -26,7 +26,7 @@ from ingest.corpus.records import (
 )
 from ingest.corpus.splits import SplitRule, Splits
 from ingest.corpus.tables import read_table, write_table
-from ranking.engine.store.validate import is_text
+from ranking.document_checks import is_text
 
 __all__ = ["DATA", "REJECTED", "ROW_GROUP", "CorpusWriter", "rewrite_splits"]
 

@@ -21,7 +21,7 @@ from ingest.corpus.records import canonical_json
 from ingest.feed.documents import View, documents
 from ingest.feed.ledger import SLICE, Known, Ledger
 from ingest.feed.targets import Change, FeedError, Outcome, Target
-from ingest.vectors.embed import embedding_parts
+from ingest.vectors.embed import embedding_parts, without_vector
 from ranking.names import ROLES, encoder_names
 from ranking.types import DOCUMENT_FIELDS, Document, EngineError, VectorField
 from vespa_app.feed.operations import Verdict
@@ -121,13 +121,13 @@ def feed(
                 work.result.dead_letters = dead_letters
 
 
-def check_fields(source: FeedSource, name: str, fields: Sequence[VectorField]) -> None:
-    """Check that `fields`, those of the target `name`, take the vectors of the source's encoders.
+def check_fields(fingerprints: Sequence[str], name: str, fields: Sequence[VectorField]) -> None:
+    """Check that `fields`, those of the target `name`, take the vectors of these encoders.
 
     Raises FeedError, once for all documents, where one is missing or another encoder's.
     """
     offered = {field.name: field for field in fields}
-    for fingerprint in source.fingerprints:
+    for fingerprint in fingerprints:
         wanted = encoder_names(fingerprint).embedding
         if wanted not in offered:
             raise FeedError(
@@ -139,15 +139,26 @@ def check_fields(source: FeedSource, name: str, fields: Sequence[VectorField]) -
                 f"The vectors in {wanted} of {name} are of encoder "
                 f"{offered[wanted].fingerprint}, not of {fingerprint}: the two cannot be mixed."
             )
+
+
+def _check_vectors(source: FeedSource) -> None:
+    """Raise FeedError where a part of the embeddings is missing, or all of them."""
+    path = source.corpus.path
+    for fingerprint in source.fingerprints:
         if not embedding_parts(source.corpus, fingerprint):
+            raise FeedError(f"{path} has no vectors of encoder {fingerprint[:8]}: embed it first.")
+        if lacking := without_vector(source.corpus, fingerprint):
             raise FeedError(
-                f"{source.corpus.path} has no vectors of encoder {fingerprint[:8]}: embed it first."
+                f"{lacking:,} images of {path} have no vector of encoder {fingerprint[:8]}: a part "
+                "of its embeddings is missing, or embedding was not finished. Embed it again "
+                "(`rocosearch embed`): only what is missing is made."
             )
 
 
 def _with_known_encoders(source: FeedSource, target: Target, ledger: Ledger) -> FeedSource:
     """With the other encoders whose vectors the target holds: a put must not drop them."""
-    check_fields(source, target.name, target.vector_fields)
+    check_fields(source.fingerprints, target.name, target.vector_fields)
+    _check_vectors(source)
     offered = {field.name for field in target.vector_fields}
     others = [
         each

@@ -22,7 +22,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 SMALL_SIDE, LARGEST_SIDE = 1024, 2048  # smaller images are enlarged, larger ones reduced
 SURE = 0.4  # of the reader, for a text of several characters
-GROWN = (0.9, 0.4)  # of a box's height, beside it and above and below: ends are often cut
+GROWN = (1.6, 0.4)  # of a box's height, beside it and above and below: ends are often cut
 
 
 class TextFinder:

@@ -35,6 +35,7 @@ __all__ = [
     "part_vectors",
     "read_embeddings",
     "read_part",
+    "without_vector",
 ]
 
 CHUNK = 1024  # vectors in one part file: what a kill can cost
@@ -167,6 +168,14 @@ def read_embeddings(corpus: Corpus, fingerprint: str) -> tuple[list[str], Floats
     dimension = next(iter(by_key.values())).shape[0]
     vectors = np.array([vector for _, vector in found], np.float32).reshape(-1, dimension)
     return [identifier for identifier, _ in found], vectors
+
+
+def without_vector(corpus: Corpus, fingerprint: str) -> int:
+    """How many images have no vector of this encoder: a part is missing, or they are newer."""
+    done = _stored_keys(_folder(corpus, fingerprint))
+    rows = corpus.rows(["id", "hashes"])
+    keys = ((row["id"], row["hashes"]["image_sha256"]) for row in rows)
+    return sum(bool(sha256) and (name, sha256) not in done for name, sha256 in keys)
 
 
 def embedding_parts(corpus: Corpus, fingerprint: str) -> list[Path]:

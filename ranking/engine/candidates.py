@@ -20,7 +20,7 @@ from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.postings import Terms
 from ranking.engine.segment.segment import Segment
 from ranking.engine.segment.vectors import QueryVector, closeness_to_distance
-from ranking.engine.top_k import top_k, top_rows
+from ranking.engine.top_k import top_rows
 from ranking.text.query_syntax import Asked
 from ranking.types import MAX_DISTANCE, TEXTS
 
@@ -331,7 +331,7 @@ def _all(
     if asked.by_text:
         matched = [search.matches(plan.texts[0]) for search in searches]
         if asked.weak_and:
-            matched = _best_matches(searches, plan.texts[0], matched, asked.target_hits)
+            matched = _best_matches(reader, searches, plan.texts[0], matched, asked.target_hits)
     parts: list[_Part] = []
     for place, search in enumerate(searches):
         docs = _union([matched[place], *(each.parts[place].docs for each in nearest.values())])
@@ -346,17 +346,24 @@ def _all(
 
 
 def _best_matches(
-    searches: Sequence[SegmentSearch], text: str, matched: Sequence[Rows], count: int
+    reader: IndexReader,
+    searches: Sequence[SegmentSearch],
+    text: str,
+    matched: Sequence[Rows],
+    count: int,
 ) -> list[Rows]:
-    """The `count` matches of highest BM25, as weakAnd aims to; features stay exact.
+    """The `count` matches of highest BM25, ties by id, as weakAnd aims to; features stay exact.
 
     Vespa's own keeps somewhat more, and which ones depends on the order of feeding.
     """
     bm25 = [search.bm25(text, docs) for search, docs in zip(searches, matched, strict=True)]
     kept = np.zeros(sum(map(len, matched)), np.bool_)
-    kept[top_k(np.concatenate([NOTHING, *bm25]), count)] = True
+    docs = np.concatenate(
+        [NO_DOCS, *(own + start for own, start in zip(matched, reader.offsets[:-1], strict=True))]
+    )
+    kept[top_rows(np.concatenate([NOTHING, *bm25]), docs, count, reader.id_order)] = True
     ends = np.cumsum([len(docs) for docs in matched])[:-1]
-    return [docs[own] for docs, own in zip(matched, np.split(kept, ends), strict=True)]
+    return [found[own] for found, own in zip(matched, np.split(kept, ends), strict=True)]
 
 
 def _union(found: Sequence[Rows]) -> Rows:

@@ -16,6 +16,7 @@ from typing import Literal
 
 from encoders.base.progress import Progress, silent
 from encoders.model.manifest import Manifest
+from ranking.document_checks import collect, fault, named, several, with_vectors
 from ranking.engine.candidates import Route
 from ranking.engine.exact import ExactSearch
 from ranking.engine.kernels import loader
@@ -26,10 +27,10 @@ from ranking.engine.search import search
 from ranking.engine.segment.segment import Segment, segment_arrays
 from ranking.engine.store import snapshot
 from ranking.engine.store.merge_policy import Part, merged, without
-from ranking.engine.store.validate import collect, fault, with_vectors
 from ranking.engine.store.writer import Change, add_encoder, publish, write_segment, writing
 from ranking.profiles.cosine import in_metric
 from ranking.profiles.shipped import SHIPPED, ProfileSet, save_profiles
+from ranking.query_checks import check_types
 from ranking.types import (
     Document,
     EngineError,
@@ -210,11 +211,14 @@ class EmbeddedEngine:
 
         Raises QueryError where the query is at fault, EngineError where the index is damaged.
         """
+        check_types(query)
         self.refresh()
         return self._answer(query)
 
     def search_many(self, queries: Sequence[Query]) -> list[Result]:
         """Answer many queries, results in their order, on all cores."""
+        for query in queries:
+            check_types(query)
         self.refresh()
         if DECODED * sum(query.k for query in queries) > self._reader.size:
             self._reader.decode_ids()
@@ -249,10 +253,11 @@ class EmbeddedEngine:
         """Add or replace vectors of existing documents; an absent id is reported as failed."""
         with self._writing():
             changed, failed = [], []
-            for update in documents:
-                number = self._reader.number(update.id)
+            for update in several(documents, "documents"):
+                reason = fault(update, tuple(self._reader.fields.values()))
+                number = None if reason else self._reader.number(update.id)
                 if number is None:
-                    failed.append((update.id, "there is no such document"))
+                    failed.append((named(update), reason or "there is no such document"))
                     continue
                 changed.append(
                     with_vectors(self._reader.document(number, with_vectors=True), update)
@@ -262,7 +267,8 @@ class EmbeddedEngine:
     def remove(self, identifiers: Iterable[str]) -> int:
         """Remove documents; return how many were there."""
         with self._writing():
-            numbers = {self._reader.number(identifier) for identifier in identifiers} - {None}
+            wanted = several(identifiers, "ids")
+            numbers = {self._reader.number(identifier) for identifier in wanted} - {None}
             found = [number for number in numbers if number is not None]
             if found:
                 self._commit(without(self._reader, found))
@@ -272,10 +278,10 @@ class EmbeddedEngine:
         fields = tuple(self._reader.fields.values())
         good: dict[str, Document] = {}
         ok = 0
-        for document in documents:
+        for document in several(documents, "documents"):
             reason = fault(document, fields)
             if reason:
-                failed.append((document.id, reason))
+                failed.append((named(document), reason))
                 continue
             good[document.id] = document
             ok += 1

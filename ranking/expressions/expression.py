@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,8 +97,14 @@ def parse(text: str, functions: Mapping[str, str] | None = None) -> Expression:
 
     Raises ExpressionError with a pointer to what cannot be read or is not supported.
     """
+    return _parse(text, tuple((functions or {}).items()))
+
+
+@lru_cache(maxsize=2048)
+def _parse(text: str, functions: tuple[tuple[str, str], ...]) -> Expression:
+    """Profiles that inherit from one another hold the same expressions many times over."""
     tree = parse_tree(text)
-    return Expression(tree, inline(tree, functions or {}, text))
+    return Expression(tree, inline(tree, dict(functions), text))
 
 
 def _doubles(value: ArrayLike) -> Values:

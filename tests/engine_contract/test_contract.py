@@ -127,6 +127,18 @@ def test_ties_come_by_ascending_id(make_engine):
     assert ask(engine, "same words", profile="lexical", k=3).ids == ("t0", "t1", "t2")
 
 
+def test_ties_at_the_edge_of_target_hits_go_to_the_lower_ids(engine):
+    if isinstance(engine, VespaEngine):
+        return  # which of equal documents a server retrieves is its own affair
+    for group in ((9, 3, 7), (1, 8, 2)):  # two segments
+        engine.feed([image(f"t{n}", "tied", 0, 0, 0, 1, modality="same") for n in group])
+    kept = {"target_hits": 3, "k": 9, "filters": (Filter("modality", ("same",)),)}
+    near = ask(engine, numbers=(0, 0, 0, 1), profile="vector", **kept)
+    assert near.ids == ("t1", "t2", "t3")
+    words = ask(engine, "tied", profile="lexical", matching="weakAnd", **kept)
+    assert words.ids == ("t1", "t2", "t3")
+
+
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
@@ -311,6 +323,80 @@ def test_a_document_that_cannot_be_stored_is_reported_and_the_others_are_fed(eng
     assert report.ok == 1
     assert [identifier for identifier, _ in report.failed] == ["short", "nan", ""]
     assert ask(engine, "zebra", profile="lexical").ids == ("good",)
+
+
+WRONG_DOCUMENTS = [
+    None,
+    {"id": "bad"},
+    Document(7, "x"),
+    Document("bad", 5),
+    Document("bad", b"x"),
+    Document("bad", "x", modality=None),
+    Document("bad", "x", concepts="C1"),
+    Document("bad", "x", concepts=(1,)),
+    Document("bad", "x", concept_names=("\ud800",)),
+    Document("bad", "x", None),
+    Document("bad", "x", labelled=[1]),
+    Document("bad", "x", labelled={NAMES.embedding: 5}),
+    Document("bad", "x", labelled={NAMES.embedding: {5: np.ones(4)}}),
+    Document("bad", "x", {NAMES.embedding: None}),
+    Document("bad", "x", {NAMES.embedding: ["a", "b", "c", "d"]}),
+    Document("bad", "x", {NAMES.embedding: [[1], [1, 2]]}),
+    Document("bad", "x", {NAMES.embedding: np.array([1j, 0, 0, 0])}),
+    Document("bad", "x", {NAMES.embedding: np.array([1e300, 0, 0, 0])}),
+]
+
+
+def test_one_document_of_wrong_types_never_fails_its_batch(engine):
+    for bad in WRONG_DOCUMENTS:
+        report = engine.feed([image("before", "zebra"), bad, image("after", "zebra")])
+        assert (report.ok, len(report.failed)) == (2, 1), bad
+        assert len(engine.update([bad]).failed) == 1
+    assert ask(engine, "zebra", profile="lexical", k=9).ids == ("after", "before")
+
+
+def test_one_thing_in_place_of_several_is_refused_in_a_sentence(engine):
+    for wrong in (5, None, DOCUMENTS[0], "a1"):
+        with pytest.raises(EngineError, match="Give a list of documents"):
+            engine.feed(wrong)
+        with pytest.raises(EngineError, match="Give a list of documents"):
+            engine.update(wrong)
+        with pytest.raises(EngineError, match="Give a list of ids"):
+            engine.remove(wrong)
+    assert engine.remove([5, None]) == 0
+    assert engine.count() == len(DOCUMENTS)
+
+
+WRONG_QUERIES = [
+    {"text": None},
+    {"text": b"chest"},
+    {"text": "chest", "profile": ["lexical"]},
+    {"text": "chest", "k": "5"},
+    {"text": "chest", "inputs": [1]},
+    {"text": "chest", "inputs": {"alpha": "1"}},
+    {"text": "chest", "filters": {"modality": "ct"}},
+    {"text": "chest", "filters": ("modality",)},
+    {"text": "chest", "exclude_ids": "a1"},
+    {"text": "chest", "facets": "modality"},
+    {"text": "chest", "sort": "modality"},
+    {"text": "chest", "group_by": 5},
+    {"text": "chest", "timeout": "1"},
+    {"text": "chest", "matching": "and"},
+    {"vector": "abcd"},
+    {"vector": np.array([1e300, 0, 0, 0])},
+    {"vector": [[1], [1, 2]]},
+    {"vectors": [1]},
+    {"vectors": {NAMES.embedding: ["a"]}},
+]
+
+
+def test_a_query_of_wrong_types_is_refused_in_a_sentence(engine):
+    for options in WRONG_QUERIES:
+        with pytest.raises(QueryError) as told:
+            engine.search(Query(**options))
+        assert not str(told.value).startswith(("'", "<")), options
+        with pytest.raises(QueryError, match="Ask with a Query"):
+            engine.search(options)
 
 
 def test_a_document_whose_caption_is_hidden_ranks_as_one_without(engine):

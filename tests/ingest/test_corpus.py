@@ -14,7 +14,7 @@ from ingest.corpus.records import CorpusError, Reason, Record, Rejection
 from ingest.sources import open_source
 from ingest.sources.phantoms import Phantoms
 from ingest.vectors.embed import embed_corpus
-from ranking.engine.store.validate import is_text
+from ranking.document_checks import is_text
 
 from .conftest import PixelEncoder, Rows, png_bytes
 

@@ -22,11 +22,12 @@ from ingest.feed.feed import FeedSource, feed, ledger_path
 from ingest.feed.feed_file import write_feed_file
 from ingest.feed.reconcile import contradiction, reconcile
 from ingest.feed.targets import Change, EngineTarget, FeedError, VespaTarget
-from ingest.vectors.embed import embed_corpus
+from ingest.vectors.embed import embed_corpus, embedding_parts
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.shipped import SHIPPED
 from ranking.types import Document, VectorField
+from rocosearch.vespa_jobs import write_feed
 from tests.vespa_app.fake_server import FakeVespa, Fault
 from vespa_app.feed.documents import DocumentClient, FeedSettings
 from vespa_app.http.connection import Credentials
@@ -341,6 +342,35 @@ def test_a_feed_file(corpus, pixel_encoder, tmp_path):
     assert write_feed_file(source, application(manifest), out) == (6, [])
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["put"] for line in lines] == [f"id:image:image::r{n}" for n in range(6)]
+
+
+def test_a_feed_file_for_an_application_of_another_encoder_is_one_sentence(
+    corpus, pixel_encoder, tmp_path
+):
+    folder, out = tmp_path / "encoder", tmp_path / "feed.jsonl"
+    folder.mkdir()
+    pixel_encoder.manifest.save(folder)
+    with pytest.raises(FeedError, match="has no vector field") as told:
+        write_feed(corpus.path, folder, application(PixelEncoder("b").manifest), out)
+    assert str(told.value).count("\n") == 0
+    assert not out.exists()
+
+
+def test_a_missing_part_of_the_vectors_is_told_before_anything_is_sent(
+    corpus, pixel_encoder, tmp_path
+):
+    manifest = pixel_encoder.manifest
+    parts = embedding_parts(corpus, manifest.fingerprint)
+    more = write_corpus(rows(9), corpus.path)
+    embed_corpus(more, pixel_encoder)
+    parts[0].unlink()
+    target = target_for(manifest)
+    source = FeedSource(more, (manifest.fingerprint,))
+    with pytest.raises(FeedError, match=r"6 images of .* have no vector"):
+        feed(source, target)
+    assert target.take() == []
+    embed_corpus(more, pixel_encoder)
+    assert feed(source, target).put == 9
 
 
 # Forks a process for each line it reads, so that all is imported when a feed begins.

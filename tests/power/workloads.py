@@ -237,11 +237,11 @@ def check_feed(root: Path, acknowledged: int) -> str:
 
 
 def prepare_swap(root: Path) -> None:
-    from rocosearch.pipeline import build_corpus, build_index  # noqa: PLC0415 - torch is slow
-    from tests.vespa_app.conftest import tiny_encoder  # noqa: PLC0415
+    from rocosearch.pipeline import build_corpus, build_index  # noqa: PLC0415 - slow to load
+    from tests.power.encoder import make_encoder  # noqa: PLC0415
 
     for seed in range(2):
-        tiny_encoder(seed, 16).save(root / f"encoder{seed}")
+        make_encoder(root / f"encoder{seed}", seed, 16)
     build_corpus("phantoms:30", root / "corpus")
     build_index(root / "corpus", root / "index", encoder=root / "encoder0")
 

@@ -230,7 +230,7 @@ def test_more_is_asked_for_than_there_is_room_for(huge):
 
 
 def test_a_query_at_fault_among_many_is_named():
-    asked = [Query("w1", profile="lexical"), Query("", profile="lexical"), Query("w2", k=-1)]
+    asked = [Query("w1", profile="lexical"), Query("", profile="lexical"), Query("w2")]
     with pytest.raises(QueryError, match="empty"):
         INDEXES["rows"].native.search_many(asked)
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.document_checks import float32_vector
 from ranking.names import encoder_names
 from ranking.text.fields import texts_of
 from ranking.types import Document, EngineError, VectorField
@@ -129,14 +130,15 @@ def _cells(
 
     Float32 for float cells, which travels as hex; for others float64, which travels as numbers.
     """
-    found = in_cells(np.asarray(vector, np.float32), stored)
+    try:
+        found = in_cells(float32_vector(vector), stored)
+    except EngineError as error:
+        raise EngineError(f"{identifier}: {stored.name}: {error}") from None
     if found.shape != (stored.dimension,):
         raise EngineError(
             f"{identifier}: the vector has shape {list(found.shape)}, {stored.name} holds "
             f"{stored.dimension} numbers."
         )
-    if not np.isfinite(found).all():
-        raise EngineError(f"{identifier}: the vector holds NaN or infinity.")
     length = float(np.linalg.norm(found.astype(np.float64)))
     unit = stored.distance == "prenormalized-angular" and stored.cell_type != "int8"
     if length == 0.0 or (unit and abs(length - 1.0) > LENGTH_TOLERANCE):

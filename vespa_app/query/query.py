@@ -9,7 +9,6 @@ https://docs.vespa.ai/en/reference/querying/yql.html
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.profiles.profile import inputs_of_half_a_query
-from ranking.query_checks import check_query, lacking
+from ranking.query_checks import check_query, check_types, lacking
 from ranking.text.query_syntax import read
 from ranking.types import DOCUMENT_FIELDS, TEXTS, Filter, FilterField, Query, QueryError
 from vespa_app.query.operators import operators_clause
@@ -107,6 +106,7 @@ def search_request(
 
 
 def _check(query: Query, profile: ServedProfile, *, by_vector: bool) -> None:
+    check_types(query)
     check_query(query)
     if len(query.text) > MAX_TEXT:
         raise QueryError(
@@ -243,8 +243,5 @@ def _numbers(query: Query, profile: ServedProfile, *, whole: bool) -> dict[str, 
         raise QueryError(
             f"Profile {profile.name} has no input {', '.join(unknown)}; its inputs: {known}."
         )
-    for name, value in query.inputs.items():
-        if not math.isfinite(value):
-            raise QueryError(f"Input {name} is {value}: give a finite number.")
     half = inputs_of_half_a_query(profile.inputs, query.inputs, whole=whole)
     return {f"input.query({name})": float(v) for name, v in {**half, **query.inputs}.items()}

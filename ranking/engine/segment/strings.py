@@ -47,6 +47,8 @@ class StringTable:
 
     def find(self, value: str) -> int:
         """Return the number of `value`, or -1 where the table has none. O(log n)."""
+        if not isinstance(value, str):  # of a caller whose types nobody checked
+            return -1
         wanted = value.encode("utf-8", "surrogatepass")
         low, high = 0, len(self)
         while low < high:
