@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "CaptionVectors",
     "CellType",
     "ConfigUrl",
     "CorpusFolder",
@@ -60,6 +61,10 @@ OutFolder = Annotated[
 OptionalEncoder = Annotated[
     Path | None,
     typer.Option("--encoder", metavar="ENCODER", help="Folder written by `rocosearch train`."),
+]
+CaptionVectors = Annotated[
+    bool,
+    typer.Option("--caption-vectors", help="Captions have a vector too, of the text tower."),
 ]
 Studies = Annotated[
     bool,

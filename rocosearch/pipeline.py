@@ -28,7 +28,13 @@ from ingest.sources.open import open_source
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import ROLES, encoder_names
 from ranking.profiles.cosine import with_scale
-from ranking.profiles.shipped import SHIPPED, STUDIES, load_profiles, save_profiles
+from ranking.profiles.shipped import (
+    CAPTION_PROFILES,
+    SHIPPED,
+    STUDY_PROFILES,
+    load_profiles,
+    save_profiles,
+)
 from ranking.types import VectorField
 from rocosearch.fields import field_of
 from rocosearch.opening import (
@@ -266,16 +272,22 @@ def build_index(
     encoder: Path | None = None,
     profiles: Path | None = None,
     studies: bool = False,
+    captions: bool = False,
     progress: Progress = silent,
 ) -> EmbeddedEngine:
     """Embed what `encoder` has not embedded yet, then build the snapshot at `out`.
 
     Without an encoder ranking is lexical only. studies: the images of a case are one document.
+    captions: they have a vector too, of the text tower; without an encoder that is a UserError.
     """
     check_replaceable(out, "CURRENT", "an index")
     opened = Corpus.open(corpus)
-    shipped = STUDIES if studies and encoder else SHIPPED
+    shipped = SHIPPED.replaced(CAPTION_PROFILES if captions else ())
+    if studies and encoder:
+        shipped = shipped.replaced(STUDY_PROFILES, default="study")
     chosen = load_profiles(profiles) if profiles else shipped
+    if captions and encoder is None:
+        raise UserError("--caption-vectors needs an encoder, whose text tower makes them.")
     dimension = Manifest.load(encoder).dimension if encoder else 0
     expect(
         progress,
@@ -286,20 +298,23 @@ def build_index(
     if encoder is None:
         found = documents(opened, None, studies=studies)
         return EmbeddedEngine.build(out, found, (), chosen, progress=progress)
-    from ingest.vectors.embed import embed_corpus
+    from ingest.vectors.embed import embed_captions, embed_corpus
 
     encoder = encoder_folder(encoder, progress)
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
+    if captions:
+        embed_captions(opened, loaded, progress)
     manifest = loaded.manifest
     _keep_record(opened, encoder, manifest.fingerprint)
     chosen = with_scale(chosen, manifest.logit_scale)
     names = encoder_names(manifest.fingerprint)
+    roles = ["embedding", *["frames"] * studies, *["caption_embedding"] * captions]
     fields = [
-        VectorField(names.field(r), manifest.dimension, manifest.fingerprint, labels=ROLES[r])
-        for r in (("embedding", "frames") if studies else ("embedding",))
+        VectorField(names.field(role), manifest.dimension, manifest.fingerprint, labels=ROLES[role])
+        for role in roles
     ]
-    found = documents(opened, manifest.fingerprint, studies=studies)
+    found = documents(opened, manifest.fingerprint, studies=studies, captions=captions)
     return EmbeddedEngine.build(out, found, fields, chosen, encoder=encoder, progress=progress)
 
 

@@ -104,6 +104,7 @@ def feed_corpus(
     delete: bool = False,
     visit: bool = False,
     studies: bool = False,
+    captions: bool = False,
     progress: Progress = silent,
 ) -> tuple[FeedResult, Reconciliation | None]:
     """Embed what is not embedded yet, then feed what the server or index lacks.
@@ -118,7 +119,9 @@ def feed_corpus(
     fingerprints = _fingerprints(encoder, progress)
     with open_target(server, fingerprints) as target:
         check_fields(fingerprints, target.name, target.vector_fields)  # embedding may take hours
-        source = _source(corpus, encoder, view, progress, delete=delete, studies=studies)
+        source = _source(
+            corpus, encoder, view, progress, delete=delete, studies=studies, captions=captions
+        )
         doubt = "" if visit else contradiction(source.corpus, target)
         found = reconcile(source.corpus, target) if visit or doubt else None
         return feed(source, target, progress=progress), found and replace(found, why=doubt)
@@ -132,6 +135,7 @@ def write_feed(
     *,
     view: View = "full",
     studies: bool = False,
+    captions: bool = False,
     progress: Progress = silent,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
@@ -144,7 +148,7 @@ def write_feed(
     check_fields(
         fingerprints, "The application", [f for e in application.encoders for f in e.fields]
     )
-    source = _source(corpus, encoder, view, progress, studies=studies)
+    source = _source(corpus, encoder, view, progress, studies=studies, captions=captions)
     named = with_fingerprints(application, fingerprints)
     return write_feed_file(source, named, out, progress)
 
@@ -320,6 +324,7 @@ def _source(
     *,
     delete: bool = False,
     studies: bool = False,
+    captions: bool = False,
 ) -> FeedSource:
     from ingest.corpus.corpus import Corpus
     from ingest.feed.feed import FeedSource
@@ -327,12 +332,14 @@ def _source(
     opened = Corpus.open(corpus)
     if encoder is None:
         return FeedSource(opened, (), view, delete, studies)
-    from ingest.vectors.embed import embed_corpus
+    from ingest.vectors.embed import embed_captions, embed_corpus
     from rocosearch.opening import embedding_encoder
 
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
-    return FeedSource(opened, (loaded.manifest.fingerprint,), view, delete, studies)
+    if captions:
+        embed_captions(opened, loaded, progress)
+    return FeedSource(opened, (loaded.manifest.fingerprint,), view, delete, studies, captions)
 
 
 def _cloud_target(name: str) -> CloudTarget:

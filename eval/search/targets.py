@@ -32,6 +32,7 @@ Vectors = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Vectors]
 
 SAMPLE = 50  # documents
+CAPTION_VECTORS = "caption_embedding_"
 
 
 class Target(Protocol):
@@ -117,7 +118,7 @@ class EmbeddedViews:
         self, engine: EmbeddedEngine, pool: Pool, encode: Encode, field: VectorField | None
     ) -> None:
         self._engine, self._pool, self._encode, self._field = engine, pool, encode, field
-        self._made: dict[tuple[object, str], EmbeddedEngine] = {}
+        self._made: dict[tuple[object, str, bool], EmbeddedEngine] = {}
 
     @cached_property
     def documents(self) -> list[Document]:
@@ -136,10 +137,10 @@ class EmbeddedViews:
 
     def prepare(self, task: Task) -> tuple[Engine, tuple[Filter, ...]]:
         """The index itself where the task searches all of it, else one in memory."""
-        whole = task.texts is None and task.vectors == "images"
+        whole = task.texts is None and task.vectors == "images" and not self._tells(task)
         if whole and len(self._pool) == self._engine.count():
             return self._engine, ()
-        key = (task.texts, task.vectors)
+        key = (task.texts, task.vectors, self._tells(task))
         if key not in self._made:
             fields = self._engine.info().vector_fields
             self._made[key] = EmbeddedEngine.in_memory(
@@ -151,8 +152,16 @@ class EmbeddedViews:
         """Stored vectors, float32 [rows, dimension]."""
         return np.stack([self.documents[row].vectors[field.name] for row in rows])
 
+    def _tells(self, task: Task) -> bool:
+        """Whether vectors of captions would tell of a text that the task hides, or cuts."""
+        hides = task.texts is not None or any(topic.hidden for topic in task.topics)
+        fields = self._engine.info().vector_fields
+        return hides and any(field.name.startswith(CAPTION_VECTORS) for field in fields)
+
     def _seen_by(self, task: Task) -> list[Document]:
         documents = self.documents
+        if self._tells(task):
+            documents = [_without_caption_vectors(document) for document in documents]
         if task.texts is not None:
             pairs = zip(documents, task.texts, strict=True)
             documents = [replace(document, caption=text) for document, text in pairs]
@@ -163,6 +172,11 @@ class EmbeddedViews:
                 for document, vector in zip(documents, vectors, strict=True)
             ]
         return documents
+
+
+def _without_caption_vectors(document: Document) -> Document:
+    left = {n: v for n, v in document.vectors.items() if not n.startswith(CAPTION_VECTORS)}
+    return replace(document, vectors=left)
 
 
 class ServedViews:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.base.storage import sha256_bytes
 from ingest.corpus.corpus import Corpus
 from ingest.corpus.predictions import Prediction, Predictions
 from ingest.vectors.embed import embedding_parts, part_vectors, read_part
@@ -49,13 +50,15 @@ def documents(
     *,
     view: View = "full",
     studies: bool = False,
+    captions: bool = False,
 ) -> Iterator[Document]:
     """Every record as a document, in corpus order, with a vector of each encoder that made one.
 
     fingerprint: of the encoder or encoders; None for documents without vectors.
     view: "full", or "split-caption", whose captions are their second halves (for the protocol
     of that name, whose queries are the first halves). studies: the images of a case, or the frames
-    of a file, are one document, in the place of its last.
+    of a file, are one document, in the place of its last. captions: with their captions' vectors
+    too, which the view split-caption has not: they would tell of the first halves.
     Each carries what was predicted of its image. Memory: the ids with the places of their vectors,
     a few part files, and all predictions.
     """
@@ -63,6 +66,10 @@ def documents(
     stores = {
         encoder_names(each).embedding: _Vectors(embedding_parts(corpus, each)) for each in wanted
     }
+    if captions and view == "full":
+        for each in wanted:
+            parts = embedding_parts(corpus, each, captions=True)
+            stores[encoder_names(each).field("caption_embedding")] = _Vectors(parts)
     images = _images(corpus, stores, view)
     yield from _studies(corpus, images) if studies else (image for _, image in images)
 
@@ -73,10 +80,14 @@ def _images(
     """Every record as a document, with the key of its study."""
     predictions = Predictions(corpus.path)
     for row in corpus.rows(COLUMNS):
-        key = row["id"], row["hashes"]["image_sha256"]
-        found = {name: store.get(key) for name, store in stores.items()}
+        image = row["id"], row["hashes"]["image_sha256"]
+        caption = row["id"], sha256_bytes(row["caption"].encode())
+        found = {
+            name: store.get(caption if name.startswith("caption_") else image)
+            for name, store in stores.items()
+        }
         vectors = {name: vector for name, vector in found.items() if vector is not None}
-        yield _study_key(row), _document(row, vectors, view, predictions.of(*key))
+        yield _study_key(row), _document(row, vectors, view, predictions.of(*image))
 
 
 def _study_key(row: Mapping[str, Any]) -> str:
@@ -99,7 +110,7 @@ def _study(key: str, images: Sequence[Document]) -> Document:
     for image in images:
         for name, vector in image.vectors.items():
             names = vector_field_names(name)
-            if names is not None:
+            if names is not None and name == names.embedding:
                 labelled.setdefault(names.field("frames"), {})[image.id] = vector
     first = images[0]
     return replace(

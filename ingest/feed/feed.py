@@ -34,7 +34,7 @@ class FeedSource:
     """What is fed: a corpus, the encoders whose vectors go with it, and the view of captions.
 
     delete: also remove from the target what has left the corpus since it was fed. studies: the
-    images of a case are one document.
+    images of a case are one document. captions: with vectors of captions.
     """
 
     corpus: Corpus
@@ -42,10 +42,17 @@ class FeedSource:
     view: View = "full"
     delete: bool = False
     studies: bool = False
+    captions: bool = False
 
     def documents(self) -> Iterator[Document]:
         """What the target should hold."""
-        return documents(self.corpus, self.fingerprints, view=self.view, studies=self.studies)
+        return documents(
+            self.corpus,
+            self.fingerprints,
+            view=self.view,
+            studies=self.studies,
+            captions=self.captions,
+        )
 
     def ids(self) -> list[str]:
         """The ids of those."""

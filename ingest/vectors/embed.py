@@ -1,6 +1,7 @@
 """Corpus x encoder -> vectors, made once for each encoder and shared by index, feed and swap.
 
     CORPUS/embeddings/<fingerprint>/part-<hash>.parquet   id, image_sha256, vector float32 [D]
+    CORPUS/embeddings/<fingerprint>/captions/             the same of captions, by their sha256
 
 A part is named after the records in it, so that the same work gives the same file: a job that
 was killed, or run twice, or split over machines, ends with the same folder.
@@ -11,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from encoders.base.progress import Progress, expect, silent
 from encoders.base.storage import sha256_bytes, whole_file
-from encoders.inference.dual_encoder import ImageEncoder
+from encoders.inference.dual_encoder import DualEncoder, ImageEncoder
 from encoders.model.manifest import Manifest
 from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.records import CorpusError, Record, from_arrow
@@ -30,6 +31,7 @@ from ingest.vectors.vectors import VectorError, check_vectors
 __all__ = [
     "EmbedReport",
     "Partition",
+    "embed_captions",
     "embed_corpus",
     "embedding_parts",
     "part_vectors",
@@ -38,6 +40,7 @@ __all__ = [
     "without_vector",
 ]
 
+CAPTIONS = "captions"
 CHUNK = 1024  # vectors in one part file: what a kill can cost
 NORMALIZED = b"normalized"  # of a part's metadata: whether its vectors are of length 1
 REPORTED = 256  # images between two reports
@@ -109,7 +112,8 @@ def embed_corpus(
                 size = BYTES * encoder.manifest.dimension * left
                 expect(progress, f"embedding {left:,.0f} images", seconds, size)
             progress("embed", embedded + present + end, total)
-        _write_part(folder, waiting, np.concatenate(vectors), encoder.manifest)
+        keys = [(record.id, record.image_sha256) for record in waiting]
+        _write_part(folder, keys, np.concatenate(vectors), encoder.manifest)
         embedded += len(waiting)
         waiting.clear()
         progress("embed", embedded + present, total)
@@ -126,6 +130,24 @@ def embed_corpus(
     if waiting:
         write()
     return EmbedReport(embedded, present, without)
+
+
+def embed_captions(corpus: Corpus, encoder: DualEncoder, progress: Progress = silent) -> int:
+    """Embed, by the text tower, the captions that have no vector of this encoder yet.
+
+    Returns how many were made. Raises VectorError where the encoder gives a vector that is none.
+    """
+    folder = _folder(corpus, encoder.manifest.fingerprint) / CAPTIONS
+    done, made = _stored_keys(folder), 0
+    rows = ((row["id"], row["caption"]) for row in corpus.rows(["id", "caption"]))
+    keyed = ((i, text, sha256_bytes(text.encode())) for i, text in rows if text.strip())
+    waiting = (each for each in keyed if (each[0], each[2]) not in done)
+    while chunk := list(islice(waiting, CHUNK)):
+        vectors = encoder.encode_texts([text for _, text, _ in chunk])
+        _write_part(folder, [(i, digest) for i, _, digest in chunk], vectors, encoder.manifest)
+        made += len(chunk)
+        progress("embed captions", len(done) + made, len(corpus))
+    return made
 
 
 def _ends(count: int, *, first: bool) -> list[int]:
@@ -178,9 +200,9 @@ def without_vector(corpus: Corpus, fingerprint: str) -> int:
     return sum(bool(sha256) and (name, sha256) not in done for name, sha256 in keys)
 
 
-def embedding_parts(corpus: Corpus, fingerprint: str) -> list[Path]:
-    """The part files of one encoder's vectors; none where it has embedded nothing."""
-    return _parts(_folder(corpus, fingerprint))
+def embedding_parts(corpus: Corpus, fingerprint: str, *, captions: bool = False) -> list[Path]:
+    """The part files of one encoder's vectors of images, or of captions; none where none are."""
+    return _parts(_folder(corpus, fingerprint) / (CAPTIONS if captions else ""))
 
 
 def part_vectors(part: Path) -> Floats:
@@ -228,17 +250,16 @@ def _stored_keys(folder: Path) -> set[tuple[str, str]]:
 
 
 def _write_part(
-    folder: Path, records: Sequence[Record], vectors: Floats, manifest: Manifest
+    folder: Path, keys: Sequence[tuple[str, str]], vectors: Floats, manifest: Manifest
 ) -> None:
-    ids = [record.id for record in records]
-    hashes = [record.image_sha256 for record in records]
+    ids, hashes = ([key[place] for key in keys] for place in (0, 1))
     check_vectors(ids, vectors, manifest.dimension, manifest.normalized)
     column = pa.FixedSizeListArray.from_arrays(
         pa.array(vectors.ravel(), pa.float32()), manifest.dimension
     )
     table = pa.table({"id": ids, "image_sha256": hashes, "vector": column})
     table = table.replace_schema_metadata({NORMALIZED: str(int(manifest.normalized))})
-    name = sha256_bytes("\n".join(_flat(zip(ids, hashes, strict=True))).encode())[:16]
+    name = sha256_bytes("\n".join(_flat(keys)).encode())[:16]
     with whole_file(folder / f"part-{name}.parquet") as path:
         # Random mantissas do not compress.
         write_table(table, path, compression={"id": "zstd", "image_sha256": "zstd"})

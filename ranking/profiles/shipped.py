@@ -13,8 +13,9 @@ from ranking.profiles.set import ProfileSet
 from ranking.profiles.toml import load_profiles, save_profiles
 
 __all__ = [
+    "CAPTION_PROFILES",
     "SHIPPED",
-    "STUDIES",
+    "STUDY_PROFILES",
     "Phase",
     "Profile",
     "ProfileError",
@@ -185,32 +186,45 @@ SHIPPED = ProfileSet(
     default="hybrid",
 )
 
-_FRAMES = "closeness(field, frames)"
+_BEST_FRAME = "closeness(field, frames)"
 
-STUDIES = SHIPPED.replaced(
-    (
-        Profile(
-            name="frames",
-            description="Closeness of the best frame of a study.",
-            retrieve=("vector",),
-            first_phase=_FRAMES,
-            match_features=("closeness(field,frames)", "closest(frames)"),
-        ),
-        Profile(
-            name="study",
-            description="As hybrid, the picture being a study's best frame.",
-            inherits="parts",
-            functions={"vector_score": _FRAMES, "cosine": COSINE.replace("embedding", "frames")},
-            first_phase="blend",
-            match_features=(
-                "bm25(caption)",
-                "closeness(field,frames)",
-                "closest(frames)",
-                "attribute(has_caption)",
-                "attribute(has_vector)",
-            ),
+STUDY_PROFILES = (
+    Profile(
+        name="frames",
+        description="Closeness of the best frame of a study.",
+        retrieve=("vector",),
+        first_phase=_BEST_FRAME,
+        match_features=("closeness(field,frames)", "closest(frames)"),
+    ),
+    Profile(
+        name="study",
+        description="As hybrid, the picture being a study's best frame.",
+        inherits="parts",
+        functions={"vector_score": _BEST_FRAME, "cosine": COSINE.replace("embedding", "frames")},
+        first_phase="blend",
+        match_features=(
+            "bm25(caption)",
+            "closeness(field,frames)",
+            "closest(frames)",
+            "attribute(has_caption)",
+            "attribute(has_vector)",
         ),
     ),
-    default="study",
 )
-"""The shipped profiles and those of an index of studies, whose frames are vectors under labels."""
+"""Profiles of an index of studies, whose frames are vectors under labels."""
+
+CAPTION_PROFILES = (
+    Profile(
+        name="hybrid3",
+        description="As hybrid, and what the caption's vector says, all three in nats.",
+        inherits="parts",
+        inputs={"beta": 0.5},
+        functions={
+            "caption_score": "closeness(field, caption_embedding)",
+            "caption_cosine": COSINE.replace("embedding", "caption_embedding"),
+        },
+        first_phase="blend + query(beta) * query(scale) * caption_cosine",
+        match_features=(*_FEATURES, "closeness(field,caption_embedding)"),
+    ),
+)
+"""Profiles of an index whose captions have vectors too."""

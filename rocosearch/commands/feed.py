@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rocosearch.console import progress_bars, results, say, show_json
-from rocosearch.options import AsJson, ConfigUrl, CorpusFolder, DeployedPackage, Studies
+from rocosearch.options import (
+    AsJson,
+    CaptionVectors,
+    ConfigUrl,
+    CorpusFolder,
+    DeployedPackage,
+    Studies,
+)
 
 if TYPE_CHECKING:
     from ingest.feed.feed import FeedResult
@@ -41,6 +48,7 @@ def command(
         bool, typer.Option("--delete", help="Also remove what has left the corpus.")
     ] = False,
     studies: Studies = False,
+    captions: CaptionVectors = False,
     visit: Annotated[
         bool, typer.Option("--reconcile", help="First ask the target which ids it really holds.")
     ] = False,
@@ -68,7 +76,14 @@ def command(
         application = find_application(Server("", package, config_url))
         with progress_bars() as progress:
             lines, left_out = write_feed(
-                corpus, encoder, application, jsonl, view=view, studies=studies, progress=progress
+                corpus,
+                encoder,
+                application,
+                jsonl,
+                view=view,
+                studies=studies,
+                captions=captions,
+                progress=progress,
             )
         _show_file(jsonl, lines, left_out, as_json=as_json)
         return
@@ -81,6 +96,7 @@ def command(
             delete=delete,
             visit=visit,
             studies=studies,
+            captions=captions,
             progress=progress,
         )
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rocosearch.console import progress_bars, results, show_json
 from rocosearch.options import (
     AsJson,
+    CaptionVectors,
     CorpusFolder,
     OptionalEncoder,
     OutFolder,
@@ -28,6 +29,7 @@ def command(
     encoder: OptionalEncoder = None,
     profiles: ProfilesFile = None,
     studies: Studies = False,
+    captions: CaptionVectors = False,
     as_json: AsJson = False,
 ) -> None:
     """Build a searchable snapshot of a corpus.
@@ -41,7 +43,13 @@ def command(
 
     with progress_bars() as progress:
         engine = build_index(
-            corpus, out, encoder=encoder, profiles=profiles, studies=studies, progress=progress
+            corpus,
+            out,
+            encoder=encoder,
+            profiles=profiles,
+            studies=studies,
+            captions=captions,
+            progress=progress,
         )
     info = engine.info()
     fields = [

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ranking.profiles.shipped import STUDIES
+from ranking.profiles.shipped import SHIPPED, STUDY_PROFILES
 from ranking.types import Document, Filter, Query, VectorField
 from tests.engine_contract.test_contract import FIELD, FINGERPRINT, NAMES, vector
 
 FRAMES = VectorField(NAMES.field("frames"), 4, FINGERPRINT, labels="frame")
-PROFILES = STUDIES.instantiate(NAMES)
+PROFILES = SHIPPED.replaced(STUDY_PROFILES, default="study").instantiate(NAMES)
 CLOSENESS, CLOSEST = f"closeness(field,{FRAMES.name})", f"closest({FRAMES.name})"
 ACROSS = (0, 1, 0, 0)
 

@@ -17,7 +17,7 @@ from ingest.sources.phantoms import FRAMES, LONGEST, SHORTEST, Cines
 from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import ROLES, encoder_names
-from ranking.profiles.shipped import STUDIES
+from ranking.profiles.shipped import SHIPPED, STUDY_PROFILES
 from ranking.types import Query, VectorField
 
 
@@ -67,7 +67,7 @@ def engine(tmp_path, pixel_encoder):
         VectorField(names.field(role), 16, manifest.fingerprint, labels=ROLES[role])
         for role in ("embedding", "frames")
     ]
-    return EmbeddedEngine.build(tmp_path / "index", [], fields, STUDIES)
+    return EmbeddedEngine.build(tmp_path / "index", [], fields, SHIPPED.replaced(STUDY_PROFILES))
 
 
 def test_the_images_of_a_case_are_one_document(corpus, pixel_encoder):

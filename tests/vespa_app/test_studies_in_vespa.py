@@ -11,7 +11,7 @@ import pytest
 
 from encoders.model.manifest import Manifest
 from ranking.names import EncoderNames, encoder_names
-from ranking.profiles.shipped import SHIPPED, STUDIES
+from ranking.profiles.shipped import CAPTION_PROFILES, SHIPPED, STUDY_PROFILES
 from ranking.types import Document, EngineError, Query, QueryError
 from vespa_app.feed.operations import Operation, feed_line
 from vespa_app.feed.store import put_fields, vector_fields
@@ -22,6 +22,7 @@ from vespa_app.read.application import Application, read_application
 
 Kit = Callable[..., list[dict]]
 SIZE = 24
+STUDIES = SHIPPED.replaced((*STUDY_PROFILES, *CAPTION_PROFILES), default="study")
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +67,13 @@ def test_the_schema_has_a_field_of_frames(
     package: Path, application: Application, names: EncoderNames
 ):
     (encoder,) = application.encoders
-    (frames,) = encoder.others
+    frames, captions = encoder.others
+    assert (captions.name, captions.labels) == (names.field("caption_embedding"), "")
     assert (frames.name, frames.labels, frames.dimension) == (names.field("frames"), "frame", SIZE)
     assert encoder.fingerprint == frames.fingerprint == encoder.field.fingerprint
     assert application.resolve("study").compared == (frames.name,)
     assert application.resolve("hybrid").compared == (encoder.field.name,)
+    assert application.resolve("hybrid3").compared == (encoder.field.name, captions.name)
     assert read_application(package / "images").encoders[0].others == ()
 
 
@@ -92,7 +95,7 @@ def test_queries_reach_the_content_nodes(
 ) -> None:
     asked = [
         Query("cine of a heart", unit(0), profile=profile, timeout=30)
-        for profile in ("frames", "study", "hybrid", "lexical")
+        for profile in ("frames", "study", "hybrid", "lexical", "hybrid3")
     ]
     bodies = [search_request(query, application, hits=10).body for query in asked]
     bodies += [{"queryProfile": p, "text": "cine", "timeout": "30s"} for p in ("frames", "study")]
