@@ -71,7 +71,7 @@ def measure(
     rows = []
     for query in queries:
         nearest = largest(vectors @ query, NEAREST)
-        found, _, scan = _core.nearest(*core, query, None, NEAREST)
+        found, *_, scan = _core.nearest(*core, query, None, NEAREST)
         rows.append((scan.compared, float(np.isin(nearest, found).mean())))
     compared, recall = np.mean(rows, axis=0).tolist()
     return compared, recall

@@ -8,7 +8,7 @@ same for both, and so are the hits.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -97,10 +97,14 @@ class QueryMasks(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """Documents nearest to a query's vector, numbers ascending, and their similarity."""
+    """Documents nearest to a query's vector, numbers ascending, and their similarity.
+
+    farthest: the least of their order keys, infinity where there is none.
+    """
 
     docs: Rows
     similarity: Doubles
+    farthest: float = np.inf
 
 
 NOT_NEAR = Nearest(NO_DOCS, NOTHING)
@@ -129,7 +133,7 @@ class Best(NamedTuple):
 
     docs: Rows
     bm25: Doubles
-    similarity: Doubles
+    closeness: Doubles
     scores: Doubles
     matched: int
 
@@ -232,15 +236,12 @@ def _nearest(
     reader: IndexReader, searches: Sequence[SegmentSearch], field: str, count: int
 ) -> _Near:
     found = [search.nearest(field, count) for search in searches]
-    keys = [
-        search.query.segment.vectors[field].order_keys(*each)
-        for search, each in zip(searches, found, strict=True)
-    ]
     total = sum(len(each.docs) for each in found)
     if total < count or count <= 0:
         return _Near(found, np.nan)
     if len(found) == 1:
-        return _Near(found, float(keys[0].min()))
+        return _Near(found, found[0].farthest)
+    keys = [_order_keys(search, field, each) for search, each in zip(searches, found, strict=True)]
     docs = np.concatenate(
         [each.docs + start for each, start in zip(found, reader.offsets[:-1], strict=True)]
     )
@@ -255,14 +256,17 @@ def _nearest(
     return _Near(parts, float(together[best].min()))
 
 
+def _order_keys(search: SegmentSearch, field: str, near: Nearest) -> Doubles:
+    return search.query.segment.vectors[field].order_keys(near.docs, near.similarity)
+
+
 def _close(searches: Sequence[SegmentSearch], field: str, near: _Near, least: float) -> _Near:
     """The nearest without those of lower closeness, which then are among the others."""
     parts, farthest = [], [near.farthest]
     for search, each in zip(searches, near.parts, strict=True):
         index, vector = search.query.segment.vectors[field], search.query.vectors[field]
-        kept = index.closeness(vector, *each) >= least
-        dropped = Nearest(each.docs[~kept], each.similarity[~kept])
-        farthest += index.order_keys(*dropped).tolist()
+        kept = index.closeness(vector, each.docs, each.similarity) >= least
+        farthest += index.order_keys(each.docs[~kept], each.similarity[~kept]).tolist()
         parts.append(Nearest(each.docs[kept], each.similarity[kept]))
     known = [key for key in farthest if not np.isnan(key)]
     return _Near(parts, max(known, default=np.nan))
@@ -291,7 +295,7 @@ def _pruning(
     return Pruning(program, text, field, asked.by_text, asked.depth, farthest)
 
 
-# Each segment's candidates, with BM25 by text field and similarity by vector field.
+# Each segment's candidates, with BM25 by text field and closeness by vector field.
 _Part = tuple[SegmentSearch, Rows, Mapping[str, Doubles], Mapping[str, Doubles]]
 
 
@@ -311,13 +315,11 @@ def _best(
         best = search.best(own, pruning, scores)
         if best is None:
             return None
-        parts.append(
-            (search, best.docs, {pruning.text: best.bm25}, {pruning.field: best.similarity})
-        )
+        closeness = {pruning.field: best.closeness} if asked.vectors else {}
+        parts.append((search, best.docs, {pruning.text: best.bm25}, closeness))
         scores = np.concatenate([scores, best.scores]) if place else best.scores
         total += best.matched
-    found = _joined(reader, asked, plan, parts, total)
-    return replace(found, scores=scores) if pruning.program.exact else found
+    return _joined(reader, asked, plan, parts, total, scores if pruning.program.exact else None)
 
 
 def _all(
@@ -336,12 +338,14 @@ def _all(
     for place, search in enumerate(searches):
         docs = _union([matched[place], *(each.parts[place].docs for each in nearest.values())])
         bm25 = {text: search.bm25(text, docs) for text in plan.texts}
-        similarity = {
-            field: search.similarity(field, docs)
+        closeness = {
+            field: search.query.segment.vectors[field].closeness(
+                asked.vectors[field], docs, search.similarity(field, docs)
+            )
             for field in plan.compared
             if field in asked.vectors
         }
-        parts.append((search, docs, bm25, similarity))
+        parts.append((search, docs, bm25, closeness))
     return _joined(reader, asked, plan, parts, sum(len(docs) for _, docs, _, _ in parts))
 
 
@@ -375,31 +379,31 @@ def _union(found: Sequence[Rows]) -> Rows:
 
 
 def _joined(
-    reader: IndexReader, asked: Checked, plan: Plan, parts: Sequence[_Part], total: int
+    reader: IndexReader,
+    asked: Checked,
+    plan: Plan,
+    parts: Sequence[_Part],
+    total: int,
+    scores: Doubles | None = None,
 ) -> Candidates:
     """The candidates of all segments in one table."""
     values: dict[str, Doubles | float] = dict(asked.inputs)
     tables = [_features(plan, part) for part in parts]
     if len(parts) == 1:
         values |= tables[0]
-        return Candidates(parts[0][1], values, total)
+        return Candidates(parts[0][1], values, total, scores)
     for name in plan.features:
         values[name] = np.concatenate([NOTHING, *(table[name] for table in tables)])
     docs = [
         part[1] + start for part, start in zip(parts, reader.offsets[:-1].tolist(), strict=True)
     ]
-    return Candidates(np.concatenate([NO_DOCS, *docs]), values, total)
+    return Candidates(np.concatenate([NO_DOCS, *docs]), values, total, scores)
 
 
 def _features(plan: Plan, part: _Part) -> dict[str, Doubles]:
     """Every feature that the plan reads, by its canonical name."""
-    search, docs, bm25, similarity = part
-    segment, vectors = search.query.segment, search.query.vectors
-    closeness = {
-        field: segment.vectors[field].closeness(vectors[field], docs, similarity[field])
-        for field in plan.compared
-        if field in vectors
-    }
+    search, docs, bm25, closeness = part
+    segment = search.query.segment
     values: dict[str, Doubles] = {}
     for name, (kind, field) in plan.features.items():
         if kind == "bm25":

@@ -49,6 +49,8 @@ RouteName = Literal["exact", "native"]
 
 # All ids are decoded where that many times the hits wanted are more.
 DECODED = 4
+# A task of a thread pool costs about as much as a query.
+QUERIES_A_TASK = 32
 
 
 class EmbeddedEngine:
@@ -222,8 +224,12 @@ class EmbeddedEngine:
         self.refresh()
         if DECODED * sum(query.k for query in queries) > self._reader.size:
             self._reader.decode_ids()
+        some = [queries[n : n + QUERIES_A_TASK] for n in range(0, len(queries), QUERIES_A_TASK)]
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            return list(pool.map(self._answer, queries))
+            return [found for part in pool.map(self._answer_some, some) for found in part]
+
+    def _answer_some(self, queries: Sequence[Query]) -> list[Result]:
+        return [self._answer(query) for query in queries]
 
     def _answer(self, query: Query) -> Result:
         try:

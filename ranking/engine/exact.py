@@ -27,7 +27,9 @@ class ExactSearch:
         allowed = self.query.vector_allowed
         if allowed is not None and not index.complete:
             allowed = allowed & index.present
-        return Nearest(*index.nearest(self.query.vectors[field], count, allowed))
+        docs, similarity = index.nearest(self.query.vectors[field], count, allowed)
+        keys = index.order_keys(docs, similarity)
+        return Nearest(docs, similarity, float(keys.min(initial=np.inf)))
 
     def similarity(self, field: str, docs: Rows) -> Doubles:
         """Similarity of documents to the query's vector: float64 [len(docs)]."""

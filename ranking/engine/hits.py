@@ -37,8 +37,8 @@ def cut_hits(
     vectors: Mapping[str, QueryVector],
 ) -> HitColumns:
     """Return `query.k` hits after the first `query.offset`, in the order asked for."""
-    rows = _rows(reader, query, ranked)
-    best, scores = ranked.found.take(rows), ranked.scores[rows]
+    places = _places(reader, query, ranked)
+    best, scores = ranked.found.take(ranked.rows[places]), ranked.scores[places]
     documents = [reader.document(int(doc)) for doc in best.docs] if query.with_documents else []
     return {
         "ids": reader.ids_of(best.docs),
@@ -55,20 +55,22 @@ def cut_hits(
     }
 
 
-def _rows(reader: IndexReader, query: Query, ranked: Ranked) -> NDArray[np.int64] | slice:
+def _places(reader: IndexReader, query: Query, ranked: Ranked) -> NDArray[np.int64] | slice:
+    """Places of the hits in the ranking."""
     cut = slice(query.offset, query.offset + query.k)
     if query.min_score is None and query.sort is None and query.group_by is None:
         return cut
-    rows = np.arange(len(ranked.scores))
+    docs = ranked.found.docs[ranked.rows]
+    places = np.arange(len(docs))
     if query.min_score is not None:
-        rows = rows[ranked.scores >= query.min_score]
+        places = places[ranked.scores >= query.min_score]
     if query.sort is not None:
-        keys = reader.sort_keys(query.sort.field, ranked.found.docs[rows])
-        rows = rows[np.argsort(-keys if query.sort.descending else keys, kind="stable")]
+        keys = reader.sort_keys(query.sort.field, docs[places])
+        places = places[np.argsort(-keys if query.sort.descending else keys, kind="stable")]
     if query.group_by is not None:
-        groups = reader.sort_keys(query.group_by, ranked.found.docs[rows])
-        rows = rows[np.sort(np.unique(groups, return_index=True)[1])]
-    return rows[cut]
+        groups = reader.sort_keys(query.group_by, docs[places])
+        places = places[np.sort(np.unique(groups, return_index=True)[1])]
+    return places[cut]
 
 
 def _column(best: Candidates, name: str, shown: Expression) -> NDArray[np.float64]:

@@ -5,6 +5,8 @@ The hits are those of ranking/engine/exact.py; ranking/engine/kernels/README.md 
 
 from __future__ import annotations
 
+import numpy as np
+
 from ranking.engine.candidates import Best, Doubles, Nearest, Pruning, Rows, SegmentQuery
 from ranking.engine.kernels import _core
 from ranking.engine.program import Program
@@ -33,17 +35,16 @@ class NativeSearch:
             allowed = allowed & index.present
         if isinstance(index, LabelledIndex):
             vectors, codes = _vectors(index.rows)
-            return Nearest(
-                *index.nearest_of(
-                    lambda rows, own: _core.nearest(vectors, codes, vector.values, own, rows)[:2],
-                    count,
-                    allowed,
-                )
+            docs, keys = index.nearest_of(
+                lambda rows, own: _core.nearest(vectors, codes, vector.values, own, rows)[:2],
+                count,
+                allowed,
             )
+            return Nearest(docs, keys, float(keys.min(initial=np.inf)))
         vectors, codes = _vectors(index)
-        docs, similarity, scan = _core.nearest(vectors, codes, vector.values, allowed, count)
+        *found, scan = _core.nearest(vectors, codes, vector.values, allowed, count)
         self._scans[field] = scan
-        return Nearest(docs, similarity)
+        return Nearest(*found)
 
     def similarity(self, field: str, docs: Rows) -> Doubles:
         """Similarity of documents to the query's vector: float64 [len(docs)]."""
@@ -72,7 +73,7 @@ class NativeSearch:
         terms = self.query.terms.get(pruning.text, NO_TERMS)
         index = segment.vectors[pruning.field] if pruning.field else None
         vector = self.query.vectors.get(pruning.field)
-        docs, bm25, similarity, scores, matched = _core.candidates(
+        found = _core.candidates(
             _postings(text),
             terms.terms,
             terms.average,
@@ -90,7 +91,7 @@ class NativeSearch:
             pruning.depth,
             others,
         )
-        return Best(docs, bm25, similarity, scores, matched)
+        return Best(*found)
 
 
 def _program(program: Program) -> _core.Program:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ranking.engine.candidates import Candidates
 from ranking.engine.plan import Plan, Rerank
-from ranking.engine.top_k import IdOrder, top_rows
+from ranking.engine.top_k import IdOrder, Rows, top_rows
 from ranking.expressions.expression import Expression
 
 __all__ = ["Ranked", "evaluate", "rank"]
@@ -23,9 +23,10 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ranked:
-    """The best candidates, best first, and their scores float64 [n]."""
+    """The best candidates, best first: their rows among all found, and scores float64 [n]."""
 
     found: Candidates
+    rows: Rows
     scores: Doubles
 
 
@@ -45,7 +46,7 @@ def rank(plan: Plan, found: Candidates, depth: int | None, id_order: IdOrder) ->
         scores = _sortable(evaluate(plan.first, found))
     count = len(scores) if depth is None else max(depth, plan.window)
     rows = top_rows(scores, found.docs, count, id_order)
-    ranked = Ranked(found.take(rows), scores[rows])
+    ranked = Ranked(found, rows, scores[rows])
     for phase in (plan.second, plan.last):
         if phase is not None:
             ranked = _rerank(ranked, phase, id_order)
@@ -61,13 +62,12 @@ def _rerank(ranked: Ranked, phase: Rerank, id_order: IdOrder) -> Ranked:
     count = min(phase.count, len(ranked.scores))
     if count == 0:
         return ranked
-    window = np.arange(count)
-    head = ranked.found.take(window)
+    head = ranked.found.take(ranked.rows[:count])
     scores = _sortable(evaluate(phase.expression, head))
     order = top_rows(scores, head.docs, count, id_order)
     rest = _below(ranked.scores, scores, count)
-    rows = np.concatenate([order, np.arange(count, len(ranked.scores))])
-    return Ranked(ranked.found.take(rows), np.concatenate([scores[order], rest]))
+    rows = np.concatenate([ranked.rows[order], ranked.rows[count:]])
+    return Ranked(ranked.found, rows, np.concatenate([scores[order], rest]))
 
 
 def _below(before: Doubles, reranked: Doubles, count: int) -> Doubles:

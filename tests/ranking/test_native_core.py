@@ -123,9 +123,9 @@ def test_what_codes_tell_is_within_their_bounds(make):
     vectors = _core.Vectors(stored, np.ones(2000, bool), None, 2)
     coded = _core.Codes(codes.basis, codes.blocks, codes.bounds, codes.residuals, 2000)
     for query in np.float32(random.standard_normal((8, 40))):
-        _, _, scan = _core.nearest(vectors, coded, query, None, 10)
+        *_, scan = _core.nearest(vectors, coded, query, None, 10)
         products = similarities(stored, query)
-        bounds, opposite = scan.bounds(docs), _core.nearest(vectors, coded, -query, None, 10)[2]
+        bounds, opposite = scan.bounds(docs), _core.nearest(vectors, coded, -query, None, 10)[-1]
         assert (products <= bounds + 1e-9).all()
         assert (-products <= opposite.bounds(docs) + 1e-9).all()
         assert np.corrcoef(products, bounds)[0, 1] > 0.9

@@ -245,7 +245,7 @@ def compare_all(stored: np.ndarray, codes, query: np.ndarray, count: int, allowe
     """The nearest by the core, and how many it compared."""
     whole = _core.Vectors(stored, np.ones(len(stored), bool), None, 2)
     coded = _core.Codes(codes.basis, codes.blocks, codes.bounds, codes.residuals, len(stored))
-    docs, _, scan = _core.nearest(whole, coded, query, allowed, count)
+    docs, *_, scan = _core.nearest(whole, coded, query, allowed, count)
     return docs, scan
 
 

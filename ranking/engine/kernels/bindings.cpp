@@ -167,7 +167,7 @@ QueryVector query_vector(const Array<float> &cells, const Vectors &vectors) {
     return query;
 }
 
-std::tuple<NewArray<int64_t>, NewArray<double>, HeldScan> nearest_of(
+std::tuple<NewArray<int64_t>, NewArray<double>, double, HeldScan> nearest_of(
     const HeldVectors &vectors, const HeldCodes *codes, Array<float> query,
     std::optional<Array<bool>> allowed, size_t count) {
     const Vectors &v = vectors.view;
@@ -184,7 +184,7 @@ std::tuple<NewArray<int64_t>, NewArray<double>, HeldScan> nearest_of(
     HeldScan scan{std::move(found.scan), {}};
     if (codes != nullptr) scan.arrays = codes->arrays;
     return {given(std::move(found.documents)), given(std::move(found.similarity)),
-            std::move(scan)};
+            found.farthest, std::move(scan)};
 }
 
 NewArray<double> scan_bounds(const HeldScan &scan, Array<int64_t> documents) {
@@ -302,7 +302,7 @@ Found candidates(const HeldPostings &postings, const TermList &list, double aver
         found = best_candidates(search);
     }
     return {given(std::move(found.documents)), given(std::move(found.bm25)),
-            given(std::move(found.similarity)), given(std::move(found.scores)), found.matched};
+            given(std::move(found.closeness)), given(std::move(found.scores)), found.matched};
 }
 
 std::string instruction_set() {

@@ -240,12 +240,13 @@ std::vector<int64_t> best_codes(const Codes &codes, QueryVector query, Mask allo
 
 // Keep the `count` documents of largest order key, in the order they stand in.
 void keep_nearest(const Vectors &vectors, size_t count, Nearest &found) {
-    if (found.documents.size() <= count) return;
+    if (found.documents.empty()) return;
     std::vector<double> keys(found.documents.size());
     for (size_t n = 0; n < keys.size(); ++n)
         keys[n] = order_key(vectors, found.documents[n], found.similarity[n]);
     std::vector<double> sorted = keys;
-    double edge = kth_largest(sorted, count);
+    double edge = found.farthest = kth_largest(sorted, std::min(count, keys.size()));
+    if (keys.size() <= count) return;
     size_t ties = count;
     for (double key : keys) ties -= key > edge;
     size_t kept = 0;

@@ -8,6 +8,7 @@
 #include "similarity.h"
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace kernels {
@@ -58,10 +59,12 @@ struct Scan {
     }
 };
 
-// The nearest documents, numbers ascending, with their similarity.
+// The nearest documents, numbers ascending, with their similarity. farthest: the least of their
+// order keys, infinity where there is none.
 struct Nearest {
     std::vector<int64_t> documents;
     std::vector<double> similarity;
+    double farthest = std::numeric_limits<double>::infinity();
     Scan scan;
 };
 

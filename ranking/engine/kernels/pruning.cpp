@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace kernels {
 namespace {
@@ -35,27 +36,24 @@ struct Threshold {
     float floor = 0.0f, sure = 0.0f, weight = 0.0f, unit = 0.0f, cut = 0.0f;
 };
 
-KERNELS_INLINE bool any_passes_loop(const float *bm25, const int32_t *products,
-                                    const Threshold &line) {
+// Mark the documents of a group that pass, all bits of an int32 each; return whether any does.
+KERNELS_INLINE bool mark_passing_loop(const float *bm25, const int32_t *products,
+                                      const Threshold &line, int32_t *marks) {
     int32_t found = 0;
     if (products == nullptr || !(line.sure > line.floor)) {
-        for (size_t n = 0; n < GROUP; ++n) found |= bm25[n] > line.floor;
+        for (size_t n = 0; n < GROUP; ++n) found |= marks[n] = -(bm25[n] > line.floor);
         return found != 0;
     }
     for (size_t n = 0; n < GROUP; ++n) {
         float along = line.weight * bm25[n] + line.unit * static_cast<float>(products[n]);
-        found |= (bm25[n] > line.floor) & ((bm25[n] > line.sure) | (along > line.cut));
+        marks[n] = -((bm25[n] > line.floor) & ((bm25[n] > line.sure) | (along > line.cut)));
+        found |= marks[n];
     }
     return found != 0;
 }
-DISPATCH(bool, any_passes, (const float *bm25, const int32_t *products, const Threshold &line),
-         (bm25, products, line))
-
-bool passes(float bm25, const int32_t *product, const Threshold &line) {
-    if (!(bm25 > line.floor)) return false;
-    if (product == nullptr || !(line.sure > line.floor) || bm25 > line.sure) return true;
-    return line.weight * bm25 + line.unit * static_cast<float>(*product) > line.cut;
-}
+DISPATCH(bool, mark_passing,
+         (const float *bm25, const int32_t *products, const Threshold &line, int32_t *marks),
+         (bm25, products, line, marks))
 
 KERNELS_INLINE void lane_maxima_loop(const float *bounds, float *lanes) {
     for (size_t lane = 0; lane < LANES; ++lane) lanes[lane] = bounds[lane];
@@ -124,14 +122,14 @@ class Pruning {
 
     void take_passing(size_t begin, const std::vector<float> &bounds, const int32_t *products,
                       const Threshold &line) {
-        for (size_t first = 0; first < bounds.size(); first += GROUP) {
-            size_t size = std::min(GROUP, s_.postings->size() - begin - first);
-            // A group of documents that lie beyond the last has no codes either.
-            if (begin + first >= s_.postings->size()) return;
+        int32_t marks[GROUP];
+        // Bounds beyond the last document are 0; groups beyond it have no codes either.
+        size_t end = std::min(bounds.size(), s_.postings->size() - begin);
+        for (size_t first = 0; first < end; first += GROUP) {
             const int32_t *codes = products == nullptr ? nullptr : products + first;
-            if (!any_passes(bounds.data() + first, codes, line)) continue;
-            for (size_t n = first; n < first + size; ++n)
-                if (passes(bounds[n], products == nullptr ? nullptr : products + n, line))
+            if (!mark_passing(bounds.data() + first, codes, line, marks)) continue;
+            for (size_t n = first; n < first + GROUP; ++n)
+                if (marks[n - first])
                     pending_.push_back({static_cast<int64_t>(begin + n), bounds[n]});
         }
     }
@@ -229,14 +227,14 @@ class Pruning {
         size_t before = found_.documents.size(), after = before + count;
         found_.documents.insert(found_.documents.end(), documents, documents + count);
         found_.bm25.resize(after);
-        found_.similarity.resize(after);
+        found_.closeness.resize(after);
         found_.scores.resize(after);
-        double *bm25 = found_.bm25.data() + before, *similar = found_.similarity.data() + before;
+        double *bm25 = found_.bm25.data() + before, *closeness = found_.closeness.data() + before;
         bm25_of(*s_.postings, *s_.terms, s_.allowed, documents, count, bm25);
         if (similarity != nullptr)
-            std::copy(similarity, similarity + count, similar);
+            std::copy(similarity, similarity + count, closeness);
         else if (s_.vectors != nullptr)
-            similarities(*s_.vectors, s_.query, documents, count, similar);
+            similarities(*s_.vectors, s_.query, documents, count, closeness);
         features_.assign(FEATURES * count, 0.0);
         for (size_t n = 0; n < count; ++n) {
             bool present = has_vector(documents[n]);
@@ -244,9 +242,9 @@ class Pruning {
             features_[HAS_CAPTION * count + n] = s_.has_caption[documents[n]] != 0;
             features_[HAS_VECTOR * count + n] = present;
             bool compared = present && s_.vectors != nullptr;
-            set_closeness(n, count,
-                          compared ? closeness_of(*s_.vectors, s_.query, documents[n], similar[n])
-                                   : 0.0);
+            closeness[n] =
+                compared ? closeness_of(*s_.vectors, s_.query, documents[n], closeness[n]) : 0.0;
+            set_closeness(n, count, closeness[n]);
         }
         double *scores = found_.scores.data() + before;
         s_.program->run(features_.data(), count, scores, registers_);
@@ -359,18 +357,16 @@ class Pruning {
     // The documents that may be among the best, ascending.
     Candidates sorted() {
         double least = tolerant(best_.threshold());
-        std::vector<size_t> order;
+        std::vector<std::pair<int64_t, size_t>> order;
         for (size_t n = 0; n < found_.scores.size(); ++n)
-            if (found_.scores[n] >= least) order.push_back(n);
-        std::sort(order.begin(), order.end(), [this](size_t a, size_t b) {
-            return found_.documents[a] < found_.documents[b];
-        });
+            if (found_.scores[n] >= least) order.push_back({found_.documents[n], n});
+        std::sort(order.begin(), order.end());
         Candidates kept;
         kept.matched = found_.matched;
-        for (size_t n : order) {
-            kept.documents.push_back(found_.documents[n]);
+        for (auto [document, n] : order) {
+            kept.documents.push_back(document);
             kept.bm25.push_back(found_.bm25[n]);
-            kept.similarity.push_back(found_.similarity[n]);
+            kept.closeness.push_back(found_.closeness[n]);
             kept.scores.push_back(found_.scores[n]);
         }
         return kept;

@@ -51,7 +51,7 @@ struct Search {
 struct Candidates {
     std::vector<int64_t> documents;
     std::vector<double> bm25;
-    std::vector<double> similarity;
+    std::vector<double> closeness;
     std::vector<double> scores;
     size_t matched = 0;
 };
