@@ -42,9 +42,11 @@ class NativeSearch:
             )
             return Nearest(docs, keys, float(keys.min(initial=np.inf)))
         vectors, codes = _vectors(index)
-        *found, scan = _core.nearest(vectors, codes, vector.values, allowed, count)
+        docs, similarity, farthest, scan = _core.nearest(
+            vectors, codes, vector.values, allowed, count
+        )
         self._scans[field] = scan
-        return Nearest(*found)
+        return Nearest(docs, similarity, farthest)
 
     def similarity(self, field: str, docs: Rows) -> Doubles:
         """Similarity of documents to the query's vector: float64 [len(docs)]."""
