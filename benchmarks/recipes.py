@@ -55,8 +55,8 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
     "balanced": {"balance_cap": 200},
     "half an epoch": {"samples_per_epoch": 824},
     "128 pixels": {"image_size": 128},
-    "image pretraining": {"image_epochs": 10},
-    "text pretraining": {"text_epochs": 10},
+    "image pretraining": {"image_epochs": 5},
+    "text pretraining": {"text_epochs": 5},
 }
 # With --text-tower: a published text tower, locked, or tuned at a hundredth of the rate.
 TEXT_TOWERS: Mapping[str, Mapping[str, object]] = {

@@ -57,7 +57,7 @@ def label_corpus(
     corpus: Path,
     encoder: Path,
     *,
-    captions: int = 5,
+    captions: int = 10,
     concept_fields: Sequence[str] = (),
     seed: int = 0,
     progress: Progress = silent,

@@ -110,7 +110,7 @@ SHIPPED = ProfileSet(
             name="hybrid_pseudo",
             description="As hybrid; where there is no caption, words of near images' captions too.",
             inherits="parts",
-            inputs={"pseudo": 0.5},
+            inputs={"pseudo": 0.75},
             functions={
                 "lexical_part": (
                     "if (attribute(has_caption), lexical_evidence, query(missing) * "

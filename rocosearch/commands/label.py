@@ -31,7 +31,7 @@ def command(
     captions: Annotated[
         int,
         typer.Option(min=0, max=50, help="Take the words of so many near captions; 0: none."),
-    ] = 5,
+    ] = 10,
     concept_field: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Take this field's values as concepts too: modality."),

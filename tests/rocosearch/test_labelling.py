@@ -89,4 +89,4 @@ def test_the_command_tells_what_was_predicted(made, corpus):
     told = CliRunner().invoke(app, ["label", str(corpus), str(made[0] / "encoder")])
     assert told.exit_code == 0, told.output
     assert "60 images labelled" in told.stdout
-    assert "words of 5 near captions" in told.stdout
+    assert "words of 10 near captions" in told.stdout
