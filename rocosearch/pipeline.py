@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, expect, silent
 from encoders.export.graphs import ensure_graphs
-from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
+from encoders.model.manifest import FILE_NAME as ENCODER_FILE, TRAINING, Manifest
 from encoders.published.folders import is_published
 from ingest.corpus.corpus import EMBEDDINGS, FEATURES, Corpus, write_corpus
 from ingest.corpus.duplicates import normal_caption
@@ -375,8 +375,6 @@ def _check_recipes(paths: Sequence[Path], engines: Sequence[EmbeddedEngine]) -> 
     """Refuse seeds of which one was trained by another recipe, or with the same seed."""
     if len(engines) < 2:
         return
-    from encoders.model.clip import TRAINING
-
     recipes = []
     for path, engine in zip(paths, engines, strict=True):
         folder = engine.encoder_folder

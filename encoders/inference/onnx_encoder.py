@@ -23,14 +23,13 @@ from tokenizers import Tokenizer
 
 from encoders.base.errors import UserError
 from encoders.inference.graph import Graph
-from encoders.model.manifest import Manifest
+from encoders.model.manifest import CURVES, Manifest
 from encoders.model.tokenizer import batch_ids, load_tokenizer
 
 if TYPE_CHECKING:  # a search by words alone need not wait for Pillow
     from encoders.images.preprocess import ImageInput, Preprocessing
 
 __all__ = [
-    "CURVES",
     "IMAGE_GRAPH",
     "IMAGE_VECTORS",
     "PATCH_VECTORS",
@@ -45,7 +44,6 @@ __all__ = [
 TEXT_GRAPH, IMAGE_GRAPH = "text.onnx", "image.onnx"
 TEXT_INPUTS, TEXT_VECTORS = ("input_ids", "attention_mask"), "text_embedding"
 PIXELS, IMAGE_VECTORS, PATCH_VECTORS = "pixels", "image_embedding", "patch_embeddings"
-CURVES = "training.csv"
 
 Vectors = NDArray[np.float32]
 

@@ -27,12 +27,10 @@ from encoders.base.storage import sha256_bytes, sha256_file, whole_folder
 from encoders.images.preprocess import ImageInput
 from encoders.model import tokenizer as tokens
 from encoders.model.architecture import ClipConfig, EncoderError
-from encoders.model.manifest import Manifest
+from encoders.model.manifest import CURVES, TRAINING, Manifest
 from encoders.model.module import ClipModule
 
 __all__ = [
-    "CURVES",
-    "TRAINING",
     "WEIGHTS",
     "ClipConfig",
     "ClipModule",
@@ -44,8 +42,6 @@ __all__ = [
 ]
 
 WEIGHTS = "model.safetensors"
-CURVES = "training.csv"
-TRAINING = "training.json"
 IMAGE_FIELDS = ("image_size", "image_mode", "image_resize", "image_mean", "image_std")
 
 

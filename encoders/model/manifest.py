@@ -21,9 +21,11 @@ from encoders.base.storage import put_back, sha256_bytes, write_whole
 if TYPE_CHECKING:  # who asks for a fingerprint need not wait for Pillow
     from encoders.images.preprocess import Preprocessing
 
-__all__ = ["FILE_NAME", "Manifest", "ManifestError"]
+__all__ = ["CURVES", "FILE_NAME", "TRAINING", "Manifest", "ManifestError"]
 
 FILE_NAME = "encoder.json"
+# Beside it, where it was trained here: the curves, and how.
+CURVES, TRAINING = "training.csv", "training.json"
 FORMAT = 2
 MOST = 1 << 16  # of any length
 READABLE = (1, 2)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from encoders.model.clip import TRAINING
+from encoders.model.manifest import TRAINING
 from encoders.training.checkpoint import ResumeError
 from encoders.training.concepts import Balance
 from encoders.training.pairs import fingerprint_of

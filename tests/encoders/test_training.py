@@ -14,7 +14,8 @@ from PIL import Image
 
 from encoders.base.errors import UserError
 from encoders.images.preprocess import ImageError
-from encoders.model.clip import CURVES, TRAINING, DeviceError, Encoder
+from encoders.model.clip import DeviceError, Encoder
+from encoders.model.manifest import CURVES, TRAINING
 from encoders.training.checkpoint import ResumeError
 from encoders.training.curves import COLUMNS, VALIDATION
 from encoders.training.presets import TrainingConfig, preset, resized
