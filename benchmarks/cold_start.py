@@ -198,6 +198,8 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--environment", action="store_true")
     options = parser.parse_args()
+    # As installed modules are, the measured ones are compiled before.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     folder = options.folder.resolve()
     index, text, vector = make_index(folder, options.documents)
     python = options.python

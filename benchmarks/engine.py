@@ -30,6 +30,8 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("LANCE_LOG", "error")
+# A cold start is measured of modules that were compiled before, as installed ones are.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import numpy as np  # noqa: E402 - threads are counted when it is imported
 from bandwidth import code_savings, scan_rates  # noqa: E402
