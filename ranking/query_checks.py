@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranking.types import (
     MULTIVALUED,
@@ -19,7 +20,7 @@ from ranking.types import (
     Sort,
 )
 
-__all__ = ["PARTS", "check_query", "check_types", "lacking"]
+__all__ = ["PARTS", "check_query", "check_types", "lacking", "told_of_scores"]
 
 FIELDS: frozenset[str] = frozenset(get_args(FilterField))
 
@@ -122,6 +123,13 @@ def _check_fields(query: Query) -> None:
     for verb, one in (("grouped", query.group_by), ("sorted", query.sort and query.sort.field)):
         if one in MULTIVALUED:
             raise QueryError(f"Hits cannot be {verb} by {one}, of which a document has several.")
+
+
+def told_of_scores(profile: str, scores: NDArray[np.float64]) -> tuple[str, ...]:
+    """A warning where there are scores and none of them is a finite number."""
+    if not len(scores) or math.isfinite(scores[0]) or np.isfinite(scores).any():
+        return ()
+    return (f"No score of profile {profile} is a finite number: check its expressions.",)
 
 
 def lacking(profile: str, retrieve: Collection[str]) -> QueryError:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ranking.document_checks import document_fault, named, several
 from ranking.names import encoder_names
-from ranking.query_checks import check_types
+from ranking.query_checks import check_types, told_of_scores
 from ranking.types import (
     Document,
     EngineError,
@@ -153,9 +153,10 @@ class VespaEngine:
                 f"Vespa answered from a part of the corpus: {' '.join(result.warnings)}"
             )
         nothing = (NO_WORD,) if answer.total == 0 and query.text.strip() else ()
+        odd = told_of_scores(query.profile, result.scores)
         return replace(
             result,
-            warnings=(*request.warnings, *result.warnings, *chosen.warnings, *nothing),
+            warnings=(*request.warnings, *result.warnings, *chosen.warnings, *nothing, *odd),
             timing={**result.timing, "client": time.monotonic() - started},
         )
 

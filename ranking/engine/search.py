@@ -11,7 +11,7 @@ from ranking.engine.phases import rank
 from ranking.engine.plan import Plan, query_inputs
 from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.vectors import QueryVector, query_vector
-from ranking.query_checks import check_query, lacking
+from ranking.query_checks import check_query, lacking, told_of_scores
 from ranking.text.query_syntax import Asked, plain, read
 from ranking.types import OF_CAPTION, TEXTS, Query, QueryError, Result
 
@@ -35,6 +35,7 @@ def search(reader: IndexReader, plan: Plan, query: Query, route: Route) -> Resul
     columns = cut_hits(reader, plan, query, ranked, asked.vectors)
     seconds = {"retrieve": retrieved - started, "rank": time.perf_counter() - retrieved}
     warnings = [NO_WORD] if asked.by_text and not _any_known(reader, plan, asked) else []
+    warnings += told_of_scores(plan.name, columns["scores"])
     if (took := sum(seconds.values())) > query.timeout:
         warnings.append(
             f"The search took {took:.3g} s, longer than its time-out of {query.timeout:g} s."

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ranking.names import encoder_names
+from ranking.profiles.profile import Profile
 from ranking.profiles.shipped import SHIPPED
 from ranking.types import Document, EngineError, Filter, Query, QueryError, VectorField
 from vespa_app.engine import VespaEngine
@@ -178,6 +179,18 @@ def test_excluded_ids_do_not_appear(engine):
     result = ask(engine, "chest", (1, 0, 0, 0), exclude_ids=frozenset({"a1", "zz"}), k=8)
     assert "a1" not in result.ids
     assert "a2" in result.ids
+
+
+@pytest.mark.parametrize("expression", ["bm25(caption) / 0", "0 / 0 * bm25(caption)", "log(-1)"])
+def test_a_profile_of_which_no_score_is_a_number_warns(make_engine, expression):
+    odd = Profile(name="odd", first_phase=expression, retrieve=("text",))
+    engine = make_engine(DOCUMENTS, [FIELD], replace(PROFILES, profiles=(*PROFILES.profiles, odd)))
+    result = ask(engine, "chest", profile="odd")
+    assert len(result) == 4
+    assert result.warnings == (
+        "No score of profile odd is a finite number: check its expressions.",
+    )
+    assert ask(engine, "chest", profile="lexical").warnings == ()
 
 
 def test_a_hidden_caption_scores_nothing_and_leaves_the_others_alone(engine):
