@@ -20,6 +20,7 @@ from encoders.base.extras import need
 from encoders.images.dicom_preamble import is_dicom
 from encoders.images.limits import (
     MAX_BYTES,
+    MAX_DECODED,
     MAX_PIXELS,
     WINDOW,
     ImageError,
@@ -161,6 +162,18 @@ def _check_size(image: Image.Image) -> None:
         )
     if width < 1 or height < 1:
         raise ImageError(f"The image has {width} x {height} pixels.")
+    if (size := width * height * len(image.getbands()) * _bytes_of_a_value(image)) > MAX_DECODED:
+        raise ImageError(
+            f"The image has {width:,} x {height:,} pixels of {size:,} bytes; at most "
+            f"{MAX_DECODED:,} are decoded."
+        )
+
+
+def _bytes_of_a_value(image: Image.Image) -> int:
+    """While it is decoded; from the header alone."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return 4
+    return 2 if any("16" in str(tile.args) for tile in image.tile[:1]) else 1
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from PIL import Image
 
 from encoders.base.errors import UserError
 from encoders.images.dicom_preamble import is_dicom
-from encoders.images.limits import parsers_silenced
 from ingest.corpus.records import Reason
 
 __all__ = ["MAX_IMAGE_BYTES", "ImageRejectedError", "check_image", "dhash"]
 
 MAX_IMAGE_BYTES = 256 << 20
-MAX_DECODED_BYTES = 300_000_000  # 100 megapixels in three colours of 8 bits
 DHASH_SIDE = 8
 
 
@@ -36,7 +32,6 @@ def check_image(data: bytes) -> Image.Image:
     if is_dicom(data):
         detail = "a DICOM file, which names its patient: read its folder with --format dicom"
         raise ImageRejectedError(Reason.UNUSABLE_IMAGE, detail)
-    _check_decoded_size(data)
     # Not at the top: torch takes seconds to load, and reading a corpus needs none of it.
     from encoders.images.preprocess import ImageError, decode_image  # noqa: PLC0415
 
@@ -44,20 +39,6 @@ def check_image(data: bytes) -> Image.Image:
         return decode_image(data)
     except ImageError as error:
         raise ImageRejectedError(Reason.UNUSABLE_IMAGE, str(error)) from None
-
-
-def _check_decoded_size(data: bytes) -> None:
-    """Refuse what would take a minute and gigabytes to decode, from its header alone."""
-    try:
-        with parsers_silenced, Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            wide = any("16" in str(tile) or "32" in str(tile) for tile in image.tile[:1])
-            size = width * height * len(image.getbands()) * (2 if wide else 1)
-    except Exception:  # noqa: BLE001 - the decoder says what is wrong
-        return
-    if size > MAX_DECODED_BYTES:
-        detail = f"{width:,} x {height:,} pixels of {size:,} bytes; at most {MAX_DECODED_BYTES:,}"
-        raise ImageRejectedError(Reason.UNUSABLE_IMAGE, detail)
 
 
 def dhash(image: Image.Image) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from encoders.images.preprocess import ImageError, open_image
 from ingest.corpus.corpus import write_corpus
 from ingest.corpus.images import ImageRejectedError, check_image, dhash
 from ingest.corpus.records import Record
@@ -83,6 +84,8 @@ def test_what_would_take_a_minute_to_decode_is_refused_by_its_header():
         )
 
     header = struct.pack(">IIBBBBB", 9_000, 9_000, 16, 6, 0, 0, 0)  # RGBA of 16 bits
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
-    with pytest.raises(ImageRejectedError, match="9,000 x 9,000 pixels of 648,000,000 bytes"):
-        check_image(data + chunk(b"IEND", b""))
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(99))), chunk(b"IEND", b""))
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    for decode, error in ((check_image, ImageRejectedError), (open_image, ImageError)):
+        with pytest.raises(error, match="9,000 x 9,000 pixels of 648,000,000 bytes"):
+            decode(data)  # a corpus's image, and a query's
