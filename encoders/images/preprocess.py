@@ -173,7 +173,7 @@ def _bytes_of_a_value(image: Image.Image) -> int:
     """While it is decoded; from the header alone."""
     if image.mode.startswith("I") or image.mode == "F":
         return 4
-    return 2 if any("16" in str(tile.args) for tile in image.tile[:1]) else 1
+    return 2 if any("16" in str(tile[3]) for tile in getattr(image, "tile", ())[:1]) else 1
 
 
 def _plain(image: Image.Image) -> Image.Image:
