@@ -169,6 +169,14 @@ class Run:
         """The ranked ids of the query at `row`, best first."""
         return [self.documents[number] for number in self.ranked[row] if number != NOTHING]
 
+    def keep(self, marks: NDArray[np.bool_]) -> Run:
+        """Only the marked documents, bool [queries, depth], those below them moved up."""
+        order = np.argsort(~marks, axis=1, kind="stable")
+        kept = np.take_along_axis(marks, order, axis=1)
+        ranked = np.where(kept, np.take_along_axis(self.ranked, order, axis=1), NOTHING)
+        scores = np.where(kept, np.take_along_axis(self.scores, order, axis=1), -np.inf)
+        return Run(self.queries, self.documents, ranked.astype(np.int32), scores)
+
     def take(self, rows: NDArray[np.intp]) -> Run:
         """Only the queries at `rows`."""
         queries = tuple(self.queries[r] for r in rows)

@@ -80,12 +80,7 @@ def judged_marks(run: Run, qrels: Qrels) -> NDArray[np.bool_]:
 
 def condensed(run: Run, qrels: Qrels) -> Run:
     """The run without its unjudged documents."""
-    marks = judged_marks(run, qrels)
-    order = np.argsort(~marks, axis=1, kind="stable")
-    kept = np.take_along_axis(marks, order, axis=1)
-    ranked = np.where(kept, np.take_along_axis(run.ranked, order, axis=1), NOTHING)
-    scores = np.where(kept, np.take_along_axis(run.scores, order, axis=1), -np.inf)
-    return Run(run.queries, run.documents, ranked.astype(np.int32), scores)
+    return run.keep(judged_marks(run, qrels))
 
 
 def write_pool(path: Path, results: Sequence[TaskResult], pool: Pool, depth: int) -> int:

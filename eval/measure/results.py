@@ -18,6 +18,7 @@ from eval.measure.significance import Comparison, compare_profiles, families
 from eval.protocols.tasks import Task
 
 __all__ = [
+    "SMALLEST_CLEAN",
     "Estimate",
     "Figures",
     "TaskResult",

@@ -14,7 +14,7 @@ import numpy as np
 
 from eval.collection.runs import EvaluationError
 from eval.measure.bootstrap import FEWER, bootstrap
-from eval.measure.results import TaskResult
+from eval.measure.results import SMALLEST_CLEAN, TaskResult
 
 __all__ = ["SeedFigure", "over_seeds"]
 
@@ -32,6 +32,7 @@ class SeedFigure:
     profile: str
     metric: str
     seeds: int
+    queries: int
     mean: float
     spread: float
     lowest: float
@@ -45,7 +46,8 @@ def over_seeds(evaluations: Sequence[Sequence[TaskResult]], seed: int = 0) -> li
     """A figure for each protocol and profile that all of the evaluations have.
 
     evaluations: the results of each encoder, over one corpus. Leaked queries of any of them are
-    left out of all. Raises EvaluationError where they asked other queries.
+    left out of all, where at least 20 others are left. Raises EvaluationError where they asked
+    other queries.
     """
     by_protocol: list[Mapping[str, TaskResult]] = [
         {result.task.protocol: result for result in results} for results in evaluations
@@ -60,7 +62,7 @@ def over_seeds(evaluations: Sequence[Sequence[TaskResult]], seed: int = 0) -> li
             raise EvaluationError(f"The indexes were asked other queries of {protocol}.")
         clean = [set(result.leakage.clean.tolist()) for result in same]
         rows = np.array(sorted(set.intersection(*clean)), np.intp)
-        if len(rows) < 2:
+        if len(rows) < SMALLEST_CLEAN:
             rows = np.arange(len(first.task.topics))
         for profile in first.values:
             if all(profile in result.values for result in same):
@@ -85,6 +87,7 @@ def _figure(
         profile=profile,
         metric=result.metric,
         seeds=len(means),
+        queries=len(rows),
         mean=float(means.mean()),
         spread=by_seed**0.5,
         lowest=float(means.min()),

@@ -92,11 +92,4 @@ def _without_excluded(run: Run, task: Task) -> tuple[Run, int]:
     for row, topic in enumerate(task.topics):
         if topic.excluded:
             kept[row] &= ~np.isin(run.ranked[row], topic.excluded)
-    removed = int((run.ranked != NOTHING).sum() - kept.sum())
-    if not removed:
-        return run, 0
-    order = np.argsort(~kept, axis=1, kind="stable")
-    there = np.take_along_axis(kept, order, axis=1)
-    ranked = np.where(there, np.take_along_axis(run.ranked, order, axis=1), NOTHING)
-    scores = np.where(there, np.take_along_axis(run.scores, order, axis=1), -np.inf)
-    return Run(run.queries, run.documents, ranked.astype(np.int32), scores), removed
+    return run.keep(kept), int((run.ranked != NOTHING).sum() - kept.sum())
