@@ -55,18 +55,19 @@ def main() -> None:
     options.add_argument("--populations", type=int, default=MOST)
     asked = options.parse_args()
     found = [p for report in asked.report for p in _of_report(report)] or list(_made_up())
-    rng = np.random.default_rng(0)
-    populations = [found[i] for i in np.sort(rng.permutation(len(found))[: asked.populations])]
-    _coverage(populations, asked.draws, rng)
-    _size(populations, rng)
-    _power(rng)
+    chosen = np.random.default_rng(0).permutation(len(found))[: asked.populations]
+    populations = [found[i] for i in np.sort(chosen)]
+    _coverage(populations, asked.draws)
+    _size(populations)
+    _power()
 
 
-def _coverage(populations: list[Population], draws: int, rng: np.random.Generator) -> None:
+def _coverage(populations: list[Population], draws: int) -> None:
     print("coverage of 95 % intervals (percentile bootstrap), effective clusters, mean width")
     worst: dict[bool, float] = {True: 1.0, False: 1.0}
-    for share, count in GRID:
-        for population in populations:
+    for place, (share, count) in enumerate(GRID):
+        for number, population in enumerate(populations):
+            rng = np.random.default_rng([place, number])
             inside, inside_plain = np.zeros(len(METRICS)), np.zeros(len(METRICS))
             width, effective = np.zeros(len(METRICS)), 0.0
             for _ in range(draws):
@@ -80,14 +81,14 @@ def _coverage(populations: list[Population], draws: int, rng: np.random.Generato
                 width += high - low
                 effective += clusters.effective
             mean_effective = effective / draws
-            for place, metric in enumerate(METRICS):
-                rate = inside[place] / draws
+            for column, metric in enumerate(METRICS):
+                rate = inside[column] / draws
                 enough = mean_effective >= ENOUGH
                 worst[enough] = min(worst[enough], rate)
                 print(
                     f"  share {share:3.1f}  {mean_effective:5.1f}  {population.name:<38}{metric:<8}"
-                    f" mean {population.mean[place]:.3f}  {rate:.3f} "
-                    f"({inside_plain[place] / draws:.3f})  width {width[place] / draws:.3f}"
+                    f" mean {population.mean[column]:.3f}  {rate:.3f} "
+                    f"({inside_plain[column] / draws:.3f})  width {width[column] / draws:.3f}"
                 )
     print(f"worst cell at {ENOUGH} or more effective clusters: {worst[True]:.3f}")
     print(f"worst cell below: {worst[False]:.3f}")
@@ -117,14 +118,15 @@ def _percentile(
     return low, high
 
 
-def _size(populations: list[Population], rng: np.random.Generator, draws: int = 2_000) -> None:
+def _size(populations: list[Population], draws: int = 2_000) -> None:
     """How often the paired test finds a difference between rankings that are equally good.
 
     Between the two metrics of a population, moved to the same mean: as they are, and with labels
     swapped at random from cluster to cluster.
     """
-    for share, count in GRID[:2]:
+    for place, (share, count) in enumerate(GRID[:2]):
         for population in populations[:1]:
+            rng = np.random.default_rng([2, place])
             found = {"labels swapped": 0, "means equal": 0}
             for row in range(draws):
                 values, clusters = _draw(population, share, count, rng)
@@ -140,9 +142,10 @@ def _size(populations: list[Population], rng: np.random.Generator, draws: int = 
             print(f"size of the paired test at .05, share {share}, {population.name}: {told}")
 
 
-def _power(rng: np.random.Generator, draws: int = 2_000) -> None:
+def _power(draws: int = 2_000) -> None:
     """A gate over four rankings of 190 queries: one falls by .036, or all change by noise alone."""
     queries, spread, fall = 190, 0.226, 0.036
+    rng = np.random.default_rng(3)
     noise = rng.normal(0, spread, (queries, draws))
     alone = Clusters(np.arange(queries), ("",) * queries)
     less = paired_randomisation(noise - fall, alone, resamples=2_000, alternative="less")

@@ -65,6 +65,6 @@ class Clusters:
 
 
 def group_numbers(groups: Sequence[str]) -> Numbers:
-    """Number the groups of documents, int [documents]: one group the same, "" each alone."""
+    """Number groups or texts, int [documents]: equal ones the same, "" each alone."""
     names = [group or f"\0{row}" for row, group in enumerate(groups)]
     return np.unique(np.array(names), return_inverse=True)[1].astype(np.int64)

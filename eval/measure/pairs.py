@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.collection.clusters import Clusters
+from eval.collection.clusters import Clusters, group_numbers
 from eval.leakage.leakage import is_leaky
 from eval.measure.bootstrap import FEWER, bootstrap
 from eval.measure.metrics import Metric
@@ -102,7 +102,7 @@ def pairs_card(
     too in the multi-positive column. in_training: bool [pairs], whose image was trained on.
     """
     seen = np.zeros(len(ids), np.bool_) if in_training is None else in_training
-    equal = _equal(texts) if texts else np.arange(len(ids))
+    equal = group_numbers(texts) if texts else np.arange(len(ids))
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(ids))
     pools = {"full": [np.arange(len(ids))]}
@@ -210,9 +210,3 @@ def _expected(first: Ranks, last: Ranks, cutoff: int, *, reciprocal: bool) -> Va
     gains[ranks] = 1 / ranks if reciprocal else 1.0
     summed = np.concatenate([[0.0], np.cumsum(gains)])
     return np.asarray((summed[last + 1] - summed[first]) / (last - first + 1))
-
-
-def _equal(texts: Sequence[str]) -> NDArray[np.int64]:
-    """Equal texts by the same number; empty ones equal nothing."""
-    names = [text or f"\0{row}" for row, text in enumerate(texts)]
-    return np.unique(np.array(names), return_inverse=True)[1].astype(np.int64)

@@ -97,7 +97,7 @@ def line_plot(
 
     `level` draws a dashed horizontal line, `mark` a dotted vertical one.
     """
-    width, height, left, bottom = 720, 300, 60, 250
+    width, height, left, bottom = 720, 300, 78, 250
     every_y = [v for line in lines for v in (*line.y, *line.low, *line.high)]
     every_y += [] if top is None else [0.0, top]
     every_x = [v for line in lines for v in line.x]
@@ -129,6 +129,7 @@ def line_plot(
             "stroke='currentColor' stroke-dasharray='1 3'/>"
         )
     parts.append(_text((left + width) / 2, bottom + 34, x_label, "middle"))
+    parts.append(_upwards(18, bottom / 2, y_label))
     parts += _legend([line.series for line in lines], left, bottom + 54)
     return _svg(width, height + 12, parts, f"{y_label} over {x_label}")
 
@@ -146,11 +147,7 @@ def heat_map(matrix: Values, rows: str, columns: str) -> str:
         for c, value in enumerate(row)
     ]
     parts.append(_text(left + side / 2, top - 8, columns, "middle"))
-    middle = top + side / 2
-    parts.append(
-        f"<text x='{left - 12}' y='{middle}' {_FONT} text-anchor='middle' "
-        f"transform='rotate(-90 {left - 12} {middle})'>{escape(rows)}</text>"
-    )
+    parts.append(_upwards(left - 12, top + side / 2, rows))
     foot = f"cosine from {low:.2f} (pale) to {high:.2f} (blue)"
     parts.append(_text(left, top + side + 20, foot, "start"))
     parts.append(_text(left, top + side + 36, "the diagonal holds the pairs", "start"))
@@ -228,16 +225,23 @@ def _grid_y(marks: Sequence[float], y: Scale, left: float, right: float) -> list
 
 
 def _legend(series: Sequence[str], left: float, y: float) -> list[str]:
-    parts, x = [], left
+    parts, x = ["<g class='legend'>"], left
     for name in series:
         parts.append(f"<circle cx='{x + 5:.1f}' cy='{y - 4:.1f}' r='5' fill='{colour(name)}'/>")
         parts.append(_text(x + 15, y, name, "start"))
         x += 34 + 7 * len(name)
-    return parts
+    return [*parts, "</g>"]
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
     return f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}' {_FONT}>{escape(text)}</text>"
+
+
+def _upwards(x: float, y: float, text: str) -> str:
+    return (
+        f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='middle' {_FONT} "
+        f"transform='rotate(-90 {x:.1f} {y:.1f})'>{escape(text)}</text>"
+    )
 
 
 def _svg(width: float, height: float, parts: Sequence[str], label: str) -> str:

@@ -22,10 +22,10 @@ def summary(evaluation: Evaluation) -> list[str]:
         return [*evaluation.notes, "Only the pairs card could be computed: see below."]
     return [
         _decision(headline),
+        *_baseline(headline),
         _figures(headline, len(evaluation.pool)),
         *_pairs(headline),
         *_steps(evaluation),
-        *_baseline(headline),
         *_warnings(headline),
         *evaluation.notes,
     ]

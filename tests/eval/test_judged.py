@@ -124,7 +124,8 @@ def sentences(result):
 def test_the_verdict_does_not_change_when_a_profile_is_added():
     alone = made_up_result()
     more = made_up_result([("mine", 0.99), ("other", 0.01), ("rank-bm25 defaults", 0.7)])
-    assert sentences(alone)[:4] == sentences(more)[:4]
+    told = [sentence for sentence in sentences(more) if not sentence.startswith("The baseline")]
+    assert sentences(alone)[:4] == told[:4]
     first = {(c.first, c.second): c for c in alone.comparisons}
     for found in more.comparisons:
         if found.family == "declared":
