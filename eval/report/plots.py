@@ -128,7 +128,7 @@ def line_plot(
             f"<line x1='{x(mark):.1f}' x2='{x(mark):.1f}' y1='14' y2='{bottom}' "
             "stroke='currentColor' stroke-dasharray='1 3'/>"
         )
-    parts.append(_text((left + width) / 2, bottom + 34, x_label, "middle"))
+    parts.append(_text((left + width) / 2, bottom + 37, x_label, "middle"))
     parts.append(_upwards(18, bottom / 2, y_label))
     parts += _legend([line.series for line in lines], left, bottom + 54)
     return _svg(width, height + 12, parts, f"{y_label} over {x_label}")
