@@ -64,7 +64,7 @@ def code_savings(
     clock, every, compared = [], [], []
     for query in queries:
         start = time.perf_counter()
-        _, _, scan = _core.nearest(vectors, coded, query, None, k)
+        *_, scan = _core.nearest(vectors, coded, query, None, k)
         between = time.perf_counter()
         _core.nearest(vectors, None, query, None, k)
         clock.append(between - start)
