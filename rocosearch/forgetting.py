@@ -8,7 +8,9 @@ from typing import Any
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
-from ingest.corpus.corpus import Corpus
+from encoders.base.storage import SEEN
+from encoders.training.seen import Record
+from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.predictions import PREDICTIONS
 from ingest.feed.forget import forget_in_corpus, forget_in_engine, records_of
 from ingest.sources.pseudonyms import Pseudonyms
@@ -22,9 +24,9 @@ def forget(
 ) -> dict[str, Any]:
     """Remove a patient, named by id or pseudonym; targets: indexes' folders and servers' URLs.
 
-    Returns the pseudonym, how many records were in the corpus and in its training split, the
-    encoders that had embedded it, how many documents each target lost, and whether the corpus
-    had labels. The targets come first
+    Returns the pseudonym, how many records were in the corpus and in its training split, what
+    each encoder that had embedded it saw of the patient (`_seen_by`), how many documents each
+    target lost, and whether the corpus had labels. The targets come first
     and the key's own list last, so that the same command ends a job that was interrupted.
     Raises UserError where nothing is known of the patient.
     """
@@ -37,6 +39,7 @@ def forget(
     ids = tuple(dict.fromkeys((*found.ids, *(one.id for one in known))))
     if not ids:
         raise UserError(f"Nothing in {corpus} or under {key} is of {patient!r} ({subject}).")
+    encoders = {name: _seen_by(opened, name, subject) for name in found.encoders}
     removed = {target: _forget_in_target(target, ids) for target in targets}
     if found.ids:
         forget_in_corpus(opened, subject, ids, [one.file for one in known], progress)
@@ -45,10 +48,24 @@ def forget(
         "subject": subject,
         "records": len(found.ids),
         "trained": found.trained,
-        "encoders": list(found.encoders),
+        "encoders": encoders,
         "removed": removed,
         "predictions": labelled,
     }
+
+
+def _seen_by(corpus: Corpus, fingerprint: str, subject: str) -> str:
+    """What the encoder saw: "trained", "validated", "nothing", or "unknown" without a record."""
+    path = corpus.path / EMBEDDINGS / fingerprint / SEEN
+    if not path.exists():
+        return "unknown"
+    record = Record.read(path)
+    rows = corpus.table(["subject_id", "hashes"]).to_pylist()
+    images = [row["hashes"]["image_sha256"] for row in rows if row["subject_id"] == subject]
+    for role, seen in (("trained", record.trained), ("validated", record.validated)):
+        if seen.has("subject", [subject]).any() or seen.has_image(images).any():
+            return role
+    return "nothing"
 
 
 def _forget_in_target(target: str, ids: Sequence[str]) -> int:

@@ -18,6 +18,14 @@ rocosearch forget patient-0f3a9c1e55d2b871 --key build/hospital.key build/hospit
 """
 
 
+SEEN = {
+    "trained": "was trained on the patient: train it anew, and embed again.",
+    "validated": "was validated on the patient, and learned nothing from it.",
+    "nothing": "was made without the patient.",
+    "unknown": "has no record of what it was trained on: it may have been on the patient.",
+}
+
+
 def command(
     subject: Annotated[
         str, typer.Argument(metavar="SUBJECT", help="The patient's id, or its pseudonym.")
@@ -33,8 +41,8 @@ def command(
 ) -> None:
     """Remove a patient from a corpus, its vectors, indexes and servers.
 
-    What an encoder learned cannot be removed from it: the command says which ones may have been
-    trained on the patient's images, so that they can be trained anew.
+    What an encoder learned cannot be removed from it: of each encoder that embedded the corpus the
+    command says whether it was trained on the patient, so that it can be trained anew.
     """
     from rocosearch.forgetting import forget
 
@@ -46,11 +54,12 @@ def command(
     tell(f"{corpus}: {told['records']:,} records of {told['subject']} are gone.")
     for target, removed in told["removed"].items():
         tell(f"{target}: {removed:,} documents removed.")
+    for name, seen in told["encoders"].items():
+        tell(f"Encoder {name[:8]} {SEEN[seen]}")
     if told["trained"]:
-        names = ", ".join(name[:8] for name in told["encoders"]) or "none that embedded the corpus"
         tell(
-            f"{told['trained']:,} of the records stood in the training split. Encoders that may "
-            f"have been trained on them: {names}. Train them anew on {corpus}."
+            f"{told['trained']:,} of the records stood in the training split: encoders that never "
+            "embedded this corpus may have been trained on them too."
         )
     if told["predictions"]:
         tell(

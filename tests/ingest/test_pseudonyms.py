@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from encoders.training.seen import SEEN, Record, Seen
 from ingest.corpus.corpus import Corpus, write_corpus
 from ingest.corpus.records import CorpusError
 from ingest.sources.dicom import Dicom
@@ -128,6 +129,26 @@ def test_from_a_hit_back_to_its_file_and_viewer(export, tmp_path):
     assert "knows no file of 'dicom-1'" in unknown
 
 
+def keep_record(corpus, fingerprint, images=(), subjects=(), validated=()):
+    """What an encoder saw, beside the vectors that it made."""
+    key = bytes(16)
+
+    def seen(images, subjects):
+        blank = [""] * max(len(images), len(subjects))
+        return Seen.of(
+            images=list(images) or blank,
+            looks=blank,
+            captions=blank,
+            groups=blank,
+            subjects=list(subjects) or blank,
+            key=key,
+        )
+
+    folder = corpus / "embeddings" / fingerprint
+    folder.mkdir()
+    Record(seen(images, subjects), seen((), validated)).write(folder / SEEN)
+
+
 @pytest.mark.parametrize("by", ["id", "pseudonym"])
 def test_a_forgotten_patient_is_nowhere(export, tmp_path, by):
     out, index, key = tmp_path / "out", tmp_path / "index", tmp_path / "out.key"
@@ -143,10 +164,19 @@ def test_a_forgotten_patient_is_nowhere(export, tmp_path, by):
     gone = [record.id for record in corpus.records() if record.subject_id == subject]
     before = {record.id: record for record in corpus.records()}
     vectors = dict(zip(*read_embeddings(corpus, encoder.manifest.fingerprint), strict=True))
+    image = next(r.image_sha256 for r in corpus.records() if r.id == gone[0])
+    keep_record(out, "a" * 64, subjects=[subject])
+    keep_record(out, "b" * 64, images=[image])
+    keep_record(out, "c" * 64, subjects=["patient-of-others"])
+    keep_record(out, "d" * 64, validated=[subject])
     told = run("forget", "ID-2" if by == "id" else subject, "--key", key, out, index)
+    for name in "ab":
+        assert f"Encoder {name * 8} was trained on the patient" in told
+    assert f"Encoder {'c' * 8} was made without the patient" in told
+    assert f"Encoder {'d' * 8} was validated on the patient" in told
+    assert f"Encoder {encoder.manifest.fingerprint[:8]} has no record" in told
     assert f"2 records of {subject} are gone" in told
     assert f"{index}: 2 documents removed" in told
-    assert encoder.manifest.fingerprint[:8] in told or "training split" not in told
     after = Corpus.open(out)
     assert {r.id: r for r in after.records()} == {k: v for k, v in before.items() if k not in gone}
     assert after.manifest.split_rule == corpus.manifest.split_rule

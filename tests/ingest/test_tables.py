@@ -305,6 +305,28 @@ def test_imageclef_2021_without_headers(tmp_path):
     ]
 
 
+def test_imageclef_2021_as_two_subtasks_have_it(tmp_path):
+    """Names of the concepts' files as participants' code has them; the captions' by analogy."""
+    for split, numbers in (("Training", (1, 2)), ("Validation", (3, 4))):
+        concepts = tmp_path / f"ImageCLEF2021_ConceptDetection_{split}-Set"
+        captions = tmp_path / f"ImageCLEF2021_CaptionPrediction_{split}-Set"
+        cuis = [f"synpic{n}\tC0040405;C0817096\n" for n in numbers]
+        texts = [f"synpic{n}\tof {split}, with a comma\n" for n in numbers]
+        write(concepts / f"{split}_Set_Concepts.csv", "".join(cuis))
+        write(captions / f"{split}_Set_Captions.csv", "".join(texts))
+        images(concepts / f"{split}-Images", *(f"synpic{n}.jpg" for n in numbers))
+    records, rejected = read(tmp_path)
+    assert rejected == []
+    assert [(r.id, r.caption, r.split) for r in records] == [
+        ("synpic1", "of Training, with a comma", "train"),
+        ("synpic2", "of Training, with a comma", "train"),
+        ("synpic3", "of Validation, with a comma", "validation"),
+        ("synpic4", "of Validation, with a comma", "validation"),
+    ]
+    assert {record.concepts for record in records} == {("C0040405", "C0817096")}
+    assert all(record.image for record in records)
+
+
 def test_imageclef_2026_whose_ids_tell_the_splits(tmp_path):
     stem = "ImageCLEFmedical_Caption_2026"
     ids = [f"{stem}_train_1", f"{stem}_valid_0"]
