@@ -95,8 +95,8 @@ HeldPostings postings(Array<uint32_t> documents, Array<uint16_t> frequencies,
     return held;
 }
 
-HeldVectors vectors(Array2 cells,
-                    Array<bool> present, std::optional<Array<double>> squares, int metric) {
+HeldVectors vectors(Array2 cells, Array<bool> present, std::optional<Array<double>> squares,
+                    int metric) {
     HeldVectors held;
     Vectors &v = held.view;
     v.cells = cells.data();
@@ -319,41 +319,20 @@ NB_MODULE(_core, m) {
     nb::exception<DamagedError>(m, "DamagedError", PyExc_ValueError);
 
     nb::class_<HeldPostings>(m, "Postings")
-        .def("__init__",
-             [](HeldPostings *self, Array<uint32_t> documents, Array<uint16_t> frequencies,
-                Array<uint16_t> impacts, Array<uint32_t> lengths, Array<uint8_t, 2> dense,
-                Array<uint64_t, 3> ranks) {
-                 new (self) HeldPostings(
-                     postings(documents, frequencies, impacts, lengths, dense, ranks));
-             },
-             "documents"_a.noconvert(), "frequencies"_a.noconvert(), "impacts"_a.noconvert(),
-             "lengths"_a.noconvert(), "dense"_a.noconvert(), "ranks"_a.noconvert());
+        .def(nb::new_(&postings), "documents"_a.noconvert(), "frequencies"_a.noconvert(),
+             "impacts"_a.noconvert(), "lengths"_a.noconvert(), "dense"_a.noconvert(),
+             "ranks"_a.noconvert());
     nb::class_<HeldVectors>(m, "Vectors")
-        .def("__init__",
-             [](HeldVectors *self,
-                Array2 cells,
-                Array<bool> present, std::optional<Array<double>> squares, int metric) {
-                 new (self) HeldVectors(vectors(cells, present, squares, metric));
-             },
-             "cells"_a.noconvert(), "present"_a.noconvert(), "squares"_a.noconvert().none(),
-             "metric"_a);
+        .def(nb::new_(&vectors), "cells"_a.noconvert(), "present"_a.noconvert(),
+             "squares"_a.noconvert().none(), "metric"_a);
     nb::class_<HeldCodes>(m, "Codes")
-        .def("__init__",
-             [](HeldCodes *self, Array<float, 2> basis, Array<uint8_t, 4> blocks,
-                Array<double> bounds, Array<float> residuals, size_t documents) {
-                 new (self) HeldCodes(codes(basis, blocks, bounds, residuals, documents));
-             },
-             "basis"_a.noconvert(), "blocks"_a.noconvert(), "bounds"_a.noconvert(),
-             "residuals"_a.noconvert(), "documents"_a);
+        .def(nb::new_(&codes), "basis"_a.noconvert(), "blocks"_a.noconvert(),
+             "bounds"_a.noconvert(), "residuals"_a.noconvert(), "documents"_a);
     nb::class_<HeldScan>(m, "Scan")
         .def_prop_ro("compared", [](const HeldScan &self) { return self.view.compared; })
         .def("bounds", &scan_bounds, "documents"_a.noconvert());
     nb::class_<Program>(m, "Program")
-        .def("__init__",
-             [](Program *self, const std::vector<std::tuple<int, int, int, int, double>> &steps) {
-                 new (self) Program(program(steps));
-             },
-             "steps"_a)
+        .def(nb::new_(&program), "steps"_a)
         .def("run",
              [](const Program &self, Array<double, 2> features) {
                  require(features.shape(0) == FEATURES, "a program reads five features");

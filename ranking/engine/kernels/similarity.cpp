@@ -63,34 +63,26 @@ KERNELS_INLINE void rows_loop(const Cell *cells, size_t dimension, const double 
     }
 }
 
-KERNELS_INLINE void float32_rows_loop(const float *cells, size_t dimension, const double *query,
-                                      bool squared, const int64_t *which, size_t count,
-                                      double *out) {
-    rows_loop(cells, dimension, query, squared, which, count, out);
+KERNELS_INLINE void some_rows_loop(const Vectors &vectors, const double *query,
+                                   const int64_t *which, size_t count, double *out) {
+    bool squared = vectors.metric == Metric::euclidean;
+    size_t dimension = vectors.dimension;
+    switch (vectors.kind) {
+        case Cells::float32:
+            return rows_loop(static_cast<const float *>(vectors.cells), dimension, query, squared,
+                             which, count, out);
+        case Cells::bfloat16:
+            return rows_loop(static_cast<const uint16_t *>(vectors.cells), dimension, query,
+                             squared, which, count, out);
+        case Cells::int8:
+            return rows_loop(static_cast<const int8_t *>(vectors.cells), dimension, query, squared,
+                             which, count, out);
+    }
 }
-KERNELS_INLINE void bfloat16_rows_loop(const uint16_t *cells, size_t dimension,
-                                       const double *query, bool squared, const int64_t *which,
-                                       size_t count, double *out) {
-    rows_loop(cells, dimension, query, squared, which, count, out);
-}
-KERNELS_INLINE void int8_rows_loop(const int8_t *cells, size_t dimension, const double *query,
-                                   bool squared, const int64_t *which, size_t count,
-                                   double *out) {
-    rows_loop(cells, dimension, query, squared, which, count, out);
-}
-
-DISPATCH(void, float32_rows,
-         (const float *cells, size_t dimension, const double *query, bool squared,
-          const int64_t *which, size_t count, double *out),
-         (cells, dimension, query, squared, which, count, out))
-DISPATCH(void, bfloat16_rows,
-         (const uint16_t *cells, size_t dimension, const double *query, bool squared,
-          const int64_t *which, size_t count, double *out),
-         (cells, dimension, query, squared, which, count, out))
-DISPATCH(void, int8_rows,
-         (const int8_t *cells, size_t dimension, const double *query, bool squared,
-          const int64_t *which, size_t count, double *out),
-         (cells, dimension, query, squared, which, count, out))
+DISPATCH(void, some_rows,
+         (const Vectors &vectors, const double *query, const int64_t *which, size_t count,
+          double *out),
+         (vectors, query, which, count, out))
 
 double clipped(double cosine) { return std::min(std::max(cosine, -1.0), 1.0); }
 
@@ -99,19 +91,7 @@ double clipped(double cosine) { return std::min(std::max(cosine, -1.0), 1.0); }
 void similarities(const Vectors &vectors, QueryVector query, const int64_t *which, size_t count,
                   double *out) {
     std::vector<double> wide(query.cells.data, query.cells.data + query.cells.size);
-    bool squared = vectors.metric == Metric::euclidean;
-    size_t dimension = vectors.dimension;
-    switch (vectors.kind) {
-        case Cells::float32:
-            return float32_rows(static_cast<const float *>(vectors.cells), dimension,
-                                wide.data(), squared, which, count, out);
-        case Cells::bfloat16:
-            return bfloat16_rows(static_cast<const uint16_t *>(vectors.cells), dimension,
-                                 wide.data(), squared, which, count, out);
-        case Cells::int8:
-            return int8_rows(static_cast<const int8_t *>(vectors.cells), dimension, wide.data(),
-                             squared, which, count, out);
-    }
+    some_rows(vectors, wide.data(), which, count, out);
 }
 
 double order_key(const Vectors &vectors, int64_t document, double similarity) {

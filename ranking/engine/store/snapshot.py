@@ -184,8 +184,8 @@ def _generation(path: Path, content: dict[str, Any]) -> Generation:
     """What generation.json says. Its checksum was right: other keys are another version's."""
     if content.get("format") != FORMAT or content.keys() != _KEYS:
         raise EngineError(
-            f"{path} was made by another version of rocosearch, which this one cannot read: "
-            "index the corpus again."
+            f"{path} was made by another version of rocosearch, which this one cannot read. Make "
+            f"it again with the options of before: rocosearch index CORPUS {path}"
         )
     fields = tuple(VectorField(**each) for each in content.pop("fields"))
     for name in ("segments", "alive"):
