@@ -32,6 +32,11 @@ class EncoderNames:
     has_vector: str
     embedder: str
 
+    @property
+    def tokens(self) -> str:
+        """The query's token vectors, which `max_sim` compares with patches."""
+        return f"q_tokens_{self.short}"
+
     def field(self, role: str) -> str:
         """The vector field of one of ROLES."""
         return f"{role}_{self.short}"

@@ -18,9 +18,10 @@ from ranking.types import (
     Query,
     QueryError,
     Sort,
+    VectorField,
 )
 
-__all__ = ["PARTS", "check_query", "check_types", "lacking", "told_of_scores"]
+__all__ = ["PARTS", "check_query", "check_types", "lacking", "token_vectors", "told_of_scores"]
 
 FIELDS: frozenset[str] = frozenset(get_args(FilterField))
 
@@ -92,6 +93,23 @@ def _is_numbers(vector: object) -> bool:
     if found.dtype == np.float32:
         return True
     return found.dtype.kind in "fiu" and not (np.abs(found) > np.finfo(np.float32).max).any()
+
+
+def token_vectors(given: object, field: VectorField) -> NDArray[np.float32]:
+    """The query's token vectors for a field of patches: float32 [tokens, dimension].
+
+    None are as good as no tokens. Raises QueryError where their shape is another, or a number is
+    not finite.
+    """
+    found = np.asarray(np.zeros((0, field.dimension)) if given is None else given, np.float32)
+    if found.ndim != 2 or found.shape[1] != field.dimension:
+        raise QueryError(
+            f"The query's token vectors have shape {list(found.shape)}, but {field.name} holds "
+            f"vectors of {field.dimension}: give an array [tokens, {field.dimension}]."
+        )
+    if not np.isfinite(found).all():
+        raise QueryError("The query's token vectors hold NaN or infinity.")
+    return found
 
 
 def check_query(query: Query, *, engine: str = "", refused: Collection[str] = ()) -> None:

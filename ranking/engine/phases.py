@@ -6,6 +6,7 @@ come after those that it did.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from ranking.expressions.expression import Expression
 __all__ = ["Ranked", "evaluate", "rank"]
 
 Doubles = NDArray[np.float64]
+Late = Callable[[Candidates], Candidates]
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,23 @@ def evaluate(expression: Expression, found: Candidates) -> Doubles:
     return values if values.ndim else np.full(len(found.docs), values)
 
 
-def rank(plan: Plan, found: Candidates, depth: int | None, id_order: IdOrder) -> Ranked:
+def rank(plan: Plan, found: Candidates, depth: int | None, id_order: IdOrder, late: Late) -> Ranked:
     """Run all phases.
 
-    Returns the `depth` best, or more where a phase looks at more; None: all.
+    late: adds the features of `Plan.late` to candidates. Returns the `depth` best, or more where a
+    phase looks at more; None: all.
     """
     scores = found.scores
+    if any(name in plan.late for name in plan.first.features):
+        found = late(found)
     if scores is None:
         scores = _sortable(evaluate(plan.first, found))
     count = len(scores) if depth is None else max(depth, plan.window)
     rows = top_rows(scores, found.docs, count, id_order)
-    ranked = Ranked(found, rows, scores[rows])
+    kept = scores[rows]
+    if plan.late:  # theirs alone are computed
+        found, rows = late(found.take(rows)), np.arange(len(rows))
+    ranked = Ranked(found, rows, kept)
     for phase in (plan.second, plan.last):
         if phase is not None:
             ranked = _rerank(ranked, phase, id_order)

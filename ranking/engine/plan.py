@@ -24,6 +24,7 @@ _BM25 = re.compile(r"bm25\((\w+)\)")
 _COMPARED = re.compile(r"(closeness|distance)\((?:field,)?(\w+)\)")
 _HAS_VECTOR = re.compile(r"attribute\(has_vector(?:_(\w+))?\)")
 _INPUT = re.compile(r"query\((\w+)\)")
+_MAX_SIM = re.compile(r"max_sim\(\w+,(\w+)\)")
 _CLOSEST = re.compile(r"closest\((\w+)\)")
 _PLACEHOLDER = "embedding"
 
@@ -51,7 +52,8 @@ class Plan:
 
     features: by canonical name all that any phase reads, `query()` left out. vector_fields: those
     that the profile compares vectors of, by name; index_fields: all that the index has. closest:
-    match features that show a label -> their field.
+    match features that show a label -> their field. late: features computed for the best hits of
+    the first phase alone, whose patches are read -> their field.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Plan:
     vector_fields: Mapping[str, VectorField]
     index_fields: tuple[str, ...]
     closest: Mapping[str, str]
+    late: Mapping[str, VectorField]
 
     @cached_property
     def window(self) -> int:
@@ -89,6 +92,8 @@ class Plan:
     def single(self) -> bool:
         """Whether the first phase reads at most one text field and one field of one vector."""
         if any(field.labels for field in self.vector_fields.values()):
+            return False
+        if any(name in self.late for name in self.first.features):
             return False
         read = [self.features[name] for name in self.first.features if name in self.features]
         fields = {each.field for each in read if each.kind not in ("bm25", "has_caption")} - {""}
@@ -137,7 +142,10 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
     shown = {name: each for name, each in shown.items() if name not in closest}
     parsed = [first, *shown.values(), *(phase.expression for phase in (second, last) if phase)]
     read = sorted({name for expression in parsed for name in expression.features})
-    known = {n: _feature(profile, n, fields) for n in read if not _INPUT.fullmatch(n)}
+    late = {n: _patches(profile, n, m[1], fields) for n in read if (m := _MAX_SIM.fullmatch(n))}
+    known = {
+        n: _feature(profile, n, fields) for n in read if not (_INPUT.fullmatch(n) or n in late)
+    }
     return Plan(
         name=profile.name,
         retrieve=profile.retrieve,
@@ -151,6 +159,7 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
         vector_fields=_vector_fields(profile, known, fields, closest.values()),
         index_fields=tuple(field.name for field in fields),
         closest=closest,
+        late=late,
     )
 
 
@@ -212,6 +221,19 @@ def _closest(profile: Profile, name: str, fields: Sequence[VectorField]) -> str:
     if not any(field.labels for field in fields if field.name == found):
         raise EngineError(
             f"Profile {profile.name} shows {name}, and this index has no labelled vectors there."
+        )
+    return found
+
+
+def _patches(
+    profile: Profile, feature: str, name: str, fields: Sequence[VectorField]
+) -> VectorField:
+    """The field of patches that MaxSim reads. Raises EngineError where it has no labels."""
+    own = _compared_field(profile, name, fields)
+    found = next((field for field in fields if field.name == own), None)
+    if found is None or not found.labels:
+        raise EngineError(
+            f"Profile {profile.name} uses {feature}, and this index has no labelled vectors there."
         )
     return found
 

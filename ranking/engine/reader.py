@@ -131,6 +131,18 @@ class IndexReader:
         index = segment.vectors[field]
         return index.closest(query, place) if isinstance(index, LabelledIndex) else ""
 
+    def max_sim(
+        self, field: str, tokens: NDArray[np.float32], docs: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """MaxSim of a query's token vectors with documents' vectors: float64 [len(docs)]."""
+        found = np.zeros(len(docs))
+        for row, number in enumerate(docs.tolist()):
+            segment, place = self.place(number)
+            index = segment.vectors[field]
+            if isinstance(index, LabelledIndex):
+                found[row] = index.max_sim(tokens, place)
+        return found
+
     def sort_keys(self, column: FilterField, docs: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers that sort documents as their values of a single-valued column do."""
         if column == "id":

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
-from ranking.engine.candidates import Checked, QueryMasks, Route, find_candidates
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.engine.candidates import Candidates, Checked, QueryMasks, Route, find_candidates
 from ranking.engine.hits import cut_hits
 from ranking.engine.phases import rank
 from ranking.engine.plan import Plan, query_inputs
 from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.vectors import QueryVector, query_vector
-from ranking.query_checks import check_query, lacking, told_of_scores
+from ranking.query_checks import check_query, lacking, token_vectors, told_of_scores
 from ranking.text.query_syntax import Asked, plain, read
 from ranking.types import OF_CAPTION, TEXTS, Query, QueryError, Result
 
@@ -31,7 +36,10 @@ def search(reader: IndexReader, plan: Plan, query: Query, route: Route) -> Resul
     masks = _masks(reader, query, asked)
     found = find_candidates(reader, plan, asked, masks, route)
     retrieved = time.perf_counter()
-    ranked = rank(plan, found, asked.depth, reader.id_order)
+    tokens = _tokens(plan, query)
+    ranked = rank(
+        plan, found, asked.depth, reader.id_order, lambda some: _late(reader, plan, tokens, some)
+    )
     columns = cut_hits(reader, plan, query, ranked, asked.vectors)
     seconds = {"retrieve": retrieved - started, "rank": time.perf_counter() - retrieved}
     warnings = [NO_WORD] if asked.by_text and not _any_known(reader, plan, asked) else []
@@ -99,11 +107,11 @@ def _vectors(plan: Plan, query: Query) -> dict[str, QueryVector]:
     Raises QueryError for a field that the index does not have, and where it is not clear which
     field the one vector is for.
     """
-    if query.vectors:
-        for name in query.vectors:
-            if name not in plan.index_fields:
-                there = ", ".join(plan.index_fields) or "none"
-                raise QueryError(f"The index has no vector field {name}; it has {there}.")
+    for name in query.vectors:
+        if name not in plan.index_fields:
+            there = ", ".join(plan.index_fields) or "none"
+            raise QueryError(f"The index has no vector field {name}; it has {there}.")
+    if query.vectors.keys() - {field.name for field in plan.late.values()}:
         fields = {n: f for n, f in plan.vector_fields.items() if n in query.vectors}
         return {name: query_vector(query.vectors[name], field) for name, field in fields.items()}
     if query.vector is None:
@@ -116,6 +124,25 @@ def _vectors(plan: Plan, query: Query) -> dict[str, QueryVector]:
         )
     vector = query.vector
     return {name: query_vector(vector, field) for name, field in plan.vector_fields.items()}
+
+
+def _tokens(plan: Plan, query: Query) -> dict[str, NDArray[np.float32]]:
+    """The query's token vectors by the feature that reads them; see `token_vectors`."""
+    late = plan.late.items()
+    return {name: token_vectors(query.vectors.get(field.name), field) for name, field in late}
+
+
+def _late(
+    reader: IndexReader, plan: Plan, tokens: Mapping[str, NDArray[np.float32]], found: Candidates
+) -> Candidates:
+    """Candidates with the features that only the best have."""
+    if not plan.late or plan.late.keys() <= found.features.keys():
+        return found
+    values = {
+        name: reader.max_sim(field.name, tokens[name], found.docs)
+        for name, field in plan.late.items()
+    }
+    return replace(found, features={**found.features, **values})
 
 
 @lru_cache(maxsize=256)

@@ -31,6 +31,7 @@ FEATURES: Mapping[str, tuple[int, ...]] = {
     "closeness": (1, 2),
     "closest": (1,),
     "distance": (1, 2),
+    "max_sim": (2,),
     "query": (1,),
 }
 NORMALIZERS = frozenset({"normalize_linear", "reciprocal_rank", "reciprocal_rank_fusion"})
@@ -196,6 +197,8 @@ def _check_feature(node: Call, source: str) -> None:
     counted = len(node.arguments) in FEATURES[node.name]
     if not (named and counted):
         raise pointed(f"{node.name} takes the name of a field or an input:", source, node.at)
+    if node.name == "max_sim":
+        return
     if len(node.arguments) == 2 and write(node.arguments[0]) != "field":
         raise pointed(
             f"{node.name} is supported of a field, as in {node.name}(field, embedding):",

@@ -28,6 +28,7 @@ _VECTOR_INPUT = re.compile(r"q(_\w+)?")
 _ROLE = rf"(?:{'|'.join(ROLES)})(?:_\w+)?"
 _FIELD_FEATURES = re.compile(
     rf"bm25\((?:{'|'.join(TEXTS)})\)|(?:closeness|distance)\((?:field,)?{_ROLE}\)|closest\({_ROLE}\)"
+    r"|max_sim\(q_tokens(?:_\w+)?,patches(?:_\w+)?\)"
     r"|attribute\((?:has_caption|has_vector(?:_\w+)?)\)"
 )
 
@@ -43,6 +44,11 @@ def check_features(profile: Profile) -> None:
                 f"Profile {profile.name}: the match feature {text} has arguments; give it a "
                 "function without any, which calls it."
             )
+        if text.startswith("max_sim"):
+            raise ProfileError(
+                f"Profile {profile.name}: the match feature {text} is no rank feature of Vespa's; "
+                "name a function that is max_sim(q_tokens, patches), and show that."
+            )
     for where, text, expression in _parsed(profile):
         for feature in sorted(expression.features):
             if not (_FIELD_FEATURES.fullmatch(feature) or _QUERY.fullmatch(feature)):
@@ -50,6 +56,7 @@ def check_features(profile: Profile) -> None:
                     f"there is no {feature}; there are bm25({'), bm25('.join(TEXTS)}), "
                     "closeness(field,embedding), "
                     "distance(field,embedding), attribute(has_caption), attribute(has_vector), "
+                    "max_sim(q_tokens,patches), "
                     f"query() of the inputs, and the vectors {', '.join(ROLES)}."
                 )
                 raise _refusal(profile, where, text, fault, {feature})

@@ -21,7 +21,7 @@ _COMPARED = re.compile(
     rf"(?:closeness|distance|closest)\((?:field,)?({'|'.join(ROLES)})(?:_\w+)?\)"
 )
 _COMPARING = ("closeness(", "closest(", "distance(")
-_OF_VECTORS = (*_COMPARING, "attribute(has_vector", "query(q)", "query(q_")
+_OF_VECTORS = (*_COMPARING, "max_sim(", "attribute(has_vector", "query(q)", "query(q_")
 
 
 class ProfileError(UserError):
@@ -89,6 +89,11 @@ class Profile:
         features = sorted({name for e in self.expressions() for name in e.features})
         found = dict.fromkeys(m[1] for name in features if (m := _COMPARED.fullmatch(name)))
         return tuple(found) or (("embedding",) if self.uses_vector else ())
+
+    @property
+    def late(self) -> bool:
+        """Whether a resolved profile compares the query's tokens with patches."""
+        return any(n.startswith("max_sim(") for e in self.expressions() for n in e.features)
 
 
 def inputs_of_half_a_query(

@@ -130,6 +130,7 @@ def _renamed(profile: Profile, names: EncoderNames) -> Profile:
     mapping = {
         "attribute(has_vector)": f"attribute({names.has_vector})",
         "query(q)": f"query({names.query})",
+        "max_sim(q_tokens,patches)": f"max_sim({names.tokens},{names.field('patches')})",
     }
     for role in ROLES:
         own = names.field(role)

@@ -222,7 +222,8 @@ class StandIn:
         return engine.search(
             Query(
                 text=body["text"] if "userInput" in where else "",
-                vectors={field: self._vector(body, name) for _, field, name in asked},
+                vectors={field: self._vector(body, name) for _, field, name in asked}
+                | dict(_tokens(body)),
                 profile=profile,
                 inputs={
                     name.removeprefix("input.query(")[:-1]: value
@@ -248,6 +249,13 @@ class StandIn:
         run = onnxruntime.InferenceSession(folder / "text.onnx").run
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         return np.ravel(run(["text_embedding"], inputs)[0])
+
+
+def _tokens(body: dict) -> Iterator[tuple[str, np.ndarray]]:
+    """The query's token vectors, by the field of patches of the same encoder."""
+    for key, value in body.items():
+        if found := re.fullmatch(r"input\.query\(q_tokens_(\w+)\)", key):
+            yield f"patches_{found[1]}", np.float32([*value["blocks"].values()])
 
 
 def _filters(where: str, body: dict) -> tuple[tuple[Filter, ...], frozenset[str]]:

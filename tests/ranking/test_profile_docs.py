@@ -55,7 +55,7 @@ def test_in_the_embedded_engine(profiles):
     names = encoder_names(MANIFEST.fingerprint)
     fields = [
         VectorField(names.field(role), 4, MANIFEST.fingerprint, labels=ROLES[role])
-        for role in ("embedding", "frames")
+        for role in ("embedding", "frames", "patches")
     ]
     vectors = np.eye(4, dtype=np.float32)
     labelled = {names.field("frames"): {"1": vectors[0], "2": vectors[1]}}

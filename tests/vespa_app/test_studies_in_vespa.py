@@ -10,9 +10,17 @@ import numpy as np
 import pytest
 
 from encoders.model.manifest import Manifest
+from ranking.engine.engine import EmbeddedEngine
 from ranking.names import EncoderNames, encoder_names
-from ranking.profiles.shipped import CAPTION_PROFILES, SHIPPED, STUDY_PROFILES
-from ranking.types import Document, EngineError, Query, QueryError
+from ranking.profiles.shipped import (
+    CAPTION_PROFILES,
+    SHIPPED,
+    STUDY_PROFILES,
+    Phase,
+    Profile,
+    ProfileSet,
+)
+from ranking.types import Document, EngineError, Query, QueryError, VectorField
 from vespa_app.feed.operations import Operation, feed_line
 from vespa_app.feed.store import put_fields, vector_fields
 from vespa_app.package.options import PackageOptions, VectorOptions
@@ -22,7 +30,15 @@ from vespa_app.read.application import Application, read_application
 
 Kit = Callable[..., list[dict]]
 SIZE = 24
-STUDIES = SHIPPED.replaced((*STUDY_PROFILES, *CAPTION_PROFILES), default="study")
+ALONE = Profile("alone", "max_sim(q_tokens, patches)", ("text",))
+LATE = Profile(
+    "late",
+    inherits="study",
+    functions={"late": "max_sim(q_tokens, patches)"},
+    second_phase=Phase("late + 0.1 * blend", 100),
+    match_features=("late", "bm25(caption)", "closest(frames)"),
+)
+STUDIES = SHIPPED.replaced((*STUDY_PROFILES, *CAPTION_PROFILES, LATE), default="study")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +83,10 @@ def test_the_schema_has_a_field_of_frames(
     package: Path, application: Application, names: EncoderNames
 ):
     (encoder,) = application.encoders
-    frames, captions = encoder.others
+    frames, patches, captions = encoder.others
+    assert (patches.name, patches.labels) == (names.field("patches"), "patch")
+    assert application.resolve("late").patches == patches.name
+    assert application.resolve("late").compared == (frames.name,)
     assert (captions.name, captions.labels) == (names.field("caption_embedding"), "")
     assert (frames.name, frames.labels, frames.dimension) == (names.field("frames"), "frame", SIZE)
     assert encoder.fingerprint == frames.fingerprint == encoder.field.fingerprint
@@ -97,14 +116,52 @@ def test_queries_reach_the_content_nodes(
         Query("cine of a heart", unit(0), profile=profile, timeout=30)
         for profile in ("frames", "study", "hybrid", "lexical", "hybrid3")
     ]
+    tokens = {names.field("frames"): unit(0), names.field("patches"): np.stack([unit(1), unit(2)])}
+    asked.append(Query("cine", vectors=tokens, profile="late", timeout=30))
     bodies = [search_request(query, application, hits=10).body for query in asked]
     bodies += [{"queryProfile": p, "text": "cine", "timeout": "30s"} for p in ("frames", "study")]
     for body, answer in zip(
         bodies, kit("yql", package / "app", lines=map(json.dumps, bodies)), strict=True
     ):
         assert answer["status"] == 200, answer
-        frames = body.get("ranking.profile", body.get("queryProfile")) in ("frames", "study")
+        profile = body.get("ranking.profile", body.get("queryProfile"))
+        frames = profile in ("frames", "study", "late")
         assert (names.field("frames") in json.dumps(answer)) == frames
+
+
+def test_max_sim_is_what_vespas_evaluator_computes(
+    package: Path, names: EncoderNames, kit: Kit
+) -> None:
+    lines, expected = [], []
+    for seed, (tokens, patches) in enumerate([(3, 4), (1, 1), (8, 16), (2, 0)]):
+        drawn = np.random.default_rng(seed).standard_normal
+        asked, stored = (np.float32(drawn((count, SIZE))) for count in (tokens, patches))
+        features = {
+            f"query({names.tokens})": literal("token", asked),
+            f"attribute({names.field('patches')})": literal("patch", stored),
+        }
+        lines.append(json.dumps({"features": features, "function": "late"}))
+        found = [Document("d", labelled={names.field("patches"): dict(enumerate_labels(stored))})]
+        field = VectorField(names.field("patches"), SIZE, labels="patch")
+        engine = EmbeddedEngine.in_memory(found, [field], ProfileSet((ALONE,), "alone"))
+        query = Query("x", vectors={field.name: asked}, profile="alone")
+        reader = engine._reader
+        expected.append(reader.max_sim(field.name, query.vectors[field.name], np.array([0]))[0])
+    profile = f"late_{names.short}"
+    answers = kit(
+        "expr", "--app", package / "app", "--profile", profile, "--phase", "first", lines=lines
+    )
+    found = [answer["value"] for answer in answers]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def enumerate_labels(vectors: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    return [(str(number), vector) for number, vector in enumerate(vectors)]
+
+
+def literal(label: str, vectors: np.ndarray) -> str:
+    cells = (f"{number}:{vector.tolist()}" for number, vector in enumerate(vectors))
+    return f"tensor<float>({label}{{}},x[{SIZE}]):{{{','.join(cells)}}}"
 
 
 def test_one_encoders_fields_are_asked_by_one_vector(application: Application, names: EncoderNames):

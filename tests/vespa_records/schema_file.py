@@ -25,6 +25,12 @@ _TENSOR = re.compile(r"tensor(?:<(\w+)>)?\((?:(\w+)\{\},)?\w+\[(\d+)\]\)")
 _FEATURE = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
 
 
+_MAX_SIM = re.compile(
+    r"sum\(reduce\(sum\(query\((\w+)\) \* (?:cell_cast\()?attribute\((\w+)\)(?:, float\))?, x\), "
+    r"max, patch\), token\)"
+)
+
+
 class SchemaError(UserError):
     """The file is no schema that can be read."""
 
@@ -60,7 +66,7 @@ def read_schema(path: Path) -> Schema:
 
 def _vector_field(block: Block) -> VectorField | None:
     match = _TENSOR.search(block.head)
-    if match is None or "index" not in block.text("indexing"):
+    if match is None or not (match[2] or "index" in block.text("indexing")):
         return None
     metrics = [attribute.text("distance-metric") for attribute in block.find("attribute")]
     metric = next((m for m in metrics if m), "euclidean")
@@ -112,7 +118,8 @@ def _functions(block: Block) -> Iterator[tuple[str, str]]:
     for kind in ("function", "macro"):
         for function in block.find(kind):
             signature = re.sub(r"^(?:function|macro)\s+(?:inline\s+)?", "", function.head)
-            yield signature.replace("()", "").strip(), function.text("expression")
+            text = _by_name(function.text("expression"))
+            yield signature.replace("()", "").strip(), text
 
 
 def _features(text: str) -> Iterator[str]:
@@ -122,13 +129,19 @@ def _features(text: str) -> Iterator[str]:
 
 
 def _expression(block: Block, phase: str) -> str:
-    return next((found.text("expression") for found in block.find(phase)), "")
+    return _by_name(next((found.text("expression") for found in block.find(phase)), ""))
+
+
+def _by_name(expression: str) -> str:
+    """MaxSim in tensors, as the feature that computes it here."""
+    return _MAX_SIM.sub(r"max_sim(\1,\2)", expression)
 
 
 def _phase(block: Block, name: str) -> Phase | None:
     for phase in block.find(name):
         count = phase.text("rerank-count")
-        return Phase(phase.text("expression"), int(count) if count else Phase("").rerank_count)
+        text = _by_name(phase.text("expression"))
+        return Phase(text, int(count) if count else Phase("").rerank_count)
     return None
 
 

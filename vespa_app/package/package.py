@@ -73,7 +73,11 @@ def application_package(
                     profiles, encoders, average_field_length, options.ann, options.vectors.distance
                 ),
                 options.summaries,
-                {"embedding", *(role for profile in usable for role in profile.roles)},
+                {
+                    "embedding",
+                    *(role for profile in usable for role in profile.roles),
+                    *(["patches"] if any(profile.late for profile in usable) else []),
+                },
             )
         ],
         services_config=services_configuration(encoders, options),

@@ -7,6 +7,7 @@ inherits the current encoder's. Profiles that use no vector are written once.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -31,6 +32,9 @@ from vespa_app.package.options import AnnThresholds, PackageError
 
 __all__ = ["vespa_rank_profiles"]
 
+# MaxSim as tensors, as a server was seen to compute it; Vespa knows no shorter form.
+_MAX_SIM = re.compile(r"max_sim\((\w+),(\w+)\)")
+_TENSORS = r"sum(reduce(sum(query(\1) * cell_cast(attribute(\2), float), x), max, patch), token)"
 _MOST_WHOLE = 2.0**63  # from here on Vespa reads a whole number with a point only
 Ranking = TypeVar("Ranking", SecondPhaseRanking, GlobalPhaseRanking)
 
@@ -53,12 +57,20 @@ def vespa_rank_profiles(
     names = [encoder_names(manifest.fingerprint) for manifest in encoders]
     bases = {short.short: f"{BASE}_{short.short}" for short in names}
     properties = [*_bm25_properties(average_field_length), *_ann_properties(ann)]
+    late = any(profiles.resolve(name).late for name in profiles.names())
     written = [RankProfile(name=BASE, rank_properties=properties or None)]
     written += [
         RankProfile(
             name=bases[own.short],
             inherits=BASE,
-            inputs=[(f"query({own.query})", f"tensor<float>(x[{manifest.dimension}])")],
+            inputs=[
+                (f"query({own.query})", f"tensor<float>(x[{manifest.dimension}])"),
+                *(
+                    [(f"query({own.tokens})", f"tensor<float>(token{{}},x[{manifest.dimension}])")]
+                    if late
+                    else []
+                ),
+            ],
         )
         for own, manifest in zip(names, encoders, strict=True)
     ]
@@ -89,7 +101,7 @@ def _in_vespas_words(profile: Profile) -> Profile:
     """The profile with expressions that Vespa computes as we do."""
 
     def written(text: str) -> str:
-        return for_vespa(text, profile.functions)
+        return _MAX_SIM.sub(_TENSORS, for_vespa(text, profile.functions))
 
     def phase(old: Phase | None) -> Phase | None:
         return old and replace(old, expression=written(old.expression))

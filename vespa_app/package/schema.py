@@ -83,7 +83,7 @@ def _vector(names: EncoderNames, role: str, dimension: int, vectors: VectorOptio
     paged = ["paged"] if vectors.paged else []
     labels = f"{ROLES[role]}{{}}," if ROLES[role] else ""
     tensor = f"tensor<{vectors.cell_type}>({labels}x[{dimension}])"
-    if not vectors.hnsw:
+    if not vectors.hnsw or role == "patches":  # nothing is found by patches
         return Field(
             name=names.field(role), type=tensor, indexing=["attribute"], attribute=[metric, *paged]
         )

@@ -22,7 +22,7 @@ from ranking.text.query_syntax import read
 from ranking.types import DOCUMENT_FIELDS, TEXTS, Filter, FilterField, Query, QueryError
 from vespa_app.query.operators import operators_clause
 from vespa_app.query.text import QueryText, clean
-from vespa_app.query.vector import VectorPart, vector_part
+from vespa_app.query.vector import VectorPart, tokens_part, vector_part
 from vespa_app.read.application import Application, ServedProfile
 
 __all__ = ["MAX_VALUES", "SearchRequest", "search_request"]
@@ -101,6 +101,8 @@ def search_request(
         body["text"] = text.words
     if vector is not None:
         body |= vector.parameters
+    if profile.patches:
+        body |= tokens_part(query, application.vector_fields[profile.patches])
     short = vector is None and "vector" in profile.retrieve
     return SearchRequest(body, (NO_VECTOR,) if short else ())
 
@@ -150,7 +152,7 @@ def _vectors(
             raise QueryError(
                 f"The index has no vector field {name}; it has {', '.join(there) or 'none'}."
             )
-    if query.vectors:
+    if query.vectors.keys() - {profile.patches}:
         return {name: query.vectors[name] for name in profile.compared if name in query.vectors}
     return {} if query.vector is None else dict.fromkeys(profile.compared, query.vector)
 

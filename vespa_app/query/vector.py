@@ -9,11 +9,13 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.names import encoder_names
+from ranking.query_checks import token_vectors
 from ranking.types import Query, QueryError, VectorField
 from vespa_app.package.cells import LENGTH_TOLERANCE, in_cells
 from vespa_app.read.application import ServedEncoder, ServedProfile
 
-__all__ = ["VectorPart", "vector_part"]
+__all__ = ["VectorPart", "tokens_part", "vector_part"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,19 @@ def vector_part(
     how = f"targetHits: {int(query.target_hits)}{_threshold(query, encoder.field)}"
     clauses = [f"({{{how}}}nearestNeighbor({field.name}, {encoder.query}))" for field in fields]
     return VectorPart(tuple(clauses), sent)
+
+
+def tokens_part(query: Query, patches: tuple[ServedEncoder, VectorField]) -> dict[str, object]:
+    """The query's token vectors as a parameter, labelled 0, 1, ...; nothing without any.
+
+    Raises QueryError where their shape is another, or a number is not finite.
+    """
+    encoder, field = patches
+    tokens = token_vectors(query.vectors.get(field.name), field)
+    if not len(tokens):
+        return {}
+    blocks = {str(number): token.tolist() for number, token in enumerate(tokens)}
+    return {f"input.query({encoder_names(encoder.short).tokens})": {"blocks": blocks}}
 
 
 def _threshold(query: Query, stored: VectorField) -> str:

@@ -46,6 +46,7 @@ MAX_HITS = 400  # Vespa's, where no query profile sets maxHits
 
 _TENSOR = re.compile(r"tensor<(\w+)>\((?:(\w+)\{\},)?x\[(\d+)\]\)")
 _COMPARED = re.compile(r"(?:closeness|distance)\(field, ?(\w+)\)|closest\((\w+)\)")
+_PATCHES = re.compile(r"query\(q_tokens_\w+\) \* cell_cast\(attribute\((\w+)\)")
 _SUFFIXED = re.compile(r"(\w+)_([0-9a-f]{8})")
 _INPUT = re.compile(r"query\((\w+)\)\s+double")
 _TEXT_FIELD = re.compile(r'defaultIndex: "(\w+)"')
@@ -93,7 +94,7 @@ class ServedProfile:
     """One rank profile: what it finds by, what it reads, its encoder (None: reads no vector).
 
     texts: text fields that it reads the BM25 of, first the one where words are looked for.
-    named: vector fields whose closeness it names.
+    named: vector fields whose closeness it names. patches: the field that MaxSim reads, if any.
     """
 
     name: str
@@ -103,6 +104,7 @@ class ServedProfile:
     inputs: frozenset[str] = frozenset()
     encoder: ServedEncoder | None = None
     named: tuple[str, ...] = ()
+    patches: str = ""
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -264,6 +266,7 @@ def _served(
                 inputs=frozenset(_INPUT.findall(content)),
                 encoder=encoder,
                 named=_named(content, encoder),
+                patches=found[1] if (found := _PATCHES.search(content)) else "",
             ),
         )
 

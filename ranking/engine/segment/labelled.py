@@ -121,6 +121,17 @@ class LabelledIndex(VectorIndex):
         best = top_k(found, count)
         return docs[best], found[best]
 
+    def max_sim(self, tokens: Floats, number: int) -> float:
+        """Each of the query's tokens [T, dimension] by its nearest of a document's vectors, summed.
+
+        MaxSim of ColBERT (Khattab and Zaharia 2020, equation 3); 0 without vectors.
+        """
+        rows = slice(int(self.starts[number]), int(self.starts[number + 1]))
+        if rows.start == rows.stop or not len(tokens):
+            return 0.0
+        vectors = as_floats(self.stored[rows]).astype(np.float64)
+        return float((tokens.astype(np.float64) @ vectors.T).max(axis=1).sum())
+
     def closest(self, query: QueryVector, number: int) -> str:
         """The label of a document's nearest vector, of equal ones the first; "" without any."""
         rows = np.arange(self.starts[number], self.starts[number + 1])

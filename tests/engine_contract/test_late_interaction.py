@@ -1,0 +1,106 @@
+"""MaxSim of the query's tokens with a document's patches, over the best hits of a first phase."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ranking.profiles.shipped import SHIPPED, Phase, Profile
+from ranking.types import Document, Query, QueryError, VectorField
+from tests.engine_contract.test_contract import FIELD, FINGERPRINT, NAMES
+
+PATCHES = VectorField(NAMES.field("patches"), 4, FINGERPRINT, labels="patch")
+LATE = "max_sim(q_tokens, patches)"
+PROFILES = SHIPPED.replaced(
+    (
+        Profile(
+            "late",
+            retrieve=("text", "vector"),
+            first_phase="bm25(caption) + closeness(field, embedding)",
+            second_phase=Phase("late + 0.1 * bm25(caption)", 4),
+            functions={"late": LATE},
+            match_features=("late", "bm25(caption)"),
+        ),
+        Profile(
+            "late_at_last",
+            inherits="late",
+            second_phase=Phase("late", 6),
+            global_phase=Phase("normalize_linear(late) + normalize_linear(bm25(caption))", 3),
+        ),
+        Profile(
+            "late_first", "late", ("text",), functions={"late": LATE}, match_features=("late",)
+        ),
+    )
+).instantiate(NAMES)
+RANDOM = np.random.default_rng(4)
+
+
+def unit(*shape: int) -> np.ndarray:
+    drawn = RANDOM.standard_normal(shape)
+    return np.float32(drawn / np.linalg.norm(drawn, axis=-1, keepdims=True))
+
+
+def document(number: int) -> Document:
+    patches = {str(n): vector for n, vector in enumerate(unit(number % 4, 4))}
+    return Document(
+        f"d{number}",
+        "a chest with effusion" if number % 3 else "a head",
+        {FIELD.name: unit(4)},
+        labelled={PATCHES.name: patches} if patches else {},
+    )
+
+
+DOCUMENTS = [document(number) for number in range(9)]
+TOKENS, VECTOR = unit(3, 4), unit(4)
+
+
+def brute(document: Document) -> float:
+    patches = [*document.labelled.get(PATCHES.name, {}).values()]
+    return float((TOKENS @ np.array(patches).T).max(axis=1).sum()) if patches else 0.0
+
+
+EXPECTED = {each.id: brute(each) for each in DOCUMENTS}
+
+
+@pytest.fixture
+def engine(make_engine):
+    return make_engine(DOCUMENTS, [FIELD, PATCHES], PROFILES)
+
+
+def ask(engine, profile, tokens=TOKENS, **more):
+    vectors = {FIELD.name: VECTOR} | ({} if tokens is None else {PATCHES.name: tokens})
+    return engine.search(Query("chest", vectors=vectors, profile=profile, k=9, **more))
+
+
+def test_the_second_phase_reranks_by_max_sim(engine):
+    result = ask(engine, "late")
+    assert len(result) == 9
+    for identifier, value in zip(result.ids, result.features["late"], strict=True):
+        assert value == pytest.approx(EXPECTED[identifier], abs=1e-6)
+    scores = result.features["late"] + 0.1 * result.features["bm25(caption)"]
+    # The first hit after the window is moved to the lowest score in it.
+    np.testing.assert_allclose(result.scores[:3], scores[:3], atol=1e-6)
+    assert list(result.scores) == sorted(result.scores, reverse=True)
+
+
+def test_a_global_phase_may_stand_on_top(engine):
+    result = ask(engine, "late_at_last")
+    assert list(result.scores) == sorted(result.scores, reverse=True)
+    assert max(result.scores[:3]) <= 2
+
+
+def test_a_first_phase_may_be_max_sim_too(engine):
+    result = ask(engine, "late_first")
+    found = {i for i in EXPECTED if int(i[1:]) % 3}
+    assert result.ids == tuple(sorted(found, key=lambda i: (-EXPECTED[i], i)))
+    np.testing.assert_allclose(result.scores, [EXPECTED[i] for i in result.ids], atol=1e-6)
+
+
+def test_without_tokens_it_is_zero(engine):
+    assert not ask(engine, "late", tokens=None).features["late"].any()
+
+
+@pytest.mark.parametrize("tokens", [TOKENS[0], TOKENS[:, :3], TOKENS * np.float32(np.nan)])
+def test_tokens_at_fault_are_refused_in_a_sentence(engine, tokens):
+    with pytest.raises(QueryError, match="token vectors"):
+        ask(engine, "late", tokens)
