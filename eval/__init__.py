@@ -1,6 +1,6 @@
 """How good the ranking is, with honest statistics.
 
-evaluate.py   The evaluation: every protocol, every profile, one engine
+evaluate.py   Run all protocols and profiles on one engine
 collection/   What is searched and asked, as data: pool, judgements, runs, clusters, their files
 protocols/    One way of asking a file: queries, relevance, what is hidden
 search/       Tasks answered by an engine, by a baseline or by another system's run

@@ -1,4 +1,4 @@
-"""The evaluation: every protocol, every profile, one engine."""
+"""Run all protocols and profiles on one engine."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def evaluate(
     target: an embedded index, or a running Vespa application (make it `strict`).
     encoder: the one that made the index's vectors; None evaluates lexical ranking only.
     record: what the encoder was trained on, where that is known.
-    Raises EvaluationError where a name is wrong, where the index and corpus do not belong
+    Raises EvaluationError if a name is wrong, where the index and corpus do not belong
     together, or where an answer is partial.
     """
     options = options or Options()
@@ -182,8 +182,8 @@ def _tasks(pool: Pool, names: Sequence[str], options: Options) -> tuple[list[Tas
     grades = read_pool(options.judgements)
     if strangers := grades.keys() - {task.protocol for task in tasks}:
         raise EvaluationError(
-            f"{options.judgements} judges {', '.join(sorted(strangers))}, which is not evaluated "
-            "here. Name those protocols with --protocol."
+            f"{options.judgements} has judgements for {', '.join(sorted(strangers))}, which is "
+            "not evaluated. Select these protocols with --protocol."
         )
     return [with_judgements(task, grades.get(task.protocol, {})) for task in tasks], skipped
 
@@ -248,8 +248,8 @@ def _trained_here(pool: Pool, overlap: Overlap | None) -> list[str]:
     if not is_leaky(seen, asking):
         return []
     told = (
-        f"Of the {asking:,} images that queries are made of, {seen:,} stand in training: figures "
-        "of what the encoder ranks say nothing of images that it has not seen."
+        f"Of the {asking:,} images behind the queries, {seen:,} were in training: figures of "
+        "vector rankings do not apply to unseen images."
     )
     return [told]
 
@@ -261,7 +261,7 @@ def _tuned_here(target: Target, profiles: Sequence[str], pool: Pool, corpus: Cor
         return []
     here = tuned_split(pool.split, corpus)
     return [
-        f"{name}: its weights were tuned on the split evaluated here, so its figures flatter it."
+        f"{name}: its weights were tuned on this split, so its figures are too high."
         for name in profiles
         if here in written.resolve(name).description
     ]

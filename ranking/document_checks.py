@@ -1,4 +1,4 @@
-"""Documents on their way in: checked one by one, refused with a reason, in every engine's words."""
+"""Checks of documents before they are indexed, shared by both engines."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def document_fault(document: object) -> str:
     if not isinstance(document, Document):
         return f"it is no Document but {type(document).__name__}"
     if not document.id or not isinstance(document.id, str):
-        return "it has no id, or one that is no text"
+        return "it has no id, or its id is not text"
     for name in ("id", *DOCUMENT_FIELDS):
         value = getattr(document, name)
         if name in LISTS:
@@ -55,7 +55,7 @@ def document_fault(document: object) -> str:
             kind = "list of texts" if name in LISTS else "text"
             return f"its {name} is no {kind}: {repr(value)[:40]}"
         if not all(map(is_text, texts)):
-            return f"its {name} holds a character that is not text"
+            return f"its {name} has a character that is not text"
     held = (document.vectors, document.labelled, *_values(document.labelled))
     return "" if all(isinstance(e, Mapping) for e in held) else "its vectors are no arrays by field"
 
@@ -124,7 +124,7 @@ def collect(
     for document in several(documents, "documents"):
         reason = fault(document, known)
         if not reason and document.id in found:
-            reason = "its id came before"
+            reason = "its id is used twice"
         if reason:
             raise EngineError(f"Document {named(document)!r} cannot be indexed: {reason}.")
         found[document.id] = document

@@ -1,4 +1,4 @@
-"""A result as an HTML table: what a notebook shows of it."""
+"""A result as an HTML table for notebooks."""
 
 from __future__ import annotations
 

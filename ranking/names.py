@@ -1,4 +1,4 @@
-"""Schema names that follow from an encoder's fingerprint.
+"""Schema names that contain an encoder's fingerprint.
 
 Two encoders stand side by side in one application, so every name that belongs to an encoder
 carries the first eight hex digits of its fingerprint.

@@ -1,4 +1,4 @@
-"""What is wrong with a query, told in the same words whichever engine is asked."""
+"""Checks of a query, shared by both engines."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PARTS = {
     "offset": "an offset",
     "sort": "sorting by a field",
     "facets": "facets",
-    "min_score": "a lowest score",
-    "min_closeness": "a lowest closeness",
+    "min_score": "a minimum score",
+    "min_closeness": "a minimum closeness",
     "vectors": "vectors by field",
 }
 """Parts of a query that an engine may not take, and how a message calls them."""
@@ -129,7 +129,7 @@ def check_query(query: Query, *, engine: str = "", refused: Collection[str] = ()
         if cut is not None and not (isinstance(cut, Real) and math.isfinite(cut)):
             raise QueryError(f"{name} is {cut!r}: give a finite number.")
     if not (math.isfinite(query.timeout) and query.timeout > 0):
-        raise QueryError(f"A time-out of {query.timeout} s is none: give seconds above 0.")
+        raise QueryError(f"A time-out of {query.timeout} s is invalid: give seconds above 0.")
 
 
 def _check_fields(query: Query) -> None:

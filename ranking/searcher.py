@@ -1,4 +1,4 @@
-"""From what a person has, a text, an image or both, to a result."""
+"""Search by text, image or examples: build a query, run it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Searcher:
         """Check that the encoder made the index's vectors.
 
         embeds: whether the engine makes vectors of texts by itself, where there is no encoder.
-        Raises EngineError where it did not: vectors of two encoders cannot be compared.
+        Raises EngineError if it did not: vectors of two encoders cannot be compared.
         """
         self.engine = engine
         self.encoder = encoder
@@ -143,7 +143,7 @@ class Searcher:
             result = replace(result, frames=tuple(self._frames(hit, vector) for hit in result))
         if (image is None and not like and not unlike) or name not in self._info.text_profiles:
             return result
-        unused = f"Profile {name} looks at words alone: the image was not used."
+        unused = f"Profile {name} uses text only: the image was ignored."
         return replace(result, warnings=(*result.warnings, unused))
 
     def _frames(self, hit: Hit, vector: NDArray[np.float32]) -> dict[str, float]:
@@ -168,9 +168,7 @@ class Searcher:
         if self.encoder is None:
             if image is None:
                 return None
-            raise QueryError(
-                "An image can be searched by only with an encoder: this search has none."
-            )
+            raise QueryError("Image queries need an encoder, and this search has none.")
         vectors = []
         if text.strip() and profile != LEXICAL:
             vectors.append(self.encoder.encode_texts([text])[0])
@@ -186,7 +184,9 @@ class Searcher:
     ) -> NDArray[np.float32]:
         """Rocchio: the query's vector, plus the mean of examples, minus that of the others."""
         if vector is None and not like:
-            raise QueryError("What is unlike needs something beside it: words, an image or like.")
+            raise QueryError(
+                "Negative examples need a query beside them: text, an image or positive examples."
+            )
         total = np.zeros(1, np.float32) if vector is None else vector / np.linalg.norm(vector)
         for weight, names in ((LIKE, like), (-UNLIKE, unlike)):
             if names:
@@ -194,7 +194,7 @@ class Searcher:
         return np.asarray(total / (np.linalg.norm(total) or 1.0), np.float32)
 
     def _stored(self, identifier: str) -> NDArray[np.float32]:
-        """A document's own vector. Raises QueryError where it has none."""
+        """A document's own vector. Raises QueryError if it has none."""
         document = self.engine.get(identifier)
         if document is None:
             raise QueryError(f"There is no document {identifier!r}.")
@@ -203,5 +203,5 @@ class Searcher:
             fields = [encoder_names(self.encoder.manifest.fingerprint).embedding]
         found = next((document.vectors[name] for name in fields if name in document.vectors), None)
         if found is None:
-            raise QueryError(f"{identifier} has no picture in this index to compare with.")
+            raise QueryError(f"{identifier} has no image vector in this index.")
         return found / np.float32(np.linalg.norm(found) or 1.0)

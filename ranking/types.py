@@ -1,4 +1,4 @@
-"""Documents, queries, results, and what every engine must do with them.
+"""Documents, queries, results, and the Engine interface.
 
 `EmbeddedEngine` (ranking/engine/engine.py) and `VespaEngine` (vespa_app/engine.py) both satisfy
 `Engine`; tests/engine_contract runs one suite over both.
@@ -344,7 +344,7 @@ class Engine(Protocol):
         """Ids of all documents, each once."""
 
     def get(self, identifier: str) -> Document | None:
-        """The document, or None where there is none."""
+        """The document, or None if there is none."""
 
     def feed(self, documents: Iterable[Document]) -> FeedReport:
         """Add documents, replacing those of the same id."""
@@ -362,7 +362,7 @@ class Engine(Protocol):
     def search(self, query: Query) -> Result:
         """Answer one query.
 
-        Raises QueryError where the query is at fault, EngineError where the engine is.
+        Raises QueryError if the query is at fault, EngineError if the engine is.
         """
 
     def search_many(self, queries: Sequence[Query]) -> list[Result]:

@@ -1,4 +1,4 @@
-"""Classify a corpus's images with an encoder: by prompts alone, from few examples, by a probe."""
+"""Classify the images of a corpus: zero-shot, few-shot, linear probe."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ SHOTS = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Classification:
-    """What was measured on the held-out images.
+    """Figures over the held-out images.
 
-    classes: label -> its name in the prompts. majority: accuracy of always answering the most
+    classes: label -> its name in the prompts. majority: accuracy of always predicting the most
     frequent class; balanced accuracy by chance is 1 / classes. few_shot_left_out: numbers of
     shots not tried -> the classes with fewer training examples -> how many those have.
-    probed_on: what the probe saw of the images, features or vectors.
+    probed_on: input of the probe, features or vectors.
     left_out: images by reason.
     """
 
@@ -58,7 +58,7 @@ class Classification:
     left_out: Mapping[str, int]
 
     def summary(self) -> dict[str, object]:
-        """Everything as JSON values; areas under the curve by class, None where undefined."""
+        """Everything as JSON values; areas under the curve by class, None if undefined."""
         return {
             **{name: getattr(self, name) for name in ("field", "split", "images", "examples")},
             "classes": dict(self.classes),
@@ -95,11 +95,11 @@ def classify_corpus(
 ) -> Classification:
     """Classify the images of a held-out split by a field of the records.
 
-    field: a column of the corpus, or a field that the source had (`extra`). names: label -> how
-    the prompts call it. prompts: each with one {} for the name. split: test, or validation where
-    there is no test. Examples for few-shot and probe come from the training split.
-    Raises ClassificationError where that split is the training split, or fewer than two classes
-    have examples and held-out images.
+    field: a column of the corpus, or a field that the source had (`extra`). names: label -> its
+    words in the prompts. prompts: each with one {} for the name. split: test, or validation if
+    there is no test. Examples for few-shot and probe come from the training split. Raises
+    ClassificationError if that split is the training split, or if fewer than two classes have
+    examples and held-out images.
     """
     embedded = open_embedded(corpus, encoder, split, progress)
     held_out, ids, vectors, rows = (
@@ -183,7 +183,7 @@ def _classes(
 def _too_many(
     shots: Sequence[int], classes: list[str], labels: Labels
 ) -> dict[int, dict[str, int]]:
-    """Numbers of shots that some class does not have, with those classes' examples."""
+    """Numbers of shots that some class cannot supply, and the examples of these classes."""
     examples = dict(zip(classes, np.bincount(labels).tolist(), strict=True))
     return {
         count: {label: has for label, has in examples.items() if has < count}
@@ -198,6 +198,6 @@ def _select(
     """Rows of the vectors, and the numbers of their classes."""
     numbers = {label: number for number, label in enumerate(classes)}
     kept = [(row, numbers[label]) for row, label in side if label in numbers]
-    left_out["class on one side only"] += len(side) - len(kept)
+    left_out["class in only one of the splits"] += len(side) - len(kept)
     rows, labels = (np.array(column, np.int64) for column in zip(*kept, strict=True))
     return rows, labels

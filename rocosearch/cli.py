@@ -1,7 +1,7 @@
-"""The `rocosearch` command: the overview, or the way to the subcommand that is asked.
+"""The `rocosearch` command: print the overview, or run a subcommand.
 
-Only the file of that subcommand is loaded, so that a search does not wait for what training needs.
-The commands are in rocosearch/commands, one file each; what each is for is in overview.py.
+Only the file of that subcommand is loaded, so that a search does not import what training needs.
+The commands are in rocosearch/commands, one file each; overview.py describes them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
-    """`app`: all commands as one typer application, made when it is first asked for."""
+    """`app`: all commands as one typer application, created on first access."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from rocosearch.application import make_app  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Which concepts a corpus's images have, by an encoder: by prompts alone, and by a probe."""
+"""Predict concepts of images: zero-shot, linear probe."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ AT_LEAST = 5  # training images that a concept must have
 
 @dataclass(frozen=True)
 class ConceptClassification:
-    """What was measured on the held-out images.
+    """Figures over the held-out images.
 
     concepts: name -> held-out images that have it. chance_map: mean average precision of a
-    random order, the mean share of images with a concept. probed_on: what the probe saw.
+    random order, the mean share of images with a concept. probed_on: input of the probe.
     """
 
     split: str
@@ -60,11 +60,11 @@ def classify_concepts(
     seed: int = 0,
     progress: Progress = silent,
 ) -> ConceptClassification:
-    """Name the concepts of a held-out split's images, several for each.
+    """Predict the concepts of a held-out split's images, several per image.
 
-    Concepts are those that at least five training images have. names: concept -> how the prompts
-    call it. The thresholds of F1 are chosen on the training split. Raises ClassificationError
-    where that split is judged, or no concept has images on both sides.
+    Concepts are those that at least five training images have. names: concept -> its words in
+    the prompts. The thresholds of F1 are chosen on the training split. Raises ClassificationError
+    if that split is evaluated, or if no concept has images in both splits.
     """
     embedded = open_embedded(corpus, encoder, split, progress)
     held_out, rows, loaded = embedded.held_out, embedded.rows, embedded.encoder
@@ -117,14 +117,14 @@ def _concepts(learned: Sequence[Record], judged: Sequence[Record], split: str) -
     )
     if not found:
         raise ClassificationError(
-            f"No concept stands on {AT_LEAST} training images and on some, not all, images of "
-            f"{split}: there is nothing to name. Does the corpus have concept names?"
+            f"No concept has {AT_LEAST} training images and occurs in some but not all images of "
+            f"{split}. Does the corpus have concept names?"
         )
     return found
 
 
 def group_numbers(records: Sequence[Record]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """A number for each case or article; an image without one is one of its own."""
+    """A number for each case or article; an image without one gets its own number."""
     numbers: dict[str, int] = {}
     return np.array(
         [numbers.setdefault(r.group_id or f"\0{r.id}", len(numbers)) for r in records], np.int64

@@ -1,4 +1,4 @@
-"""What a person sees while work goes on and when it is done."""
+"""Output to the terminal: progress and results."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ __all__ = [
 
 
 class _PlainConsole(Console):
-    """Text is never markup: ids, captions, paths and messages are others' text.
+    """Never interprets text as markup, because ids, captions, paths and messages are untrusted.
 
-    Of what is not a Text of our own, hidden characters are shown; lines may end.
+    Makes hidden characters visible, except in our own Text objects.
     """
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - as rich declares it
-        """Make a Text of a string, in a table's cell too."""
+        """Turn a string into a Text, also in table cells."""
         lines = text.split("\n")
         return super().render_str("\n".join(map(visible, lines)), **options)
 
@@ -50,17 +50,17 @@ messages = _PlainConsole(stderr=True, soft_wrap=True, highlight=False, markup=Fa
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Print a line for the person at the terminal, on stderr; `text` may hold what others wrote."""
+    """Print a line on stderr; `text` may be untrusted."""
     messages.print(visible(text), style=style)
 
 
 def tell(text: str) -> None:
-    """Print a line of the result on stdout; `text` may hold what others wrote."""
+    """Print a line of the result on stdout; `text` may be untrusted."""
     results.print(visible(text))
 
 
 def show(content: RenderableType, *, wrap: bool = False) -> None:
-    """Print what is laid out in columns; where no terminal is, no line ends in spaces.
+    """Print a table; without a terminal, lines have no trailing spaces.
 
     wrap: break long lines at the width of the terminal.
     """
@@ -73,13 +73,13 @@ def show(content: RenderableType, *, wrap: bool = False) -> None:
 
 
 def show_json(content: Mapping[str, object]) -> None:
-    """Print what a program reads: one JSON object on stdout, nothing else."""
+    """Print one JSON object on stdout, and nothing else."""
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Yield a `Progress`: bars on a terminal; elsewhere a line now and then, never long silence."""
+    """Yield a `Progress`: bars on a terminal, elsewhere regular lines."""
     if not messages.is_terminal:
         lines = PlainLines()
         with lines.watching():
@@ -109,7 +109,7 @@ def progress_bars() -> Iterator[Progress]:
 
 @contextmanager
 def telling_after(seconds: float, text: str) -> Iterator[None]:
-    """Say what goes on, if it takes so long."""
+    """Print what is going on if it takes this long."""
     timer = threading.Timer(seconds, say, [text])
     timer.daemon = True
     timer.start()
@@ -120,7 +120,7 @@ def telling_after(seconds: float, text: str) -> Iterator[None]:
 
 
 class _BarForEachStage:
-    """One bar for each stage, in the order in which they begin."""
+    """One bar per stage, in the order of their start."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -137,9 +137,9 @@ class _BarForEachStage:
 
 
 class PlainLines:
-    """Lines for a log: the end of each stage, and what goes on whenever nothing was said for long.
+    """Lines for a log: the end of each stage, and a progress line after a long silence.
 
-    patience: seconds without a line after which one comes; `seconds` once there was one.
+    patience: seconds of silence before the first line; `seconds`: between later lines.
     """
 
     def __init__(self, seconds: float = 10.0, patience: float = 2.0) -> None:
@@ -160,7 +160,7 @@ class PlainLines:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Tell what goes on, also while a long step reports nothing."""
+        """Print progress even while a long step reports nothing."""
         watcher = threading.Thread(target=self._watch, daemon=True)
         watcher.start()
         try:

@@ -1,4 +1,4 @@
-"""The whole line on phantoms, each step by the command that anyone could type."""
+"""The demo: all steps on phantoms, each as an ordinary command."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ QUERY = "large ring-shaped lesion in the upper left chest"
 
 @dataclass(frozen=True)
 class Step:
-    """One command; `produces` is the file it writes last, None for a command that only shows.
+    """One command; `produces` is the file it writes last, None if it writes nothing.
 
-    source: what the file must say it was made from.
+    source: the source that this file must name.
     """
 
     title: str
@@ -27,12 +27,12 @@ class Step:
 
     @property
     def left(self) -> bool:
-        """Whether a whole output of this step is there."""
+        """Whether a complete output exists."""
         return self.produces is not None and self.produces.exists()
 
     @property
     def done(self) -> bool:
-        """Whether it is this step's output: a demo of another size left another."""
+        """Whether the output is of this demo, and not of one with another size."""
         if self.produces is None or not self.left or self.source is None:
             return self.left
         made_from: object = json.loads(self.produces.read_text("utf-8")).get("source")
@@ -47,7 +47,7 @@ def steps(out: Path, records: int) -> tuple[Step, ...]:
     source = f"phantoms:{records}"
     return (
         Step(
-            f"Draw {records:,} phantoms with captions and concepts",
+            f"Generate {records:,} phantoms with captions and concepts",
             ("corpus", source, corpus),
             Path(corpus, "corpus.json"),
             source,
@@ -83,8 +83,8 @@ def run_steps(
 ) -> int:
     """Run each step that is not done, and every step after one that had to be run.
 
-    What such a step had left is of older parts: it goes. `announce` is told each step and whether
-    it is skipped. Returns the exit code of the first step that failed, or 0.
+    Old outputs of such steps are removed. `announce` is called with each step and whether it
+    is skipped. Returns the exit code of the first step that failed, or 0.
     """
     stale = False
     for step in todo:
@@ -102,7 +102,7 @@ def run_steps(
 
 
 def start_over(out: Path) -> None:
-    """Remove what earlier demos left in `out`, interrupted ones too."""
+    """Remove the outputs of earlier demos in `out`, including interrupted ones."""
     for name in ("corpus", "encoder", "index", "report", "app"):
         for folder in (out / name, *out.glob(f".{name}.*")):
             shutil.rmtree(folder, ignore_errors=True)

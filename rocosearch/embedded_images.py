@@ -1,4 +1,4 @@
-"""A corpus's images as an encoder sees them: its vectors, and what stands before its projection."""
+"""Vectors of a corpus's images, and features before the projection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHUNK = 512
 class EmbeddedImages:
     """The images of a corpus, embedded. vectors: float32 [images, D], in the order of `ids`.
 
-    held_out: the split that is judged.
+    held_out: the evaluated split.
     """
 
     corpus: Corpus
@@ -50,7 +50,7 @@ class EmbeddedImages:
     ) -> tuple[NDArray[np.float32], str]:
         """Float32 [N, W] of the images with these ids before the projection, and what they are.
 
-        The vectors where torch is not installed: the ONNX towers give nothing else.
+        Without torch these are the vectors, because ONNX towers have no other output.
         """
         if find_spec("torch") is None:
             rows = [self.rows[identifier] for identifier in ids]
@@ -62,14 +62,14 @@ class EmbeddedImages:
 def open_embedded(
     corpus: Path, encoder: Path, split: str | None, progress: Progress = silent
 ) -> EmbeddedImages:
-    """Embed what is not yet embedded. split: by default test, or validation where there is none.
+    """Embed images without a vector. split: by default test, or validation if there is no test.
 
-    Raises ClassificationError where the split is the training split.
+    Raises ClassificationError if the split is the training split.
     """
     if split == "train":
         raise ClassificationError(
-            "Images of the train split are what the probe and few-shot learn from, and cannot "
-            "judge them: name validation or test as the split."
+            "The probe and few-shot learn from the train split, so it cannot be evaluated: "
+            "choose --split validation or test."
         )
     opened = Corpus.open(corpus)
     held_out = split or ("test" if opened.manifest.splits.get("test") else "validation")
@@ -82,7 +82,7 @@ def open_embedded(
 def _features(
     corpus: Corpus, encoder: Path, ids: Sequence[str], progress: Progress
 ) -> NDArray[np.float32]:
-    """They are kept in CORPUS/features, where training with the same tower, frozen, finds them."""
+    """They are cached in CORPUS/features; training with the same frozen tower uses them."""
     # torch takes seconds to load
     from encoders.images.preprocess import open_image  # noqa: PLC0415
     from encoders.model.clip import Encoder  # noqa: PLC0415

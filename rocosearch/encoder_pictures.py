@@ -1,4 +1,4 @@
-"""Look inside an encoder: what it learned, what it finds alike, and where it looks."""
+"""Plots of an encoder, written by `rocosearch look`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RESOLUTION = 110  # dots an inch
 
 
 class LookError(UserError):
-    """There is nothing to look at."""
+    """The split has no images to draw."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def look(
 ) -> list[Path]:
     """Write PNGs into the folder `out`, replacing it, and return their paths.
 
-    text: what to look for (the caption of `image`). image: id of the record to look into (the
-    image nearest to `text`; a random one where neither is given). pairs: how many random pairs
-    the similarity matrix has. Raises LookError where the split has no such images.
+    text: the query (default: the caption of `image`). image: id of a record (default: the image
+    nearest to `text`, or a random one without `text`). pairs: number of random pairs in the
+    similarity matrix. Raises LookError if the split has no such images.
     """
     check_replaceable(out, HEAT_MAP, "pictures")
     opened = Corpus.open(corpus)
@@ -99,13 +99,13 @@ def _pool(corpus: Corpus, encoder: OnnxEncoder, split: str) -> _Pool:
     records = [record for record in corpus.records(split) if record.id in rows]
     if len(records) < 2:
         raise LookError(
-            f"Split {split!r} has {len(records)} images to look at; name another with --split."
+            f"Split {split!r} has only {len(records)} images; choose another with --split."
         )
     return _Pool(encoder, records, vectors[[rows[record.id] for record in records]])
 
 
 def _row(pool: _Pool, text: str, image: str, random: int) -> int:
-    """Which image to look into."""
+    """The row of the chosen image."""
     if image:
         found = [row for row, record in enumerate(pool.records) if record.id == image]
         if not found:

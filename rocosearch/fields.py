@@ -1,4 +1,4 @@
-"""A named field of a record, wherever the record keeps it."""
+"""A field of a record by name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ COLUMNS = frozenset({"modality", "source"})
 
 
 def field_of(record: Record, name: str) -> str:
-    """The record's own column of that name, or what the source called so; "" where neither is."""
+    """The column of that name, else the field of the source; "" if neither exists."""
     found = getattr(record, name) if name in COLUMNS else record.extra.get(name, "")
     return found.strip() if isinstance(found, str) else ""

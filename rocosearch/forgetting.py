@@ -1,4 +1,4 @@
-"""Take a patient out of a corpus and of all indexes and servers that were made of it."""
+"""Remove a patient from a corpus, indexes and servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["forget"]
 def forget(
     patient: str, corpus: Path, targets: Sequence[str], key: Path, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Remove a patient, named by id or pseudonym; targets: indexes' folders and servers' URLs.
+    """Remove a patient, given by id or pseudonym; targets: index folders and server URLs.
 
     Returns the pseudonym, how many records were in the corpus and in its training split, what
     each encoder that had embedded it saw of the patient (`_seen_by`), how many documents each

@@ -1,6 +1,6 @@
-"""Failures of the command line: one sentence and an exit code, never a bare traceback.
+"""Error handling of the command line: one sentence and an exit code.
 
-0: done. 1: the job failed. 2: wrong usage. 130: interrupted.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ NEEDED = {
     "parity": "vespa",
     "swap": "eval,vespa",
 }
-"""Command -> the extras that it needs, all told at once."""
+"""Command -> the extras that it needs, reported together."""
 
 LARGEST = 10**15  # no option means anything by more
 
 
 class GuardedCommand(TyperCommand):
-    """A command whose numbers are numbers: no NaN, no infinity, none too large to compute with."""
+    """A command that refuses NaN, infinity and huge numbers as option values."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as typer declares it
-        """Run it; raise typer.BadParameter for such a value, which ranges let pass."""
+        """Run the command; raise typer.BadParameter for such values, which typer accepts."""
         for option in self.params:
             value = ctx.params.get(option.name)
             if isinstance(value, int | float) and not abs(value) <= LARGEST:  # NaN as well
@@ -65,14 +65,12 @@ class GuardedCommand(TyperCommand):
 
 Share = Annotated[
     bool,
-    typer.Option(
-        "--share", help="Let the group read what is written; else it is its owner's alone."
-    ),
+    typer.Option("--share", help="Let the group read the output; by default only the owner can."),
 ]
 
 
 def writing(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option --share: by default what it writes is its owner's alone."""
+    """Add the option --share: by default only the owner can read the output."""
 
     @wraps(command)
     def run(*given: Any, share: bool = False, **options: Any) -> None:  # noqa: ANN401
@@ -90,10 +88,10 @@ def writing(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class GuardedGroup(TyperGroup):
-    """Commands whose every failure is told in one sentence on stderr."""
+    """A group of commands that print every failure as one sentence on stderr."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as typer declares it
-        """Run a command; raise typer.Exit with the code that its failure calls for."""
+        """Run a command; on failure raise typer.Exit with the exit code."""
         shown, warnings.showwarning = warnings.showwarning, _warn
         try:
             return super().invoke(ctx)
@@ -117,7 +115,7 @@ def _warn(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Tell our own warnings in their sentence, others as Python does."""
+    """Print our own warnings as one sentence, others in Python's format."""
     if issubclass(category, LeftoverWarning):
         say(str(message), style="yellow")
     else:
@@ -126,7 +124,7 @@ def _warn(
 
 
 def _missing(error: Exception, command: str) -> Exception | None:
-    """What to say where a package of an extra could not be imported."""
+    """The message for a missing package of an extra."""
     module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if module not in EXTRAS:
         return None
@@ -152,6 +150,6 @@ def _sentence(error: Exception) -> str:
     where = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"Unexpected {type(error).__name__} in {Path(where.filename).name}, line {where.lineno}: "
-        f"{error or 'no message'}. This is a fault of the program; run the same command with "
-        f"{TRACE}=1 before it to see the whole trace."
+        f"{error or 'no message'}. This is a bug; set {TRACE}=1 in the environment to see the "
+        "traceback."
     )

@@ -1,4 +1,4 @@
-"""An image with what a text describes in red, as an encoder sees it."""
+"""An image with the heat map of a text in red."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["heat_picture"]
 
 
 def heat_picture(encoder: DualEncoder | None, image: bytes, text: str) -> Image.Image:
-    """RGB picture as large as the image. Raises UserError where no encoder can look."""
+    """RGB picture in the size of the image. Raises UserError without an encoder."""
     if not isinstance(encoder, OnnxEncoder):
         raise UserError("A heat map needs the encoder: name its folder with --encoder.")
     relevance = heat_map(encoder, image, text)

@@ -1,8 +1,7 @@
-"""Two engines that hold the same documents, asked the same: what differs, and why.
+"""Compare two engines on the same queries, and explain differences.
 
-Meant for an index and the Vespa application written from it. Where they differ the cause is
-named, as far as the answers tell it: documents that one side lacks, statistics, tokens,
-approximate neighbours, ties.
+Meant for an index and the Vespa application written from it. Causes of differences are named if
+the answers show them: missing documents, statistics, tokens, approximate neighbours, ties.
 """
 
 from __future__ import annotations
@@ -33,16 +32,16 @@ LISTED = 5
 BM25 = "bm25(caption)"
 CAUSES = {
     "statistics": "bm25 differs by nearly one factor for all hits: document counts or caption "
-    "lengths differ (several content nodes, removed documents that linger, another mean length)",
-    "tokens": "bm25 differs for some hits of a query only: those captions, or the query, are cut "
-    "into other tokens or stems",
-    "vectors": "closeness differs: other vectors, or cells of lower precision",
-    "approximate": "hits that belong to the best are missing on the server: HNSW or weakAnd "
-    "looked at too few candidates (raise target hits, or search exactly)",
-    "profile": "relevance differs though the hits and their features agree: another expression, "
-    "other inputs",
-    "list": "the server lists a hit twice, or before a better one",
-    "ties": "equal scores at the cut: which of them is returned is arbitrary",
+    "lengths differ (several content nodes, removed documents, another mean length)",
+    "tokens": "bm25 differs for only some hits of a query: these captions or the query have "
+    "other tokens or stems",
+    "vectors": "closeness differs: other vectors, or a cell type with lower precision",
+    "approximate": "top hits are missing on the server: HNSW or weakAnd found too few candidates "
+    "(increase target hits, or search exactly)",
+    "profile": "relevance differs although hits and features agree: another expression or other "
+    "inputs",
+    "list": "the server returns a hit twice, or in the wrong order",
+    "ties": "equal scores at rank k: which of them is returned is arbitrary",
 }
 
 
@@ -54,7 +53,7 @@ class ParityError(UserError):
 class ProfileParity:
     """One profile over all queries.
 
-    overlap: cut -> mean share of the index's best hits that the server has among its own.
+    overlap: k -> mean share of the index's top k that are in the server's top k.
     correlation: mean Kendall tau-b of the scores of hits that both returned. differences:
     feature, or "relevance", -> largest relative difference. causes: name -> queries it explains.
     """
@@ -77,7 +76,7 @@ class Parity:
     only_second: tuple[int, tuple[str, ...]]
 
     def summary(self) -> dict[str, object]:
-        """Everything as JSON values, causes in words."""
+        """Everything as JSON values, with causes as sentences."""
         return {
             "documents": self.documents,
             "only_in_index": {"count": self.only_first[0], "ids": self.only_first[1]},
@@ -102,10 +101,10 @@ def compare_engines(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Parity:
-    """Ask both the captions of `queries` documents, drawn by the seed, with every profile.
+    """Query both engines with the captions of `queries` random documents, with every profile.
 
-    Without an encoder only profiles that need no vector are asked. Raises ParityError where
-    there is nothing to ask.
+    Without an encoder, only profiles without a vector are compared. Raises ParityError if no
+    query is possible.
     """
     here, there = set(index.ids()), set(server.ids())
     names = _profiles(index, server, profiles, vectors=encoder is not None)
@@ -179,7 +178,7 @@ def _gaps(ours: Result, theirs: Result, mine: Rows, other: Rows) -> dict[str, Va
 
 
 def _relative(left: Values, right: Values) -> Values:
-    """A value that only one side can tell is as far off as nothing is from something: 1."""
+    """A value that only one side has counts as a relative difference of 1."""
     size = np.maximum(np.maximum(np.abs(left), np.abs(right)), 1e-12)
     with np.errstate(invalid="ignore"):
         gaps = np.abs(left - right) / size
@@ -188,7 +187,7 @@ def _relative(left: Values, right: Values) -> Values:
 
 
 def _correlation(left: Values, right: Values) -> float:
-    """Kendall's tau-b; 1 where all scores are equal, which has no order to differ in."""
+    """Kendall's tau-b; 1 if all scores are equal."""
     if np.isnan(left).any() or np.isnan(right).any():
         return 0.0
     tau = float(kendalltau(left, right).statistic)

@@ -1,4 +1,4 @@
-"""Results and records as a notebook shows them: thumbnails, captions, features as bars."""
+"""HTML views of results and records for notebooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIDE = 110  # pixels
 
 
 class Shown:
-    """HTML that a notebook shows as it is."""
+    """HTML for a notebook."""
 
     def __init__(self, html: str) -> None:
         self._html = html
@@ -29,7 +29,7 @@ class Shown:
 
 
 def show(result: Result, corpus: str | Path) -> Shown:
-    """A result with the pictures of its corpus: a card for each hit.
+    """A result with the images of its corpus: a card for each hit.
 
     >>> show(searcher.search("ring lesion"), "build/corpus")  # doctest: +SKIP
     """

@@ -1,4 +1,4 @@
-"""Indexes and encoders, opened: what a search needs and nothing else, so that it starts at once."""
+"""Open indexes and encoders with few imports."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 
 
 def encoder_folder(folder: Path, progress: Progress = silent) -> Path:
-    """The folder itself where it is ours; of a published model, as downloaded, one made of it.
+    """The folder itself if it is ours; for a published model, its converted folder.
 
-    Raises NoFolderError where there is none, EncoderError where the model cannot be read.
+    Raises NoFolderError if there is none, EncoderError if the model cannot be read.
     """
     folder = check_folder(folder)
     if (folder / ENCODER_FILE).exists() or not is_published(folder):
         return folder
-    need("torch", "train", f"Reading {folder}, which is no encoder of `rocosearch train`,")
+    need("torch", "train", f"Converting the published model {folder}")
     from encoders.published.convert import own_folder  # noqa: PLC0415  (loads torch)
 
     made = own_folder(folder, progress)
@@ -38,18 +38,18 @@ def encoder_folder(folder: Path, progress: Progress = silent) -> Path:
 
 
 def load_encoder(folder: Path) -> OnnxEncoder:
-    """Load an encoder's folder to ask by: its ONNX towers, no torch.
+    """Load an encoder for queries: its ONNX towers, without torch.
 
-    Raises EncoderError or ManifestError where it is none, NoGraphsError where it has no ONNX
+    Raises EncoderError or ManifestError for an invalid folder, NoGraphsError if it has no ONNX
     towers yet.
     """
     return OnnxEncoder.load(encoder_folder(folder))
 
 
 def embedding_encoder(folder: Path, progress: Progress = silent) -> DualEncoder:
-    """Load an encoder's folder to embed many images by; ONNX towers are added where it has none.
+    """Load an encoder to embed many images; adds ONNX towers if they are missing.
 
-    On ONNX Runtime, or by torch where there is an NVIDIA GPU that torch can use.
+    Runs on ONNX Runtime, or with torch if it can use an NVIDIA GPU.
     """
     folder = encoder_folder(folder, progress)
     ensure_graphs(folder, progress)
@@ -62,7 +62,7 @@ def embedding_encoder(folder: Path, progress: Progress = silent) -> DualEncoder:
 
 
 def open_engine(index: Path, profiles: Path | None = None) -> EmbeddedEngine:
-    """Open an index, with the profiles of a file in place of its own where one is named."""
+    """Open an index, with its own profiles or those of a file."""
     engine = EmbeddedEngine.open(index)
     if profiles:
         folder = engine.encoder_folder
@@ -74,9 +74,9 @@ def open_engine(index: Path, profiles: Path | None = None) -> EmbeddedEngine:
 def open_searcher(
     index: Path, *, encoder: Path | None = None, profiles: Path | None = None
 ) -> Searcher:
-    """Open an index with the encoder that it carries, or with the one named.
+    """Open an index with its own encoder, or with the named one.
 
-    Raises EngineError where the named encoder did not make the index's vectors.
+    Raises EngineError if the index's vectors are from another encoder.
     """
     engine = open_engine(index, profiles)
     folder = encoder or engine.encoder_folder

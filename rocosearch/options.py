@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and how their values are read."""
+"""Command-line options shared by several commands, and their parsers."""
 
 from __future__ import annotations
 
@@ -48,15 +48,19 @@ IndexOrUrl = Annotated[
 ]
 DeployedPackage = Annotated[
     Path | None,
-    typer.Option("--app", metavar="APP", help="Package deployed there; else it is asked for."),
+    typer.Option(
+        "--app", metavar="APP", help="Deployed package; default: read from the config server."
+    ),
 ]
 ConfigUrl = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Config server to ask; port 19071 of URL's host if none."),
+    typer.Option(metavar="URL", help="Config server; default: port 19071 of URL's host."),
 ]
 OutFolder = Annotated[
     Path,
-    typer.Argument(metavar="OUT", help="Folder to write; replaced only when the new one is whole."),
+    typer.Argument(
+        metavar="OUT", help="Folder to write; replaced only when the new one is complete."
+    ),
 ]
 OptionalEncoder = Annotated[
     Path | None,
@@ -84,7 +88,7 @@ AsJson = Annotated[
 
 
 def parse_filters(values: Sequence[str], *, exclude: bool = False) -> tuple[Filter, ...]:
-    """Read "modality=ct,mri" as conditions; raise typer.BadParameter where it is something else.
+    """Parse "modality=ct,mri" as filters; raise typer.BadParameter for anything else.
 
     exclude: conditions that a hit must not meet.
     """
@@ -104,7 +108,7 @@ def parse_filters(values: Sequence[str], *, exclude: bool = False) -> tuple[Filt
 
 
 def parse_sort(value: str | None) -> Sort | None:
-    """Read "modality" or "-modality" (descending); raise typer.BadParameter for another field."""
+    """Parse "modality" or "-modality" (descending); raise typer.BadParameter for another field."""
     from ranking.types import Sort  # noqa: PLC0415 - not for --help
 
     if value is None:
@@ -114,9 +118,9 @@ def parse_sort(value: str | None) -> Sort | None:
 
 
 def parse_counts(value: str, called: str) -> tuple[int, ...]:
-    """Read "1,5,10" as (1, 5, 10); raise typer.BadParameter where it is something else.
+    """Parse "1,5,10" as (1, 5, 10); raise typer.BadParameter for anything else.
 
-    called: what one of the numbers is, for that message.
+    called: the name of such a number, for that message.
     """
     try:
         counts = tuple(sorted({int(part) for part in value.split(",")}))

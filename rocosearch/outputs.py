@@ -1,4 +1,4 @@
-"""Where a command may write: said before its work begins, not after."""
+"""Checks of output paths before a command starts its work."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ __all__ = ["OutputError", "check_file", "check_profiles_file", "check_replaceabl
 
 
 class OutputError(UserError):
-    """OUT holds something that the command did not write, or cannot be written."""
+    """OUT was not written by this command, or cannot be written."""
 
 
 def check_replaceable(out: Path, written_last: str, what: str) -> None:
-    """Refuse to write over what no command wrote."""
+    """Refuse to replace a folder that no command wrote."""
     _check_place(out)
     if not out.exists() or (out / written_last).exists():
         return
     if not out.is_dir() or any(out.iterdir()):
         raise OutputError(
-            f"{out} exists and is not {what}, so it is left alone: name another folder."
+            f"{out} exists and is not {what}, so it is not replaced: name another folder."
         )
 
 
 def check_file(out: Path) -> None:
-    """Refuse a file's path where a folder is, or where nothing can be made."""
+    """Refuse a path that is a folder, or that cannot be created."""
     _check_place(out)
     if out.is_dir():
         raise OutputError(f"{out} is a folder: name a file to write.")
 
 
 def check_profiles_file(out: Path) -> None:
-    """Refuse to write profiles over a folder or another file."""
+    """Refuse to replace a folder, or a file that is not a profiles file."""
     check_file(out)
     if not out.exists():
         return
@@ -42,14 +42,14 @@ def check_profiles_file(out: Path) -> None:
         load_profiles(out)
     except (OSError, UserError):
         raise OutputError(
-            f"{out} exists and is not a profiles file, so it is left alone: name another file."
+            f"{out} exists and is not a profiles file, so it is not replaced: name another file."
         ) from None
 
 
 def _check_place(out: Path) -> None:
-    """Refuse a path in which nothing can be made."""
+    """Refuse a path that cannot be created."""
     above = next(folder for folder in out.absolute().parents if folder.exists())
     if not above.is_dir():
         raise OutputError(f"{out} cannot be written: {above} is a file, not a folder.")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise OutputError(f"{out} cannot be written: you may not write in {above}.")
+        raise OutputError(f"{out} cannot be written: you have no write permission in {above}.")

@@ -1,7 +1,7 @@
-"""The whole line as functions: what the commands run, and the Python API.
+"""The Python API: all steps as functions.
 
-Each writes a folder, whole or not at all. Folders are named, not opened objects, so that any
-step can be done in another process, or again, from what lies on disk.
+Each function writes a complete folder or nothing. Arguments are folders, not open objects, so that
+any step can be repeated or run in another process.
 """
 
 from __future__ import annotations
@@ -94,22 +94,22 @@ def build_corpus(
     text: Literal["", "find", "mask"] = "",
     progress: Progress = silent,
 ) -> Corpus:
-    """Read `source` into a corpus at `out`. Raises CorpusError where nothing can be used.
+    """Read `source` into a corpus at `out`. Raises CorpusError if no row can be used.
 
-    reading: what is said of the source's tables, in place of what would be recognised. frames: of
-    DICOM files, "middle", "all" or a number. key: of their pseudonyms; OUT.key if None. text:
-    find it in their pixels, or mask it too.
+    reading: options for the source's tables that override the detection. For DICOM files, frames is
+    "middle", "all" or a number, key the key file of the pseudonyms (OUT.key if None), and text
+    whether to detect or mask text in the pixels.
     """
     if out.is_dir() and [file.name for file in out.iterdir()] == [REJECTED]:
         (out / REJECTED).unlink()  # an attempt that used nothing left it
     check_replaceable(out, CORPUS_FILE, "a corpus")
     if not str(source).strip():
-        raise CorpusError("SOURCE is empty: name a data set's folder or file, or phantoms.")
+        raise CorpusError("SOURCE is empty: name the folder or file of a data set, or phantoms.")
     if Path(source).resolve() in out.resolve().parents:
-        raise CorpusError(f"{out} lies inside {source}: name a folder outside what is read.")
+        raise CorpusError(f"{out} is inside {source}: name a folder outside the source.")
     key = key or out.with_name(f"{out.name}.key")
     if key.resolve().is_relative_to(out.resolve()):
-        raise CorpusError(f"{key} would lie inside the corpus: keep the key apart from it.")
+        raise CorpusError(f"{key} would be inside the corpus: keep the key outside it.")
     opened = open_source(source, layout, reading, frames=frames, key=key, text=text)
     return write_corpus(opened, out, splits=splits, keep_rejections=True, progress=progress)
 
@@ -131,14 +131,14 @@ def train_encoder(
 ) -> Trained:
     """Train on a corpus's training split, validate on its validation split, write to `out`.
 
-    preset: "" takes adapter where its published towers are installed, else tiny; with towers or
-    an encoder to start from, tiny. image_size: side of the tower's images in pixels, context:
-    longest text in tokens, heads: projections on each tower, in place of the preset's.
-    replace: write over a finished encoder at `out`, which is an error otherwise.
+    preset: "" selects adapter if its published towers are installed, else tiny; with a start
+    encoder or towers, tiny. image_size: side of the tower's images in pixels, context:
+    longest text in tokens, heads: projections on each tower; they override the preset.
+    replace: overwrite a finished encoder at `out`; otherwise that is an error.
     concept_fields: fields of the records whose values count as concepts too, such as modality.
     concept_pairs: the names of an image's concepts stand beside it as a second text.
     changes: fields of encoders.training.presets.TrainingConfig that replace the preset's.
-    Raises TrainingError where there are no pairs of image and caption.
+    Raises TrainingError if there are no pairs of image and caption.
     """
     from encoders.training.choice import choose_preset
     from encoders.training.distributed import leads
@@ -149,7 +149,7 @@ def train_encoder(
     check_replaceable(out, ENCODER_FILE, "an encoder")
     if (out / ENCODER_FILE).exists() and not (resume or replace):
         raise OutputError(
-            f"{out} is a finished encoder: name another folder, or say --replace to train over it."
+            f"{out} is a finished encoder: name another folder, or overwrite it with --replace."
         )
     config = named_preset(preset or choose_preset(changes).name, **changes)
     if image_size:
@@ -162,8 +162,8 @@ def train_encoder(
     if not opened.manifest.splits.get("train"):
         splits = ", ".join(opened.manifest.splits)
         raise CorpusError(
-            f"{corpus} has no training split, only {splits}: nothing to train on. Draw splits of "
-            "your own with `rocosearch corpus SOURCE OUT --splits draw`."
+            f"{corpus} has no training split, only {splits}. Draw new splits with `rocosearch "
+            "corpus SOURCE OUT --splits draw`."
         )
     trained = train(
         training_pairs(opened, "train", concept_fields, concept_pairs=concept_pairs),
@@ -205,7 +205,7 @@ def seen_record(
 
     That is pairs, and what pretraining sees where `config` asks for it: images without a caption,
     captions without an image. named: fields whose values are concepts too, where images are paired
-    with their concepts' names. key: of the record of an earlier stage, to join the two.
+    with their concepts' names. key: the key of an earlier stage's record, to join the two.
     """
     from encoders.training.seen import Record
 
@@ -275,7 +275,7 @@ def build_index(
     captions: bool = False,
     progress: Progress = silent,
 ) -> EmbeddedEngine:
-    """Embed what `encoder` has not embedded yet, then build the snapshot at `out`.
+    """Compute missing vectors of `encoder`, then build the index at `out`.
 
     Without an encoder ranking is lexical only. studies: the images of a case are one document.
     captions: they have a vector too, of the text tower; without an encoder that is a UserError.
@@ -319,7 +319,7 @@ def build_index(
 
 
 def _keep_record(corpus: Corpus, encoder: Path, fingerprint: str) -> None:
-    """Keep what the encoder was trained on with its vectors: an index never carries it."""
+    """Store the record of the encoder's training data with its vectors, never in an index."""
     from encoders.training.seen import SEEN, Record
 
     if (encoder / SEEN).exists():
@@ -329,7 +329,7 @@ def _keep_record(corpus: Corpus, encoder: Path, fingerprint: str) -> None:
 def embed_images(
     corpus: Path, encoder: Path, *, part: str = "0/1", progress: Progress = silent
 ) -> EmbedReport:
-    """Embed one part ("I/N") of a corpus's images; what is embedded already is left alone."""
+    """Embed one part ("I/N") of a corpus's images; existing vectors are kept."""
     from ingest.vectors.embed import Partition, embed_corpus
 
     partition = Partition.parse(part)
@@ -350,9 +350,9 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate an index on its corpus's held-out queries and write the report to `out`.
 
-    encoder: whose vectors ask; by default the one that the index carries. seeds: indexes of the
+    encoder: embeds the queries; by default the one in the index. seeds: indexes of the
     same corpus whose encoders were trained by the same recipe with other seeds.
-    Raises UserError where recipes differ.
+    Raises UserError if recipes differ.
     """
     from eval.search.targets import EmbeddedTarget
 
@@ -372,7 +372,7 @@ def evaluate(
 
 
 def _check_recipes(paths: Sequence[Path], engines: Sequence[EmbeddedEngine]) -> None:
-    """Refuse seeds of which one was trained by another recipe, or with the same seed."""
+    """Refuse seeds of different recipes, or with equal seeds."""
     if len(engines) < 2:
         return
     recipes = []
@@ -384,17 +384,14 @@ def _check_recipes(paths: Sequence[Path], engines: Sequence[EmbeddedEngine]) -> 
             ]
         except (OSError, ValueError, KeyError):
             raise UserError(
-                f"{path} does not tell how its encoder was trained ({TRAINING}), so it is no seed "
-                "of a recipe."
+                f"{path} has no record of its encoder's training ({TRAINING}), so it cannot be "
+                "used as a seed."
             ) from None
         recipes.append((settings.pop("seed", None), settings))
         if recipes[-1][1] != recipes[0][1]:
-            raise UserError(
-                f"{path} has an encoder of another recipe than {paths[0]}: seeds of one recipe "
-                "differ in nothing but `--seed`."
-            )
+            raise UserError(f"The encoders of {path} and {paths[0]} differ in more than `--seed`.")
         if recipes[-1][0] in [seed for seed, _ in recipes[:-1]]:
-            raise UserError(f"{path} has an encoder of the same seed as another index named.")
+            raise UserError(f"{path} has the same training seed as another named index.")
 
 
 def evaluate_target(
@@ -407,9 +404,9 @@ def evaluate_target(
     seeds: Sequence[tuple[Target, Path | None]] = (),
     progress: Progress = silent,
 ) -> Evaluation:
-    """The same on what is open: an index, or a running Vespa.
+    """The same for an open target: an index, or a running Vespa.
 
-    encoder: whose vectors ask; lexical ranking alone is evaluated without one.
+    encoder: embeds the queries; without it only lexical ranking is evaluated.
     """
     from eval.evaluate import evaluate as run_evaluation
     from eval.leakage.training_overlap import find_record
@@ -444,8 +441,8 @@ def tune_profiles(
 ) -> Tuning:
     """Tune the blend weights on a development split and write the profiles file `out`.
 
-    Raises OutputError, before any work, where something else than profiles is there, and
-    EvaluationError where the new values lose elsewhere and `allow_loss` is not set.
+    Raises OutputError, before any work, if `out` is not a profiles file, and EvaluationError if
+    the new values lose on another protocol and `allow_loss` is not set.
     """
     from eval.collection.runs import EvaluationError
     from eval.leakage.training_overlap import find_record
@@ -460,8 +457,8 @@ def tune_profiles(
     if tuning.losses and not (options and options.allow_loss):
         lost = "; ".join(each.told() for each in tuning.losses)
         raise EvaluationError(
-            f"{out} is not written, for the new values lose on another protocol: {lost}. "
-            "Write it all the same with --allow-loss."
+            f"{out} was not written, because the new values lose on another protocol: {lost}. To "
+            "write it anyway, use --allow-loss."
         )
     save_profiles(tuning.profiles, out)
     return tuning
@@ -478,7 +475,7 @@ def write_app(
 ) -> tuple[str, ...]:
     """Write the Vespa application package of an index, or of an encoder's folder, to `out`.
 
-    others: folders of encoders that stand beside the current one. Returns the files' names.
+    others: folders of further encoders. Returns the file names.
     """
     from vespa_app.package.options import PackageOptions
     from vespa_app.package.package import PackagedEncoder, write_application

@@ -1,9 +1,9 @@
-"""Hits in a folder: a contact sheet, a table, and a data set that Hugging Face opens as it is.
+"""Save hits: contact sheet, table, Hugging Face data set.
 
-FOLDER/contact.png              the pictures in order, each with its rank and id
+FOLDER/contact.png              the images in order, each with rank and id
 FOLDER/hits.csv                 rank, id, score, features, caption, group, path
 FOLDER/dataset/metadata.jsonl   the same beside file_name: load_dataset("imagefolder", ...)
-FOLDER/dataset/*.png, *.jpg     the pictures: as they came, or as PNG where they came as another
+FOLDER/dataset/*.png, *.jpg     the images: unchanged, or converted to PNG
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def check_saving(folder: Path) -> None:
-    """Refuse a folder that holds something else, before anything is searched."""
+    """Refuse a folder with other contents, before the search."""
     check_replaceable(folder, TABLE, "saved hits")
 
 
 def save_hits(hits: Sequence[Hit], pictures: Pictures, folder: Path) -> int:
-    """Write the folder whole, replacing an older one; return how many hits have a picture."""
+    """Write the folder, replacing an older one; return the number of hits with an image."""
     check_saving(folder)
     rows = [row_of(rank, hit, pictures.path(hit.picture)) for rank, hit in enumerate(hits, 1)]
     with whole_folder(folder) as beside:
@@ -118,7 +118,7 @@ def _table(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def _defused(value: object) -> object:
-    """A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Put an apostrophe before a text that a spreadsheet would read as a formula."""
     if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULAS):
         return f"'{value}"
     return value

@@ -1,4 +1,4 @@
-"""A searcher for whatever is searched: an index's folder, or the URL of a running Vespa."""
+"""A searcher for an index folder or the URL of a running Vespa."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def searching(
     package: Path | None = None,
     config_url: str | None = None,
 ) -> Iterator[Searcher]:
-    """Open it, and close it at the end.
+    """Open a searcher, and close it at the end.
 
-    encoder, profiles: in place of those of an index. A server embeds texts by itself unless an
-    encoder is named; package, config_url: where to read what is deployed there.
-    Raises UserError where these do not go together, or nothing is there.
+    encoder, profiles: used instead of those of an index. A server embeds texts itself unless an
+    encoder is named. package, config_url: where to read the deployed application.
+    Raises UserError if the arguments contradict each other, or nothing is found.
     """
     if not is_url(where):
         if package or config_url:
-            raise UserError("--app and --config-url go with the URL of a running Vespa.")
+            raise UserError("--app and --config-url need the URL of a running Vespa.")
         from rocosearch.opening import open_searcher  # noqa: PLC0415 - loads the engine
 
         yield open_searcher(Path(where), encoder=encoder, profiles=profiles)
         return
     if profiles:
-        raise UserError("--profiles: a server ranks by the package deployed there.")
+        raise UserError("--profiles does not apply to a server: it uses its deployed package.")
     # Not at the top: a search of an index needs none of what a server needs.
     from rocosearch.vespa_jobs import Server, open_server_searcher  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Jobs against a Vespa server: deploy, feed, compare, swap. The Python API of those commands."""
+"""Jobs on a Vespa server: deploy, feed, compare, swap."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ CONFIG_PORT = 19071
 
 @dataclass(frozen=True)
 class Server:
-    """Where documents go: a URL, or an index's folder.
+    """Target of a feed: a URL, or an index folder.
 
-    package: folder of the application that is deployed there; config_url: a config server that
-    knows it. Without either, the config server is looked for on the URL's own host.
+    package: folder of the deployed application. config_url: its config server. Without either,
+    the config server is expected on the URL's host.
     """
 
     to: str
@@ -75,15 +75,15 @@ def deploy_package(
     seconds: float = 300.0,
     progress: Progress = silent,
 ) -> dict[str, object]:
-    """Deploy and wait until it serves; return its URL and what Vespa said.
+    """Deploy and wait until it answers queries; return its URL and Vespa's messages.
 
-    cloud: "tenant.application.instance" of Vespa Cloud, in place of the two URLs.
-    Raises DeployError in Vespa's own words.
+    cloud: "tenant.application.instance" of Vespa Cloud, instead of the two URLs.
+    Raises DeployError with Vespa's message.
     """
     if not (package / "services.xml").exists():
         raise UserError(
-            f"{package} is no application package: it has no services.xml. "
-            "Name a folder written by `rocosearch app`."
+            f"{package} is not an application package: it has no services.xml. Name a folder "
+            "written by `rocosearch app`."
         )
     if cloud:
         target = replace(_cloud_target(cloud), environment=environment)
@@ -107,11 +107,11 @@ def feed_corpus(
     captions: bool = False,
     progress: Progress = silent,
 ) -> tuple[FeedResult, Reconciliation | None]:
-    """Embed what is not embedded yet, then feed what the server or index lacks.
+    """Compute missing vectors, then sync the server or index.
 
-    visit: first correct the ledger by the ids that the target really holds. That is done too
-    where the target cannot hold what the ledger says, and the result says why.
-    Raises FeedError where feeding cannot begin or had to stop; what was confirmed stands.
+    visit: first correct the ledger from the ids in the target. This is also done if target and
+    ledger contradict each other; the result says why. Raises FeedError if feeding cannot start or
+    had to stop; confirmed documents stay recorded.
     """
     from ingest.feed.feed import check_fields, feed
     from ingest.feed.reconcile import contradiction, reconcile
@@ -173,7 +173,7 @@ def open_target(server: Server, fingerprints: tuple[str, ...] = ()) -> Iterator[
 
 
 def find_application(server: Server) -> Application:
-    """What is deployed: read from the package's folder, else asked of the config server."""
+    """The deployed application, read from the package folder or from the config server."""
     if server.package:
         return read_application(server.package)
     config = ConfigServer(
@@ -183,7 +183,7 @@ def find_application(server: Server) -> Application:
 
 
 def examine_server(server: Server) -> Iterator[Finding]:
-    """What is wrong with a running Vespa, and what is as it should be."""
+    """Diagnose a running Vespa."""
     config_url = server.config_url or on_port(server.to, CONFIG_PORT)
     application = read_application(server.package) if server.package else None
     return examine(server.to, config_url, application, Credentials.from_environment())
@@ -198,7 +198,7 @@ def compare_with_server(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Parity:
-    """Ask an index and a server that holds the same documents the same, and compare."""
+    """Compare an index with a server that has the same documents, on the same queries."""
     from ranking.engine.engine import EmbeddedEngine
     from rocosearch.live_parity import compare_engines
     from rocosearch.opening import load_encoder
@@ -229,16 +229,14 @@ def evaluate_server(
 ) -> Evaluation:
     """Evaluate a running Vespa that was fed from `corpus`; write the report to `out`.
 
-    encoder: whose vectors ask; lexical ranking alone is evaluated without one.
-    Raises VespaDegradedError where any answer covers only a part of the documents.
+    encoder: embeds the queries; without it only lexical ranking is evaluated.
+    Raises VespaDegradedError if any answer has partial coverage.
     """
     from rocosearch.pipeline import evaluate_target
 
     with _connected(server) as live:
         if not live.count():
-            raise UserError(
-                f"{server.to} holds no documents yet: feed it first (`rocosearch feed`)."
-            )
+            raise UserError(f"{server.to} has no documents yet: feed it first (`rocosearch feed`).")
         from eval.search.targets import ServedTarget
 
         target = ServedTarget(live)
@@ -247,7 +245,7 @@ def evaluate_server(
 
 @contextmanager
 def _connected(server: Server) -> Iterator[VespaEngine]:
-    """A server for comparisons: queries bring their vectors, partial answers are errors."""
+    """A server for comparisons: queries contain their vectors, partial answers are errors."""
     live = VespaEngine.connect(
         server.to,
         find_application(server),
@@ -262,10 +260,10 @@ def _connected(server: Server) -> Iterator[VespaEngine]:
 
 @contextmanager
 def open_server_searcher(server: Server, encoder: Path | None = None) -> Iterator[Searcher]:
-    """Search a running Vespa, which embeds texts itself or is sent vectors of `encoder`.
+    """Search a running Vespa, which embeds texts itself, or with vectors of `encoder`.
 
-    A part of the corpus that does not answer is a warning. Raises EngineError where the
-    application was not made for the encoder.
+    Partial coverage is a warning. Raises EngineError if the application was not made for the
+    encoder.
     """
     from rocosearch.opening import load_encoder
 
@@ -294,9 +292,9 @@ def start_swap(
     force: bool = False,
     progress: Progress = silent,
 ) -> Swap:
-    """Begin to swap the encoder of an index, or with `to` of the server written from it.
+    """Start to swap the encoder of an index, or with `to` that of a server written from it.
 
-    force: also where the server's application has what this index would not give it.
+    force: even if the server's application has changes that this index would not write.
     """
     from rocosearch.swap import VespaServer, start_on_index, start_on_vespa
 
@@ -346,7 +344,7 @@ def _cloud_target(name: str) -> CloudTarget:
     parts = name.split(".")
     if len(parts) not in {2, 3} or not all(parts):
         raise UserError(
-            f"{name!r} names no application of Vespa Cloud: write TENANT.APP[.INSTANCE]."
+            f"{name!r} is not an application of Vespa Cloud: write TENANT.APP[.INSTANCE]."
         )
     tenant, application, instance = (*parts, "default")[:3]
     return CloudTarget(tenant, application, instance)

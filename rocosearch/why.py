@@ -1,4 +1,4 @@
-"""Why a document was found where it was, or was not found."""
+"""Explain the rank of a document, or why it was not found."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from ranking.types import Filter, Query, Result
 __all__ = ["MOST_RANKS", "why"]
 
 MOST_RANKS = 10_000
-"""How far down a document's rank is looked for."""
+"""Largest rank that is searched for the document."""
 
 _CUTS = ("min_score", "min_closeness")
 _OF_THE_LIST = ("group_by", "offset", "sort", "facets")
 
 
 def why(searcher: Searcher, identifier: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - as search
-    """What became of a document in a search; `asked` is what `Searcher.search` takes.
+    """Explain a document's result in a search; `asked` are the arguments of `Searcher.search`.
 
     verdict: "absent" (it is not in the index), "excluded" (it is an example of the query),
-    "not matched" (no word of the query stands in it, and it has no vector), "filtered" (`by` names
-    the filters that it fails), "cut" (below min_score or min_closeness), "not retrieved" (it can
-    be scored, but is not among the nearest that are looked at), "matched" (`rank` by score, from
-    1), or "low" (below the first 10,000). score, features: what the ranking gives it, where it
-    can be scored.
+    "not matched" (it has no word of the query, and no vector), "filtered" (`by` names the filters
+    that it fails), "cut" (below min_score or min_closeness), "not retrieved" (it can be scored,
+    but is not among the nearest neighbours), "matched" (`rank` by score, from 1), or "low" (rank
+    beyond 10,000). score, features: its ranking, if it can be scored.
     """
     if searcher.engine.get(identifier) is None:
         return {"id": identifier, "verdict": "absent"}
@@ -41,7 +40,7 @@ def why(searcher: Searcher, identifier: str, **asked: Any) -> dict[str, Any]:  #
 
 
 class _Search:
-    """The search, asked again with other conditions."""
+    """The search, repeated with other conditions."""
 
     def __init__(self, searcher: Searcher, asked: dict[str, Any]) -> None:
         self._searcher = searcher

@@ -1,7 +1,7 @@
 """The same rank profiles inside Vespa.
 
-doctor.py  what is wrong with a server, in plain words
-engine.py  A running application as an engine: `ranking.types.Engine` over HTTP
+doctor.py  Diagnose a server: version, application, documents, free space
+engine.py  VespaEngine: a running Vespa application as an engine, over HTTP
 package/   the application package: written, and what it will need
 read/      a package that is there already, read back
 deploy/    a package onto a server

@@ -1,4 +1,4 @@
-"""What is wrong with a server, in plain words: version, application, documents, room for more.
+"""Diagnose a server: version, application, documents, free space.
 
 https://docs.vespa.ai/en/reference/api/state-v1.html and metrics-v2.html
 """
@@ -74,21 +74,21 @@ def _config_server(server: ConfigServer, url: str) -> Iterator[Finding]:
     try:
         up, version = server.is_up(), server.version()
     except VespaError as error:
-        yield Finding("notice", f"The config server does not tell: {error}")
+        yield Finding("notice", f"The config server did not report it: {error}")
         return
     if not up:
-        yield Finding("wrong", f"The config server {url} is starting, or not well.")
+        yield Finding("wrong", f"The config server {url} is starting or not healthy.")
     yield from _version(f"The config server {url}", version)
 
 
 def _version(who: str, version: str) -> Iterator[Finding]:
     if version == MEASURED_VERSION:
-        yield Finding("fine", f"{who} is Vespa {version}, which everything was measured with.")
+        yield Finding("fine", f"{who} is Vespa {version}, the tested version.")
     else:
         yield Finding(
             "notice",
-            f"{who} is Vespa {version}; everything was measured with {MEASURED_VERSION}: "
-            "docs/vespa-versions.md says what differs.",
+            f"{who} is Vespa {version}; the tested version is {MEASURED_VERSION}; "
+            "docs/vespa-versions.md lists the differences.",
         )
 
 
@@ -138,7 +138,7 @@ def _documents(engine: VespaEngine, application: Application) -> Iterator[Findin
         if held == count:
             yield Finding("fine", f"{said}.")
         else:
-            yield Finding("notice", f"{said}; the others are found by their words only.")
+            yield Finding("notice", f"{said}; the others can be found only by text.")
 
 
 def _room(container: Connection) -> Iterator[Finding]:
@@ -148,22 +148,23 @@ def _room(container: Connection) -> Iterator[Finding]:
         with reading(reply.address, reply.status):
             values = _metrics(reply.content)
     except VespaError as error:
-        yield Finding("notice", f"Whether feeding is blocked cannot be seen: {error}")
+        yield Finding("notice", f"The feed block state is unknown: {error}")
         return
     above = values.get(ABOVE_LIMIT)
     if above is None:
-        yield Finding("notice", f"Whether feeding is blocked is not in {METRICS} yet: ask again.")
+        yield Finding("notice", f"The feed block state is not in {METRICS} yet: try again later.")
         return
     used = ", ".join(f"{name} {values[key]:.0%}" for name, key in USED.items() if key in values)
     full = max((values[key] for key in USED.values() if key in values), default=0.0)
     if above > 0:
         yield Finding(
             "wrong",
-            f"Feeding is blocked: {above:g} content nodes are full ({used}); add nodes or room.",
+            f"Feeding is blocked: {above:g} content nodes are full ({used}); add nodes, memory or "
+            "disk.",
         )
     else:
         level: Level = "notice" if full >= NEARLY_FULL else "fine"
-        yield Finding(level, f"Feeding is not blocked; used at most: {used or 'not told'}.")
+        yield Finding(level, f"Feeding is not blocked; highest usage: {used or 'unknown'}.")
 
 
 def _metrics(content: object) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A running Vespa application as an engine: `ranking.types.Engine` over HTTP.
+"""VespaEngine: a running Vespa application as an engine, over HTTP.
 
 >>> application = read_application(Path("app"))  # doctest: +SKIP
 >>> engine = VespaEngine.connect("http://localhost:8080", application)  # doctest: +SKIP
@@ -93,7 +93,7 @@ class VespaEngine:
     ) -> VespaEngine:
         """Use the server at `url`; credentials are taken from the environment by default.
 
-        Nothing is sent yet. Raises EngineError where the URL or the credentials are unusable.
+        Nothing is sent yet. Raises EngineError if the URL or the credentials are unusable.
         """
         connection = Connection(url, credentials, pool=settings.concurrency)
         return cls(connection, application, settings)
@@ -118,14 +118,14 @@ class VespaEngine:
         Ties are in ascending order of ids, as far as one query may ask for hits: a few more hits
         than k are fetched, and more where k would cut a tie.
 
-        Raises QueryError where the query is at fault, VespaError where the server is.
+        Raises QueryError if the query is at fault, VespaError if the server is.
         """
         check_types(query)
         limit = self.application.max_hits
         if query.offset + query.k > limit:
             raise QueryError(
-                f"Vespa gives at most {limit} hits a query, and {query.offset + query.k} were "
-                "asked for: lower k or the offset, or raise maxHits in the application's default "
+                f"Vespa returns at most {limit} hits per query, and {query.offset + query.k} were "
+                "requested: lower k or the offset, or raise maxHits in the application's default "
                 "query profile."
             )
         started = time.monotonic()
@@ -141,8 +141,8 @@ class VespaEngine:
             answer, chosen = self._choose(query, request, window, left)
         if query.sort and not chosen.complete:
             raise QueryError(
-                f"{answer.total:,} documents matched, and Vespa gives the best {limit:,} of them: "
-                f"too few to sort by {query.sort.field}. Narrow the query, or filter."
+                f"{answer.total:,} documents match, but Vespa returns only the best {limit:,}, so "
+                f"they cannot be sorted by {query.sort.field}. Narrow the query, or filter."
             )
         coverage = judge(answer)
         if chosen.unfilled and "summaries" not in coverage.degraded:
@@ -150,7 +150,7 @@ class VespaEngine:
         result = to_result(answer, coverage, chosen.rows, with_documents=query.with_documents)
         if self.settings.strict and not coverage.full:
             raise VespaDegradedError(
-                f"Vespa answered from a part of the corpus: {' '.join(result.warnings)}"
+                f"Vespa searched only part of the corpus: {' '.join(result.warnings)}"
             )
         nothing = (NO_WORD,) if answer.total == 0 and query.text.strip() else ()
         odd = told_of_scores(query.profile, result.scores)
@@ -191,7 +191,7 @@ class VespaEngine:
     def probe(self, identifiers: Sequence[str]) -> tuple[int, frozenset[str]]:
         """How many documents can be found now, and which of these ids are among them: one query.
 
-        Raises VespaDegradedError where a part of the corpus does not answer.
+        Raises VespaDegradedError if a part of the corpus does not answer.
         """
         values = {f"v{row}": identifier for row, identifier in enumerate(identifiers)}
         where = " or ".join(f"id contains @{name}" for name in values) or "false"
@@ -199,8 +199,8 @@ class VespaEngine:
         coverage = judge(answer)
         if not coverage.full:
             raise VespaDegradedError(
-                f"{self._connection.url} answers for {coverage.percent:g} % of its documents only "
-                f"({', '.join(coverage.degraded)}): see whether all nodes are up."
+                f"{self._connection.url} searches only {coverage.percent:g} % of its documents "
+                f"({', '.join(coverage.degraded)}): check that all nodes are up."
             )
         return coverage.documents, frozenset(
             str(row.fields["id"]) for row in answer.documents if "id" in row.fields
@@ -209,7 +209,7 @@ class VespaEngine:
     def fingerprint_counts(self, vector_field: VectorField) -> tuple[VectorField, int]:
         """The field with the fingerprint that its documents carry, and how many carry one.
 
-        Raises EngineError where they carry another than the application's.
+        Raises EngineError if they carry another than the application's.
         """
         name = encoder_names(vector_field.name.rpartition("_")[2]).fingerprint
         body = self._plain(f"true | all(group({name}) each(output(count())))")
@@ -219,7 +219,7 @@ class VespaEngine:
         if len(known.union(prints)) > 1:
             raise EngineError(
                 f"Documents have vectors of {', '.join(p[:16] for p in prints)} in "
-                f"{vector_field.name}, which is for {vector_field.fingerprint[:16]}: feed anew."
+                f"{vector_field.name}, which is for {vector_field.fingerprint[:16]}: feed again."
             )
         whole = next(iter(known.union(prints)), "")
         return replace(vector_field, fingerprint=whole), sum(found[p] for p in prints)
@@ -227,7 +227,7 @@ class VespaEngine:
     def check_application(self, name: str) -> None:
         """Check that the server runs this application, which was read from `name`.
 
-        Raises EngineError where it does not know a vector field or the default profile.
+        Raises EngineError if it does not know a vector field or the default profile.
         """
         body = self._plain("true") | {"ranking.profile": self.application.default_profile}
         try:
@@ -236,8 +236,8 @@ class VespaEngine:
                 self.fingerprint_counts(encoder.field)
         except (VespaQueryError, VespaUnavailableError) as error:
             raise EngineError(
-                f"{self._connection.url} does not run the application in {name}: deploy that one, "
-                f"or name the one that runs. {error}"
+                f"{self._connection.url} does not run the application in {name}: deploy it, or "
+                f"name the deployed one. {error}"
             ) from None
 
     def ids(self) -> Iterator[str]:
@@ -245,7 +245,7 @@ class VespaEngine:
         return self._client().ids()
 
     def get(self, identifier: str) -> Document | None:
-        """The document with its vectors, or None where there is none."""
+        """The document with its vectors, or None if there is none."""
         return self._store.get(identifier)
 
     def feed(self, documents: Iterable[Document]) -> FeedReport:

@@ -1,7 +1,7 @@
 """What an encoder learned: pictures, heat maps, classification.
 
-concept_labels.py  Several concepts for each image, by prompts and with a linear probe
-heatmap.py         Where in an image lies what a text describes
-pictures.py        Pictures of curves, similarities, neighbours and heat maps
-zero_shot.py       One class for each image: by prompts, from a few examples, with a probe
+concept_labels.py  Multi-label classification of concepts: zero-shot, and with a linear probe
+heatmap.py         Heat maps of a text in an image
+pictures.py        Plots of an encoder: learning curves, similarities, neighbours, heat maps
+zero_shot.py       Classification with a CLIP: zero-shot, few-shot, and with a linear probe
 """

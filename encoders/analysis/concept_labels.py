@@ -1,4 +1,4 @@
-"""Concepts of images, several at a time: by prompts alone, and with a linear probe.
+"""Multi-label classification of concepts: zero-shot, and with a linear probe.
 
     found = concept_zero_shot(images, concept_vectors(encoder, names), encoder.scale)
     label_scores(found, truth, groups, threshold)

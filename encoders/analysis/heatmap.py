@@ -1,4 +1,4 @@
-"""Where in an image lies what a text describes.
+"""Heat maps of a text in an image.
 
 Three looks, none of which needs training for it: what similarity is lost when a part is covered
 (any tower), what each part is like on its own (any tower), and what each patch's state is like

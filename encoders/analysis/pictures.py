@@ -1,4 +1,4 @@
-"""Pictures of an encoder: its curves, similarities, neighbours and heat maps, as figures.
+"""Plots of an encoder: learning curves, similarities, neighbours, heat maps.
 
 Everything is drawn on figures of its own, so that nothing global is touched; `figure.savefig`
 writes them.

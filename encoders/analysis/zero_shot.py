@@ -1,4 +1,4 @@
-"""Classification with a CLIP: by prompts alone, from a few examples, and with a linear probe.
+"""Classification with a CLIP: zero-shot, few-shot, and with a linear probe.
 
     classes = {"ct": "computed tomography", "mri": "magnetic resonance imaging"}
     vectors = class_vectors(encoder, tuple(classes.values()))

@@ -1,8 +1,8 @@
 """What all packages stand on: errors a person reads, progress, files written whole.
 
-errors.py    The one exception a person is meant to read
-extras.py    Parts of the installation that only some work needs, and what a missing one stops
-printable.py Text of others, fit to be printed
-progress.py  How long work tells what it has done, without knowing who watches
-storage.py   Files that are either whole or not there: write beside, then rename
+errors.py    UserError: the base of all errors that the user can correct
+extras.py    Optional dependencies (extras), and the error for a missing one
+printable.py Make untrusted text safe to print: no control characters, no hidden text
+progress.py  The interface by which work reports its progress
+storage.py   Atomic, synced and private writes of files and folders
 """

@@ -1,4 +1,4 @@
-"""The one exception a person is meant to read."""
+"""UserError: the base of all errors that the user can correct."""
 
 from __future__ import annotations
 

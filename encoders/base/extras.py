@@ -1,4 +1,4 @@
-"""Parts of the installation that only some work needs, and what a missing one stops."""
+"""Optional dependencies (extras), and the error for a missing one."""
 
 from __future__ import annotations
 

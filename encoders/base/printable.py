@@ -1,4 +1,4 @@
-"""Text of others, fit to be printed: nothing in it moves the cursor, hides or reverses a line."""
+"""Make untrusted text safe to print: no control characters, no hidden text."""
 
 from __future__ import annotations
 

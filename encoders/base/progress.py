@@ -1,4 +1,4 @@
-"""How long work tells what it has done, without knowing who watches."""
+"""The interface by which work reports its progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one way to disk: files and folders that are whole or not there, private, synced in order.
+"""Atomic, synced and private writes of files and folders.
 
 A name is put in place by a rename, and only once all that it stands for is on disk: the data of
 each file, then the entries of each folder. So a power cut at any moment leaves the old or the new
@@ -304,5 +304,5 @@ def _remove(left: Path) -> None:
     except (BlockingIOError, FileNotFoundError):
         raise
     except OSError as error:
-        told = f"{left} is left over and could not be removed ({error.strerror or error})."
+        told = f"{left} is no longer needed and could not be removed ({error.strerror or error})."
         warnings.warn(told, LeftoverWarning, stacklevel=2)

@@ -1,6 +1,6 @@
 """Towers as ONNX graphs, so that searching needs no torch.
 
-graphs.py         An encoder's folder that has its graphs: those of older encoders are added
-torch_to_onnx.py  A torch module as an ONNX model, by torch's own exporter
-towers.py         Both towers as ONNX graphs in the encoder's folder; never without a parity check
+graphs.py         Add missing ONNX graphs to an encoder folder
+torch_to_onnx.py  Export a torch module to ONNX
+towers.py         Export both towers to ONNX, with a parity check
 """

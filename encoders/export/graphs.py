@@ -1,4 +1,4 @@
-"""An encoder's folder that has its graphs: those of older encoders are added."""
+"""Add missing ONNX graphs to an encoder folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def ensure_graphs(folder: Path, progress: Progress = silent) -> Manifest:
     """Export the towers of an encoder's folder that has no ONNX graphs yet; return its manifest.
 
     torch is needed, and loaded, only if there is something to export. Raises as
-    `encoders.export.towers.export_towers` does, and MissingExtraError where torch is not installed.
+    `encoders.export.towers.export_towers` does, and MissingExtraError if torch is not installed.
     """
     manifest = Manifest.load(folder)
     if manifest.graphs:
         return manifest
-    need("torch", f"Exporting the towers of {folder}, which an earlier version made,")
+    need("torch", f"Exporting the towers of {folder}, made by an earlier version,")
     # Not at the top: they take seconds to load, and most encoders have their graphs.
     from encoders.export.towers import export_towers  # noqa: PLC0415
     from encoders.model.clip import Encoder  # noqa: PLC0415

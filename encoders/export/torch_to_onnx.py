@@ -1,4 +1,4 @@
-"""A torch module as an ONNX model, by torch's own exporter."""
+"""Export a torch module to ONNX."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_onnx(
     for each input, which axes may have any length (`torch.export.Dim`). outputs: names, in the
     order in which `module.forward` returns them.
 
-    Raises ExportError where torch cannot trace the module.
+    Raises ExportError if torch cannot trace the module.
     """
     with _quiet(), torch.inference_mode():
         program = torch.onnx.export(

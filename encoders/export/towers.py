@@ -1,4 +1,4 @@
-"""Both towers as ONNX graphs in the encoder's folder; never without a parity check.
+"""Export both towers to ONNX, with a parity check.
 
     export_towers(encoder, folder)   # text.onnx and image.onnx, and their hashes in encoder.json
 
@@ -72,7 +72,7 @@ def export_towers(
 ) -> ExportedTowers:
     """Write text.onnx and image.onnx into the encoder's `folder`, and name them in its manifest.
 
-    Raises ExportError where a component of any vector, of `texts` or of drawn images, differs
+    Raises ExportError if a component of any vector, of `texts` or of drawn images, differs
     from the encoder's by more than 1e-5; the folder is unchanged then.
     """
     module = encoder.module

@@ -175,7 +175,7 @@ def render_frame(
             image = grey_image(stored, settings, inverted=kind == "MONOCHROME1")
             notes += settings.notes
             return image
-    raise ImageError(f"The photometric interpretation {kind[:40]!r} is not read.")
+    raise ImageError(f"The photometric interpretation {kind[:40]!r} is not supported.")
 
 
 def _options(header: Dataset, syntax: UID, length: int, notes: list[str]) -> dict[str, Any]:
@@ -224,12 +224,12 @@ def _shifted(stored: NDArray[Any], shift: int, bits: int, signed: bool) -> NDArr
 def _syntax(stream: BinaryIO, header: Dataset, notes: list[str]) -> tuple[UID, int]:
     """Transfer syntax, guessed where the file names none, and the length of the pixels in bytes.
 
-    Raises ImageError where the file ends before its pixels.
+    Raises ImageError if the file ends before its pixels.
     """
     head = stream.read(8)  # `dcmread` stopped at the pixels
     named = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
     if len(head) < 8:
-        raise ImageError("The DICOM file is cut off: its pixels are missing.")
+        raise ImageError("The DICOM file is truncated: its pixels are missing.")
     implicit, little = header.original_encoding
     order: Any = "big" if little is False else "little"
     long = stream.read(4) if not implicit else head[4:]
@@ -297,9 +297,9 @@ def _past_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 def _check_size(stream: BinaryIO, header: Dataset) -> None:
     if "Rows" not in header or "Columns" not in header:
         if not _ends_whole(stream, header):
-            raise ImageError("The DICOM file is cut off before its image.")
+            raise ImageError("The DICOM file is truncated before its image.")
         kind = UID(str(value_of(header, "SOPClassUID", []) or "")).name
-        raise NoPixelsError("The DICOM file holds no image" + (f" ({kind[:60]})." if kind else "."))
+        raise NoPixelsError("The DICOM file has no image" + (f" ({kind[:60]})." if kind else "."))
     rows, columns, frames = int(header.Rows), int(header.Columns), frame_count(header)
     if rows < 1 or columns < 1 or frames < 1:
         raise ImageError(f"The image has {columns} x {rows} pixels and {frames} frames.")
@@ -328,14 +328,14 @@ def _check_decoder(header: Dataset, syntax: UID) -> None:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise ImageError(f"Pixels kept as {syntax.name} are not read.") from None
+        raise ImageError(f"Pixels in the format {syntax.name} are not supported.") from None
     plugins = set(decoder.available_plugins)
     if syntax == JPEGExtended12Bit and header.get("BitsStored") != 8:
         plugins.discard("pillow")  # its libjpeg reads 8 bits only
     if decoder.is_encapsulated and not plugins:
         raise DecoderMissingError(
-            f"The pixels are compressed as {syntax.name}, and no decoder for it is installed: "
-            "pip install 'rocosearch[dicom]' brings pylibjpeg, pylibjpeg-libjpeg and "
+            f"The pixels are compressed as {syntax.name}, and no decoder for it is installed: pip "
+            "install 'rocosearch[dicom]' installs pylibjpeg, pylibjpeg-libjpeg and "
             "pylibjpeg-openjpeg."
         )
 

@@ -1,4 +1,4 @@
-"""From a DICOM file's stored values to greys, the way a viewer would first show them.
+"""DICOM grey values: rescale, lookup tables, windows.
 
 Stored values go through the modality transformation (rescale, or its table), the values of
 interest (the first VOI table or window; percentiles where the file names none) and, for
@@ -54,7 +54,7 @@ class GreySettings:
 
 
 def value_of(found: Dataset, keyword: str, notes: list[str]) -> Any:  # noqa: ANN401
-    """An element's value; None where there is none, or, with a note, none that can be read."""
+    """An element's value; None if there is none, or, with a note, none that can be read."""
     if keyword not in found:
         return None
     try:
@@ -131,7 +131,7 @@ def _rescale(found: Dataset, notes: list[str]) -> tuple[float, float]:
 
 
 def _table(found: Dataset, sequence: str, notes: list[str], little: bool) -> _Table | None:
-    """The first table of a sequence (PS3.3, C.11.1.1.1), None where there is none to be used."""
+    """The first table of a sequence (PS3.3, C.11.1.1.1), None if there is none to be used."""
     for item in (value_of(found, sequence, notes) or [])[:1]:
         descriptor = value_of(item, "LUTDescriptor", notes)
         data = value_of(item, "LUTData", notes)
@@ -173,7 +173,7 @@ def _through_table(table: _Table, values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _window(found: Dataset, notes: list[str]) -> tuple[float, float, str] | None:
-    """The first window, or None where there is none that means anything."""
+    """The first window, or None if there is none that means anything."""
     centre, width, function = (value_of(found, keyword, notes) for keyword in VOI[1:])
     function = str(function or "LINEAR").strip().upper()
     if centre is None or width is None:

@@ -1,4 +1,4 @@
-"""How a DICOM file is told from others, without loading what reads it."""
+"""Recognise DICOM files without importing pydicom."""
 
 from __future__ import annotations
 

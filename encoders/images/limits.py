@@ -1,4 +1,4 @@
-"""What every decoder of images keeps to: limits, one kind of error, one window, no warnings."""
+"""Limits and errors shared by all image decoders."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def percentile_window(
     """Mode "L" of float32 [H, W]: percentile 0.5 becomes 0, 99.5 becomes 255.
 
     shown: bool [H, W], the pixels that count for the percentiles; None: all of them.
-    Raises ImageError where none is finite.
+    Raises ImageError if none is finite.
     """
     counted = values if shown is None else values[shown]
     finite = counted[np.isfinite(counted)]

@@ -1,4 +1,4 @@
-"""From the bytes of an image to the numbers a tower sees; every choice goes to the manifest.
+"""Preprocess an image to the input of a tower.
 
 Images come from strangers: sizes are checked before pixels are decoded, and whatever Pillow
 cannot make sense of is an ImageError of one sentence.
@@ -128,7 +128,7 @@ def decode_image(data: bytes) -> Image.Image:
         with parsers_silenced:
             return _decode(data)
     except UnidentifiedImageError:
-        raise ImageError("The bytes are no image of a known format.") from None
+        raise ImageError("The bytes are not an image in a known format.") from None
     except (Image.DecompressionBombError, MemoryError):
         raise ImageError(f"The image has more than {MAX_PIXELS:,} pixels.") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError) as error:

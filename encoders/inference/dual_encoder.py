@@ -1,4 +1,4 @@
-"""What search, embedding and evaluation need of an encoder."""
+"""The interface of an encoder for search, embedding and evaluation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ImageEncoder(Protocol):
 class DualEncoder(ImageEncoder, Protocol):
     """Texts and images to vectors of one space: `OnnxEncoder`, or the torch `Encoder`.
 
-    curves: training.csv, "" where there is none.
+    curves: training.csv, "" if there is none.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""One tower's ONNX file: its hash checked, its session opened at first use."""
+"""The ONNX file of one tower: hash check and session."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Graph:
     def _session(self) -> onnxruntime.InferenceSession:
         path = self._path
         if not path.is_file():
-            raise GraphError(f"{path.parent} is not a whole encoder: {path.name} is missing.")
+            raise GraphError(f"{path.parent} is not a complete encoder: {path.name} is missing.")
         if self._sha256 and sha256_file(path) != self._sha256:
             raise GraphError(
-                f"{path} is not the file that encoder.json names: it was changed or cut short. "
-                "Take the encoder from its source again."
+                f"{path} does not match its hash in encoder.json: it was changed or truncated. "
+                "Copy the encoder again from its source."
             )
         # Not at the top: a search by words alone need not wait for it.
         import onnxruntime  # noqa: PLC0415

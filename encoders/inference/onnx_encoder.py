@@ -1,4 +1,4 @@
-"""An encoder's folder as a dual encoder on ONNX Runtime.
+"""An encoder folder as a dual encoder on ONNX Runtime.
 
     encoder = OnnxEncoder.load(Path("build/encoder"))
     encoder.encode_texts(["chest x-ray, frontal"]) @ encoder.encode_images([Path("x.png")]).T
@@ -72,8 +72,8 @@ class OnnxEncoder:
     def load(cls, folder: Path) -> OnnxEncoder:
         """Read an encoder's folder.
 
-        Raises ManifestError or TokenizerError where these files are missing or damaged, and
-        NoGraphsError where the encoder was made by an earlier version and has no ONNX towers yet;
+        Raises ManifestError or TokenizerError if these files are missing or damaged, and
+        NoGraphsError if the encoder was made by an earlier version and has no ONNX towers yet;
         GraphError when a tower is first asked and its file is not what the manifest names.
         """
         manifest = Manifest.load(folder)

@@ -1,4 +1,4 @@
-"""What an encoder is made of: the towers' configurations, and the towers that follow from them.
+"""Configurations of the towers, and the towers built from them.
 
 As JSON it is the manifest's `architecture`.
 """

@@ -1,4 +1,4 @@
-"""A BERT as text tower: a published sentence encoder beside our own transformers.
+"""BERT as a text tower.
 
 Written from the paper (Devlin et al. 2019; post-norm blocks of Vaswani et al. 2017). Shapes: B
 inputs of a batch, T tokens, W width, D dimension of the joint space.

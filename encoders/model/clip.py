@@ -1,4 +1,4 @@
-"""An encoder and its folder.
+"""The encoder as a torch module with its folder: load and save.
 
     encoder = Encoder.load(Path("build/encoder"))
     encoder.encode_texts(["chest x-ray, frontal"]) @ encoder.encode_images([Path("x.png")]).T
@@ -62,8 +62,8 @@ class Encoder:
     def load(cls, folder: Path, device: str = "auto") -> Encoder:
         """Read an encoder's folder onto a device ("auto": a GPU where there is one).
 
-        Raises EncoderError where a file is missing, changed or of unknown architecture,
-        ManifestError where encoder.json is, DeviceError where there is no such device.
+        Raises EncoderError if a file is missing, changed or of unknown architecture,
+        ManifestError if encoder.json is, DeviceError if there is no such device.
         """
         manifest = Manifest.load(folder)
         for name, expected in (
@@ -145,9 +145,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # the name alone says nothing of the machine
     except (AssertionError, RuntimeError, ImportError):  # torch raises each, by device
-        raise DeviceError(
-            f"There is no device {name!r} here to compute on: leave it at auto, or name cpu."
-        ) from None
+        raise DeviceError(f"There is no device {name!r}: use auto or cpu.") from None
     return device
 
 
@@ -191,9 +189,7 @@ def _manifest(module: ClipModule, weights_sha256: str) -> Manifest:
 def _check_finite(module: ClipModule, folder: Path) -> None:
     for name, values in module.state_dict().items():
         if values.is_floating_point() and not bool(torch.isfinite(values).all()):
-            raise EncoderError(
-                f"{folder / WEIGHTS} holds NaN or infinity in {name}: train it again."
-            )
+            raise EncoderError(f"{folder / WEIGHTS} has NaN or infinity in {name}: train it again.")
 
 
 def _check_same(follows: Manifest, written: Manifest, folder: Path) -> None:
@@ -202,16 +198,16 @@ def _check_same(follows: Manifest, written: Manifest, folder: Path) -> None:
         value, other = getattr(follows, name), getattr(written, name)
         if other != value:
             raise EncoderError(
-                f"{folder / 'encoder.json'} says {name} {other!r}, and the weights {value!r}: take "
-                "the encoder from its source again."
+                f"{folder / 'encoder.json'} says {name} {other!r}, but the weights {value!r}: "
+                "copy the encoder again from its source."
             )
 
 
 def _check_hash(path: Path, expected: str) -> None:
     if not path.is_file():
-        raise EncoderError(f"{path.parent} is not a whole encoder: {path.name} is missing.")
+        raise EncoderError(f"{path.parent} is not a complete encoder: {path.name} is missing.")
     if sha256_file(path) != expected:
         raise EncoderError(
-            f"{path} is not the file its manifest names: it was changed or cut short. "
-            "Take the encoder from its source again."
+            f"{path} does not match its hash in encoder.json: it was changed or truncated. Copy "
+            "the encoder again from its source."
         )

@@ -1,4 +1,4 @@
-"""An EfficientNet-Lite as image tower: published weights beside our own towers.
+"""EfficientNet-Lite as an image tower.
 
 Written from the papers: EfficientNet (Tan and Le 2019, table 1), inverted residuals (Sandler et
 al. 2018, table 1). The Lite variants have no squeeze-and-excitation, and ReLU6 everywhere. Batch

@@ -1,4 +1,4 @@
-"""The encoder's manifest: everything that decides what vector an input gets.
+"""encoder.json: the manifest with everything that determines a vector.
 
 `encoder.json` is where the schema's tensor type, the feed's vectors and the query's vectors
 come from. Its fingerprint is stored with every vector, so that vectors of two encoders are
@@ -91,7 +91,7 @@ class Manifest:
     def load(cls, folder: Path) -> Manifest:
         """Read `encoder.json` of `folder`.
 
-        Raises ManifestError where it is missing, unreadable, or its fingerprint does not
+        Raises ManifestError if it is missing, unreadable, or its fingerprint does not
         follow from its content.
         """
         put_back(folder)
@@ -116,7 +116,7 @@ def _canonical(manifest: Manifest) -> str:
 
 
 def _impossible(manifest: Manifest) -> str:
-    """A value that no encoder can have; "" where all are possible."""
+    """A value that no encoder can have; "" if all are possible."""
     for name in ("dimension", "max_tokens", "image_size"):
         value = getattr(manifest, name)
         if type(value) is not int or not 1 <= value <= MOST:
@@ -150,7 +150,7 @@ def _from_json(content: object, path: Path) -> Manifest:
         raise ManifestError(f"{path} says {told}. Train or export it again.")
     if manifest.fingerprint != stored:
         raise ManifestError(
-            f"{path} was changed by hand: its fingerprint does not follow from its content. "
-            "Take the encoder from its source again."
+            f"{path} was changed by hand: its fingerprint does not match its content. Copy the "
+            "encoder again from its source."
         )
     return manifest

@@ -1,4 +1,4 @@
-"""Convolutional image towers: a small ResNet, and CLIP's modified one with attention pooling.
+"""ResNet image towers: a small one, and CLIP's with attention pooling.
 
 Written from the papers: ResNet (He et al. 2016), CLIP (Radford et al. 2021, section 2.4), the
 three-convolution stem (He et al. 2019, "bag of tricks"), antialiasing by pooling (Zhang 2019),

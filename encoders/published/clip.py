@@ -1,4 +1,4 @@
-"""Published CLIP and SigLIP weights in our towers: a Hugging Face folder, as it was downloaded.
+"""Read published CLIP and SigLIP weights from a Hugging Face folder.
 
     encoder = load_published(Path("clip-vit-base-patch32"))
 
@@ -74,7 +74,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
 
 
 def load_clip(folder: Path) -> Encoder:
-    """Read a published CLIP or SigLIP. Raises EncoderError where it is incomplete or another."""
+    """Read a published CLIP or SigLIP. Raises EncoderError if it is incomplete or another."""
     config = read_json(folder / "config.json")
     kind = str(config.get("model_type"))
     text, image = (
@@ -95,7 +95,8 @@ def load_clip(folder: Path) -> Encoder:
     )
     if model.preprocessing.size != size:
         raise EncoderError(
-            f"{folder} prepares images of {model.preprocessing.size} pixels for a tower of {size}."
+            f"{folder} preprocesses images to {model.preprocessing.size} pixels, but its tower "
+            f"takes {size}."
         )
     weights = renamed(read_weights(folder), RULES, IGNORED)
     return as_encoder(model, words, weights, folder)

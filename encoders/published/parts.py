@@ -1,4 +1,4 @@
-"""One published tower, image or text, as training takes it: all but the projection."""
+"""One published tower for training: everything except the projection."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def as_encoder(
 ) -> Encoder:
     """An encoder of both towers' weights, under our names.
 
-    Raises EncoderError where they are not what the configuration asks for.
+    Raises EncoderError if they are not what the configuration asks for.
     """
     module = ClipModule(config, words)
     state = module.state_dict()
@@ -63,7 +63,7 @@ def as_encoder(
 
 
 def fill(tower: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Put a part's weights into a tower. Raises EncoderError where they are not all of it."""
+    """Put a part's weights into a tower. Raises EncoderError if they are not all of it."""
     missing, unknown = tower.load_state_dict(weights, strict=False)
     missing = [name for name in missing if not name.startswith("projection.")]
     if missing or unknown:

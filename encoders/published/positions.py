@@ -1,4 +1,4 @@
-"""Learned positions of a vision transformer, for images of another size than it was trained on."""
+"""Interpolate position embeddings of a vision transformer to another image size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def resized_positions(positions: Tensor, side: int, before: int) -> Tensor:
     """[before + P, W] to [before + side * side, W]; the first `before` stay as they are.
 
     The patches' positions are an image of P pixels, interpolated bicubically (DINOv2, appendix
-    A; ViT, section 3.2). Raises EncoderError where P is no square.
+    A; ViT, section 3.2). Raises EncoderError if P is no square.
     """
     first, patches = positions[:before], positions[before:]
     old = math.isqrt(len(patches))

@@ -1,4 +1,4 @@
-"""How a published model wants its images, read from its folder; or what of it we do not do.
+"""Read the image preprocessing of a published model.
 
 https://huggingface.co/docs/transformers/main_classes/image_processor
 https://github.com/mlfoundations/open_clip/blob/main/src/open_clip/transform.py
@@ -145,6 +145,6 @@ def _filter(folder: Path, name: str) -> Filter:
 
 def _refused(folder: Path, what: str) -> EncoderError:
     return EncoderError(
-        f"{folder} prepares images in a way that is not supported: {what}. Its vectors would not "
-        "be the model's, so it is not used."
+        f"The image preprocessing of {folder} is not supported ({what}), so its vectors would be "
+        "wrong."
     )

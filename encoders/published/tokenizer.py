@@ -1,4 +1,4 @@
-"""The tokenizer of a published model, cut and unpadded as Vespa reads it."""
+"""The tokenizer of a published model, with truncation and without padding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["pad_id", "published_tokenizer"]
 def published_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
     """tokenizer.json of the folder, or what transformers makes of its older files.
 
-    Raises EncoderError where there is neither.
+    Raises EncoderError if there is neither.
     """
     if (folder / FILE_NAME).is_file():
         return load_tokenizer(folder, max_tokens=max_tokens)

@@ -1,4 +1,4 @@
-"""Published encoders and single towers, by name or folder, whichever family they are of.
+"""Find published encoders and single towers by name or folder.
 
     load_any("clip-vit-base-patch32")  # both towers
 
@@ -60,7 +60,7 @@ def pretrained_installed() -> bool:
 def load_any(folder: str | Path) -> Encoder:
     """An encoder with both towers: a folder of ours, or a published model's as it was downloaded.
 
-    Raises NoFolderError where there is none, EncoderError where it is neither, or of a family or
+    Raises NoFolderError if there is none, EncoderError if it is neither, or of a family or
     a layout that is not supported.
     """
     folder = _inner(check_folder(folder))
@@ -74,11 +74,11 @@ def load_any(folder: str | Path) -> Encoder:
     if kind in VITS or kind in BERTS:
         side = "image" if kind in VITS else "text"
         raise EncoderError(
-            f"{folder} is an {side} tower alone: an encoder needs both. It can be one side of an "
-            f"encoder of your own: rocosearch train CORPUS OUT --{side}-tower {folder}."
+            f"{folder} is only an {side} tower, and an encoder needs both. To train an encoder "
+            f"with it: rocosearch train CORPUS OUT --{side}-tower {folder}."
         )
     if kind:
-        raise EncoderError(f"{folder} holds a {kind!r} model; an encoder is {FAMILIES}.")
+        raise EncoderError(f"{folder} has a {kind!r} model; an encoder must be {FAMILIES}.")
     return Encoder.load(folder, device="cpu")  # which tells what is missing
 
 
@@ -87,7 +87,7 @@ def image_part(source: str, size: int = 0) -> ImagePart:
 
     size: side of the images in pixels, in place of the tower's own; a vision transformer's
     positions are interpolated.
-    Raises EncoderError where there is no such tower, or its weights cannot be had.
+    Raises EncoderError if there is no such tower, or its weights cannot be had.
     """
     part = _image_part(source)
     if not size or size == part.preprocessing.size:
@@ -121,7 +121,7 @@ def _image_part(source: str) -> ImagePart:
 def text_part(source: str, longest: int) -> TextPart:
     """The text tower called `source`, or in the folder of that name; texts are cut to `longest`.
 
-    Raises EncoderError where there is no such tower, or its weights cannot be had.
+    Raises EncoderError if there is no such tower, or its weights cannot be had.
     """
     if source == MINILM and not Path(source).exists():
         return load_bert(packaged(MINILM_FILE).parent, longest)

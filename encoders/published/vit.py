@@ -1,4 +1,4 @@
-"""A published vision transformer as image tower: ViT, DINOv2 (with registers or without), CLIP's.
+"""Read a published vision transformer as an image tower: ViT, DINOv2, CLIP's.
 
     part = load_vit(Path("dinov2-small"))
 
@@ -46,7 +46,7 @@ RULES = (
 def load_vit(folder: Path) -> ImagePart:
     """The folder's vision transformer; its feature is the class token's last state.
 
-    Raises EncoderError where it is incomplete or of another kind.
+    Raises EncoderError if it is incomplete or of another kind.
     """
     published = read_json(folder / "config.json")
     config = _config(published, folder)

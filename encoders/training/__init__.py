@@ -1,24 +1,24 @@
 """Training a CLIP on image-caption pairs.
 
-augment.py           Image augmentation, a batch at a time
-augment_text.py      Text augmentation: other words for the same image, drawn anew at each ste
-batches.py           Which pairs each step sees, and as what tensors; all of it follows from s
-checkpoint.py        The state of a training run in one file, written whole: a kill at any mom
-choice.py            Which preset training takes where none is named, and why
-concepts.py          Concepts as extra supervision: labels for the image tower, and a balanced
-curves.py            training.csv: one row every few steps, and one at the end of each epoch
-distributed.py       Several processes that train one encoder, a GPU each, as `accelerate laun
-frozen.py            What frozen towers give for images and texts, computed once and kept
-loop.py              One training run: the loop, its checkpoints and its validation
-loss.py              Symmetric InfoNCE that knows of several positives, and SigLIP's loss
-objectives.py        What a step minimises: the contrastive loss, in one go or gradient-cached
-optimizer.py         AdamW as CLIP uses it, which parts of an encoder it moves, and how fast
-pairs.py             Pairs in memory: images decoded once, small enough to be kept, beside the
+augment.py           Image augmentation in batches
+augment_text.py      Text augmentation, drawn again for each step
+batches.py           The batches of each step, determined by seed and step number
+checkpoint.py        The state of a training run in one file, written atomically
+choice.py            The default preset, and the reason for it
+concepts.py          Concepts as extra supervision: labels for pretraining, and balanced sampling
+curves.py            training.csv: the learning curves
+distributed.py       Training in several processes, one per GPU, started by `accelerate launch`
+frozen.py            Cached features of frozen towers, on disk by content
+loop.py              The training loop, with checkpoints and validation
+loss.py              Symmetric InfoNCE with several positives, and SigLIP's loss
+objectives.py        The objective of a step: contrastive loss, gradient caching, concept labels
+optimizer.py         AdamW as in CLIP, with learning rates and freezing by part
+pairs.py             Training pairs in memory: decoded images with texts and labels
 pretraining.py       One tower learns before both do: the image tower from images, the text towe
-presets.py           Named recipes: which towers, and how they are trained
-record.py            What a finished training run leaves beside its encoder: its settings and
-similar_captions.py  Batches in which captions resemble each other, so that the towers must te
-train.py             Training a CLIP: one readable loop, on a CPU or on GPUs, that survives be
-validation.py        How well texts find their images among held-out pairs: MRR@10 over the fu
-seen.py              What an encoder was trained and validated on, as hashes: `seen.parquet` besid
+presets.py           Named recipes: towers and training settings
+record.py            training.json: settings and results of a finished run
+similar_captions.py  Batches with groups of similar captions as hard negatives
+train.py             Train a CLIP: the entry point, resumable, on CPUs or GPUs
+validation.py        Validation: MRR@10 of text to image over all held-out pairs
+seen.py              seen.parquet: hashes of all pairs that an encoder was trained and validated on
 """

@@ -1,4 +1,4 @@
-"""Image augmentation, a batch at a time.
+"""Image augmentation in batches.
 
 Never a flip: left and right are findings. One affine map does crop, zoom, turn and shift in a
 single resampling; intensity, noise and cutout follow. Every draw comes from the generator given.

@@ -1,4 +1,4 @@
-"""Text augmentation: other words for the same image, drawn anew at each step."""
+"""Text augmentation, drawn again for each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pairs each step sees, and as what tensors; all of it follows from seed and step."""
+"""The batches of each step, determined by seed and step number."""
 
 from __future__ import annotations
 

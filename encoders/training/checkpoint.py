@@ -1,4 +1,4 @@
-"""The state of a training run in one file, written whole: a kill at any moment loses little.
+"""The state of a training run in one file, written atomically.
 
 Tensors and counters share one safetensors file (the counters as its metadata), so that they
 cannot disagree. Nothing is pickled. There is no state of random generators to keep: every draw
@@ -97,7 +97,7 @@ def save_state(
 def begin_anew(work: Path) -> None:
     """Empty the folder of a run for one from the beginning; an interrupted one stays as it is.
 
-    Raises ResumeError where there is one.
+    Raises ResumeError if there is one.
     """
     path = work / FILE_NAME
     if path.exists():
@@ -105,7 +105,7 @@ def begin_anew(work: Path) -> None:
         epoch = counters.rows[-1]["epoch"] if counters.rows else 1
         raise ResumeError(
             f"An interrupted training is kept in {work} (step {counters.step:,}, epoch {epoch}): "
-            "go on with --resume, or delete that folder to train from the beginning."
+            "continue with --resume, or delete that folder to start again."
         )
     for left in work.iterdir():
         if left.is_dir():
@@ -123,9 +123,9 @@ def remove_unless_begun(work: Path) -> None:
 def load_state(
     work: Path, run: str, module: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[Counters, dict[str, Tensor]] | None:
-    """Put the saved state into module and optimizer; None where there is none.
+    """Put the saved state into module and optimizer; None if there is none.
 
-    Returns the counters and the best weights so far. Raises ResumeError where the state is
+    Returns the counters and the best weights so far. Raises ResumeError if the state is
     damaged, or is of a run with other settings or data.
     """
     path = work / FILE_NAME
@@ -134,8 +134,8 @@ def load_state(
     counters, tensors = _read(path)
     if counters.run != run:
         raise ResumeError(
-            f"The training kept in {work} has other settings or other data. "
-            "Use those again, or delete that folder to train from the beginning."
+            f"The interrupted training in {work} has other settings or data. Use the same ones, "
+            "or delete that folder to start again."
         )
     module.load_state_dict(_part(tensors, "model."))
     state = optimizer.state_dict()
@@ -155,7 +155,7 @@ def _read(path: Path, *, with_tensors: bool = True) -> tuple[Counters, dict[str,
             return counters, {name: stream.get_tensor(name) for name in names}
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ResumeError(
-            f"{path} is damaged ({error}). Delete {path.parent} to train from the beginning."
+            f"{path} is damaged ({error}). Delete {path.parent} to start again."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Which preset training takes where none is named, and why."""
+"""The default preset, and the reason for it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Choice(NamedTuple):
 def choose_preset(changes: Mapping[str, object]) -> Choice:
     """The preset for a run with these settings of its own."""
     if any(changes.get(name) for name in GIVEN):
-        return Choice("tiny", "preset tiny, for the recipe only: the towers named are taken")
+        return Choice("tiny", "preset tiny, only for its recipe; the named towers are used")
     if pretrained_installed():
         return Choice(
             "adapter",
-            "preset adapter: published towers are installed, and on few pairs they find far more "
-            "than towers trained from scratch (--preset tiny)",
+            "preset adapter: published towers are installed, and with few pairs they are far "
+            "better than towers trained from scratch (--preset tiny)",
         )
     return Choice(
         "tiny",
-        "preset tiny, from scratch; --preset adapter finds far more on few pairs, after "
-        "pip install 'rocosearch[pretrained]'",
+        "preset tiny, from scratch; with few pairs --preset adapter is far better, after pip "
+        "install 'rocosearch[pretrained]'",
     )

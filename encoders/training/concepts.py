@@ -1,4 +1,4 @@
-"""Concepts as extra supervision: labels for the image tower, and a balanced choice of pairs.
+"""Concepts as extra supervision: labels for pretraining, and balanced sampling.
 
 Concepts are names ("magnetic resonance imaging"), K of them, in sorted order.
 """

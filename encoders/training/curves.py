@@ -1,4 +1,4 @@
-"""training.csv: one row every few steps, and one at the end of each epoch."""
+"""training.csv: the learning curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes that train one encoder, a GPU each, as `accelerate launch` starts them.
+"""Training in several processes, one per GPU, started by `accelerate launch`.
 
     accelerate launch --num_processes 4 -m rocosearch train CORPUS OUT
 
@@ -88,15 +88,15 @@ def leads() -> bool:
 def join_team(device: str) -> Team:
     """The team that this process was started in, or a team of one.
 
-    Raises TeamError where accelerate is not installed, or a GPU was named for several processes,
+    Raises TeamError if accelerate is not installed, or a GPU was named for several processes,
     DeviceError for a device that is not there.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return Team(pick_device(device))
     if device not in ("auto", "cpu"):
         raise TeamError(
-            f"Several processes cannot all train on {device!r}: leave --device at auto, and each "
-            "takes a GPU of its own."
+            f"Several processes cannot all train on {device!r}: leave --device at auto, so that "
+            "each process uses its own GPU."
         )
     try:
         from accelerate import PartialState  # type: ignore[import-untyped]  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What frozen towers give for each image and text: computed once, and kept on disk by content.
+"""Cached features of frozen towers, on disk by content.
 
 A tower is frozen where training changes nothing of it but its projection, and its input is not
 augmented. An epoch then costs what the projections cost: seconds.
@@ -142,7 +142,7 @@ def frozen_texts(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Tensor | None:
-    """`text_features` of all texts, or None where training changes the tower or the texts."""
+    """`text_features` of all texts, or None if training changes the tower or the texts."""
     learned = (name for name, p in module.text.named_parameters() if p.requires_grad)
     if config.text_augmentation != NO_TEXT_AUGMENTATION or not all(map(is_projection, learned)):
         return None

@@ -1,4 +1,4 @@
-"""One training run: the loop, its checkpoints and its validation."""
+"""The training loop, with checkpoints and validation."""
 
 from __future__ import annotations
 
@@ -234,9 +234,9 @@ class Run:
         if epoch >= total:
             counters.stopped = "all epochs done"
         elif config.max_seconds and counters.seconds >= config.max_seconds:
-            counters.stopped = "time was up"
+            counters.stopped = "time limit reached"
         elif config.patience and epoch - counters.best_epoch >= config.patience:
-            counters.stopped = f"no better for {config.patience} epochs"
+            counters.stopped = f"no improvement for {config.patience} epochs"
         self.progress("training", epoch, total, self._note(values))
 
     def _note(self, values: dict[str, float]) -> str:
@@ -307,8 +307,7 @@ def _concept_names(pairs: Pairs, config: TrainingConfig) -> tuple[str, ...]:
     names = vocabulary(pairs.concepts, config.concept_minimum)
     if not names:
         raise TrainingError(
-            f"No concept stands on {config.concept_minimum} pairs, so there is none to learn. "
-            "Train without concept epochs."
+            f"No concept has {config.concept_minimum} pairs. Train without concept epochs."
         )
     return names
 

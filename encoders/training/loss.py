@@ -1,4 +1,4 @@
-"""Symmetric InfoNCE that knows of several positives, and SigLIP's loss.
+"""Symmetric InfoNCE with several positives, and SigLIP's loss.
 
 CLIP (Radford et al. 2021, figure 3) takes every other pair of the batch for a negative. Radiology
 captions repeat ("Chest x-ray."), and images of one case belong together, so some of these

@@ -1,4 +1,4 @@
-"""What a step minimises: the contrastive loss, in one go or gradient-cached; concept labels."""
+"""The objective of a step: contrastive loss, gradient caching, concept labels."""
 
 from __future__ import annotations
 

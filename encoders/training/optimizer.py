@@ -1,4 +1,4 @@
-"""AdamW as CLIP uses it, which parts of an encoder it moves, and how fast."""
+"""AdamW as in CLIP, with learning rates and freezing by part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs in memory: images decoded once, small enough to be kept, beside their texts and labels."""
+"""Training pairs in memory: decoded images with texts and labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHUNK = 512
 
 
 class Pair(NamedTuple):
-    """One training example; `group` is the case or article, "" where there is none."""
+    """One training example; `group` is the case or article, "" if there is none."""
 
     image: ImageInput
     text: str

@@ -1,4 +1,4 @@
-"""Named recipes: which towers, and how they are trained."""
+"""Named recipes: towers and training settings."""
 
 from __future__ import annotations
 
@@ -225,11 +225,11 @@ def preset(name: str, **changes: object) -> TrainingConfig:
 def resized(config: TrainingConfig, image_size: int) -> TrainingConfig:
     """The same recipe for images of another side in pixels.
 
-    A published image tower takes it too. Raises UserError where an encoder to start from decides
+    A published image tower takes it too. Raises UserError if an encoder to start from decides
     that already.
     """
     if config.start:
-        raise UserError(f"{config.start} has an image size of its own: leave out --image-size.")
+        raise UserError(f"{config.start} has its own image size: remove --image-size.")
     if config.image_tower:
         return replace(config, tower_size=image_size)
     preprocessing = replace(config.model.preprocessing, size=image_size)
@@ -239,10 +239,10 @@ def resized(config: TrainingConfig, image_size: int) -> TrainingConfig:
 def with_context(config: TrainingConfig, tokens: int) -> TrainingConfig:
     """The same recipe for texts of another length in tokens, the special ones included.
 
-    Raises UserError where an encoder to start from decides that already.
+    Raises UserError if an encoder to start from decides that already.
     """
     if config.start:
-        raise UserError(f"{config.start} has a text length of its own: leave out --context.")
+        raise UserError(f"{config.start} has its own text length: remove --context.")
     text = replace(config.model.text, context=tokens)
     return replace(config, model=replace(config.model, text=text))
 
@@ -250,9 +250,9 @@ def with_context(config: TrainingConfig, tokens: int) -> TrainingConfig:
 def with_heads(config: TrainingConfig, heads: int) -> TrainingConfig:
     """The same recipe with so many projections on each tower, each of the preset's dimension.
 
-    Raises UserError where an encoder to start from decides that already.
+    Raises UserError if an encoder to start from decides that already.
     """
     if config.start:
-        raise UserError(f"{config.start} has heads of its own: leave out --heads.")
+        raise UserError(f"{config.start} has its own heads: remove --heads.")
     dimension = config.model.dimension // config.model.heads * heads
     return replace(config, model=replace(config.model, heads=heads, dimension=dimension))

@@ -1,4 +1,4 @@
-"""What a finished training run leaves beside its encoder: its settings and how good it became."""
+"""training.json: settings and results of a finished run."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Trained:
             else "no validation pairs, so the last epoch was kept"
         )
         named = (
-            f" Before, it learned to name {self.concepts:,} concepts: validation mAP "
-            f"{self.concept_map:.3f}, F1 {self.concept_f1:.3f}."
+            f" Pretrained on {self.concepts:,} concepts: validation mAP {self.concept_map:.3f}, "
+            f"F1 {self.concept_f1:.3f}."
             if self.concepts
             else ""
         )
@@ -95,22 +95,22 @@ def finished(
 ) -> Trained:
     """The run whose encoder stands at `out`.
 
-    Raises ResumeError where it was trained with other settings or on other pairs, or where it is
+    Raises ResumeError if it was trained with other settings or on other pairs, or where it is
     not known with which.
     """
-    again = f"Go on from it with --start {out} and another OUT, or train again without --resume."
+    again = f"Continue from it with --start {out} and another OUT, or train again without --resume."
     try:
         told = json.loads((out / TRAINING).read_text("utf-8"))
         settings, data = told["settings"], tuple(told["data"])
         trained = Trained(folder=out, **told["figures"])
     except (OSError, ValueError, KeyError, TypeError):
         raise ResumeError(
-            f"{out} is a finished encoder, and no {TRAINING} tells how it was trained. {again}"
+            f"{out} is a finished encoder, and it has no {TRAINING} with its settings. {again}"
         ) from None
     if settings != _settings(config):
-        raise ResumeError(f"{out} is finished, with other settings than these. {again}")
+        raise ResumeError(f"{out} is finished, with other settings. {again}")
     if data != (fingerprint_of(pairs), fingerprint_of(validation)):
-        raise ResumeError(f"{out} is finished, trained on other pairs than these. {again}")
+        raise ResumeError(f"{out} is finished, and was trained on other pairs. {again}")
     return trained
 
 

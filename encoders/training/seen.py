@@ -1,4 +1,4 @@
-"""What an encoder was trained and validated on, as hashes: `seen.parquet` beside the encoder.
+"""seen.parquet: hashes of all pairs that an encoder was trained and validated on.
 
     role     "trained", or "validated": what chose the epoch
     kind     "image" (sha256 of the file), "look" (perceptual hash), "caption", "shingle" (three
@@ -133,7 +133,7 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Record:
-        """Read a record; raises SeenError where the file is none."""
+        """Read a record; raises SeenError if the file is none."""
         try:
             table = pq.read_table(path)
             told: dict[bytes, Any] = table.schema.metadata or {}

@@ -1,4 +1,4 @@
-"""Batches in which captions resemble each other, so that the towers must tell details apart.
+"""Batches with groups of similar captions as hard negatives.
 
 In a random batch most negatives differ in everything, and little is learned from "small" against
 "large". Putting pairs with near captions into one batch (Yuksekgonul et al. 2023, NegCLIP, take

@@ -1,4 +1,4 @@
-"""Training a CLIP: one readable loop, on a CPU or on GPUs, that survives being killed.
+"""Train a CLIP: the entry point, resumable, on CPUs or GPUs.
 
     trained = train(pairs, validation, Path("build/encoder"), preset("tiny"))
     print(trained.sentence())
@@ -146,7 +146,7 @@ class Further:
 class _Start:
     """What training starts from: the recipe, with the towers' own configurations in it.
 
-    module: None where the captions' vocabulary decides the text tower. image: the published
+    module: None if the captions' vocabulary decides the text tower. image: the published
     tower, or that of the module.
     """
 
@@ -157,9 +157,7 @@ class _Start:
 
 def _start(config: TrainingConfig) -> _Start:
     if config.start and (config.text_tower or config.image_tower):
-        raise TrainingError(
-            "An encoder to start from has towers of its own: leave out --start, or the tower."
-        )
+        raise TrainingError("A start encoder has its own towers: use either --start or a tower.")
     if config.start:
         begun = load_any(config.start).module
         return _Start(replace(config, model=begun.config), begun, begun.image)

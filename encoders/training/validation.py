@@ -1,4 +1,4 @@
-"""How well texts find their images among held-out pairs: MRR@10 over the full pool."""
+"""Validation: MRR@10 of text to image over all held-out pairs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """What is searched and asked, as data.
 
-clusters.py  Queries that are not independent of each other: connected components
-lines.py     Lines of a text file, as every reader of topics, judgements and runs takes them
-phrases.py   Which texts hold a phrase: the same words, one after another
-pool.py      The searched documents and what the corpus knows of them, as columns
+clusters.py  Clusters of queries that are not independent of each other
+lines.py     Read lines of topics, judgements and run files
+phrases.py   Find the texts that contain a phrase
+pool.py      The pool: searched documents and their metadata, as columns
 runs.py      Runs and relevance judgements as arrays
-trec.py      TREC qrels and run files
+trec.py      Read and write TREC qrels and run files
 """

@@ -1,4 +1,4 @@
-"""Clusters: queries that are not independent of each other.
+"""Clusters of queries that are not independent of each other.
 
 Queries of one patient, case, article or concept belong together, and so do queries of one equal
 caption or query text. Both relations count at once: a cluster is a connected component.

@@ -1,4 +1,4 @@
-"""Lines of a text file, as every reader of topics, judgements and runs takes them."""
+"""Read lines of topics, judgements and run files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = 80
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, without a byte order mark.
 
-    Raises EvaluationError where it cannot be read.
+    Raises EvaluationError if it cannot be read.
     """
     try:
         return path.read_bytes().decode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""Which texts hold a phrase: the same words, one after another."""
+"""Find the texts that contain a phrase."""
 
 from __future__ import annotations
 

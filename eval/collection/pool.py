@@ -1,4 +1,4 @@
-"""The searched documents and what the corpus knows of them, as columns."""
+"""The pool: searched documents and their metadata, as columns."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def load_pool(
 
     split: where queries come from; None takes test, else validation, else the whole corpus.
     scope: "split" searches that split only, "all" every indexed document.
-    Raises EvaluationError where nothing is left to ask or to search.
+    Raises EvaluationError if nothing is left to ask or to search.
     """
     columns = corpus.table(_COLUMNS).to_pydict()
     chosen, notes = _choose_split(columns["split"], split)

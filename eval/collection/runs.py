@@ -125,7 +125,7 @@ class Run:
     ) -> Run:
         """From ranked ids and their scores, best first, one list a query, perhaps empty.
 
-        Raises EvaluationError where an id is not among `documents`.
+        Raises EvaluationError if an id is not among `documents`.
         """
         place = {name: number for number, name in enumerate(documents)}
         shape = (len(queries), max(map(len, ids), default=0))

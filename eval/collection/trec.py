@@ -1,4 +1,4 @@
-"""TREC qrels and run files.
+"""Read and write TREC qrels and run files.
 
 Run files are ordered by score, ties by ascending document id; written scores are strictly
 decreasing, so that every tool reads the same order. White space, quotes and "%" in ids are

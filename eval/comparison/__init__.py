@@ -1,5 +1,5 @@
 """Two reports side by side.
 
-comparable.py  Whether two reports may be compared: both must have asked and searched the same
-compare.py     What rose, what fell, whether that is more than noise, and a gate
+comparable.py  Check that two reports used the same queries and pool
+compare.py     Compare two reports query by query, with tests
 """

@@ -1,4 +1,4 @@
-"""Whether two reports may be compared: both must have asked and searched the same."""
+"""Check that two reports used the same queries and pool."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["refuse_others"]
 
 # What a figure depends on beside the ranking: part of `provenance` and its entry, in words.
 _SEARCHED = {
-    ("pool", "split"): "the split that asks",
+    ("pool", "split"): "the split of the queries",
     ("pool", "scope"): "the pool (--pool)",
-    ("pool", "documents"): "how many documents are searched",
+    ("pool", "documents"): "the number of searched documents",
     ("corpus", "content_sha256"): "the corpus (its content_sha256)",
 }
 # Files of `runs/` that define a task, by their ends.
@@ -25,7 +25,7 @@ _ASKED = {".topics.tsv": "topics", ".qrels": "judgements", ".excluded.tsv": "exc
 
 
 def refuse_others(first: Path, second: Path) -> None:
-    """Raise EvaluationError where the two report folders asked or searched other things.
+    """Raise EvaluationError if the two report folders asked or searched other things.
 
     A figure says nothing without its pool and its topics, so from one to another it cannot rise
     or fall. Protocols that only one of the reports has are no matter here.
@@ -39,8 +39,9 @@ def refuse_others(first: Path, second: Path) -> None:
     differing += _tasks_that_differ(old["sha256"], new["sha256"])
     if differing:
         raise EvaluationError(
-            f"{first} and {second} cannot be compared, for they differ in {', '.join(differing)}. "
-            "Evaluate both on the same corpus, with the same --split, --pool and --topics."
+            f"{first} and {second} cannot be compared, because they differ in "
+            f"{', '.join(differing)}. Evaluate both on the same corpus, with the same --split, "
+            "--pool and --topics."
         )
 
 
@@ -69,6 +70,6 @@ def _provenance(folder: Path) -> Mapping[str, Any]:
         return {**told, "sha256": dict(found["sha256"])}
     except (OSError, ValueError, KeyError, TypeError):
         raise EvaluationError(
-            f"{folder} is not a report that can be compared: its {METRICS} does not tell what was "
-            "asked and searched. Name a folder written by `rocosearch eval` of this version."
+            f"{folder} is not a comparable report: its {METRICS} does not describe queries and "
+            "pool. Name a folder written by `rocosearch eval` of this version."
         ) from None

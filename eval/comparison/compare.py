@@ -1,4 +1,4 @@
-"""Two reports side by side: what rose, what fell, and whether that is more than noise."""
+"""Compare two reports query by query, with tests."""
 
 from __future__ import annotations
 
@@ -156,8 +156,8 @@ class Changes:
             yield f"Queries are missing in the second report: {', '.join(map(_named, short))}."
         for row in self.untold:
             yield (
-                f"The data cannot tell whether {_named(row)} lost less than {self.margin:g}: it "
-                f"may have lost {max(-row.low_adjusted, 0):.3f}, and these queries could show a "
+                f"The data cannot show that {_named(row)} lost less than {self.margin:g}: it may "
+                f"have lost {max(-row.low_adjusted, 0):.3f}, and these queries could show a "
                 f"difference of {row.detectable or 1:.3f}."
             )
         if not fell:
@@ -180,7 +180,7 @@ def compare_reports(
     """Compare two report folders query by query.
 
     margin: a loss that is still accepted; each changed figure must then be shown to have lost
-    less. Raises EvaluationError where a folder is no report, a metric is in neither, the two
+    less. Raises EvaluationError if a folder is no report, a metric is in neither, the two
     asked or searched other things, or have no ranking in common.
     """
     old, new = _load(first), _load(second)

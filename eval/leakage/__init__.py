@@ -1,8 +1,8 @@
 """What was seen before: in the index, in training.
 
-copies.py            Copies of training images: perceptual hashes propose, pixels decide
-indexed_texts.py     Indexed texts to look queries up in: equal ones, and those containing them
-leakage.py           Finds query text in the index, and what was asked for in training
-staleness.py         Whether an index holds the corpus as it is now, or an older one
-training_overlap.py  What of a pool the encoder has seen: images, copies, captions, groups
+copies.py            Copies of training images: proposed by perceptual hashes, verified by pixels
+indexed_texts.py     Look up query texts in the indexed texts: equal, normalised or contained
+leakage.py           The leak checks: queries in the index, and in the encoder's training data
+staleness.py         Check that an index matches the current corpus
+training_overlap.py  Overlap of a pool with training: images, copies, captions, groups
 """

@@ -1,4 +1,4 @@
-"""Copies of training images, verified: perceptual hashes propose them, pixels decide.
+"""Copies of training images: proposed by perceptual hashes, verified by pixels.
 
 A 64-bit dHash within 10 bits proposes a copy; it is verified where two 64 x 64 grey images
 correlate at .98 or more. Of real images: JPEG at quality 75 1.00, at 20 .99, half the size .97,
@@ -97,7 +97,7 @@ def _greys(corpus: Corpus, ids: Collection[str]) -> Iterator[tuple[str, NDArray[
 
 
 def grey_vector(image: Image.Image) -> NDArray[np.float64] | None:
-    """Centred greys of unit length, float64 [4096]; None where there is no contrast."""
+    """Centred greys of unit length, float64 [4096]; None if there is no contrast."""
     small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     grey = np.asarray(small, np.float64).ravel()
     grey -= grey.mean()

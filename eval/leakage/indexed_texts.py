@@ -1,4 +1,4 @@
-"""Indexed texts to look queries up in: equal ones, and those that contain a query's words.
+"""Look up query texts in the indexed texts: equal, normalised or contained.
 
 Containment is of w-shingles (Broder, 1997), runs of three words, each hashed to a number.
 """

@@ -1,4 +1,4 @@
-"""Finds query text in the index, and what was asked for in the encoder's training.
+"""The leak checks: queries in the index, and in the encoder's training data.
 
 A query is leaked where its text stands in the indexed text of a document that counts as
 relevant to it: lexical ranking is handed the answer. Text in other documents only misleads
@@ -59,7 +59,7 @@ Marks = NDArray[np.bool_]
 class Leakage:
     """What was found for one task.
 
-    kinds: the closest way in which each query is leaked, "" where it is not. elsewhere: how
+    kinds: the closest way in which each query is leaked, "" if it is not. elsewhere: how
     many queries' text stands in a document that is not relevant.
     """
 

@@ -1,4 +1,4 @@
-"""Whether an index holds the corpus as it is now, or an older one under the same ids.
+"""Check that an index matches the current corpus.
 
 Queries and judgements are made of the corpus and answers of the index: where the two differ,
 every figure is of neither.
@@ -27,7 +27,7 @@ def refuse_stale(searcher: PoolSearcher, corpus: Corpus) -> list[str]:
     """Compare captions and images of the pool as the engine holds them with the corpus.
 
     An image is compared by its vector, where the corpus keeps the encoder's. Returns a note where
-    only a sample was compared. Raises EvaluationError where anything differs.
+    only a sample was compared. Raises EvaluationError if anything differs.
     """
     pool, held = searcher.pool, searcher.held
     images = _Images.of(corpus, searcher.field)
@@ -44,9 +44,9 @@ def refuse_stale(searcher: PoolSearcher, corpus: Corpus) -> list[str]:
     if differing:
         first, part = differing[0]
         raise EvaluationError(
-            f"{len(differing):,} of {len(held):,} documents compared have another caption or image "
-            f"in the index than in the corpus (the {part} of {first!r} is the first): the corpus "
-            "was made again since. Index it again (`rocosearch feed` for a server), then evaluate."
+            f"{len(differing):,} of {len(held):,} compared documents have another caption or "
+            f"image in the index than in the corpus (first: the {part} of {first!r}), so the "
+            "corpus has changed. Index it again (`rocosearch feed` for a server), then evaluate."
         )
     if len(held) == len(pool):
         return []
@@ -67,7 +67,7 @@ class _Images:
 
     @classmethod
     def of(cls, corpus: Corpus, field: VectorField | None) -> _Images | None:
-        """None where the corpus keeps no vectors to compare by."""
+        """None if the corpus keeps no vectors to compare by."""
         parts = embedding_parts(corpus, field.fingerprint) if field else []
         if field is None or not parts:
             return None

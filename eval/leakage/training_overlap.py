@@ -1,4 +1,4 @@
-"""What of a pool the encoder has seen in training: images, copies of them, captions, groups.
+"""Overlap of a pool with training: images, copies, captions, groups.
 
 Compared with the encoder's own record (`seen.parquet`, encoders/training/seen.py). Without one
 the overlap is unknown, and only the corpus's own train split can be compared with.
@@ -127,8 +127,8 @@ def find_overlap(corpus: Corpus, pool: Pool, fingerprint: str, record: Record | 
     notes = []
     if record is None:
         notes.append(
-            f"{UNKNOWN[0].upper()}{UNKNOWN[1:]}: the encoder has no record of what it was "
-            "trained on (seen.parquet). Only the corpus's own train split was compared with."
+            f"{UNKNOWN[0].upper()}{UNKNOWN[1:]}: the encoder has no record of what it was trained "
+            "on (seen.parquet). Only the corpus's own train split was checked."
         )
         used = [row for row, split in enumerate(columns["split"]) if split == TRAIN]
 
@@ -154,7 +154,7 @@ def find_overlap(corpus: Corpus, pool: Pool, fingerprint: str, record: Record | 
     unverified = _unverified(seen, looks, mine, used)
     if (unverified & ~same & ~copies).any():
         notes.append(
-            "Near copies: not verified, for the images trained on are not in this corpus; "
+            "Near copies were not verified, because the training images are not in this corpus; "
             f"{int((unverified & ~same & ~copies).sum()):,} documents look like one of them."
         )
     texts = SeenTexts(seen)
@@ -180,8 +180,9 @@ def _chosen_on(validated: Seen, files: Words, pool: Pool) -> list[str]:
     if not count:
         return []
     told = (
-        f"Of the {int(pool.asking.sum()):,} images that queries are made of, {count:,} chose the "
-        "encoder's epoch (its validation split): what it ranks is slightly flattered."
+        f"Of the {int(pool.asking.sum()):,} images behind the queries, {count:,} were used to "
+        "choose the encoder's epoch (its validation split), so figures of vector rankings are "
+        "slightly too high."
     )
     return [told]
 

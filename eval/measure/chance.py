@@ -1,4 +1,4 @@
-"""What a random ranking would score: the figure every table shows beside the measured ones.
+"""The exact expected metric of a random ranking.
 
 Exact expectations over all orders of the pool, not simulations.
 """

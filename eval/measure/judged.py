@@ -1,4 +1,4 @@
-"""Incomplete judgements: how much of each ranking is judged, and figures of what is judged.
+"""Incomplete judgements: share of judged documents, metrics on condensed lists.
 
 Judged@k and condensed lists, from which unjudged documents are left out (Sakai, SIGIR 2007): a
 system that finds what nobody looked at is not punished for it. The pool of unjudged documents of
@@ -140,7 +140,7 @@ def read_pool(path: Path) -> Grades:
 def with_judgements(task: Task, grades: Mapping[str, Mapping[str, int]]) -> Task:
     """The task with further judgements of its own queries; a pair judged already stays.
 
-    Raises EvaluationError where a query or a document is unknown.
+    Raises EvaluationError if a query or a document is unknown.
     """
     judged = {query: dict(row) for query, row in task.qrels.to_mapping().items()}
     known = set(task.qrels.documents)
@@ -149,8 +149,8 @@ def with_judgements(task: Task, grades: Mapping[str, Mapping[str, int]]) -> Task
     if strangers or lost:
         first = (strangers or lost)[0]
         raise EvaluationError(
-            f"The judgements of {task.protocol} name {first!r}, which is no query or document "
-            "of it. Judge the pool that this evaluation wrote."
+            f"The judgements of {task.protocol} name {first!r}, which is not one of its queries "
+            "or documents. Use the pool.tsv of this evaluation."
         )
     for query, row in grades.items():
         for document, grade in row.items():

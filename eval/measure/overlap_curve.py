@@ -1,4 +1,4 @@
-"""The overlap curve: each ranking over the share of the caption's words that the query lacks.
+"""The overlap curve: each ranking by the share of dropped caption words.
 
 A step's figures are those of its own task. What a conclusion is drawn from is one figure a
 ranking: each query's mean over the steps at which words are missing. At 0 % the query itself
@@ -47,7 +47,7 @@ class OverlapCurve:
 
 
 def overlap_curve(results: Sequence[TaskResult], seed: int = 0) -> OverlapCurve | None:
-    """From the results of the curve's steps; None where there are none."""
+    """From the results of the curve's steps; None if there are none."""
     steps = [(step_of(result.task.protocol), result) for result in results]
     known = [(step, result) for step, result in steps if step]
     counted = [result for step, result in known if step[1]]

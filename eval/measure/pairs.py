@@ -1,4 +1,4 @@
-"""The pairs card: caption against image over matrices, as published CLIP figures are computed.
+"""The pairs card: caption-image retrieval as in published CLIP figures.
 
 One figure says nothing without its pool: the same model scores R@1 of 70 % in batches of 32
 and of 6 % among 8,000 pairs. So several pools stand side by side, in both directions: every

@@ -1,4 +1,4 @@
-"""What an evaluation found: values per query, means with intervals, comparisons."""
+"""Results of an evaluation: values per query, means with intervals, comparisons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training seeds as a random factor: encoders of one recipe, evaluated on the same queries.
+"""Training seeds as a random factor: mean, spread, share of the variance.
 
 One encoder's figure holds the luck of its seed. Of several encoders there is a mean, the spread
 over seeds, and the share of a figure's variance that the seeds make: the variance of the means over
@@ -59,7 +59,7 @@ def over_seeds(evaluations: Sequence[Sequence[TaskResult]], seed: int = 0) -> li
             continue
         asked = {tuple(topic.id for topic in result.task.topics) for result in same}
         if len(asked) > 1:
-            raise EvaluationError(f"The indexes were asked other queries of {protocol}.")
+            raise EvaluationError(f"The indexes have different queries for {protocol}.")
         clean = [set(result.leakage.clean.tolist()) for result in same]
         rows = np.array(sorted(set.intersection(*clean)), np.intp)
         if len(rows) < SMALLEST_CLEAN:

@@ -1,4 +1,4 @@
-"""Tests between rankings: paired randomisation over clusters, Holm, and what could be detected.
+"""Paired randomisation over clusters, Holm's correction, detectable differences.
 
 Queries of one cluster (eval/collection/clusters.py) are not independent: whole clusters change
 sign together. Sources: Smucker, Allan & Carterette (CIKM 2007); Holm (1979); Sakai (2018),
@@ -52,7 +52,7 @@ class Comparison:
     paired randomisation and the bootstrap's own test; p_holm: corrected over the family.
     low_adjusted, high_adjusted: the interval at the level that holds for all of the family
     together (Bonferroni). detectable: the smallest difference found with power .8 at the
-    corrected level, given this spread and number of clusters; None where all queries are of one
+    corrected level, given this spread and number of clusters; None if all queries are of one
     cluster, of which nothing can be told.
     """
 
@@ -190,7 +190,7 @@ def minimum_detectable_difference(
     """Smallest mean difference a two-sided paired test would find with this power.
 
     (z[1 - alpha/2] + z[power]) times the standard error of the mean of `differences` [queries];
-    None where there is but one cluster.
+    None if there is but one cluster.
     """
     centred = (differences - differences.mean())[:, None]
     sums = cluster_sums(centred, clusters.numbers, len(clusters.names))

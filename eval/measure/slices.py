@@ -1,4 +1,4 @@
-"""Figures by kind of query: modality, caption length, concept frequency."""
+"""Metrics by slice: modality, caption length, concept frequency."""
 
 from __future__ import annotations
 

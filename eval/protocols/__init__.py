@@ -1,12 +1,12 @@
 """The protocols, by name; each builds its tasks from a pool, or says why it cannot.
 
-concept_queries.py  One way of saying a concept finds the captions that say it another way
-concepts.py         Images that share concepts with the query, graded by how many
-groups.py           Images of one case or article find each other
-known_item.py       caption, split-caption, hidden-caption, image-to-caption: one image is sought
-overlap.py          The overlap curve: captions with more and more of their words dropped
-own_topics.py       A user's own topics and judgements, in TREC's files or BEIR's layout
-tasks.py            What a protocol asks: queries, judgements, what is hidden, clusters
+concept_queries.py  Concept queries: one surface form retrieves captions with other forms
+concepts.py         Concepts: relevant images share concepts with the query, graded by their number
+groups.py           Same-group protocols: an image retrieves other images of its case or article
+known_item.py       Known-item protocols: the query is made from the one relevant image
+overlap.py          The overlap curve: queries that share fewer and fewer words with the caption
+own_topics.py       A user's own topics and judgements, in TREC or BEIR format
+tasks.py            A task of a protocol: queries, relevance judgements, excluded documents
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Concept queries: one surface form of a concept finds the captions that carry it without it.
+"""Concept queries: one surface form retrieves captions with other forms.
 
 Lexical ranking cannot find them, a vector or a synonym can. The forms that ask are the concept's
 names; where the corpus has none, phrases of captions that nearly always come with it. Documents

@@ -1,4 +1,4 @@
-"""Concepts: images that share concepts with the query are relevant, graded by how many."""
+"""Concepts: relevant images share concepts with the query, graded by their number."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def shared_concepts(
     *,
     asks: Asks = "text",
 ) -> Task | None:
-    """A task over queries made of `rows`; None where nothing is relevant to any of them.
+    """A task over queries made of `rows`; None if nothing is relevant to any of them.
 
     Grade: number of shared concepts. Own group excluded. Beyond 1,000 queries a seeded sample.
     """

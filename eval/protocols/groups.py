@@ -1,4 +1,4 @@
-"""Same-group protocols: one image of a case or article finds the other images of it.
+"""Same-group protocols: an image retrieves other images of its case or article.
 
 The query's own image is excluded. Siblings may carry the very same caption, which gives
 lexical ranking the answer; so each task also comes without such siblings, as `NAME-distinct`.

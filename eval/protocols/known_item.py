@@ -1,4 +1,4 @@
-"""Known-item protocols: the query is made of one image, and that image is to be found.
+"""Known-item protocols: the query is made from the one relevant image.
 
 Documents whose caption is equal (`normal_caption`), or holds the query's text word for word,
 cannot be told apart by it: all are relevant, so that the best attainable figure is 1.

@@ -1,4 +1,4 @@
-"""The overlap curve: how each ranking does as the query shares fewer words with the caption.
+"""The overlap curve: queries that share fewer and fewer words with the caption.
 
 Captions stay indexed; the query is the caption with a share of its words dropped, so that what
 lexical ranking is handed shrinks step by step. Two orders: at random, and stop words before all

@@ -1,4 +1,4 @@
-"""A user's own topics and judgements, in TREC's files or BEIR's layout.
+"""A user's own topics and judgements, in TREC or BEIR format.
 
     topics     `id<tab>text` lines; TREC's <top> blocks (num, title); or BEIR's queries.jsonl
     judgements TREC's four columns, or BEIR's three with or without a header
@@ -36,12 +36,12 @@ def own_task(pool: Pool, topics: Path, qrels: Path | None = None) -> Task:
     """The task of a topics file and its judgements; `topics` may be a BEIR folder.
 
     Only judged topics are asked. Judged documents that are not searched cannot be found, and
-    count all the same. Raises EvaluationError where a file is at fault or nothing fits.
+    count all the same. Raises EvaluationError if a file is at fault or nothing fits.
     """
     if topics.is_dir():
         topics, qrels = topics / "queries.jsonl", qrels or _beir_qrels(topics)
     if qrels is None:
-        raise EvaluationError(f"{topics} needs judgements beside it: name a qrels file as well.")
+        raise EvaluationError(f"{topics} needs judgements: name a qrels file with --qrels.")
     repeated: list[str] = []
     texts = read_topics(topics, repeated)
     twice: list[str] = []
@@ -100,7 +100,7 @@ def read_topics(path: Path, repeated: list[str] | None = None) -> dict[str, str]
         if name in found:
             if found[name] != text:
                 where = f"{path}, line {place}" if place else str(path)
-                raise EvaluationError(f"{where}: topic {name!r} is there twice, with other text.")
+                raise EvaluationError(f"{where}: topic {name!r} occurs twice with different texts.")
             if repeated is not None:
                 repeated.append(name)
         found[name] = text

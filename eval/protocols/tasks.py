@@ -1,4 +1,4 @@
-"""What a protocol asks: queries, relevance judgements, and what must be hidden."""
+"""A task of a protocol: queries, relevance judgements, excluded documents."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Vectors = Literal["images", "captions"]
 class Topic:
     """One query.
 
-    row: the document it was made of, None for a user's own topic. text: "" where an image
+    row: the document it was made of, None for a user's own topic. text: "" if an image
     asks. excluded: documents taken out of the results; hidden: documents whose bm25 and
     has_caption read as 0. tie: what else it shares with topics of one cluster, such as a concept.
     Documents are rows of the pool.
@@ -59,7 +59,7 @@ class Task:
     texts: what is indexed instead of the captions, one a document; None for the captions.
     vectors: whether documents are found by their image's vector or by their caption's.
     asks: whether queries are texts or images. no_lexical: why lexical ranking does not apply,
-    "" where it does. shares_words: whether words of the query in the index are what it measures,
+    "" if it does. shares_words: whether words of the query in the index are what it measures,
     and so no leakage. metric: what it is judged by. notes: counts of what was left out, for the
     report.
     """

@@ -1,4 +1,4 @@
-"""An evaluation as a whole, as rows for programs and as a table for people."""
+"""The complete evaluation, as rows for programs and as a table."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Curve = list[tuple[float, float]]
 Row = dict[str, str | float | int | bool]
 
 LEAKY = (
-    "* leaky: seen before, in the index or in training; below it the figures without those queries"
+    "* leaky: some queries were seen in the index or in training; figures without them are below"
 )
-FEW = f"~ fewer than {ENOUGH} effective clusters: intervals are too narrow to mean much"
+FEW = f"~ fewer than {ENOUGH} effective clusters: the intervals are too narrow to be reliable"
 NAME_WIDTH = 19  # of "  25 % stop words *"; with cells this wide the usual table has 80 columns
 CELL_WIDTH = 7  # of ".70-.72"
 HEADLINE_PROTOCOLS = ("own-topics", "overlap", "split-caption", "same-case", "same-article")
@@ -217,7 +217,7 @@ class Evaluation:
         return table
 
     def seeds_table(self) -> Table | None:
-        """Mean and spread over training seeds; None where one encoder was evaluated."""
+        """Mean and spread over training seeds; None if one encoder was evaluated."""
         if not self.seeds:
             return None
         table = Table(

@@ -1,4 +1,4 @@
-"""What the report's explorer shows: chosen queries, their result lists, and small pictures."""
+"""Data of the report's explorer: sample queries, result lists, thumbnails."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ SHOWN = 12
 SHOWN_STEPS = (None, ("random", 50), ("stop-words", 75))
 LONGEST = 400
 LEAKS: dict[Kind, str] = {
-    "exact": "leaked: it stands in the index word for word",
-    "normalised": "leaked: it stands in the index, but for case and punctuation",
-    "near-duplicate": "leaked: it nearly stands in the index",
-    "in-training": "leaked: the right image was trained on, itself or a copy",
-    "training-caption": "leaked: the caption was trained on",
-    "near-training-caption": "leaked: nearly the same caption was trained on",
-    "training-group": "leaked: the case, article or patient was trained on",
-    "like-training": "a training image looks like the right one",
+    "exact": "leaked: its text is in the index word for word",
+    "normalised": "leaked: its text is in the index, except for case and punctuation",
+    "near-duplicate": "leaked: its text is nearly in the index",
+    "in-training": "leaked: the relevant image or a copy was in training",
+    "training-caption": "leaked: the caption was in training",
+    "near-training-caption": "leaked: nearly the same caption was in training",
+    "training-group": "leaked: the case, article or patient was in training",
+    "like-training": "a training image resembles the relevant one",
 }
 
 

@@ -1,4 +1,4 @@
-"""Which plots a report has, and what they show."""
+"""The plots of a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What report.html is filled with, and how the templates are read."""
+"""Fill the templates of report.html."""
 
 from __future__ import annotations
 

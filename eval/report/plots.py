@@ -1,4 +1,4 @@
-"""Plots as SVG text: sharp at every size, dark or light, and nothing to load.
+"""Plots as SVG text, without external resources.
 
 Text takes the colour of the page around it. Profiles keep their colour from plot to plot
 (Okabe and Ito's palette, which the colour-blind can tell apart).

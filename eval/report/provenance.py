@@ -1,4 +1,4 @@
-"""Where figures come from: what was evaluated, with which versions, by which command."""
+"""Provenance of a report: inputs, versions, command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What another system needs to be judged on the same tasks: `runs/` of a report.
+"""The runs/ folder: files for evaluating another system on the same tasks.
 
 PROTOCOL.topics.tsv     query<tab>text (an image that asks has no text: its id is the query)
 PROTOCOL.qrels          TREC judgements

@@ -1,4 +1,4 @@
-"""The report folder, written whole or not at all.
+"""Write the report folder atomically.
 
 OUT/report.html          one page, nothing to load from anywhere
 OUT/report.md            the same tables in Markdown
@@ -42,7 +42,7 @@ POOL = "pool.tsv"
 def write_report(evaluation: Evaluation, out: Path) -> None:
     """Write the report to `out`, replacing an older report there.
 
-    Raises EvaluationError where `out` holds something that is no report.
+    Raises EvaluationError if `out` holds something that is no report.
     """
     if out.exists() and not (out.is_dir() and _replaceable(out)):
         raise EvaluationError(f"{out} exists and is not a report. Name another folder.")

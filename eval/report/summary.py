@@ -1,4 +1,4 @@
-"""The headline in sentences: which ranking to use, by how much it wins, and how sure that is."""
+"""The verdict in sentences: which ranking to use, and how certain that is."""
 
 from __future__ import annotations
 

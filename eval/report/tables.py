@@ -1,4 +1,4 @@
-"""Every table of the report as CSV and LaTeX, for papers and for other programs."""
+"""Report tables as CSV and LaTeX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks answered by an engine: the vectors that ask, the queries, the runs."""
+"""Answer tasks with an engine: query vectors, queries, runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIMEOUT = 60.0
 def vector_field(engine: Engine, encoder: DualEncoder | None) -> VectorField | None:
     """The field that holds this encoder's vectors; None without an encoder.
 
-    Raises EvaluationError where the index was built with another encoder.
+    Raises EvaluationError if the index was built with another encoder.
     """
     if encoder is None:
         return None
@@ -35,8 +35,8 @@ def vector_field(engine: Engine, encoder: DualEncoder | None) -> VectorField | N
     if name not in fields:
         held = ", ".join(fields) or "none"
         raise EvaluationError(
-            f"The index has no vectors of this encoder ({name}; it holds {held}). "
-            "Index the corpus with it first."
+            f"The index has no vectors of this encoder ({name}; it has {held}). Index the corpus "
+            "with it first."
         )
     return fields[name]
 
@@ -80,7 +80,7 @@ class PoolSearcher:
         depth: int,
         inputs: Mapping[str, float] | None = None,
     ) -> list[Result]:
-        """Answer every topic of the task; raises EvaluationError where an answer is partial."""
+        """Answer every topic of the task; raises EvaluationError if an answer is partial."""
         engine, filters = self._views.prepare(task)
         retrieve = self._profiles.resolve(profile).retrieve
         vectors = self.query_vectors(task) if "vector" in retrieve else None
@@ -114,7 +114,7 @@ class PoolSearcher:
     def image_vectors(self, rows: Sequence[int]) -> Vectors:
         """Vectors of the pool's documents at `rows`, float32 [rows, dimension]."""
         if self.field is None:
-            raise EvaluationError("Images cannot ask: the index has no vectors.")
+            raise EvaluationError("Image queries are impossible: the index has no vectors.")
         return self._views.vectors(rows, self.field)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -128,7 +128,7 @@ class PoolSearcher:
 
 
 def refuse_partial(results: Sequence[Result], task: Task) -> None:
-    """Raise EvaluationError where any answer did not look at every document."""
+    """Raise EvaluationError if any answer did not look at every document."""
     partial = [
         (topic.id, result)
         for topic, result in zip(task.topics, results, strict=True)
@@ -138,9 +138,9 @@ def refuse_partial(results: Sequence[Result], task: Task) -> None:
         name, first = partial[0]
         why = ", ".join(first.coverage.degraded) or f"{first.coverage.percent:.1f} % covered"
         raise EvaluationError(
-            f"{len(partial)} of {len(results)} answers of {task.protocol} are partial "
-            f"(query {name!r}: {why}); figures made of them would be wrong. "
-            "Raise the time-out or mend the server, then evaluate again."
+            f"{len(partial)} of {len(results)} answers of {task.protocol} are partial (query "
+            f"{name!r}: {why}); figures from them would be wrong. Raise the time-out or repair "
+            "the server, then evaluate again."
         )
 
 

@@ -1,4 +1,4 @@
-"""Runs of other systems, to be judged on the same topics beside ours.
+"""Runs of other systems on the same topics.
 
 A run file belongs to the protocol that its name begins with, as in `split-caption.theirs.trec`;
 any name will do where one protocol alone is evaluated.
@@ -33,7 +33,7 @@ def read_other_runs(
 ) -> Mapping[str, list[OtherRun]]:
     """Protocol -> the runs of that protocol. taken: names of our own rankings.
 
-    Raises EvaluationError where a file fits no protocol, or ranks what is not searched.
+    Raises EvaluationError if a file fits no protocol, or ranks what is not searched.
     """
     found: dict[str, list[OtherRun]] = {}
     for path in paths:
@@ -54,7 +54,7 @@ def _belongs(path: Path, tasks: Sequence[Task]) -> tuple[Task, str]:
     if len(tasks) == 1:
         return tasks[0], stem
     raise EvaluationError(
-        f"{path} names no protocol. Call it PROTOCOL.NAME.trec with one of "
+        f"{path} names no protocol. Rename it to PROTOCOL.NAME.trec with one of "
         f"{', '.join(by_name)}, or evaluate one protocol alone (--protocol)."
     )
 
@@ -79,9 +79,9 @@ def _read(path: Path, task: Task, name: str, depth: int) -> OtherRun:
     run, removed = _without_excluded(run, task)
     missing = int((run.sizes == 0).sum())
     said = {
-        f"{name}: {len(unknown):,} of its queries are none of {task.protocol}.": len(unknown),
+        f"{name}: {len(unknown):,} of its queries are not in {task.protocol}.": len(unknown),
         f"{name}: {missing:,} queries of {task.protocol} have no answer and count 0.": missing,
-        f"{name}: {removed:,} documents were taken out that their query excludes.": removed,
+        f"{name}: {removed:,} documents were removed because their query excludes them.": removed,
     }
     run = Run(run.queries, run.documents, run.ranked[:, :depth], run.scores[:, :depth])
     return OtherRun(name, run, tuple(note for note, count in said.items() if count))

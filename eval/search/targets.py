@@ -1,4 +1,4 @@
-"""What is searched for a task: an index of the pool here, or a server as it was fed.
+"""The target of a task: an index of the pool, or a running server.
 
 A view other than the whole embedded index is an index in memory over the pool's documents,
 with the pool's statistics; vectors are taken over as they are. A server is asked as it stands:
@@ -98,7 +98,7 @@ class Views(Protocol):
     """Engines over a pool, by task."""
 
     def refuses(self, task: Task) -> str:
-        """Why this task cannot be answered, "" where it can."""
+        """Why this task cannot be answered, "" if it can."""
 
     def prepare(self, task: Task) -> tuple[Engine, tuple[Filter, ...]]:
         """The engine to ask, and the filters that keep it to the pool."""
@@ -206,13 +206,15 @@ class ServedViews:
     def refuses(self, task: Task) -> str:
         """Tasks that need other documents than the server holds, or hide captions."""
         if task.vectors == "captions":
-            return "the server holds images' vectors, not captions': evaluate the embedded index"
+            return "the server has vectors of images, not of captions: evaluate the embedded index"
         if any(topic.hidden for topic in task.topics):
             return "Vespa cannot hide captions from ranking: evaluate the embedded index"
         if (task.texts is not None) and not self.holds_halves:
-            return "the server holds whole captions: feed another one with `--view split-caption`"
+            return "the server has whole captions: feed another one with `--view split-caption`"
         if task.texts is None and task.asks == "text" and self.holds_halves:
-            return "the server was fed with `--view split-caption`, halves of captions only"
+            return (
+                "the server was fed with `--view split-caption`, so it has only halves of captions"
+            )
         return ""
 
     def prepare(self, task: Task) -> tuple[Engine, tuple[Filter, ...]]:

@@ -1,4 +1,4 @@
-"""Candidates of every query with their match-features: rank profiles re-evaluated over arrays.
+"""Candidates with match-features, to re-evaluate rank profiles over arrays.
 
 Profiles are written once, in a language that runs here too; so other weights need no other
 search, only their expression evaluated again over what the searches returned.

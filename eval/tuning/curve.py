@@ -1,4 +1,4 @@
-"""MRR@10 over the weight of the blend: for looking at, not for choosing."""
+"""MRR@10 by blend weight, for the report only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tuning found, and where it says so."""
+"""The result of tuning, and the profiles file with it."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Gain:
             f"p = {self.comparison.p_holm:.3f})"
         )
         if self.beats:
-            return f"{name} gets new values: {figure} against its shipped ones."
-        return f"{name} keeps its shipped values: tuned ones have {figure} against them."
+            return f"{name} gets new values, which differ from the shipped ones by {figure}."
+        return f"{name} keeps its shipped values: the tuned ones differ by {figure}."
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,9 @@ class Tuning:
         """What to rank by."""
         if self.winners:
             return f"Then rank by --profile {self.winners[0]}."
-        return f"But --profile {self.better_single}, which needs none, is not shown to be worse."
+        return (
+            f"But --profile {self.better_single}, which needs no tuning, is not shown to be worse."
+        )
 
     def table(self) -> Table:
         """MRR@10 of every ranking; those that were tuned are cross-validated."""
@@ -177,7 +179,7 @@ def tuned_split(split: str, corpus: Corpus) -> str:
 def _against(found: Comparison) -> str:
     """One blend against the better single ranking."""
     if not found.wins and not found.losses:
-        return f"tuned {found.first} arrives at the very same"
+        return f"tuned {found.first} gives the same figure"
     told = (
         f"tuned {found.first} {found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}), "
         f"p = {found.p_holm:.4f} after Holm's correction"

@@ -1,4 +1,4 @@
-"""Blend weights found on a development split, and written back as profile defaults.
+"""Tune blend weights on a development split, with repeated cross-validation.
 
 Every figure is cross-validated over ten partitions: the weights that answer a query were chosen
 without it, nor any query of its cluster. Shipped values are kept unless that beats them; other
@@ -96,9 +96,9 @@ def tune(
     if groups < 2 * options.folds:
         raise EvaluationError(
             f"{len(task.topics)} queries of {task.protocol} in split {options.split!r}, of "
-            f"{groups} independent clusters, are too few for {options.folds} folds "
-            f"({left_out} queries like the encoder's training were left out). "
-            "Tune on a larger split, on another protocol, or with fewer --folds."
+            f"{groups} independent clusters, are too few for {options.folds} folds ({left_out} "
+            "queries that resemble the encoder's training data were left out). Tune on a larger "
+            "split, on another protocol, or with fewer --folds."
         )
     progress("tune", 0, 4, "searching")
     found = collect_candidates(searcher, task, BLEND, CORNERS)
@@ -122,7 +122,7 @@ def tune(
     shipped = {name: profiles.resolve(name) for name in fitted}
     values = {f"tuned {name}": np.mean(each, axis=0) for name, each in crossed.items()}
     for name, profile in shipped.items():
-        values[f"{name} as it was"] = _values(found, profile, dict(profile.inputs))
+        values[f"shipped {name}"] = _values(found, profile, dict(profile.inputs))
     for name, inputs in SINGLE.items():
         values[name] = _values(found, blend, {**blend.inputs, **inputs})
     gains = _gains(values, crossed, clusters, options.seed)
@@ -183,8 +183,8 @@ def _prepare(
         raise EvaluationError(f"The index has no profile {BLEND!r} to tune.")
     if options.split == TRAIN:
         raise EvaluationError(
-            f"Split {TRAIN!r} cannot be tuned on: the encoder was trained on it, so vector ranking "
-            "does better there than on any image it has not seen. Tune on the validation split."
+            f"Split {TRAIN!r} cannot be tuned on: the encoder was trained on it, so vector "
+            "ranking is better there than on unseen images. Tune on the validation split."
         )
     indexed = set(engine.ids())
     pool = load_pool(corpus, indexed, indexed, split=options.split)
@@ -202,8 +202,8 @@ def _prepare(
     kept = np.flatnonzero([kind not in LIKE_TRAINING for kind in kinds])
     if not len(kept):
         raise EvaluationError(
-            f"Every query of {options.protocol} in split {options.split!r} is like what the "
-            "encoder was trained on: weights tuned on them would favour vectors."
+            f"Every query of {options.protocol} in split {options.split!r} resembles the "
+            "encoder's training data: weights tuned on them would favour vectors."
         )
     guards, _ = build_tasks(pool, [name for name in GUARDED if name != options.protocol])
     others = [sampled(task, options.seed) for task in guards if not step_of(task.protocol)]
@@ -225,7 +225,7 @@ def _gains(
     seed: int,
 ) -> dict[str, Gain]:
     """What tuning gains over the shipped values, profile -> Gain."""
-    pairs = [(f"tuned {name}", f"{name} as it was") for name in crossed]
+    pairs = [(f"tuned {name}", f"shipped {name}") for name in crossed]
     found = compare_profiles(values, HEADLINE, clusters, pairs=pairs, seed=seed)
     return {
         name: Gain(
@@ -354,7 +354,7 @@ def _written_back(
     tuned = []
     for name, inputs in changed.items():
         old = profiles.by_name[name]
-        figure, before = estimates[f"tuned {name}"], estimates[f"{name} as it was"]
+        figure, before = estimates[f"tuned {name}"], estimates[f"shipped {name}"]
         origin = (
             f"{TUNED_ON}{len(task.topics)} {task.protocol} queries of the "
             f"{tuned_split(options.split, corpus)}, "

@@ -1,4 +1,4 @@
-"""The corpus on disk: Parquet parts, what was rejected, and a manifest written last.
+"""The corpus on disk: open it, iterate over records.
 
 CORPUS/corpus.json             counts, splits, content hash, where it came from
 CORPUS/data/part-*.parquet     the records (records.SCHEMA)
@@ -51,7 +51,7 @@ class Corpus:
 
     @classmethod
     def open(cls, path: Path) -> Corpus:
-        """Open the corpus at `path`; raises CorpusError where there is none, or a part of one."""
+        """Open the corpus at `path`; raises CorpusError if there is none, or a part of one."""
         put_back(path)
         if not path.is_dir():
             raise CorpusError(
@@ -109,8 +109,8 @@ class Corpus:
                 rows += file.metadata.num_rows
         if rows != len(self):
             raise CorpusError(
-                f"{self.path} is damaged: its manifest tells of {len(self)} records, its parts "
-                f"hold {rows}. Write the corpus again."
+                f"{self.path} is damaged: its manifest says {len(self)} records, its files have "
+                f"{rows}. Write the corpus again."
             )
 
 
@@ -129,7 +129,7 @@ def write_corpus(
     those that no longer fit are not read. `splits` is explained in ingest/corpus/splits.py.
     keep_rejections: write rejected.parquet at `out` also where no row can be used.
     Memory: one part, and about 500 bytes a record.
-    Raises CorpusError where no row of the source can be used, or the source lies in `out`.
+    Raises CorpusError if no row of the source can be used, or the source lies in `out`.
     """
     _check_apart(source, out)
     with whole_folder(out) as folder:
@@ -159,7 +159,7 @@ def _check_apart(source: Source, out: Path) -> None:
     path = Path(source.location)
     if path.exists() and path.resolve().is_relative_to(out.resolve()):
         raise CorpusError(
-            f"{out} holds the source {path} and would be replaced: name another folder to write to."
+            f"{out} contains the source {path} and would be replaced: name another output folder."
         )
 
 
@@ -169,12 +169,12 @@ def _keep_rejections(file: Path, out: Path) -> str:
     place = out.with_name(f"{out.name}.{REJECTED}") if stands else out / REJECTED
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, place)
-    return f" Row by row in {place}."
+    return f" Details: {place}."
 
 
 def _nothing_usable(source: Source, writer: CorpusWriter) -> str:
     if not writer.rejections:
-        return f"{source.location} is empty: it holds no record in the {source.format} layout."
+        return f"{source.location} is empty: it has no record in the {source.format} layout."
     reasons = ", ".join(f"{reason} ({n})" for reason, n in writer.rejected.most_common())
     read = f" It was read as {source.recognised}." if source.recognised else ""
     return f"No row of {source.location} can be used: {reasons}.{read}"

@@ -1,4 +1,4 @@
-"""Which records repeat another. Duplicates are marked, never deleted: that is for who evaluates.
+"""Mark duplicate records; nothing is deleted.
 
     CORPUS/duplicates.parquet   id, kind, like: this record repeats the earlier record `like`
 

@@ -1,4 +1,4 @@
-"""Whether an image can be used, and its perceptual hash."""
+"""Check an image, and compute its perceptual hash."""
 
 from __future__ import annotations
 

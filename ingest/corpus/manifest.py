@@ -1,4 +1,4 @@
-"""`corpus.json`: what a corpus holds and where it came from. Written last, it makes it whole."""
+"""corpus.json: counts, splits and source of a corpus, written last."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CorpusManifest:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read `corpus.json` of `folder`; raises CorpusError where it is missing or damaged."""
+        """Read `corpus.json` of `folder`; raises CorpusError if it is missing or damaged."""
         path = folder / MANIFEST
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -56,8 +56,8 @@ class CorpusManifest:
                 return cls(**content)
         except FileNotFoundError:
             raise CorpusError(
-                f"{folder} is not a corpus, or only half of one: it has no {MANIFEST}. "
-                "Write it again with `rocosearch corpus`."
+                f"{folder} is not a complete corpus: it has no {MANIFEST}. Write it again with "
+                "`rocosearch corpus`."
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"{path} is damaged ({error}). Write the corpus again.") from None

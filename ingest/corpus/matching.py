@@ -1,4 +1,4 @@
-"""Whether images and captions found each other, and what is likely wrong where most did not."""
+"""The share of images and captions that were matched, and likely causes of a low one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ HARMLESS = {Reason.NOT_DICOM, Reason.NO_PIXELS, Reason.UNUSED_TABLE, Reason.UNKN
 CAUSES = {
     Reason.NO_DECODER: "install the decoders: pip install 'rocosearch[dicom]'",
     Reason.NO_CAPTION: "the caption column is empty: name another with --caption-column",
-    Reason.MALFORMED_ROW: "the table's lines do not fit its header: look at --separator",
-    Reason.DUPLICATE_ID: "ids repeat: two tables may hold the same rows, so name one of them",
+    Reason.MALFORMED_ROW: "the table's rows do not match its header: check --separator",
+    Reason.DUPLICATE_ID: "ids repeat: two tables may have the same rows, so name one of them",
     Reason.NOT_TEXT: "the table is in another encoding: name it with --encoding",
-    Reason.UNUSABLE_IMAGE: "the images are damaged or no images: download them again",
+    Reason.UNUSABLE_IMAGE: "the image files are damaged or are not images: download them again",
     Reason.UNSAFE_PATH: "paths lead out of the source: name a folder above all images",
 }
 
 
 def shortfall(corpus: Corpus) -> str:
-    """One sentence on why less than half of the images or captions were matched, "" where not."""
+    """One sentence on why less than half of the images or captions were matched, "" if not."""
     manifest = corpus.manifest
     lost: Counter[str] = Counter(manifest.rejected)
     lost.update(manifest.lost_parts)
@@ -69,7 +69,7 @@ def _names_apart(corpus: Corpus) -> str:
     asked = next((r["detail"] or r["id"] for r in rows if r["reason"] == Reason.MISSING_IMAGE), "")
     there = next((r["source"] for r in rows if r["reason"] == Reason.UNUSED_FILE), "")
     if asked and there:
-        return f"the table's names fit no file ({asked}; there is {there}): see --image-column."
+        return f"the table's names match no file ({asked}; there is {there}): check --image-column."
     if asked:
         return f"the images are not below the source ({asked}): name a folder above them."
-    return "the tables do not speak of these images: name the right table or folder."
+    return "the tables do not refer to these images: name the right table or folder."

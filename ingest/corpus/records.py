@@ -1,4 +1,4 @@
-"""One record of a corpus, what became of rows that are none, and their Arrow schema."""
+"""Records, rejected rows, and their Arrow schema."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Record:
 
     image: the file's bytes as they were (any format that Pillow decodes), or None.
     image_path: the image's name in the source. split: "train", "validation", "test", or ""
-    where the source has none. extra: every other field of the source, as JSON values.
+    if the source has none. extra: every other field of the source, as JSON values.
     subject_id: the patient, or a pseudonym; ties splits, and the clusters of an evaluation, above
     the group.
     group_keys: all that ties the record to others ("patient:7", "study:3"), where that is more

@@ -1,4 +1,4 @@
-"""Which record goes into which split, never splitting a group.
+"""Draw splits that keep groups together.
 
 - `source`: the splits are the source's own, and a record without one goes into train. A group
   that the source puts into several splits stays where it was put and is counted in the manifest.
@@ -64,15 +64,15 @@ class Splits:
             self._tie(_digest(shared), row)
 
     def rule(self, wanted: Literal["auto", "source", "drawn"]) -> SplitRule:
-        """The rule to go by; raises CorpusError where the source's splits are wanted but absent."""
+        """The rule to go by; raises CorpusError if the source's splits are wanted but absent."""
         if wanted == "source" and not any(self.given):
-            raise CorpusError("The source names no splits: draw them instead.")
+            raise CorpusError("The source has no splits: draw them instead.")
         if wanted != "auto":
             return wanted
         return "drawn" if set(self.given) <= {"", "train"} else "source"
 
     def assign(self, rule: SplitRule) -> list[str] | None:
-        """The split of each record, or None where they keep those of the source."""
+        """The split of each record, or None if they keep those of the source."""
         if rule == "source":
             return None if all(self.given) else [split or "train" for split in self.given]
         members: defaultdict[int, list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Parquet as a corpus uses it: every page with a checksum, every fault of a file in a sentence."""
+"""Parquet files with a checksum per page, and clear errors for damaged ones."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def _told(path: Path, advice: str) -> Iterator[None]:
     try:
         yield
     except PermissionError:
-        raise CorpusError(f"{path} may not be read: ask its owner for access.") from None
+        raise CorpusError(
+            f"{path} cannot be read for lack of permission: ask its owner for access."
+        ) from None
     except FileNotFoundError:
         raise CorpusError(f"{path} is missing: {advice}") from None
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:

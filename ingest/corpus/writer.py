@@ -1,4 +1,4 @@
-"""Rows become Parquet parts, in bounded memory; what cannot be used is written down."""
+"""Write a corpus from rows in bounded memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DETAILS = {
     Reason.NO_ID: "the id is empty",
     Reason.NO_CAPTION: "the caption is empty",
     Reason.DUPLICATE_ID: "an earlier row has this id",
-    Reason.NOT_TEXT: "bytes that are not of the encoding, or a zero character",
+    Reason.NOT_TEXT: "bytes that are invalid in the encoding, or a zero character",
     Reason.UNUSED_FILE: "no row names this file",
     Reason.UNKNOWN_ID: "no row of captions has this id",
     Reason.NO_SPLIT: "other rows name a split",
@@ -154,7 +154,7 @@ class CorpusWriter:
         if not record.split:
             self._without_split.append((record.file, record.line, record.id))
         elif record.split not in SPLIT_NAMES:
-            detail = f"{record.split!r} is none of {', '.join(SPLIT_NAMES)}, and is kept as it is"
+            detail = f"{record.split!r} is not one of {', '.join(SPLIT_NAMES)}, and is kept"
             self._reject(
                 Rejection(
                     Reason.UNKNOWN_SPLIT, record.file, record.line, record.id, detail, row_kept=True

@@ -1,10 +1,10 @@
 """From a corpus to an engine or a server, resumable.
 
-documents.py  Records and vectors -> the documents that engines take, in bounded memory
-feed.py       Feeding: bring a target to hold what the corpus holds, and nothing sent without
-feed_file.py  A feed file for the official `vespa feed` client
-forget.py     Take a patient out of a corpus and of what was made of it
-ledger.py     What a target is known to hold: one SQLite file for each corpus and target
-reconcile.py  The ledger against the target itself: by visiting the ids that the target really
-targets.py    Where documents go: an engine in this process, or a Vespa server. The seam of fe
+documents.py  Build documents from records and vectors, in bounded memory
+feed.py       Sync a target with the corpus, sending only changes
+feed_file.py  Write a feed file for the official `vespa feed` client
+forget.py     Remove a patient from a corpus, its vectors, indexes and servers
+ledger.py     The ledger: what a target has confirmed, one SQLite file per corpus and target
+reconcile.py  Compare the ledger with the ids that the target really has
+targets.py    Targets of a feed: an embedded engine, or a Vespa server
 """

@@ -1,4 +1,4 @@
-"""Records and vectors -> the documents that engines take, in bounded memory.
+"""Build documents from records and vectors, in bounded memory.
 
 A document is an image, or a study: the images of one case, each a vector under its record's id.
 """
@@ -193,7 +193,7 @@ class _Vectors:
             self._places.update((_digest(key), (number, row)) for row, key in enumerate(keys))
 
     def get(self, key: tuple[str, str]) -> NDArray[np.float32] | None:
-        """float32 [D] of an id and its image's hash, or None where there is none."""
+        """float32 [D] of an id and its image's hash, or None if there is none."""
         place = self._places.get(_digest(key))
         if place is None:
             return None

@@ -1,4 +1,4 @@
-"""Feeding: bring a target to hold what the corpus holds, and nothing sent without need.
+"""Sync a target with the corpus, sending only changes.
 
 Every record is compared with the ledger. What the target lacks, or has otherwise, is put whole;
 where only a vector is new, that alone is updated; what is the same is not sent. An operation is
@@ -103,7 +103,7 @@ def feed(
 
     ledger: its file, by default `ledger_path`; dead letters are written beside it.
     Memory: places of vectors (about 200 bytes a record) and what is under way.
-    Raises FeedError where the target has no field for an encoder, or has to be left before the
+    Raises FeedError if the target has no field for an encoder, or has to be left before the
     end (full, unreachable, no access): what was confirmed is in the ledger, and feeding again
     goes on from there.
     """
@@ -121,7 +121,7 @@ def feed(
         except EngineError as error:
             raise FeedError(
                 f"{error} Fed until then: {opened.count()} of {len(source.corpus)} documents. "
-                "Feed again to go on."
+                "Feed again to continue."
             ) from None
         finally:
             if opened.write_dead_letters(dead_letters):
@@ -279,7 +279,7 @@ class _Feed:
 
 
 def _change(wanted: _Wanted, known: Known | None) -> Change | None:
-    """What brings the target from `known` to `wanted`; None where nothing is needed."""
+    """What brings the target from `known` to `wanted`; None if nothing is needed."""
     document = wanted.document
     if known is None or known.content != wanted.content:
         return Change("put", document)

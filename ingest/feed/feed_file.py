@@ -1,4 +1,4 @@
-"""A feed file for the official `vespa feed` client."""
+"""Write a feed file for the official `vespa feed` client."""
 
 from __future__ import annotations
 

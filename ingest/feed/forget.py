@@ -1,4 +1,4 @@
-"""Take a patient out of a corpus and of what was made of it: records, vectors, indexes, servers."""
+"""Remove a patient from a corpus, its vectors, indexes and servers."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def forget_in_corpus(
 ) -> None:
     """Write the corpus again without the subject's records, rejected rows and vectors.
 
-    ids, files: of the subject's records, as far as known. Raises CorpusError where nothing would
+    ids, files: of the subject's records, as far as known. Raises CorpusError if nothing would
     be left.
     """
     gone = set(ids)
     if len(records_of(corpus, subject).ids) == len(corpus):
-        raise CorpusError(f"{corpus.path} holds nobody else: delete the folder.")
+        raise CorpusError(f"{corpus.path} has no other patient: delete the folder.")
     manifest = corpus.manifest
     source = _Without(corpus.path, subject, frozenset(gone), tuple(files), manifest.source,
                       manifest.source_format, manifest.recognised)  # fmt: skip

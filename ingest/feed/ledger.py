@@ -1,4 +1,4 @@
-"""What a target is known to hold: one SQLite file for each corpus and target.
+"""The ledger: what a target has confirmed, one SQLite file per corpus and target.
 
 A row is written when the target has confirmed the operation, and not before; what is about to
 change is in doubt from before it is sent, and that is on disk. So after a kill or a power cut the
@@ -55,7 +55,7 @@ class Known:
 class Ledger:
     """Opens or makes the ledger at `path` for `target`. Use it in `with`, or close it.
 
-    content: what tells one content of the target from another, "" where it has no such id. A
+    content: what tells one content of the target from another, "" if it has no such id. A
     ledger kept against another one knows nothing any more: `anew` says so.
     """
 
@@ -240,7 +240,9 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.DatabaseError, ValueError) as error:
         if not os.access(path, os.R_OK | os.W_OK) and path.exists():
-            raise LedgerError(f"{path} may not be read and written: ask its owner.") from None
+            raise LedgerError(
+                f"{path} cannot be read and written for lack of permission: ask its owner."
+            ) from None
         raise LedgerError(
             f"{path} cannot be used as a ledger ({error}): delete it, and everything is fed again."
         ) from None

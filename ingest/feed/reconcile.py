@@ -1,4 +1,4 @@
-"""The ledger against the target itself: by visiting the ids that the target really holds."""
+"""Compare the ledger with the ids that the target really has."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Reconciliation:
 
 
 def contradiction(corpus: Corpus, target: Target, *, ledger: Path | None = None) -> str:
-    """Why the target cannot hold what the ledger says, "" where nothing speaks against it.
+    """Why the target cannot hold what the ledger says, "" if nothing speaks against it.
 
     One cheap question: how many documents it has, and whether some drawn by chance are there.
     """
@@ -50,7 +50,7 @@ def contradiction(corpus: Corpus, target: Target, *, ledger: Path | None = None)
         return f"{target.name} has {count:,} documents, and {known:,} were fed to it."
     missing = sorted(set(drawn) - there)
     if missing:
-        return f"{target.name} has no document {missing[0]!r} any more, which was fed to it."
+        return f"{target.name} no longer has document {missing[0]!r}, which was fed to it."
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Where documents go: an engine in this process, or a Vespa server. The seam of feeding."""
+"""Targets of a feed: an embedded engine, or a Vespa server."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Target(Protocol):
 
     @property
     def content(self) -> str:
-        """What tells its present content from one that was built anew; "" where nothing does."""
+        """What tells its present content from one that was built anew; "" if nothing does."""
 
     @property
     def vector_fields(self) -> Sequence[VectorField]:
-        """The vector fields that it has; `fingerprint` "" where it is not known."""
+        """The vector fields that it has; `fingerprint` "" if it is not known."""
 
     def for_encoders(self, fingerprints: Iterable[str]) -> Target:
         """The same target, told which encoders' vectors come."""
@@ -74,7 +74,7 @@ class Target(Protocol):
     def send(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """Yield how each change ended, in any order; each id comes once.
 
-        Raises EngineError where nothing more can be sent, after the outcomes known by then.
+        Raises EngineError if nothing more can be sent, after the outcomes known by then.
         """
 
     def ids(self) -> Iterator[str]:
@@ -233,7 +233,7 @@ def with_fingerprints(application: Application, fingerprints: Iterable[str]) -> 
 def operation_of(change: Change, application: Application) -> Operation:
     """The change as /document/v1/ takes it.
 
-    Raises EngineError where a vector is of a wrong length, not finite, or not of length 1.
+    Raises EngineError if a vector is of a wrong length, not finite, or not of length 1.
     """
     document = change.document
     if change.kind == "remove":

@@ -1,29 +1,29 @@
 """Data sets as people have them -> rows of a corpus.
 
-open.py              Which reader fits a path
-layouts.py           The layouts of tables and images, each as the parts that it makes of a folder
-roco.py              ROCO as its authors distribute it, as parts
-tables.py            Rows of tables, with further tables and images -> records
-table.py             One table of any kind: text, JSON, JSON lines, Parquet, Arrow
-text_table.py        Tables in text files: which encoding, which separator, whether a header
-comma_separated.py   Separated rows of files whose quotes may be broken
-columns.py           Which column of a table is what
-fields.py            The values of a row, whose columns are known -> a record
-file_index.py        Every file below a folder, zip members included, by path, name or stem
-files.py             Names that somebody else wrote, and the files they lead to
-archive.py           Members of zip archives, read without trusting what the archive says
-modalities.py        The modality that UMLS concepts, or DICOM's codes, tell of
-stored_corpus.py     A corpus that this project wrote, as a source
-dicom.py             A folder of DICOM files as a PACS exports it
-dicom_files.py       Every file below a folder and in its archives, one after another
-dicom_captions.py    Captions beside DICOM files: rows of any table, and report text files
-dicomweb.py          Instances of a PACS over DICOMweb
-burned_in.py         Text burnt into pixels: where it stands, and an image without it
-dicom_record.py      One DICOM file becomes a record
-pseudonyms.py        Pseudonyms under a key, and the way back for its owner
-phantoms.py          Drawn images with captions, as a source
-phantom_images.py    The drawing
-phantom_captions.py  The words
+open.py              Choose the reader for a path
+layouts.py           The layouts of tables and images, recognised from a folder
+roco.py              Reader for ROCO as its authors distribute it
+tables.py            Combine tables and images to records; used by all layouts except DICOM
+table.py             Read one table of any format: text, JSON, JSON lines, Parquet, Arrow
+text_table.py        Text tables: detect encoding, separator and header
+comma_separated.py   Parse rows with commas (RFC 4180), semicolons or bars, also with broken quotes
+columns.py           Recognise the columns of a table by name and content
+fields.py            Convert a row with known columns to a record
+file_index.py        Find files below a folder and in zip archives by path, name or stem
+files.py             Resolve untrusted file names safely
+archive.py           Read members of untrusted zip archives
+modalities.py        The modality from UMLS concepts or DICOM codes
+stored_corpus.py     Reader for a corpus written by rocosearch
+dicom.py             Reader for folders and zip archives of DICOM files
+dicom_files.py       List all files below a folder, including members of zip archives
+dicom_captions.py    Captions for DICOM files, from tables and report files
+dicomweb.py          Reader for a PACS over DICOMweb: QIDO-RS and WADO-RS (DICOM PS3.18, 10.4, 10.6)
+burned_in.py         Detect and mask text burned into the pixels
+dicom_record.py      Convert a DICOM file to records, one per selected frame
+pseudonyms.py        Keyed pseudonyms, and the mapping back for the owner of the key
+phantoms.py          Phantoms: generated, radiology-like images with captions and concepts
+phantom_images.py    Images of phantoms: anatomy, finding, then the look of the modality
+phantom_captions.py  Captions of phantoms: every attribute once, in random words and order
 """
 
 from ingest.sources.open import FORMATS, open_source

@@ -1,4 +1,4 @@
-"""Members of zip archives, read without trusting what the archive says."""
+"""Read members of untrusted zip archives."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DAMAGED = (
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive; raises CorpusError where it is not a whole one."""
+    """Open a zip archive; raises CorpusError if it is not a whole one."""
     try:
         return zipfile.ZipFile(path)
     except _DAMAGED as error:
@@ -49,7 +49,7 @@ def distrusted(member: zipfile.ZipInfo) -> ImageRejectedError | None:
         or PureWindowsPath(name).drive
         or stat.S_ISLNK(member.external_attr >> 16)
     ):
-        return ImageRejectedError(Reason.UNSAFE_PATH, f"{name} leads out of the archive")
+        return ImageRejectedError(Reason.UNSAFE_PATH, f"{name} points outside the archive")
     if member.flag_bits & 0x1:
         return ImageRejectedError(Reason.UNUSABLE_IMAGE, f"{name} is encrypted")
     ratio = member.file_size / max(member.compress_size, 1)

@@ -1,4 +1,4 @@
-"""Text burnt into pixels: where it stands, and an image without it.
+"""Detect and mask text burned into the pixels.
 
 Found by RapidOCR (PP-OCR's detector and reader, whose models its wheel brings; the extra `ocr`).
 The detector proposes boxes; the reader confirms those in which it reads letters or digits.
@@ -28,7 +28,7 @@ GROWN = (1.6, 0.4)  # of a box's height, beside it and above and below: ends are
 class TextFinder:
     """Finds text. Loading takes a second, an image of 512 x 512 about a second on one core.
 
-    Raises MissingExtraError where the extra is not installed.
+    Raises MissingExtraError if the extra is not installed.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which column of a table is what: names that count, and what the values look like."""
+"""Recognise the columns of a table by name and content."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def find_columns(
     """What each column of a table is.
 
     rows: the values of the first rows. has_image: whether an image is called so, None where
-    there are no images. Raises CorpusError where no column holds captions, or none tells which
+    there are no images. Raises CorpusError if no column holds captions, or none tells which
     image is meant.
     """
     sample = list(islice(rows, ROWS_LOOKED_AT))

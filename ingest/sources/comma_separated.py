@@ -1,4 +1,4 @@
-"""Rows separated by commas (RFC 4180), semicolons or bars, of files whose quotes may be broken.
+"""Parse rows with commas (RFC 4180), semicolons or bars, also with broken quotes.
 
 One quote too many makes all that follows a part of one field, up to the next quote or to the
 end of the file, and a lenient reader takes it without a word. Here a row of several lines is
@@ -65,7 +65,7 @@ def _next_row(waiting: deque[str], stream: TextIO, mark: str) -> tuple[list[str]
 
 
 def _lenient(line: str, mark: str) -> list[str] | None:
-    """Fields of a line with text after a closing quote, or None where it leaves a quote open."""
+    """Fields of a line with text after a closing quote, or None if it leaves a quote open."""
     reader = csv.reader([line, ""], delimiter=mark)
     try:
         fields = next(reader)

@@ -1,4 +1,4 @@
-"""A folder of DICOM files as a PACS exports it: any depth, any names, zip archives too.
+"""Reader for folders and zip archives of DICOM files.
 
     FOLDER/**/*          files that begin as DICOM does, whatever their names; DICOMDIR is not read
     FOLDER/**/*.zip      the same inside; nothing is unpacked
@@ -97,6 +97,6 @@ class Dicom:
             elif file.name not in captions.files:
                 yield from reader.rows_of(file)
         if empty:
-            raise CorpusError(f"{self.path} holds no DICOM file: the folder is empty.")
+            raise CorpusError(f"{self.path} has no DICOM file: the folder is empty.")
         reader.finish()
         yield from captions.unused()

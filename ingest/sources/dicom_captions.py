@@ -1,4 +1,4 @@
-"""Captions beside DICOM files: rows of any table, and report text files.
+"""Captions for DICOM files, from tables and report files.
 
 A row is matched by the file's path, its name or stem where that is unique, its SOPInstanceUID, or
 else by SeriesInstanceUID or StudyInstanceUID. A report is `X.txt` beside the file X.dcm or the
@@ -93,7 +93,7 @@ class Captions:
                 yield Rejection(Reason.MISSING_IMAGE, line.file, line.line, detail=detail)
 
     def add_table(self, table: Table, reading: Reading) -> None:
-        """Add the rows of a table; raises CorpusError where it has no captions or no keys."""
+        """Add the rows of a table; raises CorpusError if it has no captions or no keys."""
         columns, keys = _columns(table, reading)
         self.tables.append(table.name)
         for row in table.rows():
@@ -168,7 +168,7 @@ class Captions:
 def read_captions(path: Path, reading: Reading) -> Captions:
     """All tables and reports at or below the folder `path`; none where it is a file.
 
-    Raises CorpusError where a table that is called `captions` is none.
+    Raises CorpusError if a table that is called `captions` is none.
     """
     captions = Captions()
     if not path.is_dir():
@@ -212,9 +212,9 @@ def _columns(table: Table, reading: Reading) -> tuple[Columns, list[str]]:
         set(columns.captions) & set(CAPTIONS) or columns.joined or _uids(table, keys)
     ):
         raise CorpusError(
-            f"{table.name} is no table of captions for DICOM files: it needs a column `caption`, "
-            "and `file`, SOPInstanceUID, SeriesInstanceUID or StudyInstanceUID; its columns are "
-            f"{', '.join(table.titles)}."
+            f"{table.name} is not a table of captions for DICOM files: it needs a column "
+            "`caption`, and `file`, SOPInstanceUID, SeriesInstanceUID or StudyInstanceUID; its "
+            f"columns are {', '.join(table.titles)}."
         )
     return columns, keys
 

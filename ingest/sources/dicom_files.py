@@ -1,4 +1,4 @@
-"""Every file below a folder, and every member of the zip archives there, one after another."""
+"""List all files below a folder, including members of zip archives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One DICOM file becomes a record of each frame that is kept, with what a list of tags allows.
+"""Convert a DICOM file to records, one per selected frame.
 
 Whatever is not named here never enters a corpus: no patient, no physician, no date, no
 institution. UIDs and the patient's id enter as pseudonyms (ingest/sources/pseudonyms.py).
@@ -112,7 +112,7 @@ class DicomReader:
 
     def _image_rows(self, name: str, stream: BinaryIO) -> Iterator[Row]:
         if not is_dicom(stream.read(PREAMBLE_BYTES)):
-            raise ImageRejectedError(Reason.NOT_DICOM, "it does not begin as DICOM files do")
+            raise ImageRejectedError(Reason.NOT_DICOM, "it does not start like a DICOM file")
         header, pixels = read_header(stream, READ)
         tags = described(header, READ)
         names, total = self.options.names, frame_count(header)
@@ -205,15 +205,17 @@ def _notes(
     said: list[tuple[Reason, str]] = [(Reason.UNUSED_TAG, detail) for detail in unused]
     if left_out:
         total, frame = record.extra["frames"], record.extra["frame"]
-        said.append((Reason.OTHER_FRAMES, f"frame {frame} of {total} was taken"))
+        said.append((Reason.OTHER_FRAMES, f"frame {frame} of {total} was used"))
     if record.extra.get("burned_in_annotation") == "YES":
         detail = "BurnedInAnnotation is YES: the image may show the patient's name"
         said.append((Reason.BURNED_IN, detail))
     if "text_boxes" in record.extra:
-        detail = f"{len(record.extra['text_boxes'])} boxes of text are seen in the pixels"
+        detail = f"{len(record.extra['text_boxes'])} boxes of text were found in the pixels"
         said.append((Reason.TEXT_SEEN, detail))
     if same:
-        said.append((Reason.SAME_UID, "a file before it has this SOPInstanceUID and other pixels"))
+        said.append(
+            (Reason.SAME_UID, "an earlier file has this SOPInstanceUID and different pixels")
+        )
     if all(low == high for low, high in (band.getextrema() for band in image.split())):
         said.append((Reason.ONE_GREY, "all pixels are alike"))
     for reason, detail in said:

@@ -1,4 +1,4 @@
-"""Instances of a PACS over DICOMweb: found by QIDO-RS, read by WADO-RS (DICOM PS3.18, 10.4, 10.6).
+"""Reader for a PACS over DICOMweb: QIDO-RS and WADO-RS (DICOM PS3.18, 10.4, 10.6).
 
     rocosearch corpus https://pacs.example/dicom-web build/pacs
 
@@ -62,8 +62,8 @@ class DicomWeb:
         parts = urlsplit(self.url)
         if not parts.hostname or parts.username or parts.password:
             raise CorpusError(
-                "Name a DICOMweb service as https://HOST/PATH; credentials stand in the "
-                "environment (docs/corpus.md), never in the URL."
+                "Name a DICOMweb service as https://HOST/PATH; credentials come from the "
+                "environment (docs/corpus.md), never from the URL."
             )
         self.url = self.url.rstrip("/")
         token = os.environ.get("ROCOSEARCH_DICOMWEB_TOKEN", "")
@@ -138,14 +138,14 @@ class DicomWeb:
             content = json.loads(text)
         except (ValueError, RecursionError):
             raise CorpusError(
-                f"{url} answered with no DICOM JSON: is it a DICOMweb service?"
+                f"{url} did not answer with DICOM JSON: is it a DICOMweb service?"
             ) from None
         if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
-            raise CorpusError(f"{url} answered with no list of DICOM JSON.")
+            raise CorpusError(f"{url} did not answer with a list of DICOM JSON.")
         return content
 
     def _instance(self, url: str) -> BinaryIO:
-        """The file of an instance; raises ImageRejectedError where it cannot be had."""
+        """The file of an instance; raises ImageRejectedError if it cannot be had."""
         accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
         try:
             return _first_part(self._get(url, accept, {}, MAX_INSTANCE_BYTES))
@@ -188,7 +188,10 @@ def _plain(error: requests.RequestException) -> str:
         requests.Timeout: "it does not answer in time",
         requests.ConnectionError: "no connection",
     }
-    return next((text for kind, text in kinds.items() if isinstance(error, kind)), "it breaks off")
+    return next(
+        (text for kind, text in kinds.items() if isinstance(error, kind)),
+        "it breaks the connection",
+    )
 
 
 def _body(answer: requests.Response, limit: int, url: str) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""The values of a row, whose columns are known -> a record."""
+"""Convert a row with known columns to a record."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _texts(name: str, value: object) -> list[str]:
     present = [part for part in parts if not _absent(part)]
     wrong = next((part for part in present if not text_of(part)), None)
     if wrong is not None:
-        raise _FieldError(f"{name} holds a {type(wrong).__name__}, not a text")
+        raise _FieldError(f"{name} is a {type(wrong).__name__}, not a text")
     return [text_of(part) for part in present]
 
 

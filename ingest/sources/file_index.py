@@ -1,4 +1,4 @@
-"""Every file below a folder, zip members included, found by path, by name or by stem.
+"""Find files below a folder and in zip archives by path, name or stem.
 
 Nothing is unpacked, and a name in a table never opens what is not in the index.
 """
@@ -30,7 +30,7 @@ class FileIndex:
     """The files at or below `root`, or of the archive or the folder of the table that `root` is.
 
     Keys are paths below the root, with `/`; those of a member begin with its archive's.
-    Raises CorpusError where a file named .zip is no complete zip archive.
+    Raises CorpusError if a file named .zip is no complete zip archive.
     """
 
     root: Path
@@ -87,7 +87,7 @@ class FileIndex:
         near: folder of the table, from which paths lead. Where several files have the name, the
         one counts whose path agrees the most, then one below `near`, then one whose path tells
         of `split`, then one that is in no archive.
-        Raises ImageRejectedError where there is none, or where it is not clear which.
+        Raises ImageRejectedError if there is none, or where it is not clear which.
         """
         wanted = name.strip().replace("\\", "/")
         places = [
@@ -108,7 +108,7 @@ class FileIndex:
             detail = f"{len(chosen)} files are named {base[:80]!r} ({names}): give the path"
             raise ImageRejectedError(Reason.MISSING_IMAGE, detail)
         if out or wanted.startswith("/") or ".." in wanted.split("/"):
-            detail = f"{wanted[:200]} leads out of the source"
+            detail = f"{wanted[:200]} points outside the source"
             raise ImageRejectedError(Reason.UNSAFE_PATH, detail)
         raise ImageRejectedError(Reason.MISSING_IMAGE, f"no file is named {wanted[:200]!r}")
 
@@ -119,7 +119,7 @@ class FileIndex:
         return any(_fold(part) in names for part in (base, stem) for names in self._names())
 
     def read(self, key: str) -> bytes:
-        """Bytes of a file; raises ImageRejectedError where it must not or cannot be read."""
+        """Bytes of a file; raises ImageRejectedError if it must not or cannot be read."""
         if key in self._members:
             archive, member = self._members[key]
             problem = distrusted(member)

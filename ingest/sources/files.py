@@ -1,4 +1,4 @@
-"""Names that somebody else wrote, and the files they lead to, trusting none of it."""
+"""Resolve untrusted file names safely."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ SPLITS = {
 class Found:
     """A file by its name below the source ("a/b", or "export.zip/a/b" of a member).
 
-    open: gives its bytes, seekable; raises ImageRejectedError where it must not be read, OSError
-    where it cannot.
+    open: gives its bytes, seekable; raises ImageRejectedError if it must not be read, OSError
+    if it cannot.
     """
 
     name: str
@@ -109,12 +109,12 @@ def safe_file(folder: Path, name: str, limit: int | None = MAX_IMAGE_BYTES) -> P
         inside = path.is_relative_to(folder.resolve())
         size = path.stat().st_size if inside and path.is_file() else None
     except (OSError, RuntimeError, ValueError):  # too long, a loop of links, NUL, no UTF-8
-        detail = f"{name[:80]!r} is no name that a file can have"
+        detail = f"{name[:80]!r} is not a valid file name"
         raise ImageRejectedError(Reason.MISSING_IMAGE, detail) from None
     if not inside:
-        raise ImageRejectedError(Reason.UNSAFE_PATH, f"{name} leads out of {folder.name}/")
+        raise ImageRejectedError(Reason.UNSAFE_PATH, f"{name} points outside {folder.name}/")
     if size is None:
-        raise ImageRejectedError(Reason.MISSING_IMAGE, f"{name} is not there")
+        raise ImageRejectedError(Reason.MISSING_IMAGE, f"{name} does not exist")
     if limit is not None and size > limit:
         raise ImageRejectedError(Reason.UNUSABLE_IMAGE, f"{size:,} bytes; at most {limit:,}")
     return path

@@ -1,4 +1,4 @@
-"""The layouts of tables and images, each as the parts that it makes of a folder.
+"""The layouts of tables and images, recognised from a folder.
 
 What a table is for is told by its columns, not by its name: every official file of
 ImageCLEFmedical Caption is called something with "Caption".
@@ -48,7 +48,7 @@ ARROW_CACHE = "cache-"
 
 
 def tables_layout(path: Path) -> str:
-    """Which of the layouts of tables `path` shows, or "" where there is neither table nor image."""
+    """Which of the layouts of tables `path` shows, or "" if there is neither table nor image."""
     with FileIndex(path) as files:
         keys = _table_keys(path, files)
         names = {PurePosixPath(key).name for key in keys}
@@ -62,7 +62,7 @@ def tables_layout(path: Path) -> str:
 
 
 def open_tables(path: Path, layout: str, reading: Reading) -> TableSource:
-    """The data set at `path` in a layout of tables; raises CorpusError where it has no captions."""
+    """The data set at `path` in a layout of tables; raises CorpusError if it has no captions."""
     with FileIndex(path) as files:
         keys = _table_keys(path, files)
         if layout == "imagefolder":
@@ -113,7 +113,7 @@ def _open_all(
 def _source(
     path: Path, layout: str, files: FileIndex, tables: Sequence[Table], reading: Reading
 ) -> TableSource | None:
-    """The source of the tables, or None where none holds captions."""
+    """The source of the tables, or None if none holds captions."""
     lists = [table for table in tables if _concept_list(table)]
     tables = [table for table in tables if table not in lists]
     captions = [
@@ -296,18 +296,18 @@ def _no_captions(
         has_image = files.has if files.images else None
         table = tables[0]
         if not table.columns:
-            return f"{table.name} holds no row that can be read."
+            return f"{table.name} has no readable row."
         try:
             find_columns(table.name, table.columns, table.sample(), reading, has_image)
         except CorpusError as error:
             return str(error)
         names = ", ".join(table.name for table in tables[:5])
-        return f"{path} holds no table of captions in the {layout} layout, only {names}."
+        return f"{path} has no table of captions in the {layout} layout, only {names}."
     if problems:
         return problems[0]
     if files.images:
         return (
-            f"{path} holds {len(files.images):,} images but no captions: put a table beside them "
-            "(a column of file names and a column `caption`), or a text file beside each image."
+            f"{path} has {len(files.images):,} images but no captions: put a table beside them (a "
+            "column of file names and a column `caption`), or a text file beside each image."
         )
-    return f"{path} holds no table of captions and no images."
+    return f"{path} has no table of captions and no images."

@@ -1,4 +1,4 @@
-"""The modality that UMLS concepts, or DICOM's codes, tell of."""
+"""The modality from UMLS concepts or DICOM codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which reader fits a path."""
+"""Choose the reader for a path."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def open_source(
     exists, the path is `phantoms` or `phantoms:COUNT`, `cines` or `cines:COUNT`.
     reading: what the user says of its tables.
     frames, key, text: of DICOM files (ingest/sources/dicom.py).
-    Raises CorpusError where there is nothing, or nothing of that layout.
+    Raises CorpusError if there is nothing, or nothing of that layout.
     """
     if format != "auto" and format not in FORMATS:
         raise CorpusError(f"There is no format {format!r}: choose auto, {', '.join(FORMATS)}.")
@@ -48,7 +48,7 @@ def open_source(
         return DicomWeb(str(path), frames, key, text)
     folder = Path(path)
     if not folder.exists():
-        raise CorpusError(f"There is nothing at {folder}: name a data set's folder or file.")
+        raise CorpusError(f"{folder} does not exist: name the folder or file of a data set.")
     layout = format if format != "auto" else _layout(folder)
     if layout == "roco":
         return open_roco(folder)
@@ -60,7 +60,7 @@ def open_source(
 
 
 def _layout(folder: Path) -> str:
-    """The layout that a path shows; raises CorpusError where it shows none."""
+    """The layout that a path shows; raises CorpusError if it shows none."""
     if looks_like_corpus(folder):
         return "parquet"
     if looks_like_roco(folder):
@@ -71,8 +71,8 @@ def _layout(folder: Path) -> str:
     if layout:
         return layout
     raise CorpusError(
-        f"{folder} holds no image, no table and no DICOM file: name a folder that does "
-        "(docs/corpus.md lists the layouts)."
+        f"{folder} has no image, no table and no DICOM file: name another folder (docs/corpus.md "
+        "lists the layouts)."
     )
 
 

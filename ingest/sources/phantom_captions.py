@@ -1,4 +1,4 @@
-"""What a phantom's caption says: every attribute once, in varying words and order."""
+"""Captions of phantoms: every attribute once, in random words and order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a phantom looks: anatomy as tissue densities, a finding, then the modality's own look.
+"""Images of phantoms: anatomy, finding, then the look of the modality.
 
 Coordinates: x and y run from -1 to 1 over the square, y downwards. As in radiology the viewer
 faces the patient, so the patient's left is on the right of the image.

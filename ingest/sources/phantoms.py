@@ -1,4 +1,4 @@
-"""Phantoms: drawn, seeded, radiology-like images with captions and concepts.
+"""Phantoms: generated, radiology-like images with captions and concepts.
 
 They let everything be tried without any patient's image. A phantom is one of 2,160
 combinations of six attributes (docs/phantoms.md lists them). A case is one drawn patient seen
@@ -77,7 +77,7 @@ class Phantoms:
     @property
     def recognised(self) -> str:
         """That they are drawn."""
-        return f"{self.count:,} drawn images"
+        return f"{self.count:,} generated images"
 
     def __iter__(self) -> Iterator[Record]:
         """Draw the records, split by split, case by case."""

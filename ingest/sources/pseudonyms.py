@@ -1,4 +1,4 @@
-"""Pseudonyms under a key, and the way back for the key's owner.
+"""Keyed pseudonyms, and the mapping back for the owner of the key.
 
     FILE            the key: 64 hex digits, mode 600
     FILE.sources    SQLite, mode 600: which file, frame and subject each record's id is of
@@ -54,11 +54,11 @@ class Pseudonyms:
     def at(cls, path: Path, *, made: bool = False) -> Pseudonyms:
         """The key in the file `path`; made: make one where there is none.
 
-        Raises CorpusError where there is none, or no key.
+        Raises CorpusError if there is none, or no key.
         """
         if not path.exists():
             if not made:
-                raise CorpusError(f"There is no key at {path}: name the one of the corpus.")
+                raise CorpusError(f"There is no key at {path}: name the key file of the corpus.")
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as stream:
@@ -66,10 +66,11 @@ class Pseudonyms:
         text = path.read_text(encoding="ascii", errors="replace").strip()
         if not KEY.fullmatch(text):
             raise CorpusError(
-                f"{path} holds no key: 64 hex digits, as `rocosearch corpus` wrote it."
+                f"{path} is not a key file: it must have 64 hex digits, as written by `rocosearch "
+                "corpus`."
             )
         if path.stat().st_mode & 0o077:
-            raise CorpusError(f"{path} may be read by others: chmod 600 {path}.")
+            raise CorpusError(f"Other users can read {path}: run chmod 600 {path}.")
         return cls(bytes.fromhex(text), path)
 
     def of(self, kind: str, value: str) -> str:
@@ -92,7 +93,7 @@ class Pseudonyms:
                 database.executemany(f"INSERT OR REPLACE INTO source VALUES ({marks})", rows)  # noqa: S608
 
     def source(self, identifier: str) -> Stored | None:
-        """Where a record is from, None where it was not read under this key."""
+        """Where a record is from, None if it was not read under this key."""
         with self._sources() as database:
             row = database.execute("SELECT * FROM source WHERE id = ?", (identifier,)).fetchone()
         return Stored(*row) if row else None

@@ -1,4 +1,4 @@
-"""ROCO as its authors distribute it: tab-separated text files, images where downloaded.
+"""Reader for ROCO as its authors distribute it.
 
     data/{train,validation,test}/radiology/
         captions.txt cuis.txt keywords.txt semtypes.txt dlinks.txt   id, tab, values
@@ -91,8 +91,8 @@ def _tabbed(found: Found, listed: str) -> Table:
         first = [line for _, line in zip(range(LINES_LOOKED_AT), stream, strict=False)]
     if first and not any(b"\t" in line for line in first):
         raise CorpusError(
-            f"{found.name} should be separated by tabs, but its first lines hold none: "
-            "write it again with a tab between id and text."
+            f"{found.name} should be separated by tabs, but its first lines have none: put a tab "
+            "between id and text."
         )
 
     def rows() -> Iterator[TableRow | Rejection]:

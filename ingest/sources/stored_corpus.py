@@ -1,4 +1,4 @@
-"""A corpus that this project wrote, as a source."""
+"""Reader for a corpus written by rocosearch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One table of any kind -> its columns and rows: text, JSON, JSON lines, Parquet, Arrow."""
+"""Read one table of any format: text, JSON, JSON lines, Parquet, Arrow."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _folder(name: str) -> str:
 
 
 def _named(name: str, titles: Sequence[str]) -> tuple[str, ...]:
-    """Normalised names, told apart; CorpusError where an image or id column is there twice."""
+    """Normalised names, told apart; CorpusError if an image or id column is there twice."""
     plain = [normal_name(title) for title in titles]
     twice = next((key for key in plain if plain.count(key) > 1 and key in IMAGES_AND_ID), None)
     if twice:
@@ -146,7 +146,7 @@ def _line(name: str, number: int, raw: bytes) -> TableRow | Rejection:
     except (ValueError, RecursionError):
         return Rejection(Reason.MALFORMED_ROW, name, number, detail=BROKEN)
     if not isinstance(content, dict):
-        return Rejection(Reason.MALFORMED_ROW, name, number, detail="the line is no JSON object")
+        return Rejection(Reason.MALFORMED_ROW, name, number, detail="the line is not a JSON object")
     return TableRow(number, _keyed(content))
 
 
@@ -168,12 +168,13 @@ def _json(found: Found) -> Table:
     kind, items = _items(content)
     if not any(isinstance(item, dict) for item in items):
         raise CorpusError(
-            f"{found.name} holds no table: a list of objects, COCO captions, or texts by id."
+            f"{found.name} is not a table: it must be a list of objects, COCO captions, or texts "
+            "by id."
         )
     rows = [
         TableRow(n, _keyed(item))
         if isinstance(item, dict)
-        else Rejection(Reason.MALFORMED_ROW, found.name, n, detail="the entry is no object")
+        else Rejection(Reason.MALFORMED_ROW, found.name, n, detail="the entry is not an object")
         for n, item in enumerate(items, 1)
     ]
     titles = dict.fromkeys(n for row in rows if isinstance(row, TableRow) for n in row.values)

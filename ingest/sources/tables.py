@@ -1,4 +1,4 @@
-"""Rows of tables, with further tables and images -> records. All layouts but DICOM end here."""
+"""Combine tables and images to records; used by all layouts except DICOM."""
 
 from __future__ import annotations
 

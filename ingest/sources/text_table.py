@@ -1,4 +1,4 @@
-"""Tables in text files: which encoding, which separator, and whether there is a header."""
+"""Text tables: detect encoding, separator and header."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def text_form(found: Found, encoding: str = "", separator: str = "") -> TextForm
     given = SEPARATORS.get(separator, separator)
     marks = [given] if given else list(SEPARATORS.values())
     if given and given not in SEPARATORS.values():
-        raise CorpusError(f"{separator!r} is no separator: choose {', '.join(SEPARATORS)}.")
+        raise CorpusError(f"{separator!r} is not a separator: choose {', '.join(SEPARATORS)}.")
     mark = max(marks, key=lambda mark: _likeliness(lines, mark))
     columns = tuple(_fields(lines[0], mark))
     if _has_header(lines, columns, mark):

@@ -1,4 +1,4 @@
-"""Corpus x encoder -> vectors, made once for each encoder and shared by index, feed and swap.
+"""Compute the vectors of a corpus, once for each encoder.
 
     CORPUS/embeddings/<fingerprint>/part-<hash>.parquet   id, image_sha256, vector float32 [D]
     CORPUS/embeddings/<fingerprint>/captions/             the same of captions, by their sha256
@@ -67,7 +67,7 @@ class Partition:
         """From "0/4", the first of four; raises CorpusError."""
         index, _, count = text.partition("/")
         if not (index.isdigit() and count.isdigit()):
-            raise CorpusError(f"Write a part as INDEX/COUNT, such as 0/4: {text!r} is not.")
+            raise CorpusError(f"{text!r} is not a part: write INDEX/COUNT, such as 0/4.")
         return cls(int(index), int(count))
 
 
@@ -91,7 +91,7 @@ def embed_corpus(
     """Embed the records that have an image and no vector of this encoder yet.
 
     Any number of processes may run at once, each with its own `partition`, or by mistake with
-    the same. Raises VectorError where the encoder gives a vector that is none.
+    the same. Raises VectorError if the encoder gives a vector that is none.
     """
     folder = _folder(corpus, encoder.manifest.fingerprint)
     done = _stored_keys(folder)
@@ -176,8 +176,8 @@ def read_embeddings(corpus: Corpus, fingerprint: str) -> tuple[list[str], Floats
         by_key.update(zip(keys, part_vectors(part), strict=True))
     if not by_key:
         raise CorpusError(
-            f"{corpus.path} holds no vectors of encoder {fingerprint[:8]}: "
-            "embed it with `rocosearch index` first."
+            f"{corpus.path} has no vectors of encoder {fingerprint[:8]}: embed it with "
+            "`rocosearch index` first."
         )
     columns = corpus.table(["id", "hashes"])
     found = [
@@ -208,7 +208,7 @@ def embedding_parts(corpus: Corpus, fingerprint: str, *, captions: bool = False)
 def part_vectors(part: Path) -> Floats:
     """The vectors of one part file, float32 [rows, D].
 
-    Raises CorpusError where it is damaged, or a vector is none.
+    Raises CorpusError if it is damaged, or a vector is none.
     """
     table = read_part(part, ["id", "vector"])
     column = table["vector"].combine_chunks()

@@ -1,4 +1,4 @@
-"""Vectors that are vectors: of the right length, finite, and of length 1 where they should be.
+"""Checks of vectors: length, finite values, norm.
 
 Vespa pads a short vector with zeros, and takes a NaN and an unnormalised one, without a word;
 so what is wrong must be found before it is stored or sent.
@@ -32,7 +32,7 @@ def check_vectors(
         )
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
-        raise VectorError(f"The vector of {ids[int(finite.argmin())]} holds NaN or infinity.")
+        raise VectorError(f"The vector of {ids[int(finite.argmin())]} contains NaN or infinity.")
     if not normalized:
         return
     off = np.abs(np.linalg.norm(vectors, axis=1) - 1) > NORM_TOLERANCE

@@ -1,15 +1,15 @@
 """The embedded engine: search in this process.
 
-candidates.py  The documents that can be among the best hits, with the features their profile
-engine.py      The embedded engine: search in this process, over a snapshot on disk or documen
-hits.py        Cut the hits that a query asked for out of the ranked candidates
-phases.py      Rank candidates as Vespa does: first phase, second phase, global phase, each ov
-plan.py        A rank profile made ready to run: expressions parsed, every feature it needs kn
-search.py      One query against one view: find candidates, compute features, hand them to the
-exact.py            Candidates by the exact route: plain numpy, every match and every vector
-native.py           Candidates by the native core: short codes scanned, BM25 upper bounds pruned
-program.py          Ranking expressions as programs of the native core's register machine
-reader.py           All segments of an index as one numbered row of documents, without those remov
-term_statistics.py  What BM25 knows of one text field over all segments: statistics, and each
-top_k.py            The k largest of an array: one selection for candidates, phases and hits
+candidates.py  Candidate retrieval over all segments, with the features that the profile reads
+engine.py      The embedded engine: the facade over an index on disk or documents in memory
+hits.py        Build the page of hits from the ranked candidates: sort, group, offset, k
+phases.py      First, second and global phase, each over its window, as in Vespa
+plan.py        A compiled rank profile: parsed expressions and the features that they need
+search.py      One query: check, candidates, phases, hits
+exact.py            The exact route: numpy, every match and every vector
+native.py           The native route: scan short codes, prune by upper bounds
+program.py          Compile ranking expressions to programs of the native core's register machine
+reader.py           All segments of an index under one document numbering, without removed documents
+term_statistics.py  BM25 statistics and postings of one text field over all segments
+top_k.py            Top-k selection for candidates, phases and hits
 """

@@ -1,4 +1,4 @@
-"""The documents that can be among the best hits, with the features their profile reads.
+"""Candidate retrieval over all segments, with the features that the profile reads.
 
 Two routes find them, segment by segment: ranking/engine/exact.py looks at every document, and
 ranking/engine/native.py may leave out those that cannot be among the best. What follows is the
@@ -156,7 +156,7 @@ class SegmentSearch(Protocol):
         """BM25 of documents, numbers ascending: float64 [len(docs)]."""
 
     def best(self, near: Nearest, pruning: Pruning, others: Doubles) -> Best | None:
-        """Documents that hold the best, or None where the route leaves nothing out.
+        """Documents that hold the best, or None if the route leaves nothing out.
 
         others: scores of other segments' documents, which compete.
         """

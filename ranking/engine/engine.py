@@ -1,4 +1,4 @@
-"""The embedded engine: search in this process, over a snapshot on disk or documents in memory.
+"""The embedded engine: the facade over an index on disk or documents in memory.
 
 It gives what Vespa gives for the same profiles and documents; docs/engine.md says where the
 two differ. Queries need no lock: each works on one reader, which never changes.
@@ -125,7 +125,7 @@ class EmbeddedEngine:
         """Open an index by memory map: read-only, and in a moment whatever its size.
 
         route: the native one unless told, or where it was not compiled, the exact one.
-        Raises EngineError where `path` is no index, is damaged, or only half written.
+        Raises EngineError if `path` is no index, is damaged, or only half written.
         """
         engine = cls(IndexReader([], ()), SHIPPED, route)
         engine._load(path)
@@ -135,7 +135,7 @@ class EmbeddedEngine:
         """Follow a generation that another process has put in use; return whether there was.
 
         While an index is not in its place (a swap exchanges two), the old one stays. Raises
-        EngineError where the new one has another encoder's vectors: who asks has the old encoder.
+        EngineError if the new one has another encoder's vectors: who asks has the old encoder.
         """
         if self.path is None or snapshot.stamp(self.path) in {self._stamp, snapshot.NOWHERE}:
             return False
@@ -148,8 +148,8 @@ class EmbeddedEngine:
             self._reader.fields.values()
         ):
             raise EngineError(
-                f"{path} has got the vectors of another encoder meanwhile: open it again, and "
-                "search with that encoder."
+                f"{path} now has the vectors of another encoder: open it again, and search with "
+                "that encoder."
             )
         self.path = path
         self.profiles = opened.profiles
@@ -203,7 +203,7 @@ class EmbeddedEngine:
         return self._reader.ids()
 
     def get(self, identifier: str) -> Document | None:
-        """The document with its vectors, or None where there is none."""
+        """The document with its vectors, or None if there is none."""
         self.refresh()
         number = self._reader.number(identifier)
         return None if number is None else self._reader.document(number, with_vectors=True)
@@ -211,7 +211,7 @@ class EmbeddedEngine:
     def search(self, query: Query) -> Result:
         """Answer one query, to its end; a result that took longer than its time-out says so.
 
-        Raises QueryError where the query is at fault, EngineError where the index is damaged.
+        Raises QueryError if the query is at fault, EngineError if the index is damaged.
         """
         check_types(query)
         self.refresh()
@@ -332,7 +332,7 @@ class EmbeddedEngine:
 
 
 def _route(name: RouteName | None) -> Route:
-    """Raises EngineError where the native route is asked for and was not compiled."""
+    """Raises EngineError if the native route is asked for and was not compiled."""
     if name == "exact" or not loader.available():
         if name == "native":
             raise EngineError(

@@ -1,4 +1,4 @@
-"""Candidates by the exact route: plain numpy, every match and every vector.
+"""The exact route: numpy, every match and every vector.
 
 What it finds is the definition of right; ranking/engine/native.py gives the same, faster.
 """

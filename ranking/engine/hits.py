@@ -1,4 +1,4 @@
-"""Cut the hits that a query asked for out of the ranked candidates."""
+"""Build the page of hits from the ranked candidates: sort, group, offset, k."""
 
 from __future__ import annotations
 

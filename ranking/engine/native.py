@@ -1,4 +1,4 @@
-"""Candidates by the native core: short codes scanned, BM25 upper bounds pruned.
+"""The native route: scan short codes, prune by upper bounds.
 
 The hits are those of ranking/engine/exact.py; ranking/engine/kernels/README.md tells how.
 """

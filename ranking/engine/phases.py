@@ -1,4 +1,4 @@
-"""Rank candidates as Vespa does: first phase, second phase, global phase, each over a window.
+"""First, second and global phase, each over its window, as in Vespa.
 
 Source: https://docs.vespa.ai/en/ranking/phased-ranking.html. Hits that a phase did not rerank
 come after those that it did.

@@ -1,4 +1,4 @@
-"""A rank profile made ready to run: expressions parsed, every feature it needs known."""
+"""A compiled rank profile: parsed expressions and the features that they need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranking expressions as programs of the native core's register machine.
+"""Compile ranking expressions to programs of the native core's register machine.
 
 A program decides which documents are candidates; scores that are shown come from
 `Expression.evaluate`. See ranking/engine/kernels/program.h.
@@ -62,7 +62,7 @@ class _UnsupportedError(Exception):
 
 
 def compile_program(tree: Node, inputs: Mapping[str, float]) -> Program | None:
-    """Translate a flat tree, inputs put in; None where it has what the machine lacks."""
+    """Translate a flat tree, inputs put in; None if it has what the machine lacks."""
     builder = _Builder(inputs)
     try:
         builder.register(tree)

@@ -1,4 +1,4 @@
-"""All segments of an index as one numbered row of documents, without those removed.
+"""All segments of an index under one document numbering, without removed documents.
 
 A reader never changes: feeding and removing make a new one, so queries need no lock.
 """
@@ -30,7 +30,7 @@ Masks = Sequence[Mask | None]
 class IndexReader:
     """Documents of several segments, numbered through: segment by segment, then by id.
 
-    parts: (segment, alive) pairs; alive is bool [documents], or None where none was removed.
+    parts: (segment, alive) pairs; alive is bool [documents], or None if none was removed.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class IndexReader:
         return [alive for _, alive in self.parts]
 
     def find(self, identifier: str) -> tuple[int, int] | None:
-        """Return a document's segment, and its number there; None where there is none."""
+        """Return a document's segment, and its number there; None if there is none."""
         for place, (segment, alive) in enumerate(self.parts):
             found = segment.ids.find(identifier)
             if found >= 0 and (alive is None or alive[found]):
@@ -73,7 +73,7 @@ class IndexReader:
         return None
 
     def number(self, identifier: str) -> int | None:
-        """Return a document's number, None where there is no such document."""
+        """Return a document's number, None if there is no such document."""
         found = self.find(identifier)
         return None if found is None else found[1] + self._starts[found[0]]
 

@@ -1,4 +1,4 @@
-"""One query over an index: check it, find candidates, rank them, cut the hits."""
+"""One query: check, candidates, phases, hits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_TEXT = Asked(())
 def search(reader: IndexReader, plan: Plan, query: Query, route: Route) -> Result:
     """Answer one query.
 
-    Raises QueryError where it is at fault.
+    Raises QueryError if it is at fault.
     """
     started = time.perf_counter()
     asked = _checked(plan, query, reader.size)
@@ -61,7 +61,7 @@ def search(reader: IndexReader, plan: Plan, query: Query, route: Route) -> Resul
 def _checked(plan: Plan, query: Query, size: int) -> Checked:
     """Check a query against its profile.
 
-    A query that has only one of text and vector uses what it has. Raises QueryError where it
+    A query that has only one of text and vector uses what it has. Raises QueryError if it
     has neither, or nothing that the profile retrieves by.
     """
     check_query(query)

@@ -1,4 +1,4 @@
-"""What BM25 knows of one text field over all segments: statistics, and each term's postings."""
+"""BM25 statistics and postings of one text field over all segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The k largest of an array: one selection for candidates, phases and hits."""
+"""Top-k selection for candidates, phases and hits."""
 
 from __future__ import annotations
 

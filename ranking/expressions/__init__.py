@@ -1,13 +1,13 @@
 """Ranking expressions: parsed once, evaluated over arrays, written for Vespa.
 
-compiler.py    Trees of ranking expressions to closures over numpy arrays
-deployed.py    Expressions that mean in a deployed application what they mean here
-expression.py  Ranking expressions: parsed once, evaluated over arrays of documents
-functions.py   The functions of ranking expressions over float64 arrays, as Vespa's Java evalu
-inline.py      Functions put into expressions, names checked, features renamed: trees to trees
-monotone.py    Whether a first phase can only rise with BM25 and with closeness
-parser.py      Text -> tree, for the part of Vespa's ranking-expression language that we evalu
-tokens.py      Text -> tokens of a ranking expression, as the lexer of Vespa's own parser cuts
-tree.py        Nodes of a ranking expression, and how they are written
-intervals.py   Intervals of values, and whether a value is monotone in what it is computed from
+compiler.py    Compile expression trees to closures over numpy arrays
+deployed.py    Rewrite expressions so that Vespa's deployment does not change their value
+expression.py  The public API of ranking expressions: parse and evaluate
+functions.py   The functions of the language over float64 arrays, as in Vespa's Java evaluator
+inline.py      Inline functions, check names, rename features
+monotone.py    Whether a first phase never decreases as BM25 and closeness increase
+parser.py      Parser of the supported part of Vespa's ranking-expression language
+tokens.py      Lexer of ranking expressions, as in Vespa's parser
+tree.py        Nodes of the expression tree, and how they are written as text
+intervals.py   Interval arithmetic with monotonicity
 """

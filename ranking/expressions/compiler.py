@@ -1,4 +1,4 @@
-"""Trees of ranking expressions to closures over numpy arrays."""
+"""Compile expression trees to closures over numpy arrays."""
 
 from __future__ import annotations
 

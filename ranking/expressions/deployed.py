@@ -1,4 +1,4 @@
-"""Expressions that mean in a deployed application what they mean here.
+"""Rewrite expressions so that Vespa's deployment does not change their value.
 
 Vespa rewrites expressions when they are deployed, and its container computes constants and
 features by rules of their own (measured with Vespa 8.700.24). Some forms come out as another

@@ -1,4 +1,4 @@
-"""Ranking expressions: parsed once, evaluated over arrays of documents.
+"""The public API of ranking expressions: parse and evaluate.
 
     >>> blend = parse("query(alpha) * vec + lex", {"vec": "closeness(field,e)", "lex": "bm25(c)"})
     >>> sorted(blend.features)

@@ -1,4 +1,4 @@
-"""The functions of ranking expressions over float64 arrays, as Vespa's Java evaluator has them.
+"""The functions of the language over float64 arrays, as in Vespa's Java evaluator.
 
 Where numpy and Java part (powers of one, rounding, casts of NaN to whole numbers), Java is
 followed. Each takes and returns float64 scalars or arrays.

@@ -1,4 +1,4 @@
-"""Functions put into expressions, names checked, features renamed: trees to trees."""
+"""Inline functions, check names, rename features."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _Function:
 def parse_signature(signature: str) -> tuple[str, tuple[str, ...]]:
     """Split "saturate(x, k)" into its name and its arguments' names.
 
-    Raises ExpressionError where it is neither a name nor a name with arguments.
+    Raises ExpressionError if it is neither a name nor a name with arguments.
     """
     tree = parse_tree(signature)
     if isinstance(tree, Name):
@@ -63,7 +63,7 @@ def parse_signature(signature: str) -> tuple[str, tuple[str, ...]]:
     if isinstance(tree, Call) and all(isinstance(a, Name) for a in tree.arguments):
         return tree.name, tuple(write(a) for a in tree.arguments)
     raise ExpressionError(
-        f"A function is declared by its name, or its name and arguments, as in saturate(x, k): "
+        "A function is declared by its name, or its name and arguments, as in saturate(x, k); "
         f"{signature!r} is neither."
     )
 
@@ -78,9 +78,11 @@ def inline(tree: Node, functions: Mapping[str, str], source: str) -> Node:
     for signature, text in functions.items():
         name, arguments = parse_signature(signature)
         if name in _RESERVED:
-            raise ExpressionError(f"{name} is a name of Vespa's own: call the function otherwise.")
+            raise ExpressionError(
+                f"{name} is a reserved name in Vespa: give the function another name."
+            )
         if name in declared:
-            raise ExpressionError(f"There are two functions {name}: call one otherwise.")
+            raise ExpressionError(f"There are two functions {name}: rename one.")
         declared[name] = _Function(arguments, parse_tree(text))
     for function, text in zip(declared.values(), functions.values(), strict=True):
         _check(function.body, text, declared)

@@ -1,4 +1,4 @@
-"""Intervals of values, and whether a value is monotone in what it is computed from.
+"""Interval arithmetic with monotonicity.
 
 Interval arithmetic (Moore, Interval Analysis, 1966) with a direction beside each interval. What
 may be NaN is UNKNOWN, unless it is NaN whatever the features are.

@@ -1,4 +1,4 @@
-"""Whether a first phase never decreases as BM25 and closeness grow.
+"""Whether a first phase never decreases as BM25 and closeness increase.
 
 Where it does not, the best hits are found without looking at every document that has a word of the
 query: no document scores higher than its BM25 and the best closeness left would allow (the

@@ -1,4 +1,4 @@
-"""Text -> tree, for the part of Vespa's ranking-expression language that we evaluate.
+"""Parser of the supported part of Vespa's ranking-expression language.
 
 Grammar: https://docs.vespa.ai/en/reference/ranking/ranking-expressions.html, and measured with
 Vespa's own parser where that page is silent: every binary operator has its own level, `in` ends

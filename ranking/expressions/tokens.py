@@ -1,4 +1,4 @@
-"""Text -> tokens of a ranking expression, as the lexer of Vespa's own parser cuts them."""
+"""Lexer of ranking expressions, as in Vespa's parser."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pointed(message: str, source: str, at: int) -> ExpressionError:
 def tokens(source: str) -> list[Token]:
     """Cut an expression up, spaces and comments left out; the last token is the end.
 
-    Raises ExpressionError where no token begins.
+    Raises ExpressionError if no token begins.
     """
     found = []
     at = 0
@@ -74,7 +74,7 @@ def tokens(source: str) -> list[Token]:
 
 
 def number(token: Token, source: str) -> float:
-    """A number's value; raises ExpressionError where Vespa's parser cannot read it."""
+    """A number's value; raises ExpressionError if Vespa's parser cannot read it."""
     fraction = "." in token.text or re.search("^[0-9]+[eE]", token.text)
     short = len(token.text) <= len(str(_MOST_WHOLE))
     whole = token.text.isdecimal() and short and int(token.text) <= _MOST_WHOLE

@@ -1,4 +1,4 @@
-"""Nodes of a ranking expression, and how they are written.
+"""Nodes of the expression tree, and how they are written as text.
 
 A node prints as an expression that Vespa's two evaluators read alike: the container (Java)
 gives every operator a level of its own, the content nodes (C++) know fewer levels, so operators

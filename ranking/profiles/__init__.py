@@ -1,9 +1,9 @@
 """Rank profiles: what relevant means, written once, read by both engines.
 
-checks.py   Rank profiles checked: each fault one sentence that names the profile and the plac
-cosine.py   What a profile takes from the encoder: its cosine, and what the cosine is worth
-profile.py  One rank profile: phases, functions, inputs, and how candidates are retrieved
-set.py      Rank profiles that belong together: inheritance, and an encoder's names put in
-shipped.py  Rank profiles: what relevant means, written once, read by both engines
-toml.py     profiles.toml: rank profiles as a file that people write
+checks.py   Checks of rank profiles, with one sentence per error
+cosine.py   The cosine and its `scale` in a profile, taken from the encoder
+profile.py  One rank profile: phases, functions, inputs, retrieval
+set.py      A set of rank profiles: inheritance, and names of the encoder
+shipped.py  The shipped rank profiles
+toml.py     Read and write profiles.toml
 """

@@ -1,4 +1,4 @@
-"""Rank profiles checked: each fault one sentence that names the profile and the place."""
+"""Checks of rank profiles, with one sentence per error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FIELD_FEATURES = re.compile(
 
 
 def check_features(profile: Profile) -> None:
-    """Raise ProfileError where a resolved profile reads a field that the schema does not have.
+    """Raise ProfileError if a resolved profile reads a field that the schema does not have.
 
     Nor does the schema have functions of arguments, which a match feature may therefore not call.
     """
@@ -82,7 +82,9 @@ def check_line_of_descent(profiles: Iterable[Profile]) -> None:
     by_name: dict[str, Profile] = {}
     profiles = tuple(profiles)
     if len(profiles) > MOST_PROFILES:
-        raise ProfileError(f"There are {len(profiles):,} profiles; {MOST_PROFILES:,} are the most.")
+        raise ProfileError(
+            f"There are {len(profiles):,} profiles; at most {MOST_PROFILES:,} are allowed."
+        )
     for profile in profiles:
         if profile.name in by_name:
             raise ProfileError(f"There are two profiles {profile.name}.")
@@ -98,7 +100,7 @@ def check_line_of_descent(profiles: Iterable[Profile]) -> None:
                     f"Profile {profile.name} inherits through more than {MOST_ANCESTORS} others."
                 )
             if parent in line[:-1]:
-                raise ProfileError(f"Profiles inherit in a circle: {' inherits '.join(line)}.")
+                raise ProfileError(f"Profiles inherit in a cycle: {' inherits '.join(line)}.")
 
 
 def check_profile(profile: Profile) -> None:
@@ -109,7 +111,7 @@ def check_profile(profile: Profile) -> None:
         )
     if profile.name == "default":
         raise ProfileError(
-            "A profile cannot be called default, which all of Vespa's inherit: name it otherwise."
+            "A profile cannot be called default, which is reserved in Vespa: give it another name."
         )
     _check_numbers(profile)
 
@@ -120,8 +122,8 @@ def _check_numbers(profile: Profile) -> None:
             raise ProfileError(f"Profile {profile.name}: {name!r} cannot name an input.")
         if _VECTOR_INPUT.fullmatch(name):
             raise ProfileError(
-                f"Profile {profile.name}: the input {name} is the query's vector; "
-                "name a number otherwise."
+                f"Profile {profile.name}: the input {name} is the query's vector; give the number "
+                "another name."
             )
         if not math.isfinite(value):
             raise ProfileError(
@@ -132,12 +134,12 @@ def _check_numbers(profile: Profile) -> None:
         if phase.rerank_count < 1:
             raise ProfileError(
                 f"Profile {profile.name}, {where}: a rerank count of {phase.rerank_count} reranks "
-                "nothing; give at least 1, or leave the phase out."
+                "nothing; give at least 1, or remove the phase."
             )
         if phase.rerank_count > _MOST_HITS:
             raise ProfileError(
-                f"Profile {profile.name}, {where}: a rerank count that is more "
-                f"than Vespa can count; give at most {_MOST_HITS}."
+                f"Profile {profile.name}, {where}: the rerank count is too large for Vespa; give "
+                f"at most {_MOST_HITS}."
             )
 
 
@@ -149,7 +151,7 @@ def _phases(profile: Profile) -> Iterator[tuple[str, Phase]]:
 
 
 def check_resolved(profile: Profile) -> None:
-    """Raise ProfileError where a profile, with all that it inherits, cannot be computed."""
+    """Raise ProfileError if a profile, with all that it inherits, cannot be computed."""
     if not profile.retrieve:
         raise ProfileError(
             f"Profile {profile.name} retrieves nothing: set retrieve to text, vector or both."
@@ -169,8 +171,8 @@ def check_resolved(profile: Profile) -> None:
         where = f"function {signature}"
         if signature in _NO_FUNCTION:
             raise ProfileError(
-                f"Profile {profile.name}: {signature} is a name of the schema's own: call the "
-                "function otherwise."
+                f"Profile {profile.name}: {signature} is a reserved name of the schema: give the "
+                "function another name."
             )
         _check_expression(profile, where, text, _function(profile, signature, text))
     for where, text, expression in _parsed(profile):

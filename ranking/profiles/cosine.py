@@ -1,4 +1,4 @@
-"""What a profile takes from the encoder: its cosine, and what the cosine is worth.
+"""The cosine and its `scale` in a profile, taken from the encoder.
 
 A CLIP is trained to make `scale` x cosine the logarithm of how much likelier an image is beside
 a text than beside any (InfoNCE: van den Oord et al. 2018, section 2.3, equation 4); BM25 comes

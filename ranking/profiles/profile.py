@@ -1,4 +1,4 @@
-"""One rank profile: phases, functions, inputs, and how candidates are retrieved."""
+"""One rank profile: phases, functions, inputs, retrieval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rank profiles that belong together: inheritance, and an encoder's names put in."""
+"""A set of rank profiles: inheritance, and names of the encoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ProfileSet"]
 class ProfileSet:
     """Rank profiles by name, and the one that is used where none is named: else the first.
 
-    Raises ProfileError where a profile is at fault.
+    Raises ProfileError if a profile is at fault.
     """
 
     profiles: tuple[Profile, ...]
@@ -54,7 +54,7 @@ class ProfileSet:
     def resolve(self, name: str = "") -> Profile:
         """Return the profile, or the default, with all that it inherits written out.
 
-        Raises ProfileError where there is none of that name.
+        Raises ProfileError if there is none of that name.
         """
         name = name or self.default
         if name not in self.names():

@@ -1,4 +1,4 @@
-"""Rank profiles: what relevant means, written once, read by both engines.
+"""The shipped rank profiles.
 
 Expressions are Vespa's ranking-expression language. They speak of the placeholders
 `embedding`, `query(q)` and `attribute(has_vector)`; `instantiate` puts one encoder's names in.

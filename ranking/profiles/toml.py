@@ -1,4 +1,4 @@
-"""profiles.toml: rank profiles as a file that people write.
+"""Read and write profiles.toml.
 
     default = "hybrid"
 
@@ -50,7 +50,7 @@ _MOST_BYTES = 1 << 20
 def load_profiles(path: Path) -> ProfileSet:
     """Read a profiles.toml.
 
-    Raises ProfileError where it is missing, is not TOML, or a profile is at fault.
+    Raises ProfileError if it is missing, is not TOML, or a profile is at fault.
     """
     content = _read(path)
     try:
@@ -69,7 +69,7 @@ def save_profiles(profiles: ProfileSet, path: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise ProfileError(f"{path} is larger than a megabyte: this is no profiles file.")
+            raise ProfileError(f"{path} is larger than a megabyte, so it is not a profiles file.")
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ProfileError(f"There is no profiles file {path}.") from None
@@ -96,7 +96,7 @@ def _profile_set(content: Mapping[str, Any]) -> ProfileSet:
 def _profile(name: str, table: object) -> Profile:
     where = f"[profiles.{name}]"
     if not isinstance(table, dict):
-        raise ProfileError(f"{where} is no table.")
+        raise ProfileError(f"{where} is not a table.")
     _check_keys(where, table, _KEYS)
     return Profile(
         name=name,

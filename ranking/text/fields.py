@@ -1,4 +1,4 @@
-"""The text fields of a document: its caption, what that affirms and negates, a pseudo-caption."""
+"""The text fields of a document: caption, affirmed and negated words."""
 
 from __future__ import annotations
 

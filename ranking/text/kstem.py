@@ -1,4 +1,4 @@
-"""Krovetz's stemmer as Vespa has it: the port to Java that came from Lucene.
+"""Krovetz's stemmer as in Vespa.
 
 The package `krovetzstemmer` is Krovetz's own C++ program. Its rules are the port's, but its
 dictionary has 60 entries that the port lacks (told by comparing the lists of both). For a word

@@ -1,4 +1,4 @@
-"""Which words of a caption tell of something that is absent.
+"""Find the negated words of a caption.
 
 Rules in the manner of NegEx (Chapman et al. 2001, "A simple algorithm for identifying negated
 findings and diseases in discharge summaries") with limits on scope as in ConText (Harkema et al.

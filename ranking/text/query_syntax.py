@@ -1,4 +1,4 @@
-"""The query language for those who ask for it: phrases, +must, -not, field:value.
+"""Parse query operators: phrases, +must, -not, field:value.
 
     "pleural effusion"   both words, next to each other
     +ct                  a caption without it is not found

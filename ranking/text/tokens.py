@@ -1,4 +1,4 @@
-"""Text as Vespa's default English linguistics sees it: tokens, accents, stems.
+"""Tokenise text as Vespa's default English linguistics does: tokens, accents, stems.
 
 What Vespa 8 (OpenNLP linguistics, language English, `stemming: best`) does to a string:
 

@@ -33,7 +33,7 @@ def command(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="An index (its encoder, profiles and statistics are taken) or an encoder folder.",
+            help="An index (provides encoder, profiles and statistics) or an encoder folder.",
         ),
     ],
     out: OutFolder,
@@ -41,17 +41,17 @@ def command(
     profiles: ProfilesFile = None,
     also: Annotated[
         list[Path] | None,
-        typer.Option(metavar="ENCODER", help="Another encoder to stand beside, may be repeated."),
+        typer.Option(metavar="ENCODER", help="Another encoder beside the current one; repeatable."),
     ] = None,
     previous: Annotated[
         Path | None,
-        typer.Option(metavar="APP", help="Tell what a deploy over this older package would need."),
+        typer.Option(metavar="APP", help="Print what a deploy over this older package would need."),
     ] = None,
     allow: Annotated[
         bool,
         typer.Option(
             "--allow",
-            help="With --previous: let Vespa accept what the changes need, for 29 days.",
+            help="With --previous: let Vespa accept the changes, for 29 days.",
         ),
     ] = False,
     embedding: Annotated[
@@ -59,32 +59,35 @@ def command(
     ] = "vespa",
     summary: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FIELD,FIELD", help="One more summary class, may be repeated."),
+        typer.Option(metavar="NAME=FIELD,FIELD", help="An additional summary class; repeatable."),
     ] = None,
     cell_type: Annotated[
-        CellType, typer.Option(rich_help_panel=VECTORS, help="Cells of the vectors.")
+        CellType, typer.Option(rich_help_panel=VECTORS, help="Cell type of the vectors.")
     ] = "float",
     distance: Annotated[
         Distances, typer.Option(rich_help_panel=VECTORS, help="Distance metric.")
     ] = "prenormalized-angular",
     hnsw: Annotated[
-        bool, typer.Option(rich_help_panel=VECTORS, help="Without it every search is exact.")
+        bool,
+        typer.Option(
+            rich_help_panel=VECTORS, help="Use an HNSW graph; without it every search is exact."
+        ),
     ] = True,
     links: Annotated[
-        int, typer.Option(rich_help_panel=VECTORS, help="Links of a node of the HNSW graph.")
+        int, typer.Option(rich_help_panel=VECTORS, help="Links per node of the HNSW graph.")
     ] = 16,
     explore: Annotated[
-        int, typer.Option(rich_help_panel=VECTORS, help="Neighbours looked at on insert.")
+        int, typer.Option(rich_help_panel=VECTORS, help="Neighbours explored on insert.")
     ] = 200,
     paged: Annotated[
-        bool, typer.Option("--paged", rich_help_panel=VECTORS, help="Vectors may leave memory.")
+        bool, typer.Option("--paged", rich_help_panel=VECTORS, help="Vectors may be paged to disk.")
     ] = False,
     approximate: Annotated[
         float | None,
         typer.Option(
             "--exact-below",
             rich_help_panel=VECTORS,
-            help="Search exactly when a filter leaves less than this share; Vespa's if none.",
+            help="Search exactly if a filter keeps less than this share; default: Vespa's.",
         ),
     ] = None,
     post_filter: Annotated[
@@ -92,11 +95,14 @@ def command(
         typer.Option(
             "--post-filter-above",
             rich_help_panel=VECTORS,
-            help="Filter afterwards when a filter leaves more than this share; Vespa's if none.",
+            help="Filter after the search if a filter keeps more than this share; default: "
+            "Vespa's.",
         ),
     ] = None,
     nodes: Annotated[int, typer.Option(rich_help_panel=CLUSTER, help="Content nodes.")] = 1,
-    groups: Annotated[int, typer.Option(rich_help_panel=CLUSTER, help="Groups of them.")] = 1,
+    groups: Annotated[
+        int, typer.Option(rich_help_panel=CLUSTER, help="Groups of content nodes.")
+    ] = 1,
     redundancy: Annotated[
         int, typer.Option(rich_help_panel=CLUSTER, help="Copies of a document, over all groups.")
     ] = 1,
@@ -107,28 +113,31 @@ def command(
         int, typer.Option(rich_help_panel=CLUSTER, help="Config servers.")
     ] = 1,
     host: Annotated[
-        str, typer.Option(rich_help_panel=CLUSTER, metavar="PATTERN", help="Names of the hosts.")
+        str,
+        typer.Option(
+            rich_help_panel=CLUSTER, metavar="PATTERN", help="Pattern for the host names."
+        ),
     ] = "{role}{number}",
     disk_limit: Annotated[
         float | None,
         typer.Option(
             rich_help_panel=CLUSTER,
-            help="Share of a content node's disk at which feeding is blocked; Vespa's if none.",
+            help="Share of a content node's disk at which feeding is blocked; default: Vespa's.",
         ),
     ] = None,
     memory_limit: Annotated[
         float | None,
-        typer.Option(rich_help_panel=CLUSTER, help="The same of its memory."),
+        typer.Option(rich_help_panel=CLUSTER, help="The same for its memory."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the Vespa application package: what was evaluated is what is deployed.
+    """Write the Vespa application package with the evaluated encoder and profiles.
 
     OUT gets services.xml, the schema with every rank profile, the exported text tower as an
-    embedder, and query profile defaults; hosts.xml too where there are several machines.
+    embedder, and query profile defaults; with several machines also hosts.xml.
     """
     if allow and not previous:
-        raise typer.BadParameter("--allow needs --previous APP: what is there decides the needs.")
+        raise typer.BadParameter("--allow needs --previous APP, the package to compare with.")
     from rocosearch.pipeline import write_app
     from vespa_app.deploy.changes import compare, needed_overrides, write_overrides
     from vespa_app.package.options import (
@@ -187,7 +196,7 @@ def _summary(value: str) -> tuple[str, tuple[str, ...]]:
 
 def _show_changes(previous: Path, changes: list[Change]) -> None:
     if not changes:
-        results.print(f"A deploy over {previous} needs nothing: the packages do the same.")
+        results.print(f"A deploy over {previous} needs nothing: the packages are equivalent.")
         return
     results.print(f"A deploy over {previous} changes:")
     for change in changes:

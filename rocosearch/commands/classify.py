@@ -1,4 +1,4 @@
-"""`rocosearch classify`: what the encoder's vectors know of the images' classes."""
+"""`rocosearch classify`: how well the encoder's vectors classify the images."""
 
 from __future__ import annotations
 
@@ -31,36 +31,38 @@ def command(
     ],
     *,
     field: Annotated[
-        str, typer.Option(metavar="NAME", help="Field of the records that names the class.")
+        str, typer.Option(metavar="NAME", help="Field of the records with the class.")
     ] = "modality",
     name: Annotated[
         list[str] | None,
-        typer.Option(metavar="LABEL=WORDS", help="How prompts call a class, may be repeated."),
+        typer.Option(metavar="LABEL=WORDS", help="Words for a class in prompts; repeatable."),
     ] = None,
     prompt: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="Prompt with {} for the class, may be repeated."),
+        typer.Option(metavar="TEXT", help="Prompt with {} for the class; repeatable."),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Split judged, not train; test, else validation."),
+        typer.Option(
+            metavar="NAME", help="Split to evaluate, not train; default test, else validation."
+        ),
     ] = None,
     concepts: Annotated[
-        bool, typer.Option("--concepts", help="Name concepts instead, several for each image.")
+        bool, typer.Option("--concepts", help="Predict concepts instead, several per image.")
     ] = False,
     shots: Annotated[
-        str, typer.Option(metavar="1,2,4", help="Examples of each class for few-shot.")
+        str, typer.Option(metavar="1,2,4", help="Examples per class for few-shot.")
     ] = "1,2,4,8,16",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the examples and of the probe.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the examples and the probe.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Classify held-out images: zero-shot by prompts, few-shot, and with a linear probe.
 
     Accuracy, its mean over classes (balanced) and the area under the ROC curve of each class,
-    beside what always answering the most frequent class would score.
+    compared with always predicting the most frequent class.
 
-    With --concepts each image may have several: zero-shot by prompts that say a concept is there
-    and that it is not, and a linear probe; area under the ROC curve, mean average precision, and
+    With --concepts each image may have several: zero-shot by pairs of positive and negative
+    prompts, and a linear probe; area under the ROC curve, mean average precision, and
     F1 as ImageCLEF computes it, with intervals by case or article.
     """
     names = dict(map(_name, name or ()))

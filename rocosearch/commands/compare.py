@@ -1,4 +1,4 @@
-"""`rocosearch compare`: two reports side by side, and a gate for what fell."""
+"""`rocosearch compare`: compare two reports; a regression check for CI."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def command(
     second: Report,
     *,
     metric: Annotated[
-        list[str] | None, typer.Option(help="Metric to compare, may be repeated; RR@10 if none.")
+        list[str] | None, typer.Option(help="Metric to compare, repeatable; default RR@10.")
     ] = None,
     margin: Annotated[
         float | None,
         typer.Option(
             min=0.0,
             metavar="LOSS",
-            help="Accept a loss up to this, and ask every changed figure to be shown within it.",
+            help="Accept losses up to this; every changed figure must be shown to be within it.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of bootstrap and randomisation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for bootstrap and randomisation.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Say what rose and what fell from the first report to the second, beyond noise.
+    """Compare two reports: which figures rose or fell by more than noise.
 
-    Paired over the same queries, corrected over the figures that changed (Holm). Exit code 1
-    where a figure fell, is missing in the second report, or with --margin is not shown to be
-    within it: a gate for CI. Reports of other topics, judgements or pools are refused.
+    Paired over the same queries, corrected over the figures that changed (Holm). The exit code
+    is 1 if a figure fell or is missing in the second report, or, with --margin, is not shown to
+    be within it. Reports with different topics, judgements or pools are refused.
     """
     from eval.comparison.compare import compare_reports
 

@@ -1,4 +1,4 @@
-"""`rocosearch corpus`: read a source once, keep what can be used, say what cannot."""
+"""`rocosearch corpus`: read a data set; keep usable rows and report the others."""
 
 from __future__ import annotations
 
@@ -30,60 +30,69 @@ def command(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder or file, a DICOMweb URL, or phantoms:N for N drawn images.",
+            help="Folder or file, a DICOMweb URL, or phantoms:N for N generated images.",
         ),
     ],
     out: OutFolder,
     *,
     layout: Annotated[
-        Layout, typer.Option("--format", help="Layout of the source; auto looks at its files.")
+        Layout,
+        typer.Option("--format", help="Layout of the source; auto detects it from the files."),
     ] = "auto",
     image_column: Annotated[
-        str, typer.Option(help="Column of a table that names images, in place of the one found.")
+        str, typer.Option(help="Table column with image names, instead of the detected one.")
     ] = "",
     caption_column: Annotated[
-        list[str] | None, typer.Option(help="Column of captions; of several the texts are joined.")
+        list[str] | None,
+        typer.Option(help="Column with captions; repeatable, the texts are joined."),
     ] = None,
     group_column: Annotated[
-        str, typer.Option(help="Column of what belongs together: a case, a study.")
+        str, typer.Option(help="Column that groups images: a case, a study.")
     ] = "",
-    split_column: Annotated[str, typer.Option(help="Column of train, validation, test.")] = "",
+    split_column: Annotated[
+        str, typer.Option(help="Column with the split: train, validation, test.")
+    ] = "",
     encoding: Annotated[
-        str, typer.Option(help="Of text tables: utf-8, utf-16, cp1252, ...; recognised if none.")
+        str,
+        typer.Option(
+            help="Encoding of text tables: utf-8, utf-16, cp1252, ...; default: detected."
+        ),
     ] = "",
     separator: Annotated[
-        str, typer.Option(help="Of text tables: tab, comma, semicolon or bar.")
+        str, typer.Option(help="Separator of text tables: tab, comma, semicolon or bar.")
     ] = "",
     splits: Annotated[
         Literal["auto", "source", "draw"],
         typer.Option(
-            help="Keep the source's splits, or draw them; auto draws where only train is."
+            help="Keep the source's splits, or draw new ones; auto draws if there is only train."
         ),
     ] = "auto",
     frames: Annotated[
-        str, typer.Option(help="Of DICOM files with several frames: middle, all, or how many.")
+        str, typer.Option(help="Frames of multi-frame DICOM files: middle, all, or a number.")
     ] = "middle",
     key: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Key of pseudonyms for DICOM; made if new. OUT.key if none."
+            metavar="FILE",
+            help="Key file for DICOM pseudonyms, created if missing; default OUT.key.",
         ),
     ] = None,
     find_text: Annotated[
-        bool, typer.Option("--find-text", help="Look for text in the pixels of DICOM files.")
+        bool, typer.Option("--find-text", help="Detect text in the pixels of DICOM files.")
     ] = False,
     mask_text: Annotated[
-        bool, typer.Option("--mask-text", help="Look for it, and cover it with black boxes.")
+        bool, typer.Option("--mask-text", help="Detect it, and cover it with black boxes.")
     ] = False,
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Exit 0 also where most was not matched.")
+        bool,
+        typer.Option("--allow-partial", help="Exit with 0 even if most rows were not matched."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read captioned images into a corpus: Parquet files and a manifest.
 
-    Every row that cannot be used is counted, named and written to OUT/rejected.parquet with
-    its reason. Splits are the source's own, or drawn by article, case, study and patient.
+    OUT/rejected.parquet lists every unusable row with its reason. Splits are the source's own, or
+    drawn by article, case, study and patient.
     """
     from ingest.corpus.matching import shortfall
     from ingest.sources.columns import Reading
@@ -111,7 +120,7 @@ def command(
         _show(corpus.manifest, out)
     short = "" if allow_partial else shortfall(corpus)
     if short:
-        say(f"{visible(short)} --allow-partial takes it as it is.", style="red")
+        say(f"{visible(short)} --allow-partial accepts this.", style="red")
         raise typer.Exit(1)
 
 
@@ -120,7 +129,7 @@ def _frames(value: str) -> str | int:
         return value
     if value.isdecimal() and int(value):
         return int(value)
-    raise typer.BadParameter(f"{value!r} is none of middle, all, or a number above 0.")
+    raise typer.BadParameter(f"{value!r} is not middle, all, or a number above 0.")
 
 
 def _show(manifest: CorpusManifest, out: Path) -> None:
@@ -136,20 +145,20 @@ def _show(manifest: CorpusManifest, out: Path) -> None:
     _show_losses("Of kept rows", manifest.lost_parts, out)
     if manifest.duplicates:
         kinds = ", ".join(f"{kind} ({count:,})" for kind, count in manifest.duplicates.items())
-        tell(f"Kept, but repeated: {kinds}. Pairs in {out / 'duplicates.parquet'}.")
+        tell(f"Kept duplicates: {kinds}. They are listed in {out / 'duplicates.parquet'}.")
 
 
 def _show_splits(manifest: CorpusManifest) -> None:
     if manifest.groups_across_splits:
         tell(
-            "Groups (patients, studies, cases, articles) that the source puts into several splits: "
-            f"{manifest.groups_across_splits:,}. They are left there, as published."
+            "Groups (patients, studies, cases, articles) in several splits of the source: "
+            f"{manifest.groups_across_splits:,}. The published splits are kept."
         )
     absent = [name for name in ("validation", "test") if name not in manifest.splits]
     if absent and manifest.split_rule == "drawn":
         tell(
-            f"No {' and no '.join(absent)} split: there are too few records that share no group, "
-            "image or caption."
+            f"No {' and no '.join(absent)} split: there are too few groups of records with "
+            "separate groups, images and captions."
         )
 
 
@@ -157,4 +166,4 @@ def _show_losses(title: str, losses: dict[str, int], out: Path) -> None:
     if not losses:
         return
     reasons = ", ".join(f"{reason} ({count:,})" for reason, count in losses.items())
-    tell(f"{title}: {reasons}. Row by row in {out / 'rejected.parquet'}.")
+    tell(f"{title}: {reasons}. Details: {out / 'rejected.parquet'}.")

@@ -1,4 +1,4 @@
-"""`rocosearch demo`: the whole line on drawn images, in a few minutes."""
+"""`rocosearch demo`: all steps on generated images, in a few minutes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ rocosearch demo --out /tmp/demo --records 400
 def command(
     context: typer.Context,
     out: Annotated[
-        Path, typer.Option("--out", metavar="OUT", help="Folder for all that the demo makes.")
+        Path, typer.Option("--out", metavar="OUT", help="Output folder of the demo.")
     ] = Path("build/demo"),
-    records: Annotated[int, typer.Option(min=200, help="How many phantoms to draw.")] = 2700,
+    records: Annotated[int, typer.Option(min=200, help="Number of phantoms.")] = 2700,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Make everything again, even what is there already.")
+        bool, typer.Option("--fresh", help="Run all steps again, even finished ones.")
     ] = False,
 ) -> None:
-    """Do the whole job on phantoms: corpus, train, index, search, eval, app.
+    """Run corpus, train, index, search, eval and app on phantoms.
 
-    Each step is a command printed before it runs; what is there already is not made again.
+    Each command is printed before it runs; finished steps are skipped.
     """
     for module in ("torch", "scipy", "vespa"):
         need(module, "The demo", "train,eval,vespa")
@@ -57,18 +57,16 @@ def _announce(step: Step, skipped: bool) -> None:
 
 def _what_next(out: Path) -> None:
     results.print("\nWhere to look", style="bold")
-    results.print(f"Report, with tables and pictures: {out / 'report' / 'report.html'}")
+    results.print(f"Report, with tables and images: {out / 'report' / 'report.html'}")
     results.print(
         f"Search page, in your browser:     rocosearch serve {out / 'index'} {out / 'corpus'}"
     )
     results.print(f"Vespa application package:        {out / 'app'}")
     results.print("\nWith your own images and captions", style="bold")
     results.print(
-        "A folder with a metadata.jsonl of file_name and text, ROCO's or ImageCLEF's layout:\n"
-        "$ rocosearch corpus FOLDER my/corpus\n"
-        "$ rocosearch train my/corpus my/encoder\n"
-        "$ rocosearch index my/corpus my/index --encoder my/encoder\n"
-        '$ rocosearch search my/index "what you look for"\n'
-        "$ rocosearch eval my/index my/corpus my/report\n"
-        "Each command explains itself: rocosearch COMMAND --help"
+        "A folder with a metadata.jsonl of file_name and text, ROCO's or ImageCLEF's layout:\n$ "
+        "rocosearch corpus FOLDER my/corpus\n$ rocosearch train my/corpus my/encoder\n$ "
+        "rocosearch index my/corpus my/index --encoder my/encoder\n$ rocosearch search my/index "
+        '"your query"\n$ rocosearch eval my/index my/corpus my/report\nEach command explains '
+        "itself: rocosearch COMMAND --help"
     )

@@ -1,4 +1,4 @@
-"""`rocosearch deploy`: an application package onto a server, until it serves."""
+"""`rocosearch deploy`: deploy an application package and wait until it answers queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["EXAMPLE", "command"]
 NEEDS = {
     "warnings": "Vespa warns",
     "restart": "Restart the content nodes (vespa-stop-services, vespa-start-services)",
-    "reindex": "Vespa indexes all documents again, and finds less meanwhile",
+    "reindex": "Vespa indexes all documents again; until then searches miss some",
     "refeed": "Feed all documents again",
 }
 
@@ -35,10 +35,10 @@ def command(
     ],
     *,
     config_url: Annotated[
-        str, typer.Option(metavar="URL", help="Config server; the compose file's if not given.")
+        str, typer.Option(metavar="URL", help="Config server; default: that of the compose file.")
     ] = "http://localhost:19071",
     url: Annotated[
-        str, typer.Option("--url", metavar="URL", help="Where queries are answered afterwards.")
+        str, typer.Option("--url", metavar="URL", help="URL of the query container.")
     ] = "http://localhost:8080",
     cloud: Annotated[
         str | None,
@@ -48,26 +48,26 @@ def command(
         str, typer.Option(help="Environment of Vespa Cloud: dev or perf.")
     ] = "dev",
     seconds: Annotated[
-        float, typer.Option("--timeout", min=1, help="Give up after so long.")
+        float, typer.Option("--timeout", min=1, help="Seconds after which to give up.")
     ] = 300,
     allow_removal: Annotated[
         bool,
         typer.Option(
             "--allow-removal",
-            help="Let Vespa remove what this package no longer has, for a week; asks first.",
+            help="Let Vespa remove parts that this package lacks, for a week; asks first.",
         ),
     ] = False,
     allow_change: Annotated[
         bool,
         typer.Option(
             "--allow-change",
-            help="Let Vespa change fields in ways that cost their values or an index; asks first.",
+            help="Let Vespa change fields although values or an index are lost; asks first.",
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Answer yes to that question.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Answer yes to the question.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Deploy, wait until it serves, and say in Vespa's own words what failed.
+    """Deploy a package to Vespa and wait until it answers queries.
 
     Credentials come from the environment, never from options: see docs/operations.md.
     """
@@ -100,13 +100,13 @@ def command(
             raise
         say(str(error), style="yellow")
         if not yes:  # Vespa's words, just shown, name what will be lost
-            typer.confirm("Deploy all the same, and lose that?", abort=True, err=True)
+            typer.confirm("Deploy anyway and lose this data?", abort=True, err=True)
         write_overrides(package, overrides, WEEK)
         deployed = attempt()
     if as_json:
         show_json(deployed)
         return
-    results.print(f"{package} serves at {deployed['url']}.")
+    results.print(f"{package} is deployed; it answers queries at {deployed['url']}.")
     for name, meaning in NEEDS.items():
         for words in cast(Sequence[str], deployed.get(name, ())):
             say(f"{meaning}: {words}", style="yellow")

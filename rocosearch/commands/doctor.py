@@ -1,4 +1,4 @@
-"""`rocosearch doctor`: what is wrong with a Vespa server."""
+"""`rocosearch doctor`: diagnose a Vespa server."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ STYLES = {"fine": "green", "notice": "yellow", "wrong": "red"}
 
 
 def command(
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where Vespa answers queries.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="URL of Vespa's query container.")],
     *,
     package: DeployedPackage = None,
     config_url: ConfigUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a server for its version, application, documents and room, and say what is wrong.
+    """Diagnose a Vespa server: version, application, documents, free space.
 
-    Nothing is changed there. The exit code is 1 where something is wrong.
+    The server is not changed. The exit code is 1 if there is a problem.
     """
     from rocosearch.vespa_jobs import Server, examine_server
 

@@ -1,4 +1,4 @@
-"""`rocosearch embed`: vectors of a corpus's images, alone or in parts on many machines."""
+"""`rocosearch embed`: compute image vectors of a corpus, at once or in parts on many machines."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def command(
     ],
     *,
     part: Annotated[
-        str, typer.Option(metavar="I/N", help="Only the I-th of N parts, counted from 0.")
+        str, typer.Option(metavar="I/N", help="Only part I of N, counted from 0.")
     ] = "0/1",
     as_json: AsJson = False,
 ) -> None:
-    """Embed the images that this encoder has not embedded yet; index and feed do it too.
+    """Compute the missing image vectors of a corpus; index and feed do this too.
 
-    Each part is a job of its own that can be killed and run again, so any scheduler can spread
-    them over machines that share the corpus's folder.
+    Each part is a separate job that can be killed and repeated, so any scheduler can distribute
+    the parts over machines with access to the corpus folder.
     """
     from rocosearch.pipeline import embed_images
 
@@ -43,6 +43,6 @@ def command(
         show_json(asdict(report))
         return
     results.print(
-        f"{report.embedded:,} embedded, {report.present:,} were there already, "
+        f"{report.embedded:,} images embedded, {report.present:,} already had a vector, "
         f"{report.without_image:,} records have no image."
     )

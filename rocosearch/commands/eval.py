@@ -1,4 +1,4 @@
-"""`rocosearch eval`: how good each profile is, with honest statistics."""
+"""`rocosearch eval`: evaluate rank profiles on held-out queries."""
 
 from __future__ import annotations
 
@@ -41,72 +41,73 @@ def command(
     *,
     protocol: Annotated[
         list[str] | None,
-        typer.Option(help="Protocol to run, may be repeated; all that the data supports if none."),
+        typer.Option(help="Protocol to run, repeatable; default: all that the data supports."),
     ] = None,
     profile: Annotated[
         list[str] | None,
-        typer.Option(help="Profile to compare, may be repeated; lexical, vector, hybrid if none."),
+        typer.Option(help="Profile to compare, repeatable; default: lexical, vector, hybrid."),
     ] = None,
     cutoffs: Cutoffs = "1,5,10",
     split: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Split of the queries; test, else validation, if none."),
+        typer.Option(metavar="NAME", help="Split of the queries; default: test, else validation."),
     ] = None,
     pool: Annotated[
         Literal["split", "all"] | None,
         typer.Option(
-            help="Search the queries' split only, or everything; everything with --topics, "
-            "else the split, if none."
+            help="Search only the queries' split, or all documents; default: all with --topics, "
+            "else split."
         ),
     ] = None,
     metric: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="Metric of tests, tables and kinds of query, as nDCG@10; each protocol's own if "
-            "none.",
+            help="Metric of tests, tables and slices, such as nDCG@10; default: that of each "
+            "protocol.",
         ),
     ] = "",
     baseline: Annotated[
-        bool, typer.Option("--baseline/--no-baseline", help="rank-bm25 beside the profiles.")
+        bool, typer.Option("--baseline/--no-baseline", help="Include rank-bm25.")
     ] = True,
     run: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="TREC run of another system to judge beside ours, PROTOCOL.NAME.trec; may be "
-            "repeated.",
+            help="TREC run of another system to include, PROTOCOL.NAME.trec; repeatable.",
         ),
     ] = None,
     seed_index: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="INDEX",
-            help="Index of the same corpus whose encoder differs in its training seed alone; may "
-            "be repeated.",
+            help="Index of the same corpus whose encoder differs only in its training seed; "
+            "repeatable.",
         ),
     ] = None,
     pooling: Annotated[
         int,
         typer.Option(
-            min=0, metavar="DEPTH", help="Write the unjudged documents of all runs to pool.tsv."
+            min=0,
+            metavar="DEPTH",
+            help="Write unjudged documents of all runs, to this depth, to pool.tsv.",
         ),
     ] = 0,
     judgements: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A pool.tsv whose column `grade` was filled in."),
+        typer.Option(metavar="FILE", help="A pool.tsv with the column `grade` filled in."),
     ] = None,
     topics: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Your own queries: TREC topics, or a folder as BEIR's."),
+        typer.Option(
+            metavar="FILE", help="Your own queries: TREC topics, or a folder in BEIR's layout."
+        ),
     ] = None,
     qrels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Their relevance judgements, in TREC's or BEIR's form."),
+        typer.Option(metavar="FILE", help="Their relevance judgements, in TREC or BEIR format."),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the bootstrap and the randomisation.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for bootstrap and randomisation.")] = 0,
     profiles: ProfilesFile = None,
     encoder: OptionalEncoder = None,
     package: DeployedPackage = None,
@@ -116,15 +117,15 @@ def command(
     """Compare lexical, vector and hybrid ranking on held-out queries.
 
     OUT gets report.md, report.html, metrics.json, per_query.parquet and TREC run files.
-    Intervals are bootstrapped over clusters, comparisons paired; figures that change without the
-    queries seen before, in the index or in training, are labelled leaky, and a protocol that the
-    data cannot support is skipped with its reason. A running Vespa is asked by --encoder's vectors
-    (without it only lexical ranking is evaluated); an answer from a part of its documents is an
-    error.
+    Intervals are bootstrapped over clusters; comparisons are paired. A figure is labelled leaky if
+    it changes without the queries that were seen in the index or in training. A protocol that the
+    data does not support is skipped with a reason. Queries to a running Vespa use the vectors of
+    --encoder (without it only lexical ranking is evaluated); an answer with partial coverage is
+    an error.
     """
     ks = parse_counts(cutoffs, "cutoff")
     if qrels and not topics:
-        raise typer.BadParameter("--qrels judges the queries of --topics: name them as well.")
+        raise typer.BadParameter("--qrels needs --topics FILE, the queries that it judges.")
     from eval.evaluate import Options
     from eval.report.summary import summary
     from rocosearch.pipeline import evaluate
@@ -132,11 +133,13 @@ def command(
 
     server = Server(index, package, config_url)
     if server.is_url and profiles:
-        raise typer.BadParameter("--profiles: a server ranks by the package deployed there.")
+        raise typer.BadParameter(
+            "--profiles does not apply to a server: it uses its deployed package."
+        )
     if server.is_url and seed_index:
         raise typer.BadParameter("--seed-index names indexes, not servers.")
     if not server.is_url and (package or config_url):
-        raise typer.BadParameter("--app and --config-url go with the URL of a running Vespa.")
+        raise typer.BadParameter("--app and --config-url need the URL of a running Vespa.")
 
     options = Options(
         protocols=tuple(protocol or ()),

@@ -1,4 +1,4 @@
-"""`rocosearch feed`: bring a server or an index to hold what the corpus holds."""
+"""`rocosearch feed`: sync a server or an index with the corpus, sending only changes."""
 
 from __future__ import annotations
 
@@ -34,23 +34,28 @@ def command(
     corpus: CorpusFolder,
     encoder: Annotated[
         Path | None,
-        typer.Argument(metavar="ENCODER", help="Whose vectors are fed; captions alone if none."),
+        typer.Argument(
+            metavar="ENCODER", help="Encoder whose vectors are fed; without it, captions only."
+        ),
     ] = None,
     *,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="URL|INDEX", help="Where the documents go.")
+        str | None, typer.Option("--to", metavar="URL|INDEX", help="Target of the feed.")
     ] = None,
     view: Annotated[
         Literal["full", "split-caption"],
-        typer.Option(help="split-caption feeds second halves, for that protocol's evaluation."),
+        typer.Option(
+            help="split-caption feeds second halves of captions, for that evaluation protocol."
+        ),
     ] = "full",
     delete: Annotated[
-        bool, typer.Option("--delete", help="Also remove what has left the corpus.")
+        bool,
+        typer.Option("--delete", help="Also remove documents that are no longer in the corpus."),
     ] = False,
     studies: Studies = False,
     captions: CaptionVectors = False,
     visit: Annotated[
-        bool, typer.Option("--reconcile", help="First ask the target which ids it really holds.")
+        bool, typer.Option("--reconcile", help="First read the ids that the target really has.")
     ] = False,
     package: DeployedPackage = None,
     config_url: ConfigUrl = None,
@@ -60,11 +65,11 @@ def command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Feed what the target lacks; nothing is lost, and nothing sent without need.
+    """Sync a server or an index with the corpus, sending only changes.
 
-    A ledger beside the corpus knows what was confirmed, so a feed that was killed goes on
-    where it stopped. What the target refuses is written with its reason to a file of dead
-    letters, and the exit code is 1.
+    A ledger beside the corpus records what the target confirmed, so a killed feed resumes where
+    it stopped. Documents that the target refuses are written with their reasons to a file of
+    dead letters, and the exit code is 1.
     """
     if (to is None) == (jsonl is None):
         raise typer.BadParameter("Give either --to URL|INDEX or --jsonl FILE.")
@@ -110,11 +115,11 @@ def command(
     else:
         if found:
             if found.why:
-                say(f"{found.why} The ledger is corrected by what is there.", style="yellow")
+                say(f"{found.why} The ledger was corrected from the target's ids.", style="yellow")
             results.print(
-                f"The target holds {found.visited:,} documents: {len(found.lost):,} were lost and "
-                f"are fed again, {len(found.changed):,} were changed there and are fed again, "
-                f"{len(found.unknown):,} are unknown here and left alone."
+                f"The target has {found.visited:,} documents: {len(found.lost):,} were lost and "
+                f"will be fed again, {len(found.changed):,} were changed there and will be fed "
+                f"again, {len(found.unknown):,} are not in the ledger and are kept."
             )
         _show(result)
     if result.refused:
@@ -123,11 +128,11 @@ def command(
 
 def _show(result: FeedResult) -> None:
     if result.anew:
-        say("The index was built anew since it was last fed: the ledger was begun anew.")
+        say("The index was rebuilt since the last feed, so the ledger starts again.")
     results.print(
         f"{result.put:,} put, {result.updated:,} updated, {result.removed:,} removed, "
-        f"{result.unchanged:,} unchanged, in {result.seconds:.1f} s; "
-        f"{result.tries_again:,} requests were tried again."
+        f"{result.unchanged:,} unchanged, in {result.seconds:.1f} s; {result.tries_again:,} "
+        "requests were retried."
     )
     if result.refused:
         say(f"{result.refused:,} refused: reasons in {result.dead_letters}.", style="red")

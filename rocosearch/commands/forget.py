@@ -1,4 +1,4 @@
-"""`rocosearch forget`: take a patient out of everything that was made of the files."""
+"""`rocosearch forget`: remove a patient from corpora, indexes and servers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def command(
     if as_json:
         show_json({"corpus": str(corpus), **told})
         return
-    tell(f"{corpus}: {told['records']:,} records of {told['subject']} are gone.")
+    tell(f"{corpus}: {told['records']:,} records of {told['subject']} were removed.")
     for target, removed in told["removed"].items():
         tell(f"{target}: {removed:,} documents removed.")
     for name, seen in told["encoders"].items():
@@ -67,5 +67,6 @@ def command(
             "other images, in indexes and servers too: label, index and feed again."
         )
     tell(
-        "Backups, exports, feed files and reports are not searched: take the patient out of those."
+        "Backups, exports, feed files and reports are not changed: remove the patient from them "
+        "yourself."
     )

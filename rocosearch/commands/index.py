@@ -1,4 +1,4 @@
-"""`rocosearch index`: embed what is not yet embedded, then build the snapshot."""
+"""`rocosearch index`: compute missing vectors, then build the index."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def command(
     captions: CaptionVectors = False,
     as_json: AsJson = False,
 ) -> None:
-    """Build a searchable snapshot of a corpus.
+    """Embed the images of a corpus and build an index.
 
     With an encoder, images get vectors (made once, kept in the corpus); without one, or for
     records without an image, ranking is lexical. With --studies a document is a case, or a file of

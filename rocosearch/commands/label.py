@@ -1,4 +1,4 @@
-"""`rocosearch label`: what an encoder says of every image, kept in the corpus as predicted."""
+"""`rocosearch label`: predict concepts and words for every image of a corpus."""
 
 from __future__ import annotations
 
@@ -34,16 +34,18 @@ def command(
     ] = 10,
     concept_field: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Take this field's values as concepts too: modality."),
+        typer.Option(
+            metavar="NAME", help="Use the values of this field as concepts too: modality."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the probe's folds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the folds of the probe.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Predict concepts and words for every image, and keep them in the corpus.
+    """Predict concepts and words for every image, and store them in the corpus.
 
     Concepts come from a linear probe, words from the captions of the nearest images of the
-    training split. They are marked as predicted: index and feed put them into fields of their own
-    (predicted_concepts, pseudo_caption), and no evaluation takes them for true. Index or feed
+    training split. They are marked as predicted: index and feed put them into separate fields
+    (predicted_concepts, pseudo_caption), and no evaluation uses them as truth. Run index or feed
     afterwards.
     """
     from rocosearch.labelling import label_corpus

@@ -1,4 +1,4 @@
-"""`rocosearch look`: pictures of what an encoder learned, finds alike, and looks at."""
+"""`rocosearch look`: learning curves, similarities, neighbours and heat maps of an encoder."""
 
 from __future__ import annotations
 
@@ -27,24 +27,26 @@ def command(
     out: OutFolder,
     *,
     text: Annotated[
-        str, typer.Option(metavar="TEXT", help="What to look for; else the image's caption.")
+        str, typer.Option(metavar="TEXT", help="Query text; default: the image's caption.")
     ] = "",
     image: Annotated[
         str,
-        typer.Option(metavar="ID", help="Image to look into; else the nearest to the text."),
+        typer.Option(
+            metavar="ID", help="Image for the heat map; default: the nearest to the text."
+        ),
     ] = "",
     split: Annotated[str, typer.Option(metavar="NAME", help="Split of the images.")] = "validation",
     pairs: Annotated[
         int, typer.Option(min=2, max=40, help="Random pairs in the similarity matrix.")
     ] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for random choices.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Draw four pictures into OUT: what the encoder learned, and what it looks at.
+    """Draw learning curves, similarities, neighbours and heat maps of an encoder.
 
     curves.png: loss, accuracy, temperature and validation. similarities.png: captions against
-    images. neighbours.png: the nearest images of a text and of an image. heatmap.png: where in
-    an image the text is. A map shows what the encoder looks at; it is no diagnosis.
+    images. neighbours.png: the nearest images of a text and of an image. heatmap.png: where the
+    encoder finds the text in an image. A heat map is no diagnosis.
     """
     from rocosearch.encoder_pictures import look
 

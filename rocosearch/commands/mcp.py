@@ -1,4 +1,4 @@
-"""`rocosearch mcp`: an index as tools of an agent."""
+"""`rocosearch mcp`: search as tools for an agent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ rocosearch mcp http://localhost:8080
 def command(
     index: IndexOrUrl,
     corpus: Annotated[
-        Path | None, typer.Argument(metavar="CORPUS", help="Where the pictures are.")
+        Path | None, typer.Argument(metavar="CORPUS", help="Corpus with the images.")
     ] = None,
     *,
     encoder: OptionalEncoder = None,

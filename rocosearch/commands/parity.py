@@ -1,4 +1,4 @@
-"""`rocosearch parity`: an index against the Vespa that was written from it."""
+"""`rocosearch parity`: compare an index with the Vespa application written from it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ rocosearch parity build/index http://localhost:8080 --app build/app --profile hy
 
 def command(
     index: IndexFolder,
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where Vespa answers queries.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="URL of Vespa's query container.")],
     *,
     profile: Annotated[
-        list[str] | None, typer.Option(help="Profile to compare, may be repeated; all if none.")
+        list[str] | None, typer.Option(help="Profile to compare, repeatable; default: all.")
     ] = None,
-    queries: Annotated[int, typer.Option(min=1, help="How many captions to ask.")] = 100,
+    queries: Annotated[int, typer.Option(min=1, help="Number of captions used as queries.")] = 100,
     package: DeployedPackage = None,
     config_url: ConfigUrl = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of captions.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the choice of captions.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Ask an index and a live Vespa the same, and say where they differ and why.
+    """Compare the results of an index and a running Vespa, and explain differences.
 
     Overlap of the best hits, rank correlation, the largest difference of every feature, and
     the causes: documents, statistics, tokens, approximate search, ties.

@@ -1,4 +1,4 @@
-"""`rocosearch plan`: machines for a corpus of any size, on paper."""
+"""`rocosearch plan`: estimate the machines for a corpus of any size."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ rocosearch plan --documents 5e7 --dim 512 --cell-type bfloat16 --redundancy 2 --
 
 def command(
     *,
-    documents: Annotated[float, typer.Option(min=1, help="How many images; 1e9 is fine.")],
+    documents: Annotated[float, typer.Option(min=1, help="Number of images, such as 1e9.")],
     dimension: Annotated[int, typer.Option("--dim", min=1, help="Length of the vectors.")],
-    cell_type: Annotated[CellType, typer.Option(help="Cells of the vectors.")] = "float",
+    cell_type: Annotated[CellType, typer.Option(help="Cell type of the vectors.")] = "float",
     redundancy: Annotated[int, typer.Option(min=1, help="Copies of each document.")] = 2,
-    groups: Annotated[int, typer.Option(min=1, help="Groups that each hold the corpus.")] = 1,
-    links: Annotated[int, typer.Option(min=2, help="Links of a node in the HNSW graph.")] = 16,
+    groups: Annotated[int, typer.Option(min=1, help="Groups, each with the whole corpus.")] = 1,
+    links: Annotated[int, typer.Option(min=2, help="Links per node of the HNSW graph.")] = 16,
     vectors: Annotated[
-        int, typer.Option(min=0, help="Vector fields side by side; 2 while encoders are swapped.")
+        int, typer.Option(min=0, help="Number of vector fields; 2 during a swap.")
     ] = 1,
     caption_bytes: Annotated[int, typer.Option(min=0, help="Mean length of a caption.")] = 150,
-    paged: Annotated[bool, typer.Option("--paged", help="Vectors may leave memory.")] = False,
+    paged: Annotated[bool, typer.Option("--paged", help="Vectors may be paged to disk.")] = False,
     memory: Annotated[float, typer.Option(min=1, help="GiB of memory of a content node.")] = 128.0,
     disk: Annotated[float, typer.Option(min=1, help="GiB of disk of a content node.")] = 2000.0,
     cores: Annotated[int, typer.Option(min=1, help="Cores of a content node.")] = 16,
@@ -43,8 +43,8 @@ def command(
 ) -> None:
     """Estimate memory, disk, nodes and hours of feeding for a Vespa cluster.
 
-    The formulas and their sources are in docs/scale.md. They are estimates to start from: feed
-    one percent into one node and compare before you buy.
+    The formulas and their sources are in docs/scale.md. They are first estimates: before you
+    buy machines, feed one percent of the corpus into one node and compare.
     """
     from rocosearch.outputs import check_replaceable
     from vespa_app.package.plan import Load, Machine, plan, plan_files, write_plan
@@ -71,7 +71,7 @@ def command(
         show_json({**asdict(planned), **totals})
         return
     fewest = planned.nodes <= redundancy
-    reason = "the fewest there can be" if fewest else f"bound by {planned.bound_by}"
+    reason = "the minimum" if fewest else f"bound by {planned.bound_by}"
     results.print(
         f"{load.documents:,} documents, {redundancy} copies of each: {planned.nodes:,} content "
         f"{'node' if planned.nodes == 1 else 'nodes'}, {reason}; "
@@ -80,15 +80,15 @@ def command(
     )
     results.print(
         f"One copy of a document: {planned.memory_per_document:,.0f} bytes of memory, "
-        f"{planned.disk_per_document:,.0f} bytes of disk; "
-        f"{planned.documents_per_node:,} copies on a node."
+        f"{planned.disk_per_document:,.0f} bytes of disk; {planned.documents_per_node:,} copies "
+        "per node."
     )
     if out:
         results.print(f"Written to {out}: {', '.join(plan_files(planned))}.")
 
 
 def size(gib: float) -> str:
-    """In the unit that leaves a number to read: 1,953 GiB, 7.6 GiB, 31 MiB."""
+    """Format in a readable unit: 1,953 GiB, 7.6 GiB, 31 MiB."""
     for unit, value in (("GiB", gib), ("MiB", gib * 1024)):
         if value >= 1:
             return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
@@ -96,7 +96,7 @@ def size(gib: float) -> str:
 
 
 def duration(hours: float) -> str:
-    """In the unit that leaves a number to read."""
+    """Format in a readable unit."""
     for unit, value in (("hours", hours), ("minutes", hours * 60), ("seconds", hours * 3600)):
         if value >= 1:
             return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"

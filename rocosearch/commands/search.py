@@ -1,4 +1,4 @@
-"""`rocosearch search`: text, an image, or both, against an index."""
+"""`rocosearch search`: search by text, image or examples."""
 
 from __future__ import annotations
 
@@ -47,22 +47,25 @@ INDENT = (0, 0, 0, 5)
 def command(
     index: IndexOrUrl,
     text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="What to look for, in plain words.")
+        str | None, typer.Argument(metavar="TEXT", help="Query, in plain words.")
     ] = None,
     *,
     image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="Find images like this one.")
+        Path | None,
+        typer.Option("--image", metavar="FILE", help="Find images similar to this file."),
     ] = None,
     like: Annotated[
-        list[str] | None, typer.Option("--like", metavar="ID", help="Find more like this hit.")
+        list[str] | None,
+        typer.Option("--like", metavar="ID", help="Id of a document as positive example."),
     ] = None,
     unlike: Annotated[
-        list[str] | None, typer.Option("--unlike", metavar="ID", help="Find less like this hit.")
+        list[str] | None,
+        typer.Option("--unlike", metavar="ID", help="Id of a document as negative example."),
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Rank profile; the index's default if none.")
+        str | None, typer.Option(metavar="NAME", help="Rank profile; default: that of the index.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of hits.")] = 10,
     filters: Annotated[
         list[str] | None,
         typer.Option("--filter", metavar="FIELD=VALUES", help="Only hits with one of the values."),
@@ -73,38 +76,46 @@ def command(
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(metavar="FIELD", help="The best hit of each value, such as of group_id."),
+        typer.Option(
+            metavar="FIELD", help="Only the best hit for each value of a field, such as group_id."
+        ),
     ] = None,
-    offset: Annotated[int, typer.Option(min=0, help="Hits to pass over: the next page.")] = 0,
+    offset: Annotated[
+        int, typer.Option(min=0, help="Number of hits to skip, for the next page.")
+    ] = 0,
     sort: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="In order of a field; -FIELD: descending.")
+        str | None, typer.Option(metavar="FIELD", help="Sort by a field; -FIELD: descending.")
     ] = None,
     min_score: Annotated[
-        float | None, typer.Option(metavar="X", help="No hits of a lower score.")
+        float | None, typer.Option(metavar="X", help="Only hits with at least this score.")
     ] = None,
     min_closeness: Annotated[
-        float | None, typer.Option(metavar="X", help="No pictures less close, from 0 to 1.")
+        float | None,
+        typer.Option(metavar="X", help="Only images with at least this closeness, 0 to 1."),
     ] = None,
     operators: Annotated[
         bool,
-        typer.Option("--operators", help='Read "a phrase", +must, -not and field:term in TEXT.'),
+        typer.Option(
+            "--operators", help='Read "a phrase", +must, -not and field:term in TEXT as operators.'
+        ),
     ] = False,
     why: Annotated[
-        str | None, typer.Option("--why", metavar="ID", help="What became of this document.")
+        str | None,
+        typer.Option("--why", metavar="ID", help="Explain the result for this document."),
     ] = None,
     corpus: Annotated[
-        Path | None, typer.Option(metavar="CORPUS", help="Where the pictures of hits are.")
+        Path | None, typer.Option(metavar="CORPUS", help="Corpus with the images of the hits.")
     ] = None,
     heatmap: Annotated[
         Path | None,
-        typer.Option(metavar="OUT", help="PNG: where in the best hit's picture TEXT is."),
+        typer.Option(metavar="OUT", help="PNG to write: where TEXT is in the best hit's image."),
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write pictures, a contact sheet and a table there."),
+        typer.Option(metavar="FOLDER", help="Folder for images, a contact sheet and a table."),
     ] = None,
     open_sheet: Annotated[
-        bool, typer.Option("--open", help="Show the hits' pictures in the system's viewer.")
+        bool, typer.Option("--open", help="Show the images of the hits in the system's viewer.")
     ] = False,
     encoder: OptionalEncoder = None,
     profiles: ProfilesFile = None,
@@ -112,18 +123,17 @@ def command(
     config_url: ConfigUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search an index, or a running Vespa, by text, by image, by examples, or by all.
+    """Search an index or a running Vespa by text, image or example documents.
 
-    Words are just words, but for --operators. The parts that made up a hit's score stand
-    beside it. Vespa embeds texts by itself where its application can; for images, name the
-    --encoder.
+    Text is plain words unless --operators is set. Each hit shows the parts of its score. Vespa
+    embeds texts itself if its application has an embedder; image queries need --encoder.
     """
     if text is None and image is None and not like:
         raise typer.BadParameter("Give TEXT, or --image FILE, or --like ID.")
     if (heatmap or save or open_sheet) and corpus is None:
-        raise typer.BadParameter("Pictures are in the corpus: name it with --corpus CORPUS.")
+        raise typer.BadParameter("The images are in the corpus: name it with --corpus CORPUS.")
     if heatmap and not (text or "").strip():
-        raise typer.BadParameter("--heatmap shows where TEXT is: give some.")
+        raise typer.BadParameter("--heatmap needs TEXT.")
     asked: dict[str, Any] = {
         "text": text,
         "image": image,
@@ -165,7 +175,7 @@ def _group(name: str | None) -> FilterField | None:
 
 
 def _pictures(corpus: Path | None, save: Path | None, heatmap: Path | None) -> Pictures | None:
-    """Open the corpus, where one is named, and look where is to be written, before any work."""
+    """Open the corpus, if named, and check the output paths before any work."""
     if corpus is None:
         return None
     from ingest.corpus.corpus import Corpus
@@ -251,13 +261,14 @@ def _parts(features: Mapping[str, float]) -> str:
 
 _VERDICTS = {
     "absent": "It is not in the index.",
-    "excluded": "It is an example of the query, and an example is no hit.",
+    "excluded": "It is an example of the query, and examples are not returned as hits.",
     "filtered": "It does not pass the filters: {by}.",
     "cut": "It is below --min-score or --min-closeness.",
-    "not matched": "None of the query's words is in it, and it has no vector to compare.",
-    "not retrieved": "It has none of the query's words, and is not among the nearest.",
+    "not matched": "It contains no word of the query, and it has no vector.",
+    "not retrieved": "It contains no word of the query, and it is not among the nearest "
+    "neighbours.",
     "matched": "It is at rank {rank:,}.",
-    "low": "It was matched, and is below the first 10,000.",
+    "low": "It matches, but its rank is beyond 10,000.",
 }
 
 
@@ -281,11 +292,11 @@ def _heatmap(searcher: Searcher, result: Result, pictures: Pictures, text: str, 
 
     data = pictures.original(result.hits[0].picture) if result else None
     if not data:
-        raise UserError("There is no hit with a picture in that corpus, so nothing to look at.")
+        raise UserError("No hit has an image in that corpus.")
     drawn = heat_picture(searcher.encoder, data, text)
     with whole_file(out) as beside:
         drawn.save(beside, "PNG")
-    say(f"{out}: where {result.ids[0]} is most like the text, in red. It is no diagnosis.")
+    say(f"{out}: red where {result.ids[0]} is most similar to the text. This is no diagnosis.")
 
 
 def _save(result: Result, pictures: Pictures, folder: Path | None, *, open_sheet: bool) -> None:
@@ -296,6 +307,6 @@ def _save(result: Result, pictures: Pictures, folder: Path | None, *, open_sheet
     # One that is only looked at stays for the viewer, which may read it later.
     chosen = folder or Path(tempfile.mkdtemp(prefix="rocosearch-"), "hits")
     count = save_hits(result.hits, pictures, chosen)
-    say(f"{chosen}: {count} of {len(result)} hits have a picture.")
+    say(f"{chosen}: {count} of {len(result)} hits have an image.")
     if open_sheet:
         typer.launch(str(chosen / CONTACT_SHEET))

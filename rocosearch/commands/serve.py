@@ -36,18 +36,18 @@ def command(
     index: IndexOrUrl,
     corpus: Annotated[
         Path | None,
-        typer.Argument(metavar="CORPUS", help="Where the pictures are; captions alone if none."),
+        typer.Argument(metavar="CORPUS", help="Corpus with the images; without it, captions only."),
     ] = None,
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8765,
     name: Annotated[
         list[str] | None,
-        typer.Option("--name", metavar="NAME", help="What others call this server; several too."),
+        typer.Option("--name", metavar="NAME", help="A host name of this server; repeatable."),
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Holds the token to ask for; made where there is none."),
+        typer.Option(metavar="FILE", help="File with the access token; created if missing."),
     ] = None,
     browse: Annotated[bool, typer.Option("--browse", help="Open the page in a browser.")] = False,
     encoder: OptionalEncoder = None,
@@ -55,11 +55,11 @@ def command(
     package: DeployedPackage = None,
     config_url: ConfigUrl = None,
 ) -> None:
-    """Search with pictures: a page in your browser, served from this machine until Ctrl-C.
+    """Serve the search page and its API from this machine until Ctrl-C.
 
-    By text, by an image that is dropped or pasted, by hits that are or are not what you look
-    for; one ranking, or lexical, vector and hybrid side by side. The same as a JSON API:
-    /openapi.json describes it. An address that others can reach needs a token.
+    Search by text, by a dropped or pasted image, or by positive and negative examples, with one
+    ranking or several side by side. /openapi.json describes the JSON API. An address that others
+    can reach needs a token.
     """
     token = _token(token_file) if token_file else ""
     with ExitStack() as opened:
@@ -82,7 +82,7 @@ def command(
             )
         results.print(f"The page is at {server.url} (Ctrl-C ends it).")
         if token:
-            say(f"It asks for the token in {token_file}.")
+            say(f"It requires the token in {token_file}.")
         if browse:
             webbrowser.open(server.url)
         try:
@@ -92,7 +92,7 @@ def command(
 
 
 def _token(path: Path) -> str:
-    """Read the token, or make one that only its owner can read."""
+    """Read the token, or create one that only its owner can read."""
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as stream:
@@ -103,6 +103,7 @@ def _token(path: Path) -> str:
         token = ""
     if len(token) < LEAST_TOKEN or not token.isprintable() or " " in token:
         raise UserError(
-            f"{path} holds no token: {LEAST_TOKEN} characters at least, ASCII, without blanks."
+            f"{path} has no valid token: it needs at least {LEAST_TOKEN} ASCII characters without "
+            "blanks."
         )
     return token

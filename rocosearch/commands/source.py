@@ -1,4 +1,4 @@
-"""`rocosearch source`: from a hit back to its file, for who holds the key."""
+"""`rocosearch source`: find the DICOM file of a hit, with the key of the pseudonyms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ rocosearch source build/hospital-index dicom-6cbbb1f2ab8e41d0 --key build/hospit
 """
 
 KeyFile = Annotated[
-    Path, typer.Option("--key", metavar="FILE", help="Key of the pseudonyms; never pass it on.")
+    Path, typer.Option("--key", metavar="FILE", help="Key file of the pseudonyms; never share it.")
 ]
 
 
@@ -33,22 +33,22 @@ def command(
     viewer: Annotated[
         str,
         typer.Option(
-            metavar="URL", help="URL of a viewer, with {study}, {series} or {instance} in it."
+            metavar="URL", help="URL of a PACS viewer with {study}, {series} or {instance}."
         ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Tell which file, and which frame of it, a hit was read from.
+    """Print the DICOM file and frame of a hit.
 
-    Only who holds the key and the file FILE.sources beside it can tell. With --viewer, print
-    where the study opens in a PACS viewer.
+    This needs the key and the file FILE.sources beside it. With --viewer, print the URL of the
+    study in a PACS viewer.
     """
     from ingest.sources.pseudonyms import Pseudonyms
     from rocosearch.pipeline import open_engine
 
     found = Pseudonyms.at(key).source(identifier)
     if found is None or open_engine(index).get(identifier) is None:
-        place = f"{index} holds no document" if found else f"{key} knows no file of"
+        place = f"{index} has no document" if found else f"{key} has no file for"
         raise UserError(f"{place} {identifier!r}.")
     link = ""
     if viewer:

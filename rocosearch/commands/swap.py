@@ -1,4 +1,4 @@
-"""`rocosearch swap`: another encoder for a running search, without an outage."""
+"""`rocosearch swap`: replace the encoder of a running search, without an outage."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ rocosearch swap finish build/index.swap
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Change the encoder of a running search: start, backfill, shadow, switch, finish; "
-    "rollback goes one step back.",
+    help="Replace the encoder of a running search, step by step.",
 )
 
 SwapFolder = Annotated[
-    Path, typer.Argument(metavar="SWAP", help="The swap's folder, as `swap start` named it.")
+    Path,
+    typer.Argument(metavar="SWAP", help="Working folder of the swap, as printed by `swap start`."),
 ]
 
 
@@ -41,23 +41,24 @@ def start(
     *,
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="URL", help="Swap on this Vespa server, not on the index."),
+        typer.Option("--to", metavar="URL", help="Swap on this Vespa server instead of the index."),
     ] = None,
     config_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Its config server; port 19071 of URL's host if none."),
+        typer.Option(metavar="URL", help="Its config server; default: port 19071 of URL's host."),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(metavar="SWAP", help="The swap's folder; INDEX.swap if none.")
+        Path | None,
+        typer.Option(metavar="SWAP", help="Working folder of the swap; default: INDEX.swap."),
     ] = None,
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Also where the server has changes by hand, which the swap drops."
+            "--force", help="Even if the server has manual changes, which the swap drops."
         ),
     ] = False,
 ) -> None:
-    """Put the new encoder's field and profiles beside the old ones; nothing else changes."""
+    """Add a field and profiles for the new encoder; nothing else changes."""
     from rocosearch.vespa_jobs import start_swap
 
     with progress_bars() as progress:
@@ -80,7 +81,7 @@ def start(
 @app.command()
 @writing
 def backfill(swap: SwapFolder) -> None:
-    """Bring the new encoder's vectors to every document; goes on where it was stopped."""
+    """Add the new encoder's vectors to every document; resumes after a kill."""
     from rocosearch.swap import open_swap
 
     with progress_bars() as progress:
@@ -94,7 +95,7 @@ def backfill(swap: SwapFolder) -> None:
 @app.command()
 @writing
 def shadow(swap: SwapFolder) -> None:
-    """Evaluate old against new on the same queries, unseen by those who search."""
+    """Evaluate both encoders on the same queries; users notice nothing."""
     from rocosearch.swap import open_swap
 
     with progress_bars() as progress:
@@ -112,7 +113,7 @@ def switch(
     swap: SwapFolder,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Also where the new one was found worse, or not judged.")
+        bool, typer.Option("--force", help="Even if the new encoder is worse or was not evaluated.")
     ] = False,
 ) -> None:
     """Make the new encoder the default; the old one stays until `finish`."""
@@ -126,7 +127,7 @@ def switch(
 @app.command()
 @writing
 def rollback(swap: SwapFolder) -> None:
-    """Go one step back: after `switch` to the old encoder, before it to how it was."""
+    """Go one step back: after `switch` to the old encoder, before it to the initial state."""
     from rocosearch.swap import open_swap
 
     with progress_bars() as progress:
@@ -137,9 +138,9 @@ def rollback(swap: SwapFolder) -> None:
 @app.command()
 @writing
 def finish(swap: SwapFolder) -> None:
-    """Take the old encoder away; there is no way back after it."""
+    """Remove the old encoder; this cannot be undone."""
     from rocosearch.swap import open_swap
 
     with progress_bars() as progress:
         open_swap(swap).finish(progress)
-    results.print("Finished: the old encoder is gone.")
+    results.print("Finished: the old encoder is removed.")

@@ -1,4 +1,4 @@
-"""`rocosearch train`: a CLIP of one's own from a corpus's pairs, from scratch or fine-tuned."""
+"""`rocosearch train`: train a CLIP on the pairs of a corpus, from scratch or fine-tuned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ rocosearch train build/corpus build/encoder --image-tower dinov2-small --text-to
 accelerate launch --num_processes 4 -m rocosearch train build/corpus build/encoder
 """
 
-START, LENGTH, RATE = "What to start from", "How long", "How fast"
+START, LENGTH, RATE = "Initial weights", "How long", "How fast"
 BATCHES, DATA, CONCEPTS = "Batches and negatives", "Augmentation", "Concepts"
 MACHINE = "Machine"
 
@@ -45,11 +45,11 @@ def command(
         str | None,
         _option(
             START,
-            "Towers and recipe. adapter: published towers, frozen, a projection on each; minutes. "
-            "lit: the image tower frozen; finetune: none. From scratch: tiny, minutes on a "
-            "laptop; small, half an hour, some thousand pairs; vit-small, clip-vit-b-32, "
-            "clip-rn50, a GPU. If none: adapter where its towers are installed, else tiny. With "
-            "--start only the recipe counts (rate, batch, epochs).",
+            "Towers and recipe. adapter: published towers, frozen, with a projection on each; "
+            "minutes. lit: only the image tower frozen; finetune: none frozen. From scratch: "
+            "tiny, minutes on a laptop; small, half an hour, some thousand pairs; vit-small, "
+            "clip-vit-b-32, clip-rn50, a GPU. Default: adapter if its towers are installed, else "
+            "tiny. With --start only the recipe is used (rate, batch, epochs).",
             metavar="NAME",
         ),
     ] = None,
@@ -66,7 +66,7 @@ def command(
         str | None,
         _option(
             START,
-            "A published image tower in place of the preset's: efficientnet-lite0 (of the extra "
+            "A published image tower instead of the preset's: efficientnet-lite0 (of the extra "
             "`pretrained`), or a downloaded folder (safetensors).",
             metavar="NAME",
         ),
@@ -84,35 +84,36 @@ def command(
         list[str] | None,
         _option(
             START,
-            "Keep a part as it is: image (the whole tower), image.tower (all but its "
-            "projection), text.tower, image.blocks.0., ...; repeatable. A wrong name lists the "
-            "parts.",
+            "Freeze a part: image (the whole tower), image.tower (all except its projection), "
+            "text.tower, image.blocks.0., ...; repeatable. A wrong name lists the parts.",
             metavar="PART",
         ),
     ] = None,
     image_size: Annotated[
         int | None,
-        _option(START, "Side of the images in pixels, in place of the preset's.", min=16),
+        _option(START, "Side of the images in pixels, instead of the preset's.", min=16),
     ] = None,
     context: Annotated[
         int | None,
-        _option(START, "Longest text in tokens, in place of the preset's.", min=4),
+        _option(START, "Longest text in tokens, instead of the preset's.", min=4),
     ] = None,
     heads: Annotated[
         int | None,
         _option(
-            START, "So many projections on each tower, side by side in the vector.", min=1, max=16
+            START, "Number of projections on each tower, concatenated to one vector.", min=1, max=16
         ),
     ] = None,
     epochs: Annotated[
-        int | None, _option(LENGTH, "Times through the pairs; the preset's if none.", min=1)
+        int | None, _option(LENGTH, "Number of epochs; default: the preset's.", min=1)
     ] = None,
     minutes: Annotated[
         float | None,
-        _option(LENGTH, "Stop after this long; the learning rate falls with the clock.", min=0.01),
+        _option(
+            LENGTH, "Stop after this time; the learning rate then follows the clock.", min=0.01
+        ),
     ] = None,
     samples: Annotated[
-        int | None, _option(LENGTH, "Train each epoch on so many pairs, drawn anew.", min=2)
+        int | None, _option(LENGTH, "Pairs per epoch, drawn again for each epoch.", min=2)
     ] = None,
     image_epochs: Annotated[
         int | None,
@@ -133,128 +134,147 @@ def command(
     ] = None,
     patience: Annotated[
         int | None,
-        _option(LENGTH, "Stop after so many epochs without a better one; 0: never.", min=0),
+        _option(LENGTH, "Stop after this many epochs without improvement; 0: never.", min=0),
     ] = None,
     ask: Annotated[
         Literal["pair", "caption"] | None,
         _option(
             LENGTH,
-            "What validation asks: each caption once (the default), on however many images it "
-            "stands, or the caption of every pair.",
+            "Queries of validation: each distinct caption once (the default), or the caption of "
+            "every pair.",
         ),
     ] = None,
     learning_rate: Annotated[
         float | None,
         _option(
             RATE,
-            "Its peak. From scratch the preset's (tiny 3e-3, small 1e-3) is meant; to fine-tune, "
-            "give a lower one: 3e-4 for an encoder of your own, 1e-5 for a large CLIP.",
+            "Peak learning rate. The presets' rates (tiny 3e-3, small 1e-3) are for training "
+            "from scratch; fine-tuning needs a lower one: 3e-4 for an encoder of your own, 1e-5 "
+            "for a large CLIP.",
             min=0,
         ),
     ] = None,
     rate: Annotated[
         list[str] | None,
-        _option(RATE, "Another rate for a part, as text.bert=0.01; repeatable.", metavar="PART=X"),
+        _option(
+            RATE,
+            "Factor on the learning rate of a part, such as text.bert=0.01; repeatable.",
+            metavar="PART=X",
+        ),
     ] = None,
     layer_decay: Annotated[
         float | None,
-        _option(RATE, "Each layer learns so much slower than the one above, as 0.8.", min=0, max=1),
+        _option(
+            RATE,
+            "Factor on the learning rate from each layer to the one below, such as 0.8.",
+            min=0,
+            max=1,
+        ),
     ] = None,
     weight_decay: Annotated[
-        float | None, _option(RATE, "AdamW's, of matrices only.", min=0)
+        float | None, _option(RATE, "Weight decay of AdamW, on matrices only.", min=0)
     ] = None,
     batch: Annotated[
-        int | None, _option(BATCHES, "Pairs that are each other's negatives.", min=2)
+        int | None, _option(BATCHES, "Batch size: pairs that are each other's negatives.", min=2)
     ] = None,
     micro_batch: Annotated[
         int | None,
         _option(
-            BATCHES, "How many the towers see at a time, where memory is short (slower).", min=1
+            BATCHES, "Pairs that the towers process at a time; saves memory, but is slower.", min=1
         ),
     ] = None,
     positives: Annotated[
         Literal["none", "caption", "group"] | None,
         _option(
             BATCHES,
-            "Pairs that are no negatives: of an equal caption (the default), also of the same "
+            "Pairs that are not negatives: with an equal caption (the default), also of the same "
             "case or article (group), or none.",
         ),
     ] = None,
     loss: Annotated[
         Literal["infonce", "sigmoid"] | None,
-        _option(BATCHES, "CLIP's (the default), or SigLIP's."),
+        _option(BATCHES, "infonce (CLIP, the default) or sigmoid (SigLIP)."),
     ] = None,
     near_captions: Annotated[
-        int | None, _option(BATCHES, "Batch pairs of near captions in groups of so many.", min=0)
+        int | None,
+        _option(
+            BATCHES, "Put pairs with near captions into one batch, in groups of this size.", min=0
+        ),
     ] = None,
     dropout: Annotated[
         float | None,
-        _option(DATA, "Share of features that a projection does not see.", min=0, max=0.95),
+        _option(DATA, "Dropout rate of the features before a projection.", min=0, max=0.95),
     ] = None,
     augmentation: Annotated[
-        bool | None, _option(DATA, "Move and relight images; never a flip.")
+        bool | None, _option(DATA, "Change geometry and brightness of images; never flip them.")
     ] = None,
     moved: Annotated[
         float | None,
-        _option(DATA, "Share of images that are cropped, turned and shifted.", min=0, max=1),
+        _option(DATA, "Share of images that are cropped, rotated and shifted.", min=0, max=1),
     ] = None,
     cutout: Annotated[
-        float | None, _option(DATA, "Side of a grey square, as a share.", min=0, max=1)
+        float | None,
+        _option(DATA, "Side of a grey square over the image, as a share.", min=0, max=1),
     ] = None,
     sentences: Annotated[
         float | None,
-        _option(DATA, "Chance that only some sentences of a caption are taken.", min=0, max=1),
+        _option(DATA, "Probability that only some sentences of a caption are used.", min=0, max=1),
     ] = None,
     word_dropout: Annotated[
-        float | None, _option(DATA, "Chance that a word is left out.", min=0, max=1)
+        float | None, _option(DATA, "Probability that a word is dropped.", min=0, max=1)
     ] = None,
     concept_names: Annotated[
         float | None,
-        _option(CONCEPTS, "Chance that a caption gets its concepts' names.", min=0, max=1),
+        _option(CONCEPTS, "Probability that concept names are added to a caption.", min=0, max=1),
     ] = None,
     concept_epochs: Annotated[
         int | None,
-        _option(CONCEPTS, "Epochs before the others in which images learn to name them.", min=0),
+        _option(
+            CONCEPTS, "Epochs of concept pretraining of the image tower before the others.", min=0
+        ),
     ] = None,
     concept_loss: Annotated[
-        Literal["asymmetric", "focal"] | None, _option(CONCEPTS, "What they minimise then.")
+        Literal["asymmetric", "focal"] | None, _option(CONCEPTS, "Loss of concept pretraining.")
     ] = None,
     concept_field: Annotated[
         list[str] | None,
         _option(
-            CONCEPTS, "Take this field's values as concepts too: modality, ...", metavar="NAME"
+            CONCEPTS, "Use the values of this field as concepts too: modality, ...", metavar="NAME"
         ),
     ] = None,
     concept_pairs: Annotated[
         bool, _option(CONCEPTS, "Pair each image with its concepts' names too.", "--concept-pairs")
     ] = False,
     balance_cap: Annotated[
-        int | None, _option(CONCEPTS, "At most about so many pairs of a concept an epoch.", min=0)
+        int | None,
+        _option(CONCEPTS, "At most about this many pairs of a concept per epoch.", min=0),
     ] = None,
     device: Annotated[
         str, _option(MACHINE, "auto (a GPU if any), cpu, cuda, ...", metavar="NAME")
     ] = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"] | None,
-        _option(MACHINE, "auto computes in bfloat16 on a GPU."),
+        _option(MACHINE, "auto uses bfloat16 on a GPU, float32 elsewhere."),
     ] = None,
-    seed: Annotated[int, _option(MACHINE, "Seed of weights, order and augmentation.", min=0)] = 0,
+    seed: Annotated[
+        int, _option(MACHINE, "Seed for weights, data order and augmentation.", min=0)
+    ] = 0,
     resume: Annotated[
-        bool, _option(MACHINE, "Go on where an interrupted training stopped.", "--resume")
+        bool, _option(MACHINE, "Resume an interrupted training.", "--resume")
     ] = False,
     replace_encoder: Annotated[
-        bool, _option(MACHINE, "Write over a finished encoder at OUT.", "--replace")
+        bool, _option(MACHINE, "Overwrite a finished encoder at OUT.", "--replace")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a CLIP (image tower, text tower, one space) on the corpus's training split.
+    """Train a CLIP on the image-caption pairs of a corpus.
 
-    Every option has a default that suits the preset: begin without any. Validation MRR@10
-    stops training early, and the best epoch is kept. OUT holds weights (safetensors), tokenizer,
-    encoder.json (the manifest), training.csv (the curves) and training.json (the settings).
+    All options have defaults that fit the preset. Training stops early by validation MRR@10, and
+    the best epoch is kept. OUT has the weights (safetensors), the tokenizer, encoder.json (the
+    manifest), training.csv (learning curves) and training.json (the settings).
 
     To fine-tune, download a model first, name it with --start (a CLIP), --image-tower or
-    --text-tower, lower the rate, and lock with --freeze what shall not change.
+    --text-tower, lower the learning rate, and freeze parts with --freeze.
     """
     from encoders.training.augment import AUGMENTED, NO_AUGMENTATION, Augmentation
     from encoders.training.augment_text import TextAugmentation
@@ -323,7 +343,8 @@ def command(
             )
     except KeyboardInterrupt:
         say(
-            "interrupted; the same command with --resume goes on from the last checkpoint", "yellow"
+            "interrupted; run the same command with --resume to continue from the last checkpoint",
+            "yellow",
         )
         raise typer.Exit(130) from None
     if not leads():

@@ -1,4 +1,4 @@
-"""`rocosearch tune`: blend weights from a development split, written back as defaults."""
+"""`rocosearch tune`: tune blend weights on a development split."""
 
 from __future__ import annotations
 
@@ -26,28 +26,29 @@ def command(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="Profiles file (TOML) to write.")],
     *,
     protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="Protocol whose MRR@10 is to rise.")
+        str, typer.Option(metavar="NAME", help="Protocol whose MRR@10 is optimised.")
     ] = "split-caption",
     split: Annotated[
-        str, typer.Option(metavar="NAME", help="Split of the queries; never one that you report.")
+        str,
+        typer.Option(metavar="NAME", help="Split of the queries; never the split that you report."),
     ] = "validation",
-    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of folds and bootstrap.")] = 0,
+    folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for folds and bootstrap.")] = 0,
     allow_loss: Annotated[
         bool,
         typer.Option(
-            "--allow-loss", help="Write FILE even where another protocol loses by more than noise."
+            "--allow-loss", help="Write FILE even if another protocol loses by more than noise."
         ),
     ] = False,
     profiles: ProfilesFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Choose the weights of the hybrid and learned profiles on a development split.
+    """Tune the weights of the hybrid and learned profiles on a development split.
 
     Every figure is cross-validated over ten partitions. Shipped values are kept unless the tuned
-    ones beat them by more than that varies; queries like the encoder's training are left out.
-    New values are written to FILE as `query()` defaults, with where they came from; index,
-    search, eval and app take it with --profiles. A loss on another protocol refuses the file.
+    ones win by more than the partitions differ. Queries that resemble the encoder's training data
+    are left out. New values are written to FILE as `query()` defaults, with their origin; index,
+    search, eval and app read it with --profiles. If another protocol loses, no file is written.
     """
     from eval.tuning.tuning import TuningOptions
     from rocosearch.pipeline import tune_profiles
@@ -71,6 +72,6 @@ def command(
         chosen = ", ".join(f"{key} {value:g}" for key, value in inputs.items())
         results.print(f"{name}: {chosen}")
     results.print(
-        f"Written to {out}; give it to index, search, eval or app with --profiles. "
+        f"Written to {out}; pass it to index, search, eval or app with --profiles. "
         f"{tuning.advice()}"
     )

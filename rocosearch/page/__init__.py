@@ -1,16 +1,16 @@
-"""The search page: a server, its JSON API, and the page that asks it.
+"""The search page: a server, its JSON API, and the page.
 
-opening.py        from a searcher and a corpus to a server
-server.py         where it listens; uvicorn
-connection.py     one connection: a deadline for each request, a cap
-guards.py         who is answered: names, other sites, tokens, lengths
-openapi.json      what can be asked: routes and checks follow from it
-specification.py  that file read, requests checked against it
+opening.py        builds a server from a searcher and a corpus
+server.py         the socket and uvicorn
+connection.py     one connection: a deadline for each request, a limit on connections
+guards.py         access checks: host names, other sites, tokens, lengths
+openapi.json      the API: routes and checks are generated from it
+specification.py  reads that file, checks requests against it
 api.py            one method for each operation
-answers.py        a request's values -> the searcher -> plain values
-pictures.py       a document's id -> a small or a large picture out of the corpus
-lexicon.py        words and concepts that complete what is typed
-judgements.py     what was found relevant, kept beside the corpus
+answers.py        runs a request on the searcher, returns plain values
+pictures.py       small and large images of documents, read from the corpus
+lexicon.py        words and concepts for completion
+judgements.py     relevance judgements, stored beside the corpus
 map.py            documents as points in a plane
 static/           the page itself; it loads nothing from elsewhere
 """

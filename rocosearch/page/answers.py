@@ -1,4 +1,4 @@
-"""What the page asks, and what it is told: plain values, ready to be JSON."""
+"""Runs the requests of the page; answers are plain values for JSON."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _NOTHING = "Type some words, or give an image."
 
 
 class NotThereError(UserError):
-    """What is named is not there."""
+    """A named profile or document does not exist."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One search: what `Searcher.search` takes, for one profile after another."""
+    """One search: arguments of `Searcher.search`, for one or more profiles."""
 
     text: str = ""
     image: bytes | None = None
@@ -51,7 +51,7 @@ class Asked:
 
     @classmethod
     def read(cls, values: Mapping[str, Any], image: bytes | None = None) -> Asked:
-        """From a request's values, as `read_query` gives them."""
+        """Build it from the values that `read_query` returns."""
         return cls(
             text=values["text"] or "",
             image=image,
@@ -72,15 +72,15 @@ class Asked:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is asked for."""
+        """Whether the query is empty."""
         return not (self.text.strip() or self.image or self.like)
 
 
 class Desk:
-    """A searcher, and what its documents can be filtered by.
+    """A searcher with the facets of its documents.
 
-    field: the vector field that images are compared in, "" where there is none. facets: for each
-    field, how many documents have each value. Threads may ask at once.
+    field: the vector field of the images, "" if there is none. facets: for each
+    field, how many documents have each value. Thread-safe.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Desk:
             self.field = encoder_names(searcher.encoder.manifest.fingerprint).embedding
 
     def about(self) -> Json:
-        """What the page offers: profiles and their inputs, facets, counts, the encoder."""
+        """Profiles and their inputs, facets, counts, the encoder."""
         engine, encoder = self.searcher.engine, self.searcher.encoder
         info = engine.info()
         vectors = bool(encoder) or self.searcher.embeds
@@ -114,10 +114,10 @@ class Desk:
         }
 
     def answer(self, asked: Asked) -> Json:
-        """One list of hits for each profile; what a ranking cannot answer stands in its own.
+        """One list of hits for each profile; a ranking that cannot answer has an error instead.
 
-        Raises NotThereError where a profile or document is unknown, UserError where there is
-        one ranking, and it cannot answer.
+        Raises NotThereError for an unknown profile or document, UserError if the only ranking
+        cannot answer.
         """
         self._check_there(asked)
         by = asked.image if asked.image is not None else (asked.like or None)
@@ -175,7 +175,7 @@ class Desk:
         }
 
     def _inputs_of(self, profile: str, inputs: Mapping[str, float]) -> Mapping[str, float]:
-        """Those that the profile has: rankings side by side share one address."""
+        """The inputs that this profile has; rankings side by side share one address."""
         engine = self.searcher.engine
         if (
             not (inputs and isinstance(engine, EmbeddedEngine))
@@ -239,7 +239,7 @@ def _stems(word: str) -> frozenset[str]:
 
 
 def _marked(caption: str, stems: frozenset[str]) -> list[tuple[str, bool]]:
-    """The caption in pieces, each with whether it is one of the query's words."""
+    """The caption in pieces, each with a flag for query words."""
     pieces: list[tuple[str, bool]] = []
     end = 0
     for word in _WORD.finditer(caption):

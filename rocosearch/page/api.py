@@ -1,6 +1,6 @@
 """The JSON API: one method for each operation of openapi.json, and the page's own files.
 
-Work is done in threads, as many at once as there are cores; searches never wait for pictures.
+Work runs in threads, one per core; searches never wait for images.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Api:
-    """What answers: a searcher, and where they are, pictures, judgements and a lexicon."""
+    """A searcher, with images, judgements and a lexicon if available."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Api:
         )
 
     def about(self, _: Values) -> Response:
-        """What can be asked."""
+        """Describe the profiles, filters and inputs."""
         told = {
             "pictures": self.pictures_kept is not None,
             "judging": self.judgements_kept is not None,
@@ -136,39 +136,39 @@ class Api:
         kept = self.pictures_kept
         found = kept.get(values["id"], values["size"]) if kept else None
         if found is None:
-            raise NotThereError("This document has no picture here.")
+            raise NotThereError("This document has no image here.")
         caching = {"cache-control": "private, max-age=3600"}
         return Response(found, media_type="image/jpeg", headers=caching)
 
     def heatmap(self, values: Values) -> Response:
-        """Show where in a document's picture lies what a text describes."""
+        """The heat map of a text in a document's image."""
         from rocosearch.heat_picture import heat_picture  # noqa: PLC0415 - loads slowly
 
         encoder, kept = self.desk.searcher.encoder, self.pictures_kept
         if encoder is None:
-            raise NotThereError("There is no encoder here that could look.")
+            raise NotThereError("A heat map needs an encoder, and there is none.")
         data = kept.original(values["id"]) if kept else None
         if not data:
-            raise NotThereError("This document has no picture here.")
+            raise NotThereError("This document has no image here.")
         drawn = heat_picture(encoder, data, values["text"])
         drawn.thumbnail((1600, 1600))
         return Response(jpeg(drawn), media_type="image/jpeg")
 
     def suggest(self, values: Values) -> Response:
-        """Complete what is being typed."""
+        """Complete a prefix."""
         ready = self.lexicon is not None and self.lexicon.done()
         found = self.lexicon.result().complete(values["prefix"]) if ready and self.lexicon else []
         return JSONResponse({"suggestions": [{"text": t, "documents": n} for t, n in found]})
 
     def map(self, _: Values) -> Response:
-        """Draw the map, once for each state of the index."""
+        """The map, computed once for each state of the index."""
         engine = self._mapped()
         if engine is None:
-            raise NotThereError("There is no map here: it needs vectors.")
+            raise NotThereError("There is no map: the index has no vectors.")
         return JSONResponse(self.map_drawn(engine.count()))
 
     def judgements(self, values: Values) -> Response:
-        """Tell what was judged."""
+        """All judgements."""
         kept = self._kept()
         if values["format"] == "json":
             return JSONResponse({"judgements": [vars(each) for each in kept.last()]})
@@ -176,18 +176,18 @@ class Api:
         return Response(text, media_type="text/plain")
 
     def judge(self, _: Values, body: Values) -> Response:
-        """Keep a judgement."""
+        """Store a judgement."""
         kept = self._kept()
         if self.desk.searcher.engine.get(body["document"]) is None:
             raise NotThereError("There is no such document.")
         return JSONResponse(vars(kept.add(Judgement(**body))), status_code=HTTPStatus.CREATED)
 
     def entered(self, _: Values) -> Response:
-        """Say that who asks was let in: the guard did."""
+        """Confirm access; the guard has checked the token."""
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     def healthz(self, _: Values) -> Response:
-        """Say that the server answers."""
+        """Confirm that the server is up."""
         return JSONResponse({"status": "ok"})
 
     def metrics(self, _: Values) -> Response:
@@ -197,7 +197,7 @@ class Api:
 
     def _kept(self) -> Judgements:
         if self.judgements_kept is None:
-            raise NotThereError("Judgements are kept beside the corpus, and there is none.")
+            raise NotThereError("Judgements are stored beside the corpus, and there is no corpus.")
         return self.judgements_kept
 
     def _mapped(self) -> EmbeddedEngine | None:
@@ -205,7 +205,7 @@ class Api:
         return engine if isinstance(engine, EmbeddedEngine) and self.desk.field else None
 
     def _start(self) -> dict[str, Any]:
-        """Pictures and queries to begin with: ids, and the first words of captions."""
+        """Images and example queries for the start page: ids, and the first words of captions."""
         samples = self.pictures_kept.some(SAMPLES) if self.pictures_kept else []
         found = [self.desk.searcher.engine.get(name) for name in samples[:EXAMPLES]]
         texts = [_first_words((each and each.caption) or "") for each in found]
@@ -231,7 +231,7 @@ class Api:
 
 
 class _Measured:
-    """Counters of one server; nothing in them says what was searched."""
+    """Counters of one server; they contain no queries."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -243,13 +243,13 @@ class _Measured:
         )
         self._seconds = Histogram(
             "rocosearch_request_seconds",
-            "Seconds from a request's head to its answer.",
+            "Seconds from the request's headers to its answer.",
             ["operation"],
             buckets=_LATENCIES,
             registry=self._registry,
         )
         self._documents = Gauge(
-            "rocosearch_documents", "Documents that can be found.", registry=self._registry
+            "rocosearch_documents", "Searchable documents.", registry=self._registry
         )
 
     def add(self, operation: str, status: int, seconds: float) -> None:
@@ -310,7 +310,7 @@ async def _body(request: Request) -> bytes:
 
 
 async def _told(answering: Callable[[], Awaitable[Response]]) -> Response:
-    """The answer, or a sentence that says why there is none."""
+    """The answer, or an error sentence."""
     try:
         return await answering()
     except RefusedError as refusal:
@@ -326,12 +326,10 @@ async def _told(answering: Callable[[], Awaitable[Response]]) -> Response:
 
 
 def _fault(error: Exception) -> Response:
-    """Say where, not what: an error's message may hold what was searched."""
+    """Report the location only: the message of an exception may contain the query."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
-    return _error(
-        f"Unexpected {place}. This is a fault of the program.", HTTPStatus.INTERNAL_SERVER_ERROR
-    )
+    return _error(f"Unexpected {place}. This is a bug.", HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _error(sentence: str, status: HTTPStatus) -> Response:
@@ -342,7 +340,7 @@ async def _session(operation: Operation, door: Door, request: Request) -> Respon
     async def entered() -> Response:
         given = _content(operation, request, await _body(request))
         if isinstance(given, bytes) or not door.knows(given["token"]):
-            raise RefusedError(HTTPStatus.UNAUTHORIZED, "This is not the token.")
+            raise RefusedError(HTTPStatus.UNAUTHORIZED, "The token is wrong.")
         response = Response(status_code=HTTPStatus.NO_CONTENT)
         response.set_cookie(door.cookie, door.session, httponly=True, samesite="strict")
         return response
@@ -361,12 +359,12 @@ def _openapi(_: Request) -> Response:
 
 
 def _not_there(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals, as a sentence."""
+    """Starlette's own errors, as a sentence."""
     if not isinstance(error, HTTPException):
         return _fault(error)
     told = f"There is nothing at {request.scope['path'][:100]}."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        told = f"{request.method} is not taken here."
+        told = f"{request.method} is not supported here."
     response = _error(told, HTTPStatus(error.status_code))
     response.headers.update(error.headers or {})
     return response

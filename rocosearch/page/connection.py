@@ -1,7 +1,7 @@
-"""One connection to the server: uvicorn's own reading of HTTP, with a deadline and a cap.
+"""One connection: uvicorn's HTTP protocol, with a deadline and a limit on connections.
 
-uvicorn closes a connection that says nothing between two requests, but waits without end for
-one that sends a byte now and then.
+uvicorn closes a connection that is idle between two requests, but waits forever for one that
+sends single bytes slowly.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from rocosearch.page.guards import error_body
 __all__ = ["MOST_CONNECTIONS", "PATIENCE", "Connection"]
 
 PATIENCE = 30.0
-"""Seconds for a whole request, from the end of the one before to the end of its answer."""
+"""Seconds for a request, from the end of the previous one to the end of its answer."""
 
 MOST_CONNECTIONS = 200
 
 
 class Connection(H11Protocol):
-    """Ends what takes too long, refuses what is too many or not HTTP, in a sentence."""
+    """Ends slow requests; refuses excess connections and invalid HTTP with a sentence."""
 
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless there are too many."""
+        """Accept the connection, unless there are too many."""
         super().connection_made(cast("asyncio.Transport", transport))
         self._begin()
         if len(self.connections) > MOST_CONNECTIONS:
@@ -41,12 +41,12 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Give the next request its own time."""
+        """Restart the deadline for the next request."""
         self._begin()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
+        """Answer invalid HTTP."""
         self._end(400, msg)
 
     def _begin(self) -> None:
@@ -58,7 +58,7 @@ class Connection(H11Protocol):
         self._end(408, f"The request took longer than {PATIENCE:g} seconds.")
 
     def _end(self, status: int, sentence: str) -> None:
-        """Say why, where no answer has begun; close at once."""
+        """Send the reason, unless an answer has started; then close."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             body = error_body(sentence)
             head = f"HTTP/1.1 {status} \r\nContent-Type: application/json\r\n"

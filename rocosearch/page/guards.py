@@ -1,10 +1,10 @@
-"""Who is answered: checks before any route is looked at, and the headers of every answer.
+"""Access checks before routing, and the headers of every answer.
 
-A page of another site can make a browser send requests here. It must learn nothing and change
-nothing: the Host must be a name of this server (against DNS rebinding), Sec-Fetch-Site and
-Origin must not name another site. A request whose length two readers could understand
-differently is refused. Every refusal, and every answer to a request whose body was not read to
-its end, closes the connection: what is left unread is never taken for a request.
+A page of another site can make a browser send requests here. It must not read or change anything:
+the Host must be a name of this server (against DNS rebinding), Sec-Fetch-Site and Origin must not
+name another site. Requests with an ambiguous length are refused. Every refusal closes the
+connection, and so does every answer to a request whose body was not read completely: the rest of a
+body is never read as a request.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _HEADERS = {
 
 
 class RefusedError(UserError):
-    """A request that is not answered, with its HTTP status."""
+    """A refused request, with its HTTP status."""
 
     def __init__(self, status: HTTPStatus, sentence: str) -> None:
         super().__init__(sentence)
@@ -50,7 +50,7 @@ class RefusedError(UserError):
 
 @dataclass(frozen=True)
 class Door:
-    """The names that a server answers to, and the token that it asks for ("": none).
+    """Host names of the server, and its access token ("": none).
 
     hosts: values of a Host header, in lower case.
     """
@@ -62,7 +62,7 @@ class Door:
 
     @classmethod
     def at(cls, host: str, port: int, names: tuple[str, ...] = (), token: str = "") -> Door:
-        """A door for a server on `host`; `names`: what else it is called, a port may follow."""
+        """A door for a server on `host`; `names`: further host names, with or without port."""
         shown = f"[{host}]" if ":" in host else host
         own = {f"{name}:{port}" for name in (*_LOOPBACK, shown)}
         named = {form for name in names for form in (name, f"{name}:{port}")}
@@ -72,15 +72,15 @@ class Door:
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie; browsers do not keep those of two ports apart."""
+        """Name of the cookie, with the port: browsers share cookies between ports."""
         return f"rocosearch_{self.port}"
 
     def knows(self, given: str) -> bool:
-        """Whether this is the token."""
+        """Whether the token is correct."""
         return bool(self.token) and hmac.compare_digest(given.encode(), self.token.encode())
 
     def lets_in(self, headers: Headers) -> bool:
-        """Whether a request brings the token, or a cookie that was given for it."""
+        """Whether a request has the token, or the cookie for it."""
         if not self.token:
             return True
         kind, _, given = headers.get("authorization", "").partition(" ")
@@ -93,8 +93,8 @@ class Door:
 class Guard:
     """ASGI middleware around the whole application.
 
-    open_paths: methods and paths answered without the token. start_paths: a link on another site
-    may lead there.
+    open_paths: methods and paths answered without the token. start_paths: paths that other
+    sites may link to.
     """
 
     def __init__(
@@ -146,20 +146,29 @@ class Guard:
 
     def _check_host(self, hosts: list[str]) -> None:
         if len(hosts) != 1:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, f"{len(hosts)} Host headers; one is needed.")
+            raise RefusedError(
+                HTTPStatus.BAD_REQUEST,
+                f"The request has {len(hosts)} Host headers; exactly one is required.",
+            )
         if not _HOST.fullmatch(hosts[0]):
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "The Host header is no name of a host.")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "The Host header is not a host name.")
         if hosts[0].lower() not in self.door.hosts:
-            raise RefusedError(HTTPStatus.FORBIDDEN, "This page answers under its own name only.")
+            raise RefusedError(
+                HTTPStatus.FORBIDDEN, "This server answers only requests to its own name."
+            )
 
     def _check_site(self, scope: Scope, headers: Headers) -> None:
         here = headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
         asks_for_start = scope["method"] in {"GET", "HEAD"} and scope["path"] in self.start_paths
         if not here and not asks_for_start:
-            raise RefusedError(HTTPStatus.FORBIDDEN, "This page answers to itself only.")
+            raise RefusedError(
+                HTTPStatus.FORBIDDEN, "This server answers only requests from its own page."
+            )
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2].lower() != headers["host"].lower():
-            raise RefusedError(HTTPStatus.FORBIDDEN, "This page answers to itself only.")
+            raise RefusedError(
+                HTTPStatus.FORBIDDEN, "This server answers only requests from its own page."
+            )
 
 
 def error_body(sentence: str) -> bytes:
@@ -170,19 +179,19 @@ def error_body(sentence: str) -> bytes:
 def _check_length(method: str, headers: Headers) -> None:
     lengths, chunked = headers.getlist("content-length"), "transfer-encoding" in headers
     if len(lengths) > 1 or (lengths and chunked):
-        raise RefusedError(HTTPStatus.BAD_REQUEST, "The body's length is given twice.")
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "The length of the body is given twice.")
     if method in {"GET", "HEAD"}:
         if chunked or lengths not in ([], ["0"]):
-            raise RefusedError(HTTPStatus.BAD_REQUEST, f"A {method} has no body.")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f"A {method} request must have no body.")
         return
     if not lengths:
-        raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "Say how long the body is.")
+        raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing.")
     if not re.fullmatch(r"[0-9]{1,15}", lengths[0]):
         raise RefusedError(HTTPStatus.BAD_REQUEST, "Content-Length is not a number of bytes.")
     if int(lengths[0]) > MOST_BYTES:
         raise RefusedError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"The body has {int(lengths[0]):,} bytes; at most {MOST_BYTES:,} are taken.",
+            f"The body has {int(lengths[0]):,} bytes; at most {MOST_BYTES:,} are accepted.",
         )
 
 

@@ -1,7 +1,7 @@
-"""Which documents were found relevant for which queries: JSON lines, kept beside the corpus.
+"""Relevance judgements of queries and documents: JSON lines, stored beside the corpus.
 
-CORPUS.judgements.jsonl stands next to the corpus's folder, so that writing the corpus again
-leaves it alone. A line is never changed: the last one on a pair of query and document holds.
+CORPUS.judgements.jsonl is next to the corpus folder, so that writing the corpus again does not
+change it. Lines are never changed: the last one for a pair of query and document counts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Judgement", "Judgements", "beside"]
 
 @dataclass(frozen=True)
 class Judgement:
-    """One line. relevant: 0 is not, 1 to 3 how much. when: UTC, ISO 8601."""
+    """One line. relevant: 0 (no), or a grade from 1 to 3. when: UTC, ISO 8601."""
 
     query: str
     document: str
@@ -31,19 +31,19 @@ class Judgement:
 
 
 def beside(corpus: Path) -> Path:
-    """Where the judgements of a corpus are kept."""
+    """The judgements file of a corpus."""
     return corpus.with_name(f"{corpus.absolute().name}.judgements.jsonl")
 
 
 class Judgements:
-    """The file, read again for each question: other processes may write it too."""
+    """The file, read again for each request, because other processes may write it too."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
 
     def add(self, judgement: Judgement) -> Judgement:
-        """Append a line, with the time; return what was written."""
+        """Append a line with the time; return it."""
         written = Judgement(
             judgement.query,
             judgement.document,
@@ -64,9 +64,9 @@ class Judgements:
         return written
 
     def last(self) -> list[Judgement]:
-        """The last word on each pair, in the order in which they were first judged.
+        """The last judgement of each pair, in the order of first judgement.
 
-        Raises UserError naming a line that is no judgement.
+        Raises UserError naming an invalid line.
         """
         if not self.path.exists():
             return []
@@ -79,7 +79,7 @@ class Judgements:
         return list(found.values())
 
     def topics(self) -> str:
-        """The queries judged, as `id<tab>text` lines: what `eval --topics` reads."""
+        """The judged queries as `id<tab>text` lines, for `eval --topics`."""
         queries = dict.fromkeys(each.query for each in self.last())
         return "".join(f"{topic_id(query)}\t{' '.join(query.split())}\n" for query in queries)
 
@@ -96,7 +96,7 @@ class Judgements:
             return Judgement(**json.loads(line))
         except (ValueError, TypeError, RecursionError):
             raise UserError(
-                f"{self.path}, line {number} is no judgement: mend or remove that line."
+                f"{self.path}, line {number} is not a judgement: correct or remove it."
             ) from None
 
 
@@ -105,5 +105,5 @@ def _ends_in_newline(descriptor: int) -> bool:
 
 
 def topic_id(query: str) -> str:
-    """A query's id in topics and qrels, which take no blanks: the start of its SHA-256."""
+    """A query's id in topics and qrels, where blanks are not allowed: the start of its SHA-256."""
     return hashlib.sha256(query.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Words and concepts of a corpus, to complete what is being typed."""
+"""Words and concepts of a corpus, for completion."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Lexicon"]
 _WORD = re.compile(r"[^\W\d_][\w-]{2,}")
 SHOWN = 8
 LEAST = 2
-"""Documents that a word stands in, at least: one alone is often a slip of the pen."""
+"""Minimum document frequency of a word: words in one document are often misspelt."""
 
 
 class Lexicon:
-    """Terms in order, each with how many documents have it."""
+    """Sorted terms, each with its document frequency."""
 
     def __init__(self, documents: Iterable[tuple[str, Sequence[str]]]) -> None:
-        """Count the words of each caption, and each concept's name, once a document."""
+        """Count the words of captions and the concept names, once per document."""
         counts: Counter[str] = Counter()
         for caption, concepts in documents:
             terms = {word.lower() for word in _WORD.findall(caption)}
@@ -28,11 +28,11 @@ class Lexicon:
         self._counts = [counts[term] for term in self._terms]
 
     def __len__(self) -> int:
-        """Return how many terms there are."""
+        """Return the number of terms."""
         return len(self._terms)
 
     def complete(self, prefix: str, most: int = SHOWN) -> list[tuple[str, int]]:
-        """Terms that begin with the prefix and go on, the most frequent first."""
+        """Longer terms with this prefix, the most frequent first."""
         start = prefix.lower()
         first = bisect_left(self._terms, start)
         last = bisect_left(self._terms, start + "\U0010ffff", first)

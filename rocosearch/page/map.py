@@ -1,4 +1,4 @@
-"""A map of an index: documents as points, alike ones near each other as far as a plane can."""
+"""A map of an index: documents as points, a projection of their vectors to a plane."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_POINTS = 3_000
 
 
 def map_of(engine: EmbeddedEngine, field: str) -> dict[str, Any]:
-    """Points of the documents that have a vector in `field`, every n-th where there are many.
+    """Points of the documents with a vector in `field`; every n-th if there are many.
 
     Each point: id, x, y (-1 to 1), modality. `shown` is the share of the variance, 0 to 1.
     """
@@ -36,8 +36,8 @@ def map_of(engine: EmbeddedEngine, field: str) -> dict[str, Any]:
 def plane(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
     """Return the first two principal components, float64 [n, 2] within -1 to 1, and their share.
 
-    vectors: float32 [n, D]. The share is that of the variance which the plane shows. The signs
-    are fixed: the entry of largest size of each axis is positive.
+    vectors: float32 [n, D]. The share is that of the variance. Signs are
+    fixed: the entry with the largest magnitude of each axis is positive.
     """
     deviations = (vectors - vectors.mean(axis=0)).astype(np.float64)
     values, axes = np.linalg.eigh(deviations.T @ deviations)  # ascending

@@ -1,4 +1,4 @@
-"""From a searcher to a server that is ready to run."""
+"""Build a server from a searcher."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def open_page(
     names: tuple[str, ...] = (),
     token: str = "",
 ) -> PageServer:
-    """Put a searcher, and the corpus that its pictures are in, behind a server.
+    """Build a server for a searcher and the corpus with its images.
 
-    names: what the server is called by those who reach it from elsewhere. token: what they have
-    to bring. Raises CorpusError or UserError in a sentence.
+    names: further host names of the server. token: the access token. Raises CorpusError or
+    UserError.
     """
     if corpus is None:
         background = ThreadPoolExecutor(1)
@@ -57,7 +57,7 @@ def open_page(
     pictures = Pictures(opened)
     if not any(name in pictures for name in islice(searcher.engine.ids(), LOOKED_AT)):
         raise UserError(
-            f"{corpus} has none of the documents searched: name the corpus that they came from."
+            f"{corpus} has none of the searched documents: name the corpus that they come from."
         )
     background = ThreadPoolExecutor(2)
     background.submit(_warm, searcher)
@@ -69,7 +69,7 @@ def open_page(
 
 
 def _warm(searcher: Searcher) -> None:
-    """Ask every ranking once: the first query of a process loads kernels and towers."""
+    """Run every ranking once: the first query of a process loads kernels and towers."""
     for profile in searcher.engine.info().profiles:
         with suppress(UserError):  # a profile of one's own may want another query
             searcher.search("warm", profile=profile, k=1)
@@ -81,7 +81,7 @@ def _lexicon(corpus: Corpus) -> Lexicon:
 
 
 def _facets(corpus: Corpus) -> dict[str, dict[str, int]]:
-    """How many documents have each value of the fields that have several values."""
+    """Document counts for each value of the fields with several values."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
     for part in corpus.parts:
         with pq.ParquetFile(part) as file:

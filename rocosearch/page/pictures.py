@@ -1,4 +1,4 @@
-"""Pictures of documents, read out of a corpus one by one."""
+"""Images of documents, read from a corpus one by one."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ QUALITY = 85
 
 
 class Pictures:
-    """JPEGs of a corpus's images; the small ones that were asked for last are kept."""
+    """JPEGs of a corpus's images; recently used small ones are cached."""
 
     def __init__(self, corpus: Corpus) -> None:
-        """Read where each image stands, not the images."""
+        """Read the position of each image, not the images."""
         from ingest.corpus.tables import opened  # noqa: PLC0415
 
         self._places: dict[str, tuple[Path, int, int]] = {}
@@ -48,7 +48,7 @@ class Pictures:
         return identifier in self._places
 
     def path(self, identifier: str) -> str:
-        """The image's name in the source, "" where there is none."""
+        """The image's name in the source, "" if there is none."""
         return str(self._column(identifier, "path") or "")
 
     def some(self, count: int) -> list[str]:
@@ -57,7 +57,7 @@ class Pictures:
         return list(islice(self._places, step // 2, None, step))[:count]
 
     def get(self, identifier: str, size: str = "small") -> bytes | None:
-        """A JPEG; None where the document has no image that can be read.
+        """A JPEG; None if the document has no readable image.
 
         size: "small", or "large".
         """
@@ -66,7 +66,7 @@ class Pictures:
         return self._draw(identifier, "large") if size == "large" else self._small(identifier)
 
     def original(self, identifier: str) -> bytes | None:
-        """The image's bytes as they came; None where the document has none."""
+        """The original bytes of the image; None if the document has none."""
         return cast("bytes | None", self._column(identifier, "bytes"))
 
     def _column(self, identifier: str, name: str) -> object:

@@ -1,7 +1,6 @@
-"""The server behind the search page: a socket, uvicorn, and where it may listen.
+"""The server behind the search page: socket, uvicorn, and rules for the address.
 
-It is meant for one person's own machine: it listens on 127.0.0.1 unless told otherwise. On an
-address that others can reach it asks for a token.
+It listens on 127.0.0.1 by default. On an address that others can reach it requires a token.
 """
 
 from __future__ import annotations
@@ -24,24 +23,24 @@ LONGEST_HEAD = 256 << 10  # bytes; ten thousand characters of text may take nine
 
 
 class PageServer:
-    """A server that has its port; `serve_forever` answers until interrupted."""
+    """A server with an open port; `serve_forever` runs until interrupted."""
 
     def __init__(
         self, api: Api, host: str, port: int, *, names: tuple[str, ...] = (), token: str = ""
     ) -> None:
-        """Listen on `port`, 0 for a free one. Raises UserError where that cannot be done.
+        """Listen on `port`, 0 for a free one. Raises UserError if that fails.
 
-        names: what the server is called by those who reach it from elsewhere.
+        names: further host names of the server.
         """
         if is_public(host) and not token:
             raise UserError(
-                f"Others can reach {host}, so the page asks for a token there: name the file that "
-                "holds it with --token-file (it is made where there is none)."
+                f"Others can reach {host}, so the server needs a token there: name its file with "
+                "--token-file (it is created if missing)."
             )
         if host in _EVERYWHERE and not names:
             raise UserError(
-                f"{host} is every address of this machine: say with --name what the page is "
-                "called by those who reach it, such as search.example.org."
+                f"{host} means every address of this machine: give the server's host name with "
+                "--name, such as search.example.org."
             )
         self.host = host
         self._socket = _listening(host, port)
@@ -63,16 +62,16 @@ class PageServer:
 
     @property
     def url(self) -> str:
-        """Where the page stands."""
+        """Address of the page."""
         shown = "localhost" if self.host in {"127.0.0.1", *_EVERYWHERE} else self.host
         return f"http://{f'[{shown}]' if ':' in shown else shown}:{self.server_port}/"
 
     def serve_forever(self) -> None:
-        """Answer until `shutdown`, or until the process is interrupted."""
+        """Run until `shutdown`, or until the process is interrupted."""
         self._server.run(sockets=[self._socket])
 
     def shutdown(self) -> None:
-        """End, from another thread."""
+        """Stop the server from another thread."""
         self._server.should_exit = True
 
     def __enter__(self) -> Self:
@@ -91,7 +90,7 @@ _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
 def is_public(host: str) -> bool:
-    """Whether other machines can reach an address; a name counts as public but for localhost."""
+    """Whether other machines can reach an address; host names except localhost count as public."""
     if host == "localhost":
         return False
     try:
@@ -107,7 +106,7 @@ def _listening(host: str, port: int) -> socket.socket:
         )[0]
         opened = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise UserError(f"{host} is no address of this machine ({error.strerror}).") from None
+        raise UserError(f"{host} is not an address of this machine ({error.strerror}).") from None
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind(address)
@@ -115,6 +114,6 @@ def _listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         opened.close()
         raise UserError(
-            f"The page cannot listen on {host}:{port} ({error.strerror}): choose another --port."
+            f"The server cannot listen on {host}:{port} ({error.strerror}): choose another --port."
         ) from None
     return opened

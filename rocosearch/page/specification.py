@@ -1,7 +1,7 @@
-"""openapi.json read: what each operation takes, and a request's values checked against it.
+"""Reads openapi.json, and checks the values of a request against it.
 
-The file is the only place that says which parameters there are and how large they may be:
-routes, checks and the published description all follow from it.
+The file alone defines the parameters and their limits: routes, checks and the published
+description are generated from it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MOST_PARAMETERS = 200
 
 
 class ParameterError(UserError):
-    """A request's value is not what the API takes."""
+    """A value of a request is invalid."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path. parameters: schema by name, those of the query alone."""
+    """One method of one path. parameters: schemas of the query parameters by name."""
 
     name: str
     path: str
@@ -48,7 +48,7 @@ def specification() -> dict[str, Any]:
 
 
 def operations() -> Iterator[Operation]:
-    """All operations of the description, in its order. open: asked without a token too."""
+    """All operations of the description, in its order. open: no token required."""
     for path, methods in specification()["paths"].items():
         for method, told in methods.items():
             listed = [_resolved(each) for each in told.get("parameters", ())]
@@ -68,7 +68,7 @@ def operations() -> Iterator[Operation]:
 def read_query(operation: Operation, query: bytes) -> dict[str, Any]:
     """Values by name; an absent one has its default, or an empty list, or is None.
 
-    query: a URL's part behind the question mark. Raises ParameterError naming the parameter.
+    query: the part of a URL after the question mark. Raises ParameterError naming the parameter.
     """
     given: dict[str, list[str]] = {}
     for name, value in _pairs(query):
@@ -85,7 +85,7 @@ def read_query(operation: Operation, query: bytes) -> dict[str, Any]:
         if schema["type"] == "array":
             values[name] = _check(found, schema, name)
         elif len(found) > 1:
-            raise ParameterError(f"{name} is given {len(found)} times; once is enough.")
+            raise ParameterError(f"{name} is given {len(found)} times; it is allowed once.")
         else:
             values[name] = (
                 _check(_number(found[0], schema, name), schema, name)
@@ -96,7 +96,7 @@ def read_query(operation: Operation, query: bytes) -> dict[str, Any]:
 
 
 def read_body(operation: Operation, body: bytes) -> dict[str, Any]:
-    """Read a JSON body. Raises ParameterError where it is none, or not what is asked."""
+    """Read a JSON body. Raises ParameterError for invalid JSON or values."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -152,7 +152,7 @@ def _check_text(value: str, schema: Schema, name: str) -> None:
     if len(value) < schema.get("minLength", 0):
         raise ParameterError(f"{name} is empty.")
     if value not in schema.get("enum", (value,)):
-        raise ParameterError(f"{name} is {value[:40]!r}: choose of {', '.join(schema['enum'])}.")
+        raise ParameterError(f"{name} is {value[:40]!r}: allowed are {', '.join(schema['enum'])}.")
     if "pattern" in schema and not re.search(schema["pattern"].replace("$", r"\Z"), value):
         raise ParameterError(f"{name} is {value[:80]!r}, which does not match {schema['pattern']}.")
     try:
@@ -168,7 +168,7 @@ def _check_object(value: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
             raise ParameterError(f"The body has no {name}.")
     for name in value:
         if name not in known:
-            raise ParameterError(f"The body has {name[:40]!r}; it takes {', '.join(known)}.")
+            raise ParameterError(f"The body has {name[:40]!r}; known are {', '.join(known)}.")
     return {name: _check(each, known[name], name) for name, each in value.items()}
 
 
@@ -178,7 +178,7 @@ _KINDS: dict[str, type] = {"string": str, "integer": int, "array": list, "object
 def _span(schema: Schema) -> str:
     if "minimum" not in schema:
         return ""
-    return f" It goes from {schema['minimum']} to {schema['maximum']}."
+    return f" Allowed are {schema['minimum']} to {schema['maximum']}."
 
 
 def _resolved(schema: Schema) -> Schema:

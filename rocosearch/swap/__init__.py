@@ -1,22 +1,20 @@
-"""Change the encoder of a running search without an outage, and with a way back.
+"""Replace the encoder of a running search without an outage, with rollback.
 
     start      the new encoder's field and profiles beside the old ones
     backfill   its vectors, by partial updates
     shadow     old against new on the same queries, with a verdict
-    switch     the plain profile names (an index: its place) go to the new encoder
-    rollback   one step back: from `switch` to the old encoder, before that to how it was
-    finish     the old encoder's field goes
+    switch     the plain profile names (on an index: its path) refer to the new encoder
+    rollback   one step back: from `switch` to the old encoder, before it to the initial state
+    finish     the old encoder's field is removed
 
-Which file does what: state.py keeps what has been done; job.py has the steps, their order, and
-what each refuses; candidate.py builds an index with the new encoder; embedded.py does the steps
-on an index of this machine, vespa.py on a server; live.py asks both encoders side by side;
-opening.py finds a swap under way.
-candidate.py  An index with the new encoder, built beside the one in use
-embedded.py   A swap on an index of this machine
-job.py        The steps of a swap: in which order they may come, and what each refuses
-live.py       The same queries put to a running application by two encoders: both must be answered
-state.py      What a swap has done, in one file that is replaced whole after each step
-vespa.py      A swap on a Vespa server: two encoders in one application, told apart by the names o
+
+candidate.py  The index with the new encoder, built beside the current one
+embedded.py   The steps of a swap on a local index
+job.py        The order of the steps, and what each refuses
+live.py       Query a running application with both encoders
+opening.py    Open a swap in progress
+state.py      State of a swap, in one file that is replaced after each step
+vespa.py      The steps of a swap on a Vespa server: two encoders, each with its own fields
 """
 
 from __future__ import annotations

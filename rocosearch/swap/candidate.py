@@ -1,6 +1,6 @@
-"""An index with the new encoder, built beside the one in use.
+"""The index with the new encoder, built beside the current one.
 
-It is what will be switched to, or what the new encoder is judged by.
+It becomes the index after `switch`, or serves to evaluate the new encoder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BATCH = 2048
 def check_encoders(index: Path, encoder: Path) -> tuple[str, str]:
     """Fingerprints of the index's encoder and of the new one.
 
-    Raises SwapError where the index has none, or has this one already.
+    Raises SwapError if the index has no encoder, or already has the new one.
     """
     opened = EmbeddedEngine.open(index)
     old = next((field.fingerprint for field in opened.info().vector_fields), "")
@@ -41,14 +41,14 @@ def check_encoders(index: Path, encoder: Path) -> tuple[str, str]:
     if not old:
         raise SwapError(f"{index} has no vectors: index the corpus with the encoder instead.")
     if old == new:
-        raise SwapError(f"{index} was made with this very encoder ({new[:8]}).")
+        raise SwapError(f"{index} already uses this encoder ({new[:8]}).")
     return old, new
 
 
 def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = silent) -> None:
     """Write to `out` the documents and profiles of `index`, with a field for the new encoder.
 
-    The field is empty. A candidate that is there already is left as it is.
+    The field is empty. An existing candidate is kept.
     """
     encoder = encoder_folder(encoder, progress)
     manifest = ensure_graphs(encoder, progress)
@@ -72,7 +72,7 @@ def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = 
 
 
 def _scales(engine: EmbeddedEngine) -> list[float]:
-    """What the present encoder's cosines are worth: not what the new one's are."""
+    """The `scale` inputs of the current encoder; the new one has its own."""
     folder = engine.encoder_folder
     return [Manifest.load(folder).logit_scale] if folder else []
 
@@ -95,9 +95,9 @@ def _without_vectors(engine: EmbeddedEngine) -> Iterator[Document]:
 def backfill_index(
     path: Path, corpus: Corpus, encoder: Path, progress: Progress = silent
 ) -> Backfilled:
-    """Embed what is not embedded yet, and bring to the index the vectors it lacks.
+    """Compute missing vectors, and add them to the index.
 
-    Raises SwapError where a document with an image is left without a vector.
+    Raises SwapError if a document with an image has no vector afterwards.
     """
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(corpus, loaded, progress)
@@ -114,7 +114,7 @@ def backfill_index(
         failed = engine.update(missing).failed if missing else ()
         if failed:
             identifier, reason = failed[0]
-            raise SwapError(f"{len(failed)} documents took no vector; {identifier}: {reason}.")
+            raise SwapError(f"{len(failed)} documents got no vector; {identifier}: {reason}.")
         with_vector += len(batch)
         progress("backfill", with_vector, len(held))
     progress("backfill", len(held), len(held))
@@ -133,7 +133,7 @@ def _has_vector(engine: EmbeddedEngine, identifier: str, name: str) -> bool:
 
 
 def evaluate_index(index: Path, corpus: Path, out: Path, progress: Progress = silent) -> Path:
-    """Write the report of an index to `out`, unless it is there already; return `out`."""
+    """Write the report of an index to `out`, unless it exists; return `out`."""
     if not (out / "metrics.json").exists():
         evaluate(index, corpus, out, progress=progress)
     return out

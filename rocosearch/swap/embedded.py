@@ -1,7 +1,7 @@
-"""A swap on an index of this machine.
+"""The steps of a swap on a local index.
 
-The new index is built beside the old one, under a hidden name; switching exchanges the two by
-renames, so that the old one stays whole until `finish`.
+The new index is built beside the old one, under a hidden name. Switching exchanges the two by
+renames, so the old one is kept until `finish`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def start_on_index(
     folder: Path | None = None,
     progress: Progress = silent,
 ) -> Swap:
-    """Begin to swap the encoder of `index` for the one in the folder `encoder`.
+    """Start to replace the encoder of `index` by the one in the folder `encoder`.
 
-    folder: the swap's own, by default INDEX.swap beside the index. Begun
-    already with the same encoder, it goes on. Raises SwapError where another swap is under way.
+    folder: working folder of the swap, by default INDEX.swap beside the index. A swap that was
+    started with the same encoder is resumed. Raises SwapError if another swap is in progress.
     """
     place = folder or index.with_name(f"{index.name}.swap")
     if (place / FILE_NAME).exists():
@@ -47,8 +47,8 @@ def start_on_index(
         state.save(place)
     if Path(state.encoder) != encoder.resolve() or Path(state.index) != index.resolve():
         raise SwapError(
-            f"Another swap is under way in {place}, to the encoder {state.encoder}: finish it or "
-            "roll it back first."
+            f"Another swap is in progress in {place}, to the encoder {state.encoder}: finish it "
+            "or roll it back first."
         )
     swap = Swap(place, IndexMover(place, state))
     swap.start(progress)
@@ -67,11 +67,11 @@ class IndexMover:
         self._old = self._index.with_name(f".{self._index.name}.old.{folder.name}")
 
     def add(self, progress: Progress) -> None:
-        """Build the new index beside, without vectors."""
+        """Build the new index beside the old one, without vectors."""
         build_candidate(self._index, Path(self._state.encoder), self._new, progress)
 
     def backfill(self, progress: Progress) -> Backfilled:
-        """Bring the new encoder's vectors to the new index."""
+        """Add the new encoder's vectors to the new index."""
         self._check_in_place()
         corpus = Corpus.open(Path(self._state.corpus))
         return backfill_index(self._new, corpus, Path(self._state.encoder), progress)
@@ -85,7 +85,7 @@ class IndexMover:
         return old, new
 
     def switch(self, progress: Progress) -> None:
-        """Exchange the two; raises SwapError where the index has changed since `start`."""
+        """Exchange the two; raises SwapError if the index has changed since `start`."""
         progress("switch", 0, 1)
         put_back(self._index)
         if self._new.exists() and self._index.exists():
@@ -103,11 +103,11 @@ class IndexMover:
         progress("switch back", 1, 1)
 
     def drop_new(self, progress: Progress) -> None:
-        """See that the old index is in its place: the new one goes once the swap is over."""
+        """Check that the old index is in place; `clear` removes the new one."""
         self.switch_back(progress)
 
     def drop_old(self, progress: Progress) -> None:
-        """The old index goes once the swap is over: see `clear`."""
+        """Nothing to do: `clear` removes the old index."""
 
     def clear(self) -> None:
         """Remove the index that is not in use."""
@@ -115,7 +115,7 @@ class IndexMover:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _check_in_place(self) -> None:
-        """Refuse to work on two indexes of which a switch that was killed has moved one."""
+        """Refuse to work if a killed switch has moved only one of the two indexes."""
         if self._old.exists():
             raise SwapError(
                 f"A switch of {self._index} was interrupted: run `rocosearch swap switch` again, "
@@ -128,6 +128,6 @@ def _check_same_documents(index: Path, candidate: Path) -> None:
     different = set(old.ids()) ^ set(new.ids())
     if different:
         raise SwapError(
-            f"{index} has changed since the swap began ({len(different)} documents, "
-            f"{min(different)} among them): roll back and start again."
+            f"{index} has changed since the swap started ({len(different)} documents, such as "
+            f"{min(different)}): roll back and start again."
         )

@@ -1,7 +1,7 @@
-"""The steps of a swap: in which order they may come, and what each refuses.
+"""The order of the steps, and what each refuses.
 
-Every step first does its work, which may be done twice, and then enters itself in the state
-file. Killed in between, it is done again.
+Every step is idempotent, and records its completion in the state file. After a kill in between,
+it is run again.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ __all__ = ["Backfilled", "Mover", "Swap"]
 
 @dataclass(frozen=True)
 class Backfilled:
-    """What a backfill found at its end: documents with a vector of the new encoder, and all."""
+    """Result of a backfill: number of documents with a vector of the new encoder, and of all."""
 
     with_vector: int
     documents: int
 
 
 class Mover(Protocol):
-    """How the steps are done on one kind of target; each may be done twice."""
+    """Implementation of the steps on one kind of target; all are idempotent."""
 
     def add(self, progress: Progress) -> None:
-        """Put the new encoder beside the old one."""
+        """Add the new encoder beside the old one."""
 
     def backfill(self, progress: Progress) -> Backfilled:
-        """Bring the new encoder's vectors to every document that has an image."""
+        """Add the new encoder's vectors to every document with an image."""
 
     def reports(self, progress: Progress) -> tuple[Path, Path]:
-        """Evaluate old and new; return the folders of the two reports."""
+        """Evaluate both encoders; return the folders of the two reports."""
 
     def switch(self, progress: Progress) -> None:
-        """Make the new encoder the one that is used."""
+        """Make the new encoder the current one."""
 
     def switch_back(self, progress: Progress) -> None:
-        """Make the old encoder the one that is used."""
+        """Make the old encoder the current one."""
 
     def drop_new(self, progress: Progress) -> None:
-        """Take the new encoder away again."""
+        """Remove the new encoder."""
 
     def drop_old(self, progress: Progress) -> None:
-        """Take the old encoder away."""
+        """Remove the old encoder."""
 
     def clear(self) -> None:
-        """Remove what lies outside the swap's folder, now that the swap is over."""
+        """Remove files outside the swap's folder at the end of the swap."""
 
 
 class Swap:
-    """A swap under way. Make one with `start_on_index`, `start_on_vespa` or `open_swap`."""
+    """A swap in progress. Create one with `start_on_index`, `start_on_vespa` or `open_swap`."""
 
     def __init__(self, folder: Path, mover: Mover) -> None:
         self.folder = folder
@@ -64,20 +64,20 @@ class Swap:
 
     @property
     def state(self) -> SwapState:
-        """What has been done."""
+        """The completed steps."""
         return SwapState.load(self.folder)
 
     def start(self, progress: Progress = silent) -> None:
-        """Put the new encoder's field and profiles beside the old ones; nothing else changes."""
+        """Add a field and profiles for the new encoder; nothing else changes."""
         with working(self.folder):
             if self.state.stage == "starting":
                 self._mover.add(progress)
                 self._enter("started")
 
     def backfill(self, progress: Progress = silent) -> Backfilled:
-        """Bring the new encoder's vectors to every document; goes on where it was stopped.
+        """Add the new encoder's vectors to every document; resumes after a kill.
 
-        Raises SwapError where documents are left without one.
+        Raises SwapError if documents remain without a vector.
         """
         with working(self.folder):
             self._allow("started", "backfilled", "shadowed")
@@ -89,9 +89,9 @@ class Swap:
             return found
 
     def shadow(self, progress: Progress = silent) -> Changes:
-        """Evaluate old against new on the same queries; return the paired comparison.
+        """Evaluate both encoders on the same queries; return the paired comparison.
 
-        The users of the search see nothing of it.
+        Users of the search do not notice this.
         """
         with working(self.folder):
             self._allow("backfilled", "shadowed")
@@ -102,8 +102,8 @@ class Swap:
     def switch(self, progress: Progress = silent, *, force: bool = False) -> None:
         """Make the new encoder the default.
 
-        force: also where the shadow evaluation found it worse, or was left out.
-        Raises SwapError without `force` then.
+        force: even if the shadow evaluation found it worse, or was not run; otherwise these cases
+        raise SwapError.
         """
         with working(self.folder):
             self._allow("backfilled", "shadowed", "switched")
@@ -116,13 +116,13 @@ class Swap:
             if state.passed is False and not force:
                 raise SwapError(
                     "The new encoder is significantly worse on the same queries (see the reports "
-                    f"in {self.folder}): switch with --force if you want it all the same."
+                    f"in {self.folder}): to switch anyway, use --force."
                 )
             self._mover.switch(progress)
             self._enter("switched")
 
     def rollback(self, progress: Progress = silent) -> None:
-        """Go one step back: after `switch` to the old encoder, before it to how it was."""
+        """Go one step back: after `switch` to the old encoder, before it to the initial state."""
         with working(self.folder):
             if self.state.stage == "switched":
                 self._mover.switch_back(progress)
@@ -132,14 +132,14 @@ class Swap:
             self._end()
 
     def finish(self, progress: Progress = silent) -> None:
-        """Take the old encoder away; there is no way back after it."""
+        """Remove the old encoder; this cannot be undone."""
         with working(self.folder):
             self._allow("switched")
             self._mover.drop_old(progress)
             self._end()
 
     def _end(self) -> None:
-        """Remove the swap's folder: out of its place in one step, then file by file."""
+        """Remove the swap's folder: rename it, then delete its files."""
         gone = self.folder.with_name(f".{self.folder.name}.gone")
         shutil.rmtree(gone, ignore_errors=True)
         self.folder.rename(gone)
@@ -161,5 +161,6 @@ class Swap:
             raise SwapError(f"This swap is {stage} already: roll back first.")
         steps = {"starting": "start", "started": "backfill", "backfilled": "shadow"}
         raise SwapError(
-            f"This swap is only {stage}: next comes `rocosearch swap {steps.get(stage, 'switch')}`."
+            f"This swap is only {stage}: the next step is `rocosearch swap "
+            f"{steps.get(stage, 'switch')}`."
         )

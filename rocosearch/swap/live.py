@@ -1,4 +1,4 @@
-"""The same queries put to a running application by two encoders: both must be answered wholly."""
+"""Query a running application with both encoders."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def compare_live(
     out: Path,
     progress: Progress = silent,
 ) -> None:
-    """Write to `out`, as JSON, the times of both encoders and how many of 10 hits they share.
+    """Write to `out`, as JSON, the times of both encoders and the overlap of their top 10.
 
-    Queries are captions of held-out images. Raises VespaError where an answer is missing or
-    covers only a part of the corpus.
+    Queries are captions of held-out images. Raises VespaError if an answer is missing or
+    has partial coverage.
     """
     texts = _texts(corpus)
     engine = VespaEngine.connect(url, application, EngineSettings(strict=True))

@@ -1,4 +1,4 @@
-"""Find a swap that is under way, whatever its target."""
+"""Open a swap in progress."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["open_swap"]
 
 
 def open_swap(folder: Path) -> Swap:
-    """The swap in `folder`. Raises SwapError where there is none."""
+    """The swap in `folder`. Raises SwapError if there is none."""
     state = SwapState.load(folder)
     mover = VespaMover(folder, state) if state.server else IndexMover(folder, state)
     return Swap(folder, mover)

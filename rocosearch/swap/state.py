@@ -1,4 +1,4 @@
-"""What a swap has done, in one file that is replaced whole after each step."""
+"""State of a swap, in one file that is replaced after each step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 class SwapError(UserError):
-    """The step cannot be done now, or found what must not be switched to."""
+    """The step is not possible now, or its checks failed."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SwapState:
     """One swap.
 
     old, new: fingerprints. index, corpus, encoder: folders; encoder is the new one's.
-    server: addresses, for a swap on Vespa. passed: the shadow's verdict, None before it.
+    server: addresses, for a swap on Vespa. passed: the verdict of `shadow`, None before it.
     """
 
     old: str
@@ -49,13 +49,13 @@ class SwapState:
 
     @classmethod
     def load(cls, folder: Path) -> SwapState:
-        """Read the swap in `folder`. Raises SwapError where there is none, or it is damaged."""
+        """Read the swap in `folder`. Raises SwapError if there is none, or if it is damaged."""
         path = folder / FILE_NAME
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise SwapError(
-                f"No swap is under way in {folder}: begin with `rocosearch swap start`."
+                f"No swap is in progress in {folder}: start one with `rocosearch swap start`."
             ) from None
         except (OSError, ValueError) as error:
             raise SwapError(f"{path} cannot be read ({error}).") from None
@@ -84,6 +84,9 @@ def new_state(
 def working(folder: Path) -> AbstractContextManager[None]:
     """Keep other processes from working on the same swap.
 
-    Raises SwapError where one does.
+    Raises SwapError if another process does.
     """
-    return locked(folder, SwapError(f"Another process works on the swap in {folder}: wait for it."))
+    return locked(
+        folder,
+        SwapError(f"Another process is working on the swap in {folder}: wait for it to end."),
+    )

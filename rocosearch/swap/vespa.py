@@ -1,14 +1,14 @@
-"""A swap on a Vespa server: two encoders in one application, told apart by the names of fields.
+"""The steps of a swap on a Vespa server: two encoders, each with its own fields.
 
-All packages are written when the swap begins; the steps deploy one after the other:
+All packages are written at the start; each step deploys the next one:
 
-    packages/running    what runs, as far as the config server tells it: never deployed
+    packages/running    the running application, as read from the config server; never deployed
     packages/before     the old encoder alone
     packages/beside     both, the plain profile names pointing to the old one
     packages/switched   both, the plain names pointing to the new one
     packages/after      the new encoder alone
 
-A field that is added needs no restart and no new feed; queries go on meanwhile.
+Adding a field needs no restart and no new feed; queries continue.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ AS_SHIPPED = Written(PackageOptions(), None)
 
 @dataclass(frozen=True)
 class VespaServer:
-    """Where queries and documents go, where packages go, and how long a deploy may take."""
+    """URLs for queries, documents and packages, and the time limit of a deploy."""
 
     url: str
     config_url: str
@@ -67,12 +67,12 @@ def start_on_vespa(
     force: bool = False,
     progress: Progress = silent,
 ) -> Swap:
-    """Begin to swap the encoder of a running application for the one in the folder `encoder`.
+    """Start to replace the encoder of a running application by the one in the folder `encoder`.
 
     index: the one that the running application was written from; its profiles and encoder go
     into the packages. Options and mean caption length are those of the running application.
-    Begun already, it goes on. Raises SwapError where the running application has something that
-    the packages would change beside adding a field and profiles; force: change it all the same.
+    A started swap is resumed. Raises SwapError if the packages would change the running application
+    in more than the new field and profiles, unless `force` is set.
     """
     if (folder / FILE_NAME).exists():
         state = SwapState.load(folder)
@@ -88,8 +88,8 @@ def start_on_vespa(
         state.save(folder)
     if Path(state.encoder) != encoder.resolve() or state.server.get("url") != server.url:
         raise SwapError(
-            f"Another swap is under way in {folder}, to the encoder {state.encoder}: finish it or "
-            "roll it back first."
+            f"Another swap is in progress in {folder}, to the encoder {state.encoder}: finish it "
+            "or roll it back first."
         )
     swap = Swap(folder, VespaMover(folder, state, server.seconds))
     swap.start(progress)
@@ -110,7 +110,7 @@ def write_packages(
     """
     opened = EmbeddedEngine.open(index)
     if opened.encoder_folder is None:
-        raise SwapError(f"{index} does not carry its encoder: index the corpus anew.")
+        raise SwapError(f"{index} does not contain its encoder: index the corpus again.")
     old, new = (PackagedEncoder.open(each) for each in (opened.encoder_folder, encoder))
     layouts = {"beside": [old, new], "before": [old], "switched": [new, old], "after": [new]}
     for name, (current, *others) in layouts.items():
@@ -133,14 +133,14 @@ def _download(server: ConfigServer, folder: Path) -> None:
 
 
 def _check_same(running: Path, before: Path) -> None:
-    """Refuse to lose what somebody gave the running application by hand, or by another index."""
+    """Refuse to lose changes that were made by hand or from another index."""
     found = [change.text for change in compare(running, before)] + differences(running, before)
     if found:
         raise SwapError(
-            "The running application is not what would be written from this index with the same "
-            f"options, and the swap would change it ({len(found)} differences): "
-            f"{' '.join(found[:5])} Name the index it was written from, deploy it anew, or let "
-            "the swap change it with --force."
+            "The running application differs from the one that this index would write "
+            f"({len(found)} differences), and the swap would remove the differences: "
+            f"{' '.join(found[:5])} Name the index that it was written from, deploy it again, or "
+            "accept the changes with --force."
         )
 
 
@@ -158,7 +158,7 @@ class VespaMover:
         self._deploy("beside", progress)
 
     def backfill(self, progress: Progress) -> Backfilled:
-        """Update every document with its vector, then visit to see that none was left out."""
+        """Update every document with its vector, then check that none is missing."""
         corpus = Corpus.open(Path(self._state.corpus))
         encoder = embedding_encoder(Path(self._state.encoder), progress)
         embed_corpus(corpus, encoder, progress)
@@ -177,16 +177,16 @@ class VespaMover:
         lacking = wanted - there
         if lacking:
             raise SwapError(
-                f"{len(lacking)} documents still lack the new vector, {min(lacking)} among them: "
-                "run the backfill again."
+                f"{len(lacking)} documents still have no new vector, such as {min(lacking)}: run "
+                "the backfill again."
             )
         return Backfilled(len(wanted), len(corpus))
 
     def reports(self, progress: Progress) -> tuple[Path, Path]:
-        """Evaluate on indexes of this machine, and put old and new to the server side by side.
+        """Evaluate on local indexes, and query the server with both encoders.
 
-        The profiles are the same there and here, so the comparison holds; what the server adds
-        is whether it answers both, wholly and in time (live.json).
+        The profiles are the same on both, so the comparison is valid for the server; the queries
+        check that it answers completely and in time (live.json).
         """
         corpus = Path(self._state.corpus)
         encoder = Path(self._state.encoder)
@@ -206,15 +206,15 @@ class VespaMover:
         self._deploy("beside", progress)
 
     def drop_new(self, progress: Progress) -> None:
-        """Deploy the old encoder alone: the new one's vectors are gone."""
+        """Deploy the old encoder alone, which removes the new vectors."""
         self._deploy("before", progress)
 
     def drop_old(self, progress: Progress) -> None:
-        """Deploy the new encoder alone: the old one's vectors are gone."""
+        """Deploy the new encoder alone, which removes the old vectors."""
         self._deploy("after", progress)
 
     def clear(self) -> None:
-        """Nothing lies elsewhere."""
+        """Nothing to remove."""
 
     def _deploy(self, name: str, progress: Progress) -> None:
         deploy(
@@ -229,7 +229,7 @@ class VespaMover:
         index = EmbeddedEngine.open(Path(self._state.index))
         old = index.encoder_folder
         if old is None:
-            raise SwapError(f"{index.path} does not carry its encoder: index the corpus anew.")
+            raise SwapError(f"{index.path} does not contain its encoder: index the corpus again.")
         compare_live(
             self._state.server["url"],
             read_application(self._folder / "packages" / "beside"),

@@ -43,7 +43,7 @@ def png_header(width: int, height: int) -> bytes:
     ("data", "reason"),
     [
         (b"", "empty"),
-        (b"no image at all", "no image of a known format"),
+        (b"no image at all", "not an image in a known format"),
         (png_header(12_000, 12_000), "12,000 x 12,000 pixels"),
         (png_header(40_000, 40_000), "more than 100,000,000 pixels"),
         (encoded(Image.effect_noise((64, 64), 50))[:-900], "damaged"),

@@ -249,7 +249,7 @@ def test_pickles_are_refused_with_the_command_that_converts_them(tmp_path: Path)
 def test_names_tell_how_to_download(tmp_path: Path):
     with pytest.raises(NoFolderError, match="hf download google/medsiglip-448 --local-dir"):
         check_folder("google/medsiglip-448")
-    with pytest.raises(NoFolderError, match="is no folder"):
+    with pytest.raises(NoFolderError, match="is not a folder"):
         check_folder(tmp_path / "nowhere")
     (tmp_path / "config.json").write_text('{"model_type": "blip"}')
     with pytest.raises(EncoderError, match="'blip' model"):

@@ -168,7 +168,7 @@ def test_what_cannot_be_removed_is_a_warning(tmp_path, monkeypatch):
         raise PermissionError(1, "Operation not permitted", str(path))
 
     monkeypatch.setattr(storage.shutil, "rmtree", refuse)
-    with pytest.warns(LeftoverWarning, match="left over and could not be removed"):
+    with pytest.warns(LeftoverWarning, match="no longer needed and could not be removed"):
         write_folder(tmp_path / "x", "new")
     assert (tmp_path / "x" / "sub" / "file").read_text() == "new"
 

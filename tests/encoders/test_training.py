@@ -114,7 +114,7 @@ def test_other_data_cannot_be_resumed(
     drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
 ) -> None:
     interrupted(drawn_pairs, small_training, tmp_path / "a")
-    with pytest.raises(ResumeError, match="other settings or other data"):
+    with pytest.raises(ResumeError, match="other settings or data"):
         train(drawn_pairs[1:73], drawn_pairs[72:], tmp_path / "a", small_training, resume=True)
 
 
@@ -148,7 +148,7 @@ def test_an_interrupted_run_is_not_thrown_away(
     interrupted(drawn_pairs, small_training, tmp_path / "a")
     state = next((tmp_path / ".a.training").glob("state*"))
     before = state.read_bytes()
-    with pytest.raises(ResumeError, match=r"step 1, epoch 1\): go on with --resume, or delete"):
+    with pytest.raises(ResumeError, match=r"step 1, epoch 1\): continue with --resume, or delete"):
         train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "a", small_training)
     assert state.read_bytes() == before
 
@@ -158,10 +158,12 @@ def test_it_stops_early_and_when_time_is_up(
 ) -> None:
     still = replace(small_training, epochs=50, learning_rate=0.0, patience=2)
     assert train(drawn_pairs, drawn_pairs[:9], tmp_path / "a", still).stopped.startswith(
-        "no better"
+        "no improvement"
     )
     brief = replace(small_training, epochs=500, max_seconds=0.2)
-    assert train(drawn_pairs, drawn_pairs[:9], tmp_path / "b", brief).stopped == "time was up"
+    assert (
+        train(drawn_pairs, drawn_pairs[:9], tmp_path / "b", brief).stopped == "time limit reached"
+    )
 
 
 def test_gradient_caching_trains_too(
@@ -225,11 +227,11 @@ def test_a_finished_run_is_left_as_it_is(
     out, config = tmp_path / "a", replace(small_training, epochs=1)
     trained = train(drawn_pairs, [], out, config)
     assert train(drawn_pairs, [], out, config, resume=True) == trained
-    with pytest.raises(ResumeError, match=r"other settings than these.*--start"):
+    with pytest.raises(ResumeError, match=r"other settings.*--start"):
         train(drawn_pairs, [], out, replace(config, epochs=2), resume=True)
     image, *told = drawn_pairs[0]
     for other in ((image, "another caption"), (drawn_pairs[1][0], *told)):
-        with pytest.raises(ResumeError, match=r"other pairs than these.*--start"):
+        with pytest.raises(ResumeError, match=r"other pairs.*--start"):
             train([other, *drawn_pairs[1:]], [], out, config, resume=True)
     (out / TRAINING).unlink()
     with pytest.raises(ResumeError, match=r"no training\.json"):
@@ -286,7 +288,7 @@ def test_chance_of_a_random_order() -> None:
 
 def test_images_may_have_another_size(small_training: TrainingConfig) -> None:
     assert resized(small_training, 48).model.preprocessing.size == 48
-    with pytest.raises(UserError, match="image size of its own"):
+    with pytest.raises(UserError, match="its own image size"):
         resized(replace(small_training, start="encoder"), 48)
 
 
@@ -309,7 +311,7 @@ def test_concept_pretraining_comes_first_and_is_reported(
     ends = [row for row in rows if row["step"] in ("4", "8", "12")]
     assert [bool(row["validation_map"]) for row in ends] == [True, True, False]
     assert rows[-1][VALIDATION]
-    with pytest.raises(TrainingError, match="No concept stands on 5 pairs"):
+    with pytest.raises(TrainingError, match="No concept has 5 pairs"):
         train(drawn_pairs, [], tmp_path / "b", config)
 
 

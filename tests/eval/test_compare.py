@@ -96,7 +96,7 @@ def test_what_is_no_report(report, tmp_path):
 @pytest.mark.parametrize(
     ("part", "name", "other", "told"),
     [
-        ("pool", "split", "validation", r"the split that asks \(test, validation\)"),
+        ("pool", "split", "validation", r"the split of the queries \(test, validation\)"),
         ("pool", "scope", "all", r"the pool \(--pool\) \(split, all\)"),
         ("pool", "documents", 600, r"how many documents are searched \(111, 600\)"),
         ("corpus", "content_sha256", "f00", r"the corpus .*, f00\)"),
@@ -107,14 +107,14 @@ def test_figures_of_another_pool_are_not_compared(report, tmp_path, part, name, 
     content = json.loads((elsewhere / METRICS).read_text())
     content["provenance"][part][name] = other
     (elsewhere / METRICS).write_text(json.dumps(content))
-    with pytest.raises(EvaluationError, match=f"cannot be compared, for they differ in {told}"):
+    with pytest.raises(EvaluationError, match=f"cannot be compared, because they differ in {told}"):
         compare_reports(report, elsewhere)
 
 
 def test_a_report_that_does_not_tell_its_pool_is_refused(report, tmp_path):
     silent = changed(report, tmp_path / "b", lambda table: table)
     (silent / METRICS).write_text("{}")
-    with pytest.raises(EvaluationError, match="does not tell what was asked"):
+    with pytest.raises(EvaluationError, match="is not a comparable report"):
         compare_reports(report, silent)
 
 
@@ -180,5 +180,5 @@ def test_a_margin_asks_for_what_the_data_can_tell(report, tmp_path):
     narrow = compare_reports(report, other, margin=0.0001)
     assert wide.passed
     assert not narrow.passed
-    assert "The data cannot tell whether vector on caption" in narrow.verdict()
+    assert "The data cannot show that vector on caption" in narrow.verdict()
     assert compare_reports(report, report, margin=0.0001).passed

@@ -71,7 +71,7 @@ def test_the_pool_is_written_judged_and_read_back(tmp_path):
     assert grades == {"own-topics": {"q": {"d00": 2}}}
     more = with_judgements(asked, grades["own-topics"])
     assert more.qrels.to_mapping() == {"q": {"d01": 1, "d00": 2}}
-    with pytest.raises(EvaluationError, match="no query or document"):
+    with pytest.raises(EvaluationError, match="not one of its queries or documents"):
         with_judgements(asked, {"q": {"elsewhere": 1}})
     path.write_text("own-topics\tq\td00\t1.5\tx\ty\n")
     with pytest.raises(EvaluationError, match="line 1"):

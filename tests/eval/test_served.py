@@ -81,7 +81,7 @@ def test_what_a_server_cannot_answer_is_refused_in_a_sentence(
     reasons = {part["protocol"]: part["reason"] for part in skipped if "profile" not in part}
     assert "--view split-caption" in reasons["split-caption"]
     assert "cannot hide captions" in reasons["hidden-caption"]
-    assert "not captions" in reasons["image-to-caption"]
+    assert "not of captions" in reasons["image-to-caption"]
 
 
 def test_a_server_of_halves_answers_split_caption_and_nothing_else(
@@ -117,7 +117,7 @@ def test_a_sample_of_a_server_is_compared_with_the_corpus(engine, encoder, phant
     assert note.startswith("50 of the 111 documents searched were compared")
     with serving(stale) as url:
         client = connected(url, application)
-        with pytest.raises(EvaluationError, match=r"^50 of 50 documents compared have another"):
+        with pytest.raises(EvaluationError, match=r"^50 of 50 compared documents have another"):
             evaluate(ServedTarget(client), encoder, phantoms, options)
         client.close()
 
@@ -174,9 +174,9 @@ def test_vespas_own_container_is_evaluated(vespa_check, engine, phantoms, packag
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("http://localhost:1", "--profiles", "x.toml"), "ranks by the package deployed there"),
-        (("index", "--app", "x"), "go with the URL"),
-        (("index", "--qrels", "x"), "name them as well"),
+        (("http://localhost:1", "--profiles", "x.toml"), "does not apply to a server"),
+        (("index", "--app", "x"), "need the URL"),
+        (("index", "--qrels", "x"), "needs --topics FILE"),
     ],
 )
 def test_options_that_do_not_go_together_are_told(arguments, message, tmp_path):

@@ -99,7 +99,7 @@ def test_the_blend_that_wins_is_named_whichever_it_is(tuning):
     alone = Clusters.connect([[]] * 60)
     found = replace(tuning, comparisons=compare_profiles(values, "RR@10", alone, pairs=pairs))
     assert found.winners == ["learned"]
-    assert "tuned hybrid arrives at the very same; tuned learned +0.200" in found.verdict()
+    assert "tuned hybrid gives the same figure; tuned learned +0.200" in found.verdict()
     assert found.verdict().endswith("It is beaten by tuned learned.")
     assert "--profile learned" in found.advice()
     hybrid, learned = found.comparisons

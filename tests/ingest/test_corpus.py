@@ -150,7 +150,7 @@ def test_what_is_no_corpus_is_told_in_a_sentence(own_corpus, tmp_path):
     with pytest.raises(CorpusError, match="has corpus format 9"):
         Corpus.open(own_corpus.path)
     manifest.unlink()
-    with pytest.raises(CorpusError, match="only half of one"):
+    with pytest.raises(CorpusError, match="not a complete corpus"):
         Corpus.open(own_corpus.path)
 
 
@@ -212,7 +212,7 @@ def test_what_is_said_of_a_row_is_said_only_where_it_is_kept(tmp_path):
 def test_a_corpus_is_not_written_over_its_own_source(own_corpus):
     before = own_corpus.manifest
     for source in (own_corpus.path, own_corpus.path / "data"):
-        with pytest.raises(CorpusError, match="holds the source"):
+        with pytest.raises(CorpusError, match="contains the source"):
             write_corpus(open_source(source), own_corpus.path)
     assert Corpus.open(own_corpus.path).manifest == before
 

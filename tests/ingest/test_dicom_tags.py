@@ -202,7 +202,7 @@ def test_no_image_is_told_apart_from_cut_off():
     made = dataset(RAMP, StudyDescription="x" * 60)
     data = written(made)
     cut = data[: data.index(b"x" * 60) + 10]
-    with pytest.raises(ImageError, match="is cut off before its image") as error:
+    with pytest.raises(ImageError, match="is truncated before its image") as error:
         decode_image(cut)
     assert not isinstance(error.value, NoPixelsError)
     with pytest.raises(ImageError, match=r"pixels are missing|damaged"):

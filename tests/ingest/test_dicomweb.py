@@ -105,9 +105,9 @@ def server():
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (200, b"<html>", "no DICOM JSON: is it a DICOMweb service"),
-        (200, b"[" * 5000, "no DICOM JSON"),
-        (200, b'{"a": 1}', "no list of DICOM JSON"),
+        (200, b"<html>", "not answer with DICOM JSON: is it a DICOMweb service"),
+        (200, b"[" * 5000, "not answer with DICOM JSON"),
+        (200, b'{"a": 1}', "not answer with a list of DICOM JSON"),
         (401, b"Bearer secret", "answers 401: set ROCOSEARCH_DICOMWEB_TOKEN"),
         (404, b"", "answers 404: is it the DICOMweb root"),
         (503, b"", "cannot be reached: it answers 503"),
@@ -122,5 +122,5 @@ def test_answers_that_are_none_are_one_sentence(server, tmp_path, status, body, 
 
 
 def test_a_url_with_a_password_is_refused():
-    with pytest.raises(CorpusError, match="credentials stand in the environment"):
+    with pytest.raises(CorpusError, match="credentials come from the environment"):
         DicomWeb("https://me:secret@pacs/dicom-web")

@@ -103,7 +103,7 @@ def test_a_replaced_image_is_embedded_again(tmp_path, pixel_encoder):
     embed_corpus(corpus, pixel_encoder)
     changed = png_bytes(200, mode="RGB")
     corpus = write_corpus(Rows([Record("a", "x", image=changed)]), tmp_path / "c")
-    with pytest.raises(CorpusError, match="holds no vectors"):
+    with pytest.raises(CorpusError, match="has no vectors"):
         read_embeddings(corpus, "0" * 64)
     assert read_embeddings(corpus, pixel_encoder.manifest.fingerprint)[0] == []
     assert embed_corpus(corpus, pixel_encoder).embedded == 1

@@ -435,7 +435,7 @@ def test_a_server_that_was_emptied_or_restored_contradicts_the_ledger(corpus, pi
         assert contradiction(corpus, target) == ""
         server.documents |= {"a": {}, "b": {}}
         del server.documents["r4"]  # as many as before, and one of ours is gone
-        assert "has no document 'r4' any more" in contradiction(corpus, target)
+        assert "no longer has document 'r4'" in contradiction(corpus, target)
         assert reconcile(corpus, target).lost == ("r4",)
         assert feed(source, target).put == 1
         server.documents.clear()

@@ -38,7 +38,7 @@ def write(path: Path, text: str | bytes) -> Path:
 
 
 def test_a_missing_source(tmp_path):
-    with pytest.raises(CorpusError, match="There is nothing at"):
+    with pytest.raises(CorpusError, match="does not exist"):
         open_source(tmp_path / "nothing")
 
 
@@ -46,12 +46,12 @@ def test_a_missing_source(tmp_path):
     "layout", ["roco", "dicom", "imageclef", "imagefolder", "parquet", "table"]
 )
 def test_an_empty_folder(tmp_path, layout):
-    with pytest.raises(CorpusError, match=r"is not|is no|holds no"):
+    with pytest.raises(CorpusError, match=r"is not|is no|has no"):
         list(open_source(tmp_path, layout))
 
 
 def test_an_unknown_layout(tmp_path):
-    with pytest.raises(CorpusError, match="holds no image, no table and no DICOM file"):
+    with pytest.raises(CorpusError, match="has no image, no table and no DICOM file"):
         open_source(tmp_path)
     with pytest.raises(CorpusError, match="There is no format 'nifti'"):
         open_source(tmp_path, "nifti")
@@ -394,7 +394,7 @@ def test_columns_of_another_kind_are_rejected(tmp_path, column, wrong):
     records, rejected = one_row(tmp_path, **({"caption": "c"} | {column: wrong}))
     assert records == []
     assert [str(r.reason) for r in rejected] == ["malformed row"]
-    assert rejected[0].detail.startswith(f"{column} holds a ")
+    assert rejected[0].detail.startswith(f"{column} is a ")
 
 
 @pytest.mark.parametrize("value", [5, 5.0, "5", [5]])

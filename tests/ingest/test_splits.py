@@ -79,7 +79,7 @@ def test_rules():
     assert rule("", "train") == "drawn"
     assert rule("train", wanted="source") == "source"
     assert rule("train", "test", wanted="drawn") == "drawn"
-    with pytest.raises(CorpusError, match="names no split"):
+    with pytest.raises(CorpusError, match="has no split"):
         rule("", "", wanted="source")
 
 

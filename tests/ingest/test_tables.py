@@ -129,7 +129,7 @@ def test_a_table_without_captions_lists_its_columns_and_the_names_that_count(tmp
 
 def test_images_without_any_table_say_so(tmp_path):
     images(tmp_path, "a.png")
-    with pytest.raises(CorpusError, match="holds 1 images but no captions: put a table beside"):
+    with pytest.raises(CorpusError, match="has 1 images but no captions: put a table beside"):
         read(tmp_path)
 
 
@@ -464,7 +464,7 @@ def test_less_than_half_matched_is_told_last_and_exits_1(tmp_path):
     result = run(source, tmp_path / "out")
     assert result.exit_code == 1
     assert "Only 2 of 6 captions found their image" in result.output.strip().splitlines()[-1]
-    assert "there is p2.png): see --image-column" in result.output
+    assert "there is p2.png): check --image-column" in result.output
     assert run(source, tmp_path / "out", "--allow-partial").exit_code == 0
     assert run(some(tmp_path / "more", 4, 6), tmp_path / "out2").exit_code == 0
 

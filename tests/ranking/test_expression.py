@@ -221,7 +221,7 @@ DOUBLING = {m: f"{n} + {n}" for m, n in itertools.pairwise("fghijklmnopqrstu")} 
         ({"f": "g + 1", "g": "f"}, "calls itself"),
         ({"f(x)": "x"}, "takes 1 arguments"),
         ({"f": "nativeRank(c)"}, "nativeRank"),
-        ({"f": "1", "max": "2"}, "name of Vespa's own"),
+        ({"f": "1", "max": "2"}, "reserved name in Vespa"),
         ({"f": "1", "3 + x": "2"}, "is declared by"),
         (DOUBLING, "too large"),
         ({"f": "1", "f(x)": "x"}, "two functions f"),

@@ -32,7 +32,7 @@ HOSTILE = {
     "2,000 nested lists": FIRST + '"1"\nmatch_features = ' + "[" * 2000 + "]" * 2000 + "\n",
     "2,000 nested tables": "[profiles" + ".a" * 2000 + "]\n",
     "2,000 heirs": CHAIN,
-    "a circle": FIRST + '"1"\ninherits = "b"\n[profiles.b]\ninherits = "a"\n',
+    "a cycle": FIRST + '"1"\ninherits = "b"\n[profiles.b]\ninherits = "a"\n',
     "100,000 terms": FIRST + f'"{" + ".join(["bm25(caption)"] * 60_000)}"\n',
     "100,000 short terms": FIRST + f'"{"+".join("1" * 100_000)}"\n',
 }

@@ -183,12 +183,12 @@ FAULTS = {
     "there are two functions f|There are two functions f": (
         profile(functions={"f": "1", "f(x)": "x"}),
     ),
-    "caption is a name of the schema's own": (profile(functions={"caption": "1"}),),
+    "caption is a reserved name of the schema": (profile(functions={"caption": "1"}),),
     r"match feature 1\+1 is neither": (profile(match_features=("1+1",)),),
     "what differs between hits": (
         profile(inputs={"k": 1.0}, global_phase=Phase("normalize_linear(query(k))")),
     ),
-    "more than Vespa can count": (profile(second_phase=Phase("1", 99_999_999_999)),),
+    "too large for Vespa": (profile(second_phase=Phase("1", 99_999_999_999)),),
 }
 
 

@@ -82,7 +82,7 @@ def test_an_image_beside_a_profile_of_words_alone_is_told_of():
     searcher = Searcher(engine(), Encoder())
     result = searcher.search("chest", image=b"knee", profile="lexical")
     assert result.ids == ("chest",)
-    assert result.warnings == ("Profile lexical looks at words alone: the image was not used.",)
+    assert result.warnings == ("Profile lexical uses text only: the image was ignored.",)
     assert not searcher.search("chest", profile="lexical").warnings
     assert not searcher.search("chest", image=b"knee").warnings
     with pytest.raises(QueryError, match="needs a text"):

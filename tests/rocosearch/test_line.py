@@ -336,7 +336,7 @@ def test_an_interrupted_command_says_how_to_go_on(line, tmp_path):
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=180)
     assert process.returncode == 130
-    assert "the same command with --resume goes on" in told.strip().splitlines()[-1]
+    assert "run the same command with --resume" in told.strip().splitlines()[-1]
     assert "Traceback" not in told
 
 
@@ -423,7 +423,7 @@ def test_tuning_writes_profiles_that_the_other_commands_take(line, tmp_path):
     tuned = tmp_path / "tuned.toml"
     # Phantoms of one split have their like in another: weights tuned on them would favour vectors.
     said = refused("tune", line.index, line.corpus, tuned, "--split", "test", "--folds", 2)
-    assert "like what the encoder was trained on" in said
+    assert "resembles the encoder" in said
     assert not tuned.exists()
 
 
@@ -446,8 +446,8 @@ def test_a_plan_for_a_billion_images(tmp_path):
     assert [path.name for path in (tmp_path / "plan").iterdir()] == ["services.xml"]
     assert "bound by memory; 5,943 GiB of memory" in ok("plan", "--documents", "1e9", "--dim", 512)
     few = ok("plan", "--documents", 10, "--dim", 512)
-    assert "2 content nodes, the fewest there can be; under 1 MiB of memory" in few
-    assert "left alone" in refused("plan", "--documents", 10, "--dim", 8, "--out", tmp_path)
+    assert "2 content nodes, the minimum; under 1 MiB of memory" in few
+    assert "not replaced" in refused("plan", "--documents", 10, "--dim", 8, "--out", tmp_path)
 
 
 def test_classification_stands_beside_chance(line):
@@ -464,7 +464,7 @@ def test_classification_stands_beside_chance(line):
 
 
 def test_classification_is_not_judged_by_what_it_learned_from(line):
-    assert "name validation or test" in refused(
+    assert "choose --split validation or test" in refused(
         "classify", line.corpus, line.encoder, "--split", "train"
     )
 

@@ -133,7 +133,7 @@ def test_from_hits_to_pictures(line, tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     kept = run(line.index, *arguments[:-1], tmp_path / "mine")
     assert kept.exit_code == 1
-    assert "left alone" in kept.stderr
+    assert "not replaced" in kept.stderr
 
 
 def test_no_cell_of_the_table_is_a_formula(line, tmp_path):

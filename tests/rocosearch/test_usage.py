@@ -34,7 +34,7 @@ def test_help_teaches_with_an_example(name):
 def test_help_names_the_order_and_the_exit_codes():
     result = run("--help")
     assert "corpus, train, index" in result.output
-    assert "0 done, 1 the job failed, 2 wrong usage" in result.output
+    assert "0 success, 1 failure, 2 wrong usage" in result.output
     assert all(name in result.output for name in COMMANDS)
 
 

@@ -63,7 +63,7 @@ def test_a_refusal_that_an_override_would_lift_says_so(fake, package):
 def test_what_will_be_lost_is_named_and_asked(fake, package, answer, done):
     result = deploy(fake, package, "--allow-removal", answer=answer)
     assert "loss of all data in this schema" in result.output
-    assert "Deploy all the same" in result.output
+    assert "Deploy anyway" in result.output
     assert (result.exit_code == 0) == done
     written = package / "validation-overrides.xml"
     assert written.exists() == done
@@ -76,20 +76,20 @@ def test_what_will_be_lost_is_named_and_asked(fake, package, answer, done):
 def test_yes_asks_nothing(fake, package):
     result = deploy(fake, package, "--allow-removal", "--yes")
     assert result.exit_code == 0
-    assert "Deploy all the same" not in result.output
+    assert "Deploy anyway" not in result.output
 
 
 def test_what_vespa_says_of_a_deploy_is_printed(fake, package):
     actions = {
         "restart": [{"messages": ["Field 'x' needs a restart"]}],
         "refeed": [{"messages": ["Field 'y' needs a refeed"]}],
-        "reindex": [{"messages": ["Field 'z' is indexed again"]}],
+        "reindex": [{"messages": ["Field 'z' indexes every document again"]}],
     }
     log = [{"level": "WARNING", "message": "Host is \x1b[31mslow"}]
     fake.deploys = [(200, ACTIVATED | {"configChangeActions": actions, "log": log})]
     result = deploy(fake, package)
     assert result.exit_code == 0, result.output
-    for words in ("needs a restart", "needs a refeed", "is indexed again", "Host is \\x1b[31mslow"):
+    for words in ("needs a restart", "needs a refeed", "indexes every", "Host is \\x1b[31mslow"):
         assert words in result.output
 
 
@@ -104,7 +104,7 @@ def test_another_application_than_the_package_is_told(package_of_app, tmp_path):
         result = run("search", url, "chest", "--app", package_of_app)
     assert result.exit_code == 1
     words = " ".join(result.output.split())
-    assert f"{url} does not run the application in {package_of_app}: deploy that one" in words
+    assert f"{url} does not run the application in {package_of_app}: deploy it" in words
 
 
 @pytest.fixture
@@ -173,11 +173,11 @@ BLOCKED = {"nodes": [{"services": [{"metrics": [{"values": {FULL: 2}}]}]}]}
         (
             {"search/": {"root": {"coverage": WHOLE | {"full": False, "coverage": 50}}}},
             1,
-            "50 % of its documents only",
+            "only 50 % of its documents",
         ),
         ({"search/": (401, {"message": "no"})}, 1, "does not accept this client"),
         ({"metrics_v2_values": BLOCKED}, 1, "Feeding is blocked: 2 content nodes"),
-        ({"metrics_v2_values": {"nodes": 3}}, 0, "cannot be seen"),
+        ({"metrics_v2_values": {"nodes": 3}}, 0, "feed block state is unknown"),
     ],
 )
 def test_what_is_wrong_is_said(package_of_app, changed, code, words):
@@ -204,7 +204,7 @@ def test_the_doctor_of_nobody():
 def test_a_sentence_and_no_trace_where_nobody_listens(command, package):
     result = run(*("app" if each == "no-app" else each for each in command))
     assert result.exit_code == 1
-    assert "fault of the program" not in result.output
+    assert "This is a bug" not in result.output
     assert len(result.output.strip().splitlines()) < 8
 
 

@@ -30,7 +30,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "factor below one": (lambda: AnnThresholds(target_hits_max_adjustment=0.5), "adjustment"),
     "no node": (lambda: ClusterOptions(nodes=0), "nodes"),
     "uneven groups": (lambda: ClusterOptions(nodes=5, groups=2, redundancy=2), "evenly"),
-    "uneven copies": (lambda: ClusterOptions(nodes=4, groups=2, redundancy=3), "no multiple"),
+    "uneven copies": (lambda: ClusterOptions(nodes=4, groups=2, redundancy=3), "not a multiple"),
     "copies share a node": (lambda: ClusterOptions(nodes=2, redundancy=3), "share a machine"),
     "even config servers": (lambda: ClusterOptions(config_servers=2), "odd number"),
     "one name for all": (lambda: ClusterOptions(nodes=2, host="search"), "{role} and {number}"),

@@ -90,7 +90,7 @@ def test_services_of_many_machines() -> None:
     [
         ({"documents": 0}, "0 documents"),
         ({"dimension": 0}, "0 dimension"),
-        ({"redundancy": 3, "groups": 2}, "no multiple"),
+        ({"redundancy": 3, "groups": 2}, "not a multiple"),
         ({"links": 1}, "links"),
     ],
 )
@@ -100,7 +100,7 @@ def test_no_plan_for_nothing(load: dict[str, int], words: str) -> None:
 
 
 def test_a_machine_too_small() -> None:
-    with pytest.raises(PackageError, match="holds no documents"):
+    with pytest.raises(PackageError, match="has no space for documents"):
         plan(Load(documents=10, dimension=8), Machine(memory_gib=2))
 
 

@@ -94,5 +94,5 @@ def test_hosts_without_a_pattern(tmp_path, encoder_folders):
     package = written(tmp_path / "app", options, encoder_folders[0], None)
     hosts = package / "hosts.xml"
     hosts.write_text(hosts.read_text().replace("n1-content", "athena-content"))
-    with pytest.raises(PackageError, match="follow no pattern"):
+    with pytest.raises(PackageError, match="without a common pattern"):
         read_written(package)

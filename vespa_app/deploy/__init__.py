@@ -1,6 +1,6 @@
 """A package onto a server.
 
-changes.py        What deploying a package over a running one needs, and the overrides for it
-config_server.py  Vespa's config server: it takes a package, and tells what runs
-deploy.py         Deploy, and wait until queries are answered; Vespa Cloud
+changes.py        What a deploy over a running package needs, and its validation overrides
+config_server.py  Client of Vespa's config server: deploy, wait, read the running application
+deploy.py         Deploy an application package, and wait until it answers queries
 """

@@ -1,4 +1,4 @@
-"""What deploying a package over a running one needs, in words.
+"""What a deploy over a running package needs, and its validation overrides.
 
 The rules are those of Vespa's config server as `vespa deploy` applies them
 (https://docs.vespa.ai/en/reference/schemas/schemas.html#modifying-schemas); the tests hold them
@@ -51,7 +51,7 @@ class Change:
 def compare(previous: Path, package: Path) -> list[Change]:
     """Differences of two application packages, the weightiest first.
 
-    Raises PackageError where a folder is no package.
+    Raises PackageError if a folder is no package.
     """
     before, after = read_schema(previous), read_schema(package)
     changes = [
@@ -106,7 +106,7 @@ def _field_changes(before: SchemaFacts, after: SchemaFacts) -> Iterator[Change]:
             f"Field {name} is new: documents have no value until they are fed or updated.", "feed"
         )
     for name in sorted(before.fields.keys() - after.fields.keys()):
-        yield Change(f"Field {name} is removed: its values are gone for good.", "data loss")
+        yield Change(f"Field {name} is removed, and its values are lost.", "data loss")
     for name in sorted(before.fields.keys() & after.fields.keys()):
         yield from _one_field(before.fields[name], after.fields[name])
 
@@ -115,7 +115,7 @@ def _one_field(old: FieldFacts, new: FieldFacts) -> Iterator[Change]:
     if old.type != new.type:
         yield Change(
             f"Field {new.name} changes its type from {old.type} to {new.type}: its values are "
-            "gone, and every document must be fed again.",
+            "lost, and every document must be fed again.",
             "refeed",
             "field-type-change",
         )
@@ -130,8 +130,8 @@ def _indexing_changes(old: FieldFacts, new: FieldFacts) -> Iterator[Change]:
     tensor = new.type.startswith("tensor")
     if not tensor and _token_facts(old) != _token_facts(new):
         yield Change(
-            f"Field {new.name} gets other tokens in its index: every document is indexed again "
-            "by Vespa, and until then finds less.",
+            f"Field {new.name} gets other tokens in its index: Vespa indexes every document "
+            "again; until then searches miss some.",
             "reindex",
             "indexing-change",
         )
@@ -170,7 +170,7 @@ def _hnsw_changes(old: FieldFacts, new: FieldFacts) -> Iterator[Change]:
         if old.value(key) == new.value(key) or not (both or key == metric):
             continue
         rebuilt = both and key in (metric, links)
-        anew = ", which builds the graph anew and may take long" if rebuilt else ""
+        anew = ", which rebuilds the graph and may take long" if rebuilt else ""
         yield Change(
             f"The {words} of {new.name} changes from {old.value(key)} to {new.value(key)} at a "
             f"restart of the content nodes{anew}.",

@@ -1,4 +1,4 @@
-"""Vespa's config server: deploy a package, wait until it serves, read what runs.
+"""Client of Vespa's config server: deploy, wait, read the running application.
 
 https://docs.vespa.ai/en/reference/api/deploy-v2.html
 """
@@ -33,7 +33,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 class DeployError(EngineError):
     """The config server does not take the package, or the application does not come up.
 
-    kind: Vespa's code of the refusal, "" where it gave none.
+    kind: Vespa's code of the refusal, "" if it gave none.
     """
 
     def __init__(self, message: str, kind: str = "") -> None:
@@ -63,7 +63,7 @@ class ConfigServer:
         self._connection = Connection(url, credentials, pool=2)
 
     def is_up(self, seconds: float = 5.0) -> bool:
-        """Whether it answers and is well. Raises VespaError where nothing of Vespa's answers."""
+        """Whether it answers and is well. Raises VespaError if nothing of Vespa's answers."""
         reply = self._connection.send("GET", "/state/v1/health", seconds=seconds)
         if reply.status != 200:
             raise _error(reply)
@@ -81,7 +81,7 @@ class ConfigServer:
     def deploy(self, package: Path, seconds: float = 120.0) -> Deployed:
         """Upload and activate the package in this folder.
 
-        Raises DeployError in Vespa's own words where it refuses it, VespaError where it cannot
+        Raises DeployError in Vespa's own words where it refuses it, VespaError if it cannot
         be reached.
         """
         reply = self._connection.send(
@@ -103,7 +103,7 @@ class ConfigServer:
     def application(self) -> Application:
         """What the running application offers.
 
-        Raises DeployError where none runs or another one than this project's, VespaError where
+        Raises DeployError if none runs or another one than this project's, VespaError where
         the config server does not tell.
         """
         url = f"{self._connection.url}{INSTANCE}/content/"
@@ -117,13 +117,13 @@ class ConfigServer:
             except UserError as error:
                 why = str(error).replace(f"{folder}/", "").replace(folder, "it")
                 raise DeployError(
-                    f"What {url} gives is no application of this project: {why}"
+                    f"The application at {url} was not written by rocosearch: {why}"
                 ) from None
 
     def download(self, folder: Path) -> None:
         """Write into `folder` what decides queries: schema, services and query profiles.
 
-        Raises DeployError where no application runs, VespaError where it is not told.
+        Raises DeployError if no application runs, VespaError if it is not told.
         """
         names = [name for entry in PACKAGE_FILES for name in self._listed(entry)]
         replies = [(name, self._content(name)) for name in names]
@@ -153,11 +153,11 @@ class ConfigServer:
 
 
 def zip_package(package: Path) -> bytes:
-    """The folder as a zip file. Raises DeployError where it has no services.xml."""
+    """The folder as a zip file. Raises DeployError if it has no services.xml."""
     if not (package / "services.xml").is_file():
         raise DeployError(
-            f"{package} is no application package: it has no services.xml. "
-            "Name a folder written by `rocosearch app`."
+            f"{package} is not an application package: it has no services.xml. Name a folder "
+            "written by `rocosearch app`."
         )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -170,7 +170,7 @@ def zip_package(package: Path) -> bytes:
 def read_deployed(reply: Reply) -> Deployed:
     """The answer to a deploy.
 
-    Raises DeployError where it is a refusal of the package, VespaError where it is of something
+    Raises DeployError if it is a refusal of the package, VespaError if it is of something
     else: access, load, the config server itself.
     """
     if reply.status != 200:

@@ -1,4 +1,4 @@
-"""Deploy an application package, and wait until it serves.
+"""Deploy an application package, and wait until it answers queries.
 
 To a config server by its URL (that of docker-compose.yml too), or to Vespa Cloud.
 """
@@ -50,7 +50,7 @@ def deploy(
     content nodes to answer a query through it.
 
     Raises DeployError in Vespa's own words where it refuses the package, and where a step is
-    not done after `seconds` in all; VespaError where it refuses this client.
+    not done after `seconds` in all; VespaError if it refuses this client.
     """
     end = time.monotonic() + seconds
     server = ConfigServer(config_url, credentials)
@@ -63,7 +63,7 @@ def deploy(
     deployed = server.deploy(package, max(end - time.monotonic(), 1.0))
     progress("deploy", 1, 1, f"session {deployed.session}")
     wait(
-        "services take the new configuration",
+        "services activate the new configuration",
         lambda left: server.converged(deployed.session, left),
     )
     container = Connection(serve_url, credentials, pool=1)
@@ -101,8 +101,8 @@ def wait_until(
         waited = time.monotonic() - started
         if time.monotonic() + pause > end:
             raise DeployError(
-                f"Waited {waited:.0f} s in vain: {stage}.{why} Vespa's log says more "
-                "(docker compose logs vespa, or `vespa-logfmt` on the server)."
+                f"Gave up after {waited:.0f} s: {stage}.{why} Details are in Vespa's log (docker "
+                "compose logs vespa, or `vespa-logfmt` on the server)."
             )
         progress(stage, 0, 1, f"{waited:.0f} s")
         time.sleep(pause)
@@ -114,7 +114,7 @@ def _serves(container: Connection, seconds: float) -> bool:
 
 
 def _answers(container: Connection, seconds: float) -> bool:
-    """Whether a query that finds everything is answered wholly; raises VespaError where not.
+    """Whether a query that finds everything is answered wholly; raises VespaError if not.
 
     An application without documents is answered wholly too. Without any coverage the schema is
     not known there yet (recorded: a restriction to an unknown schema).

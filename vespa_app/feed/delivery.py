@@ -1,4 +1,4 @@
-"""Requests of /document/v1/ delivered: tried again while that may help, until each has its end.
+"""Deliver document operations, with retries, until each has an outcome.
 
 What may pass by itself is tried again after a pause that grows, with full jitter, and within
 `patience`; what stops everything is raised when all that was under way has ended.
@@ -126,12 +126,12 @@ class Delivery:
         status, message = answer.status, answer.message
         if status == NO_CONNECTION:
             return VespaUnreachableError(
-                f"{self._url} gave no answer for {self._settings.patience:g} s ({message}): see "
-                "whether Vespa is running there, then feed again."
+                f"{self._url} gave no answer for {self._settings.patience:g} s ({message}): check "
+                "that Vespa is running there, then feed again."
             )
         if status < 400:
             return VespaGarbledError(
-                f"{self._url} answered {status}, and not as Vespa does ({message[:80]!r}): check "
+                f"{self._url} answered {status}, not in Vespa's format ({message[:80]!r}): check "
                 "URL and port.",
                 status=status,
             )

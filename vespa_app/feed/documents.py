@@ -1,4 +1,4 @@
-"""Many document operations at once over /document/v1/, each with its own certain end.
+"""Send many document operations concurrently over /document/v1/.
 
 One HTTP/2 connection with many streams (`vespa_app.http.streams`). Every operation ends in an
 `Answer`: done, refused for its own fault, or absent. What may pass is tried again until it passes
@@ -46,7 +46,7 @@ EMPTY_PAGES = 100  # in a row: a visit that only goes on
 class DocumentClient:
     """Sends operations to one application. Use it in `with`, or close it.
 
-    Raises EngineError where the URL or the credentials are unusable.
+    Raises EngineError if the URL or the credentials are unusable.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class DocumentClient:
     def send(self, operation: Operation) -> Answer:
         """Send one operation, again and again while that may help.
 
-        Raises VespaError where it cannot be known when, if ever, it will pass: disk or memory
+        Raises VespaError if it cannot be known when, if ever, it will pass: disk or memory
         full, no access, no answer within `patience`.
         """
         ((_, answer),) = self.send_all([operation])
@@ -125,7 +125,7 @@ class DocumentClient:
         """Ids of the documents (of those that `selection` fits), a page at a time.
 
         A document that moves between nodes meanwhile may come twice. Raises VespaGarbledError
-        where the visit does not come to an end.
+        if the visit does not come to an end.
         """
         parameters = {"wantedDocumentCount": str(PAGE), "fieldSet": "[id]"}
         if selection:
@@ -139,9 +139,9 @@ class DocumentClient:
                 return
             empty = 0 if ids else empty + 1
             if token in seen or empty == EMPTY_PAGES:
-                why = f"{EMPTY_PAGES} pages without a document" if empty else "a page comes again"
+                why = f"{EMPTY_PAGES} pages without a document" if empty else "a page is repeated"
                 raise VespaGarbledError(
-                    f"{self.url}{self._root} does not come to the end of its documents ({why})."
+                    f"{self.url}{self._root} does not finish the list of its documents ({why})."
                 )
             seen.add(token)
             parameters["continuation"] = token

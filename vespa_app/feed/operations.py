@@ -1,4 +1,4 @@
-"""Document operations, their bodies, and what an HTTP answer means for them.
+"""Document operations, their bodies, and the meaning of HTTP answers.
 
 https://docs.vespa.ai/en/reference/api/document-v1.html
 """
@@ -83,7 +83,7 @@ _STATUSES = {
 def judge_operation(
     kind: OperationKind | Literal["visit"], status: int, content: object
 ) -> Verdict:
-    """What a status means, given the parsed body (None where it is no JSON).
+    """What a status means, given the parsed body (None if it is no JSON).
 
     - 200 counts only in Vespa's own words: a proxy's page is no success.
     - 404 with a message is what updates and removes get while a content node is down: the
@@ -115,11 +115,11 @@ def unusable_id(identifier: str) -> str:
     try:
         identifier.encode()
     except UnicodeEncodeError:
-        return "The id holds lone surrogates."
+        return "The id has lone surrogates."
     refused = sorted({c for c in identifier if _ILLEGAL.match(c) or ord(c) & 0xFFFE == 0xFFFE})
     if refused:
         named = ", ".join(f"U+{ord(c):04X}" for c in refused)
-        return f"The id holds {named}, which Vespa takes in no string."
+        return f"The id has {named}, which Vespa accepts in no string."
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Documents as /document/v1/ has them: read one, and the fields to write one.
+"""Convert documents to and from the fields of /document/v1/.
 
 Writing is `vespa_app.feed.documents`; feeding a corpus, with a ledger and dead letters,
 `ingest.feed.feed`.
@@ -41,7 +41,7 @@ class Store:
         self._root = f"/document/v1/{application.schema}/{application.schema}/docid"
 
     def get(self, identifier: str) -> Document | None:
-        """The document with its vectors, or None where there is none."""
+        """The document with its vectors, or None if there is none."""
         reply = self._read(identifier, {})
         if reply.status == 404:
             return None
@@ -136,7 +136,7 @@ def _cells(
         raise EngineError(f"{identifier}: {stored.name}: {error}") from None
     if found.shape != (stored.dimension,):
         raise EngineError(
-            f"{identifier}: the vector has shape {list(found.shape)}, {stored.name} holds "
+            f"{identifier}: the vector has shape {list(found.shape)}, {stored.name} needs "
             f"{stored.dimension} numbers."
         )
     length = float(np.linalg.norm(found.astype(np.float64)))

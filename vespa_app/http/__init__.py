@@ -1,9 +1,9 @@
 """HTTP to a Vespa server, and what goes wrong on the way.
 
-connection.py     Requests to one server, from several threads, over connections kept open
-credentials.py    Certificates and token, and the addresses that they may travel to
-errors.py         What goes wrong between this process and a Vespa server
-reply.py          An HTTP answer, and reading it without trusting it
-retries.py        Which requests are sent again, and after which pauses
-streams.py        libcurl: requests under way at once, each within its seconds and bytes
+connection.py     HTTP connections to one server: persistent, TLS verified, secrets hidden
+credentials.py    Credentials, and the addresses that they may be sent to
+errors.py         The errors of requests to a Vespa server
+reply.py          Read an untrusted HTTP answer
+retries.py        The retry rule: what is retried, delays with jitter, time limit
+streams.py        Concurrent HTTP requests from one thread, by libcurl
 """

@@ -1,4 +1,4 @@
-"""HTTP to a Vespa server: connections kept open, TLS verified, secrets never shown.
+"""HTTP connections to one server: persistent, TLS verified, secrets hidden.
 
 A `Connection` can be shared by threads. Nothing is retried here: `retries.py` decides.
 """
@@ -23,7 +23,7 @@ __all__ = ["Connection", "Credentials", "Reply"]
 class Connection:
     """Requests to one server, over at most `pool` connections that are kept open.
 
-    Raises EngineError where the URL is no http(s) address, holds a password, or would carry a
+    Raises EngineError if the URL is no http(s) address, holds a password, or would carry a
     token unencrypted to another machine, and where a file of the credentials is not what it
     should be.
     """
@@ -58,9 +58,9 @@ class Connection:
     ) -> Reply:
         """Send one request and read its whole answer within `seconds`, whatever its status.
 
-        Raises VespaUnreachableError where there is no connection, VespaUntrustedError where
-        the two do not trust each other, VespaTimeoutError where no whole answer came in time,
-        VespaGarbledError where it is too long or too deep.
+        Raises VespaUnreachableError if there is no connection, VespaUntrustedError where
+        the two do not trust each other, VespaTimeoutError if no whole answer came in time,
+        VespaGarbledError if it is too long or too deep.
         """
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         target = f"{path}?{urlencode(parameters)}" if parameters else path

@@ -1,4 +1,4 @@
-"""What a server may ask of its clients, and the addresses that it may travel to."""
+"""Credentials, and the addresses that they may be sent to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Credentials", "check_files", "check_url", "is_url", "on_port"]
 
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 SCHEMES = ("http://", "https://")
-EXAMPLE = "A Vespa server is named by a URL such as http://localhost:8080"
+EXAMPLE = "Give a Vespa server as a URL such as http://localhost:8080"
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,14 @@ class Credentials:
 
         VESPA_CLOUD_SECRET_TOKEN, and files named by VESPA_CLI_DATA_PLANE_CERT_FILE,
         VESPA_CLI_DATA_PLANE_KEY_FILE and VESPA_CLI_DATA_PLANE_CA_CERT_FILE. Raises EngineError
-        where a file is not there, or the token cannot stand in a header.
+        if a file is not there, or the token cannot stand in a header.
         """
         env = os.environ if environment is None else environment
         token = env.get("VESPA_CLOUD_SECRET_TOKEN", "").strip()
         if not (token.isascii() and token.isprintable()):
-            raise EngineError("VESPA_CLOUD_SECRET_TOKEN holds characters that no token has.")
+            raise EngineError(
+                "VESPA_CLOUD_SECRET_TOKEN has characters that are not allowed in a token."
+            )
         return cls(
             certificate=_file(env, "VESPA_CLI_DATA_PLANE_CERT_FILE"),
             key=_file(env, "VESPA_CLI_DATA_PLANE_KEY_FILE"),
@@ -60,13 +62,13 @@ def check_files(credentials: Credentials) -> None:
         if authority:
             context.load_verify_locations(authority)
     except (OSError, ssl.SSLError):
-        raise EngineError(f"{authority} holds no certificates of authorities (PEM).") from None
+        raise EngineError(f"{authority} has no certificates of authorities (PEM).") from None
     try:
         if certificate:  # a password would be asked for at the terminal
             context.load_cert_chain(certificate, key, password=lambda: b"")
     except (OSError, ssl.SSLError):
         raise EngineError(
-            f"{certificate} and {key or 'no key'} are no certificate with its key (PEM, without "
+            f"{certificate} and {key or 'no key'} are not a certificate and its key (PEM, without "
             "a password)."
         ) from None
 
@@ -79,20 +81,20 @@ def is_url(text: str) -> bool:
 def check_url(url: str, credentials: Credentials) -> str:
     """The URL in its plain form, without a slash at its end.
 
-    Raises EngineError where it is no http(s) address, holds a password, or would carry a token
+    Raises EngineError if it is no http(s) address, holds a password, or would carry a token
     unencrypted to another machine.
     """
     parts = _split(url)
     if parts.username or parts.password:
         raise EngineError(
-            f"The address of {parts.hostname} holds a user or password: a Vespa server takes a "
-            "certificate or a token, from the environment."
+            f"The URL of {parts.hostname} has a user or password: use a certificate or a token "
+            "from the environment."
         )
     if parts.query or parts.fragment:
         raise EngineError(f"{EXAMPLE}, without anything after a ? or #.")
     if credentials.token and parts.scheme == "http" and parts.hostname not in LOCAL:
         raise EngineError(
-            f"A token would travel unencrypted to {parts.hostname}: use https, or unset "
+            f"A token would be sent unencrypted to {parts.hostname}: use https, or unset "
             "VESPA_CLOUD_SECRET_TOKEN."
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
@@ -112,9 +114,9 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(text)
         named = bool(parts.hostname) and parts.port != 0
     except ValueError as error:  # a port that is no number, a bracket that is not closed
-        raise EngineError(f"{EXAMPLE}; {shown!r} is none: {printable(str(error))}.") from None
+        raise EngineError(f"{EXAMPLE}; {shown!r} is not one: {printable(str(error))}.") from None
     if parts.scheme not in {"http", "https"} or not named or not text.isprintable() or " " in text:
-        raise EngineError(f"{EXAMPLE}; {shown!r} is none.")
+        raise EngineError(f"{EXAMPLE}; {shown!r} is not one.")
     return parts
 
 
@@ -123,5 +125,5 @@ def _file(env: Mapping[str, str], name: str) -> Path | None:
         return None
     path = Path(env[name])
     if not path.is_file():
-        raise EngineError(f"{name} names {path}, which is no file.")
+        raise EngineError(f"{name} names {path}, which is not a file.")
     return path

@@ -1,4 +1,4 @@
-"""What goes wrong between this process and a Vespa server.
+"""The errors of requests to a Vespa server.
 
     UserError
     ├── QueryError
@@ -50,7 +50,7 @@ TIMEOUT_CODE = 12
 
 
 class VespaError(EngineError):
-    """A Vespa server, or the way to it, failed; `code` is Vespa's own, None where it gave none."""
+    """A Vespa server, or the way to it, failed; `code` is Vespa's own, None if it gave none."""
 
     def __init__(self, message: str, *, status: int = 0, code: int | None = None) -> None:
         super().__init__(printable(message))
@@ -107,15 +107,15 @@ _REFUSED = "Vespa does not accept this client; check certificate, key and token"
 _KINDS: dict[int, tuple[type[VespaError], str]] = {
     401: (VespaRefusedError, _REFUSED),
     403: (VespaRefusedError, _REFUSED),
-    404: (VespaGarbledError, "Nothing of Vespa's answers at this address; check URL and port"),
+    404: (VespaGarbledError, "No Vespa answers at this address; check URL and port"),
     429: (VespaOverloadedError, "Vespa has too many requests; send fewer at once"),
-    503: (VespaUnavailableError, "Vespa cannot answer now; see whether its nodes are up"),
-    504: (VespaTimeoutError, "Vespa timed out; allow more time, or see whether its nodes are up"),
+    503: (VespaUnavailableError, "Vespa cannot answer now; check that its nodes are up"),
+    504: (VespaTimeoutError, "Vespa timed out; allow more time, or check that its nodes are up"),
     507: (VespaFullError, "Vespa's disk or memory is full; free some, or add nodes"),
 }
 
 RETRIED = (VespaUnreachableError, VespaUnavailableError, VespaOverloadedError)
-"""What may pass by itself, so that reading again is worth while."""
+"""Temporary errors, after which a read is retried."""
 
 
 def error_for(status: int, code: int | None, words: str) -> VespaError | VespaQueryError:

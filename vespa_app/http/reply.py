@@ -1,4 +1,4 @@
-"""An HTTP answer, and reading it without trusting it.
+"""Read an untrusted HTTP answer.
 
 A server may send anything. `reading` turns what is wrong in an answer into a VespaGarbledError
 that names server and path; the `as_...` functions say which part is wrong.
@@ -32,7 +32,7 @@ LEAST_SECRET = 8  # a shorter one may stand in a document by chance
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP answer: its status, and its JSON (None where the body is none).
+    """An HTTP answer: its status, and its JSON (None if the body is none).
 
     address: the server and path that gave it.
     """
@@ -43,7 +43,7 @@ class Reply:
     address: str = "The server"
 
     def at(self, *keys: str) -> object:
-        """What stands at the path `keys` of its JSON, None where nothing does."""
+        """What stands at the path `keys` of its JSON, None if nothing does."""
         found = self.content
         for key in keys:
             found = found.get(key) if isinstance(found, dict) else None
@@ -51,7 +51,7 @@ class Reply:
 
     @property
     def message(self) -> str:
-        """What the server says of an error, "" where it says nothing in Vespa's way."""
+        """What the server says of an error, "" if it says nothing in Vespa's way."""
         return str(self.at("message") or "")
 
 
@@ -81,8 +81,8 @@ def _fault(error: Exception, data: bytes) -> str:
     if isinstance(error, RecursionError):
         return "is nested too deeply"
     if data.startswith(GZIP):
-        return "is compressed, which was not asked for"
-    return "breaks off or is damaged"
+        return "is compressed, although that was not requested"
+    return "is truncated or damaged"
 
 
 def _without(content: Any, secret: str) -> Any:  # noqa: ANN401 (JSON)
@@ -109,8 +109,7 @@ def reading(address: str, status: int = 200) -> Iterator[None]:
 
 def _garbled(address: str, status: int, why: str) -> VespaGarbledError:
     return VespaGarbledError(
-        f"{address} answered, but not in Vespa's format ({why}): check URL and port, and what "
-        "stands between.",
+        f"{address} answered, but not in Vespa's format ({why}): check URL, port, and any proxy.",
         status=status,
     )
 

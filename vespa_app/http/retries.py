@@ -1,4 +1,4 @@
-"""Trying again: what is safe to repeat, with growing pauses of random length, within a limit."""
+"""The retry rule: what is retried, delays with jitter, time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP requests under way at once from one thread, over few connections, by libcurl.
+"""Concurrent HTTP requests from one thread, by libcurl.
 
 Nothing is retried here, and nothing raised for what a server does: each request ends in an
 `Ended`, whole within its seconds and its bytes. Compression is not asked for, so that an answer
@@ -186,22 +186,22 @@ class Streams(Generic[T]):
         said = printable(problem or f"curl {code}").strip(". ")
         if answer.left < 0:
             return VespaGarbledError(
-                f"{address} sent more than {request.largest >> 20} MiB, and was broken off: check "
-                "URL and port."
+                f"{address} sent more than {request.largest >> 20} MiB, so the request was "
+                "stopped: check URL and port."
             )
         if _distrusts(code, said):
             return VespaUntrustedError(
-                f"{self._url} cannot be trusted, or does not trust this client: {said}. "
-                "VESPA_CLI_DATA_PLANE_CA_CERT_FILE names the authorities to trust, "
+                f"{self._url} has an untrusted certificate, or does not trust this client: "
+                f"{said}. VESPA_CLI_DATA_PLANE_CA_CERT_FILE names the trusted authorities, "
                 "VESPA_CLI_DATA_PLANE_CERT_FILE and _KEY_FILE this client's certificate."
             )
         if code == pycurl.E_OPERATION_TIMEDOUT and connected:
             return VespaTimeoutError(
-                f"{address} did not answer within {request.seconds:.3g} s, or not to the end."
+                f"{address} did not answer completely within {request.seconds:.3g} s."
             )
         return VespaUnreachableError(
-            f"{self._url} cannot be reached: {said}. See whether Vespa is running there, and "
-            "whether an application is deployed."
+            f"{self._url} cannot be reached: {said}. Check that Vespa is running there, and that "
+            "an application is deployed."
         )
 
     def _take(self, handle: pycurl.Curl) -> tuple[Request[T], _Body]:

@@ -1,4 +1,4 @@
-"""A vector as its field's cells hold it."""
+"""Convert a vector to the cell type of its field."""
 
 from __future__ import annotations
 

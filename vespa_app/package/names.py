@@ -1,4 +1,4 @@
-"""Names that a package's files, its readers and its clients share."""
+"""Names shared by the files, readers and clients of a package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be chosen of an application package, and what Vespa would take but get wrong.
+"""Options of an application package, and refusal of values that Vespa mishandles.
 
 Vespa's validation accepts a number of settings that cannot mean what was asked for (zero links,
 a threshold above one, int8 vectors with an embedder that writes floats). They are refused here,
@@ -140,27 +140,27 @@ class ClusterOptions:
         self._check_groups()
         if self.config_servers % 2 == 0:
             raise PackageError(
-                f"{self.config_servers} config servers form a majority no better than "
-                f"{self.config_servers - 1} do: take an odd number (3 survive the loss of one)."
+                f"{self.config_servers} config servers tolerate no more failures than "
+                f"{self.config_servers - 1}: choose an odd number (3 tolerate one)."
             )
         self._check_host()
 
     def _check_groups(self) -> None:
         if self.nodes % self.groups:
             raise PackageError(
-                f"{self.nodes} content nodes cannot be shared evenly by {self.groups} groups: "
-                "take a multiple."
+                f"{self.nodes} content nodes cannot be divided evenly into {self.groups} groups: "
+                "choose a multiple."
             )
         if self.redundancy % self.groups:
             raise PackageError(
-                f"A redundancy of {self.redundancy} is no multiple of {self.groups} groups: each "
-                "group holds the same number of copies."
+                f"A redundancy of {self.redundancy} is not a multiple of {self.groups} groups: "
+                "each group has the same number of copies."
             )
         if self.copies_per_group > self.nodes_per_group:
             raise PackageError(
                 f"{self.copies_per_group} copies in a group of {self.nodes_per_group} content "
                 "node(s) would share a machine: lower the redundancy or add nodes (Vespa would "
-                "accept this and keep fewer copies than asked)."
+                "accept this, but keep fewer copies)."
             )
 
     def _check_host(self) -> None:
@@ -168,7 +168,7 @@ class ClusterOptions:
             raise PackageError(f"{self.host!r} is not a pattern of host names.")
         if not self.single and not {"{role}", "{number}"} <= set(re.findall(r"{\w+}", self.host)):
             raise PackageError(
-                f"The host pattern {self.host!r} gives several machines one name: it needs "
+                f"The host pattern {self.host!r} gives several machines the same name: it needs "
                 "{role} and {number}, as in {role}{number}.search.example.org."
             )
 
@@ -219,9 +219,9 @@ class PackageOptions:
         _check_summaries(self.summaries)
         if self.vectors.cell_type == "int8" and self.embedding == "vespa":
             raise PackageError(
-                "int8 vectors cannot be embedded inside Vespa: its embedder gives numbers between "
-                "-1 and 1, which int8 cuts to zeros (and embed() into an int8 tensor is a 400 at "
-                "query time). Embed at the client, or take bfloat16."
+                "int8 vectors cannot be embedded inside Vespa: its embedder's values are between "
+                "-1 and 1, which int8 rounds to zero (and embed() into an int8 tensor gives an "
+                "error 400). Embed at the client, or choose bfloat16."
             )
 
 
@@ -229,10 +229,7 @@ def _check_summaries(summaries: Mapping[str, tuple[str, ...]]) -> None:
     """Refuse what Vespa would not take, and classes that it or the client needs as they are."""
     for name, fields in summaries.items():
         if name == "default" or fields != DEFAULT_SUMMARIES.get(name, fields):
-            raise PackageError(
-                f"The summary class {name} is there already, and needed as it is: give yours "
-                "another name."
-            )
+            raise PackageError(f"The summary class {name} is reserved: choose another name.")
         twice = sorted({each for each in fields if fields.count(each) > 1})
         if twice:
             raise PackageError(f"The summary class {name} names {', '.join(twice)} twice.")
@@ -242,9 +239,9 @@ DEFAULTS = PackageOptions()
 
 
 def check_encoder(manifest: Manifest, options: PackageOptions) -> None:
-    """Raise PackageError where the encoder's vectors do not suit the vector field."""
+    """Raise PackageError if the encoder's vectors do not suit the vector field."""
     if options.vectors.distance == "prenormalized-angular" and not manifest.normalized:
         raise PackageError(
-            "The encoder's vectors are not of length 1, which prenormalized-angular takes for "
-            "granted: choose the distance metric angular, euclidean or dotproduct."
+            "The encoder's vectors are not of length 1, which prenormalized-angular assumes: "
+            "choose the distance metric angular, euclidean or dotproduct."
         )

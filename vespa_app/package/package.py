@@ -1,4 +1,4 @@
-"""The application package: encoders and profiles in, a folder that `vespa deploy` takes out.
+"""Write the application package of encoders and profiles.
 
 write_application(Path("app"), Manifest.load(folder), SHIPPED, encoder_folder=folder)
 """
@@ -38,7 +38,7 @@ class PackagedEncoder:
 
     @classmethod
     def open(cls, folder: Path) -> PackagedEncoder:
-        """The encoder in `folder`. Raises ManifestError where there is none."""
+        """The encoder in `folder`. Raises ManifestError if there is none."""
         return cls(Manifest.load(folder), folder)
 
 
@@ -105,7 +105,7 @@ def write_application(
     exported: a package from which text towers that it has are copied.
 
     Raises PackageError as `application_package` does, and where embedding inside Vespa is asked
-    for without the encoder's folder; ExportError where a text tower cannot be exported exactly.
+    for without the encoder's folder; ExportError if a text tower cannot be exported exactly.
     """
     encoders = [PackagedEncoder(manifest, encoder_folder)] if manifest else []
     encoders += others
@@ -133,7 +133,7 @@ def _write_models(
             continue
         if encoder.folder is None:
             raise PackageError(
-                f"The encoder {encoder.manifest.fingerprint[:8]} is known by its manifest alone: "
+                f"The encoder {encoder.manifest.fingerprint[:8]} is known only by its manifest: "
                 "name its folder, or embed at the client."
             )
         _write_text_tower(encoder.folder, root / name, progress)

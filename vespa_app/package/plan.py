@@ -1,4 +1,4 @@
-"""Machines for a corpus of any size: memory, disk, nodes and hours of feeding, on paper.
+"""Estimate machines: memory, disk, nodes and hours of feeding.
 
 Every constant is named here and explained, with its source, in docs/scale.md. The figures are
 estimates to start from: feed one percent of the corpus into one node and compare.
@@ -81,10 +81,10 @@ class Load:
         }
         for name, value in sizes.items():
             if value < 1:
-                raise PackageError(f"A plan for {value} {name} is none: give at least 1.")
+                raise PackageError(f"A plan for {value} {name} is impossible: give at least 1.")
         if self.redundancy % self.groups:
             raise PackageError(
-                f"A redundancy of {self.redundancy} is no multiple of {self.groups} groups."
+                f"A redundancy of {self.redundancy} is not a multiple of {self.groups} groups."
             )
         VectorOptions(cell_type=self.cell_type, links=self.links)
 
@@ -133,7 +133,7 @@ class Plan:
 def plan(load: Load, machine: Machine = Machine()) -> Plan:
     """Nodes and hours for a load.
 
-    Raises PackageError where a machine is too small for anything.
+    Raises PackageError if a machine is too small for anything.
     """
     memory, disk = _memory(load), _disk(load)
     copies = load.documents * load.redundancy / load.groups  # in one group
@@ -169,7 +169,7 @@ def plan_files(planned: Plan) -> dict[str, str]:
 def write_plan(planned: Plan, out: Path) -> None:
     """Write `plan_files` into the folder `out`, whole or not at all, replacing an older one.
 
-    Raises PackageError where the machines are too many to name one by one.
+    Raises PackageError if the machines are too many to name one by one.
     """
     if planned.nodes > MOST_HOSTS:
         raise PackageError(
@@ -212,8 +212,8 @@ def _usable(size_gib: float, share: float, fixed: float) -> float:
     usable = size_gib * GIB * share - fixed
     if usable <= 0:
         raise PackageError(
-            f"A machine of {size_gib:g} GiB holds no documents: {fixed / GIB:g} GiB go to Vespa "
-            "itself."
+            f"A machine of {size_gib:g} GiB has no space for documents: Vespa itself needs "
+            f"{fixed / GIB:g} GiB."
         )
     return usable
 

@@ -1,4 +1,4 @@
-"""Rank profiles of `ranking` as rank profiles of a Vespa schema.
+"""Write rank profiles into a Vespa schema.
 
 Every profile is written once for each encoder (`hybrid_1a2b3c4d`); its plain name (`hybrid`)
 inherits the current encoder's. Profiles that use no vector are written once.
@@ -139,8 +139,8 @@ def _phase(kind: type[Ranking], phase: Phase | None, profile: Profile) -> Rankin
         return None
     if phase.rerank_count < 1:
         raise PackageError(
-            f"Rank profile {profile.name!r} reranks {phase.rerank_count} hits, which Vespa takes "
-            "without a word: give a rerank count of at least 1."
+            f"Rank profile {profile.name!r} reranks {phase.rerank_count} hits, which Vespa would "
+            "accept silently: give a rerank count of at least 1."
         )
     return kind(phase.expression, rerank_count=phase.rerank_count)
 

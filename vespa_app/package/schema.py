@@ -1,4 +1,4 @@
-"""The schema `image`: one document for each image or study, vector fields for each encoder."""
+"""Write the schema `image`: one document per image, one vector field per encoder."""
 
 from __future__ import annotations
 

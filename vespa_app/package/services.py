@@ -1,4 +1,4 @@
-"""services.xml and hosts.xml: one machine, or many in groups with redundancy."""
+"""Write services.xml and hosts.xml for one or many machines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def services_configuration(
 
 
 def hosts_xml(cluster: ClusterOptions) -> str | None:
-    """Aliases of all machines; None where there is only one, which needs no such file."""
+    """Aliases of all machines; None if there is only one, which needs no such file."""
     if cluster.single:
         return None
     lines = [

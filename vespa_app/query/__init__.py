@@ -1,9 +1,9 @@
 """Queries to Vespa, and its answers.
 
-answers.py    Vespa's answers to queries, read without losing anything, and judged
-operators.py  A text with operators as YQL: read by `ranking.text.query_syntax`, as the embedd
-query.py      A query as the body of POST /search/
-text.py       The text of a query, made fit for Vespa without changing what it finds
-top_k.py      Which of the hits that Vespa sent are the k asked for
-vector.py     The vector of a query: checked, as Vespa does not check it, and written as a nea
+answers.py    Read and check Vespa's answers to queries
+operators.py  Write a text with operators as YQL
+query.py      Write a query as the body of POST /search/
+text.py       Clean the text of a query for Vespa without changing its matches
+top_k.py      Choose the top k of Vespa's hits, with ties by id
+vector.py     Check the vector of a query, and write it as a nearestNeighbor
 """

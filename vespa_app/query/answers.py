@@ -1,4 +1,4 @@
-"""Vespa's answers to queries, read without losing anything, and judged.
+"""Read and check Vespa's answers to queries.
 
 `read_answer` turns any answer of /search/ into an `Answer`. `judge` raises what an answer means,
 or names what is missing from it. `to_result` gives what the engine's contract asks for.
@@ -56,7 +56,7 @@ _OF_VECTORS = tuple(f"{role}_" for role in ROLES)
 
 
 NO_NODES = "no-nodes"
-"""The reason in `Coverage.degraded` where no content node had a part in the answer."""
+"""The reason in `Coverage.degraded` if no content node took part in the answer."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer of /search/; `coverage` and `nodes` are None where Vespa gave none.
+    """One answer of /search/; `coverage` and `nodes` are None if Vespa gave none.
 
     address: of the server that gave it.
     """
@@ -219,7 +219,7 @@ def _coverage(given: Mapping[str, Any]) -> Coverage:
 def judge(answer: Answer) -> Coverage:
     """The answer's coverage, with what its errors add to `degraded`.
 
-    Raises VespaQueryError where the query is at fault (even with hits), and the VespaError of
+    Raises VespaQueryError if the query is at fault (even with hits), and the VespaError of
     the first error where there are no hits to go on with, or where no node searched anything.
     """
     for message in answer.messages:
@@ -230,8 +230,8 @@ def judge(answer: Answer) -> Coverage:
         raise error_for(answer.status, first.code if first else None, first.words if first else "")
     if answer.coverage is None or answer.nodes == 0:
         raise VespaUnavailableError(
-            "No content node searched anything: see whether they are up, and whether the "
-            "application has the schema that was asked.",
+            "No content node searched anything: check that they are up, and that the application "
+            "has the requested schema.",
             status=answer.status,
         )
     reasons = list(answer.coverage.degraded)

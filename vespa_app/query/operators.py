@@ -1,4 +1,4 @@
-"""A text with operators as YQL, read by `ranking.text.query_syntax` as for the embedded engine.
+"""Write a text with operators as YQL.
 
 Vespa's own query language is not used: what it takes for an operator, and what for an error, is
 not what the embedded engine does. Every word is a parameter here too.
@@ -21,7 +21,7 @@ Reference = Callable[[str], str]
 
 
 def operators_clause(asked: Asked, conditions: list[str], name: str, reference: Reference) -> str:
-    """Documents with any of the words, as far as they fit all else; "" where there are no words.
+    """Documents with any of the words, as far as they fit all else; "" if there are no words.
 
     conditions: the text's filters as YQL. name: the text field. reference: a word -> how it
     stands in the YQL.

@@ -1,4 +1,4 @@
-"""A query as the body of POST /search/.
+"""Write a query as the body of POST /search/.
 
 Nothing a person typed is ever formatted into YQL: text, filter values and ids travel as
 parameters of their own and stand in the YQL as `@text`, `@v0`, `@v1` ... What is formatted are
@@ -32,12 +32,12 @@ MOST_VALUES = 1000  # of a facet, the most frequent ones
 MAX_TEXT = 20_000
 
 NO_TERM = "The text has no letter or digit to search for."
-NO_VECTOR = "The query has no vector, so this profile finds by text alone."
+NO_VECTOR = "The query has no vector, so this profile retrieves by text alone."
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """The body to send, or None where nothing can match; and what the person should know."""
+    """The body to send, or None if nothing can match; and what the person should know."""
 
     body: dict[str, object] | None
     warnings: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ def search_request(
     embed: a text without a vector is embedded inside Vespa, where the application can.
     soft_timeout: at .7 of the time-out take the hits found so far, flagged as degraded.
 
-    Raises QueryError where the query asks for what the application does not have, or for what
+    Raises QueryError if the query asks for what the application does not have, or for what
     Vespa would answer without a word but wrongly.
     """
     profile = application.resolve(query.profile)
@@ -112,7 +112,7 @@ def _check(query: Query, profile: ServedProfile, *, by_vector: bool) -> None:
     check_query(query)
     if len(query.text) > MAX_TEXT:
         raise QueryError(
-            f"The text has {len(query.text)} characters; the longest allowed is {MAX_TEXT}."
+            f"The text has {len(query.text)} characters; at most {MAX_TEXT} are allowed."
         )
     if query.hidden_captions:
         raise QueryError(
@@ -232,8 +232,8 @@ def _value(column: str, value: str) -> str:
     """A value to compare with; Vespa has no way to ask for an empty one."""
     if not clean(value).strip():
         raise QueryError(
-            f"The filter on {column} has a blank value, for which Vespa cannot be asked: name "
-            "the values that are wanted, or those to exclude."
+            f"The filter on {column} has a blank value, which Vespa cannot search: name the "
+            "values to include or exclude."
         )
     return clean(value)
 

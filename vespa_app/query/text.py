@@ -1,4 +1,4 @@
-"""The text of a query, made fit for Vespa without changing what it finds."""
+"""Clean the text of a query for Vespa without changing its matches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TERM_CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "So"})
 
 @dataclass(frozen=True)
 class QueryText:
-    """What was typed, fit to send (`typed`), and as plain words ("" where it holds none)."""
+    """What was typed, fit to send (`typed`), and as plain words ("" if it holds none)."""
 
     typed: str
     words: str

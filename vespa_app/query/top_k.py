@@ -1,4 +1,4 @@
-"""Which of the hits that Vespa sent are the k asked for.
+"""Choose the top k of Vespa's hits, with ties by id.
 
 Vespa gives equal scores in an order of its own, which changes with each feed; and its grouping
 leaves out match-features and knows first-phase scores only. So a few hits more than k are asked
@@ -108,5 +108,5 @@ def _best_of_groups(rows: Sequence[Row], column: str) -> list[Row]:
 def _warnings(window: Window, *, cut: bool) -> tuple[str, ...]:
     if cut:
         shared = f"More than {window.limit} documents share the last hit's score"
-        return (f"{shared}; which of them are shown follows Vespa's own order.",)
-    return (f"The best {window.limit} hits hold fewer groups than were asked for.",)
+        return (f"{shared}; which of them are shown depends on Vespa's order.",)
+    return (f"The best {window.limit} hits have fewer groups than requested.",)

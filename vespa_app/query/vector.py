@@ -1,4 +1,4 @@
-"""The vector of a query: checked, as Vespa does not check it, and written as a nearestNeighbor."""
+"""Check the vector of a query, and write it as a nearestNeighbor."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def _threshold(query: Query, stored: VectorField) -> str:
         return ""
     if stored.distance == "dotproduct":
         raise QueryError(
-            f"{stored.name} compares by dot product, of which Vespa takes no lowest closeness: "
-            "leave min_closeness out."
+            f"{stored.name} uses the dot product, for which Vespa supports no minimum closeness: "
+            "remove min_closeness."
         )
     if least <= 0:
         return ""
@@ -113,12 +113,12 @@ def _hex(vector: NDArray[np.floating], stored: VectorField) -> str:
             f"{stored.dimension}: encode the query with the index's own encoder."
         )
     if not np.isfinite(found).all():
-        raise QueryError("The query vector holds NaN or infinity: check the encoder's input.")
+        raise QueryError("The query vector contains NaN or infinity: check the encoder's input.")
     length = float(np.linalg.norm(found.astype(np.float64)))
     if length == 0.0 or (stored.cell_type == "int8" and not np.trunc(found).any()):
         raise QueryError(
-            "The query vector is zero in the field's cells, and all documents would look alike: "
-            "scale it as the documents were (int8: times 127, rounded)."
+            "The query vector is zero in the field's cell type, so all documents would be equal: "
+            "scale it like the documents (int8: times 127, rounded)."
         )
     unit = stored.distance == "prenormalized-angular" and stored.cell_type != "int8"
     if unit and abs(length - 1.0) > LENGTH_TOLERANCE:

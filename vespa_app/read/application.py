@@ -1,4 +1,4 @@
-"""What an application has to offer to queries, read from the package that was deployed.
+"""Read vector fields and profiles of an application from its package.
 
 The schema is the one truth on vector fields, rank profiles and their inputs. It lies in the
 package's folder, and a config server hands out the one it runs: a client that reads either
@@ -121,7 +121,7 @@ class ServedProfile:
 class Application:
     """The vector fields and profiles of a deployed application, the current encoder first.
 
-    id_summary: a summary class that holds the id alone, "" where there is none.
+    id_summary: a summary class that holds the id alone, "" if there is none.
     max_hits: most hits that one query may ask for.
     """
 
@@ -160,7 +160,7 @@ class Application:
 def read_application(package: Path) -> Application:
     """Read what the package in this folder offers.
 
-    Raises PackageError where it is no package of this project, EngineError where it has vectors
+    Raises PackageError if it is no package of this project, EngineError if it has vectors
     that this version does not know.
     """
     facts = read_schema(package)
@@ -233,7 +233,7 @@ def _current_first(
 
 
 def query_profile_fields(path: Path) -> dict[str, str]:
-    """The fields of a query profile's file. Raises PackageError where it is none."""
+    """The fields of a query profile's file. Raises PackageError if it is none."""
     root = read_xml(path)
     return {item.get("name", ""): (item.text or "").strip() for item in root.iter("field")}
 

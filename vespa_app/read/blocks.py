@@ -1,4 +1,4 @@
-"""The text of a schema as blocks: each statement, and the statements in its braces.
+"""Parse the text of a schema into nested blocks.
 
 https://docs.vespa.ai/en/reference/schemas/schemas.html
 """
@@ -36,7 +36,7 @@ class Block:
                 yield block
 
     def text(self, word: str) -> str:
-        """The value of `word: value`, or the lines of `word { ... }`; "" where there is none."""
+        """The value of `word: value`, or the lines of `word { ... }`; "" if there is none."""
         for block in self.find(word):
             _, _, value = block.head.partition(":")
             return value.strip() or " ".join(each.head for each in block.inner)
@@ -61,7 +61,7 @@ class Block:
 def read_blocks(text: str) -> Block:
     """The blocks of a schema, inside a block without a head.
 
-    Raises PackageError where the braces do not match, or are nested too deeply.
+    Raises PackageError if the braces do not match, or are nested too deeply.
     """
     root = Block("")
     stack = [root]

@@ -1,4 +1,4 @@
-"""The options of a package that is there already, read back from its files.
+"""Read the options back from an existing package.
 
 Whoever adds to a running application (a swap of encoders) must keep what was chosen for it.
 """
@@ -41,7 +41,7 @@ class Written:
 def read_written(package: Path) -> Written:
     """Read the options of the package in this folder.
 
-    Of a lexical application those of vectors are the defaults. Raises PackageError where the
+    Of a lexical application those of vectors are the defaults. Raises PackageError if the
     folder is no package, or its hosts have names that no pattern gives.
     """
     facts = read_schema(package)
@@ -69,7 +69,7 @@ def read_written(package: Path) -> Written:
 def differences(running: Path, written: Path) -> list[str]:
     """What the services, hosts and query profiles of `running` have otherwise than `written`."""
     return [
-        f"{name}: {fact} stands in {side} alone."
+        f"{name}: {fact} is only in {side}."
         for name in sorted(_xml_files(running) | _xml_files(written))
         for side, fact in _only_in_one(running / name, written / name)
     ]
@@ -157,7 +157,7 @@ def _host_pattern(path: Path) -> str:
     for pattern in _patterns(*hosts[0]):
         if all(_name(pattern, alias) == name for alias, name in hosts):
             return pattern
-    raise PackageError(f"The hosts in {path} have names that follow no pattern of their roles.")
+    raise PackageError(f"The hosts in {path} have names without a common pattern.")
 
 
 def _patterns(alias: str, name: str) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Reads a schema file back: its fields and rank profiles as plain facts to compare."""
+"""Read fields and rank profiles back from a schema file."""
 
 from __future__ import annotations
 
@@ -50,21 +50,20 @@ class SchemaFacts:
 def read_schema(package: Path) -> SchemaFacts:
     """The schema `image` of an application package.
 
-    Raises PackageError where the folder has none, or one that is damaged or of something else.
+    Raises PackageError if the folder has none, or one that is damaged or of something else.
     """
     put_back(package)
     path = package / "schemas" / f"{SCHEMA_NAME}.sd"
     if not path.is_file():
         raise PackageError(
-            f"{package} is no application package of this project: it has no "
-            f"{path.relative_to(package)}."
+            f"{package} was not written by rocosearch: it has no {path.relative_to(package)}."
         )
     try:
         blocks = list(read_blocks(path.read_text("utf-8", "replace")).all_inside())
     except PackageError as error:
         raise PackageError(f"{path}: {error}") from None
     if not {f"schema {SCHEMA_NAME}", f"document {SCHEMA_NAME}"} <= {b.head for b in blocks}:
-        raise PackageError(f"{path} is no schema {SCHEMA_NAME} with its document type.")
+        raise PackageError(f"{path} is not a schema {SCHEMA_NAME} with its document type.")
 
     def named(kind: str) -> Iterator[Block]:
         return (block for block in blocks if block.head.startswith(f"{kind} "))
@@ -86,7 +85,7 @@ def _summary_fields(block: Block) -> Iterator[str]:
 def _field(block: Block) -> FieldFacts:
     words = block.head.split(maxsplit=3)
     if len(words) < 4:
-        raise PackageError(f"The schema is damaged: {block.head!r} is no field with its type.")
+        raise PackageError(f"The schema is damaged: {block.head!r} is not a field with a type.")
     _, name, _, kind = words
     settings = list(block.settings())
     indexing = [s.removeprefix("indexing: ") for s in settings if s.startswith("indexing: ")]

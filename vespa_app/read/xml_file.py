@@ -1,4 +1,4 @@
-"""Reads an XML file of a package: without entities, which could name other files or grow."""
+"""Read an XML file of a package safely, without entities."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["read_xml"]
 
 
 def read_xml(path: Path) -> ElementTree.Element:
-    """The root element. Raises PackageError where there is none, or it declares entities."""
+    """The root element. Raises PackageError if there is none, or it declares entities."""
     if not path.is_file():
-        raise PackageError(f"{path.parent} is no application package: it has no {path.name}.")
+        raise PackageError(f"{path.parent} is not an application package: it has no {path.name}.")
     text = path.read_text(encoding="utf-8")
     if "<!" in text.replace("<!--", ""):
-        raise PackageError(f"{path} declares entities or a document type, which is not read.")
+        raise PackageError(f"{path} declares entities or a document type, which is not allowed.")
     try:
         return ElementTree.fromstring(text)  # noqa: S314 (no entities, see above)
     except ElementTree.ParseError as error:

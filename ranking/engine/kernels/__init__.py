@@ -1,7 +1,7 @@
 """The native core: C++ loops that find candidates fast, and their loader.
 
 README.md         What each is, which paper it is from, and the error budget
-loader.py         The native core, where it was compiled; without it the exact route serves
+loader.py         Load the native core; without it the exact route is used
 _core.pyi         What Python sees of it
 bindings.cpp      Arrays checked, the interpreter's lock released
 bm25              BM25 over postings: exactly, and upper bounds for all documents

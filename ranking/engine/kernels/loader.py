@@ -1,4 +1,4 @@
-"""The native core, where it was compiled; without it the exact route serves, and says so once."""
+"""Load the native core; without it the exact route is used."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def available() -> bool:
         import ranking.engine.kernels._core  # noqa: F401, PLC0415 - it may not be there
     except ImportError as error:
         _log.warning(
-            "The native core is not there (%s): searches are exact, and slower. It is compiled "
-            "when rocosearch is installed; install a C++ compiler, then rocosearch again.",
+            "The native core is missing (%s), so searches use the exact route, which is slower. "
+            "To compile the core, install a C++ compiler and then rocosearch again.",
             error,
         )
         return False

@@ -1,4 +1,4 @@
-"""Int8 codes of vectors, scanned in place of the vectors to find candidates.
+"""Int8 codes of vectors, scanned to find candidates.
 
 The documents of best code are compared exactly afterwards (ranking/engine/kernels/code_scan.cpp).
 There are two kinds of codes:

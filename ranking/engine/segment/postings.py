@@ -1,4 +1,4 @@
-"""BM25 as Vespa computes it, over an inverted index in flat arrays.
+"""The inverted index and BM25, as Vespa computes it.
 
     score(d) = sum over query terms t of
         idf(t) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * |d| / average))

@@ -1,4 +1,4 @@
-"""An immutable block of documents: ids, captions inverted, vectors, filter columns, what to show.
+"""A segment: an immutable block of documents as flat arrays.
 
 A segment is nothing but named flat arrays, so that the one in memory and the one opened by
 memory map are the same thing. Documents stand in ascending order of id.

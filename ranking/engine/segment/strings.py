@@ -1,4 +1,4 @@
-"""A sorted table of strings in two flat arrays: opened by memory map, searched by bisection."""
+"""A sorted string table in two memory-mapped arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vectors compared exactly, with distances and closeness as Vespa computes them.
+"""Exact distances and closeness, as Vespa computes them.
 
 Distances (https://docs.vespa.ai/en/reference/schemas/schemas.html#distance-metric, and measured
 on a server):
@@ -111,7 +111,7 @@ class QueryVector:
 def query_vector(vector: NDArray[np.floating], field: VectorField) -> QueryVector:
     """Check a query's vector and cut it to the field's cells.
 
-    Raises QueryError where its length is wrong or a number is not finite.
+    Raises QueryError if its length is wrong or a number is not finite.
     """
     found = np.asarray(vector, np.float32)
     if found.shape != (field.dimension,):
@@ -121,7 +121,7 @@ def query_vector(vector: NDArray[np.floating], field: VectorField) -> QueryVecto
         )
     # What is squared and added up is a finite number only if all are: a glance for most vectors.
     if not isfinite(np.dot(found, found)) and not np.isfinite(found).all():
-        raise QueryError("The query vector holds NaN or infinity: check the encoder's input.")
+        raise QueryError("The query vector contains NaN or infinity: check the encoder's input.")
     return QueryVector(as_floats(cells(found, field.cell_type)))
 
 

@@ -1,7 +1,7 @@
 """The index on disk: read, written, merged, checked.
 
-array_file.py    Named arrays in one file, read through one memory map
-merge_policy.py  Feeding and removing as changes to the list of segments: small ones added, me
-snapshot.py      The index on disk, as it is read: a folder that is always whole, through memo
-writer.py        Changes to the index on disk: one writer at a time, and the next generation p
+array_file.py    Named arrays in one memory-mapped file, with a checksum for each block
+merge_policy.py  Which segments are merged after feeding and removing
+snapshot.py      Read the index on disk: generations, segments, checksums
+writer.py        Write the index on disk: lock, segments, next generation
 """

@@ -1,4 +1,4 @@
-"""Named arrays in one file, read through one memory map, with a checksum for each block.
+"""Named arrays in one memory-mapped file, with a checksum for each block.
 
     8 bytes   magic
     8 bytes   length of the header, little-endian
@@ -39,7 +39,7 @@ DTYPES = frozenset({"|u1", "|i1", "|b1", "<u2", "<u4", "<i4", "<i8", "<u8", "<f4
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write `arrays` to `path` and flush them to disk.
 
-    Raises OSError where that fails; the file is then to be thrown away.
+    Raises OSError if that fails; the file is then to be thrown away.
     """
     header = _header(arrays)
     length = len(header).to_bytes(8, "little")
@@ -77,7 +77,7 @@ def read_arrays(path: Path, damaged: Callable[[str], Exception]) -> StoredArrays
     """Map the arrays of a file, read-only.
 
     damaged: makes the error that is raised where the file turns out to be damaged, now or when an
-    array is asked for. Raises OSError where it cannot be read.
+    array is asked for. Raises OSError if it cannot be read.
     """
     with path.open("rb") as stream:
         if not path.stat().st_size:
@@ -98,7 +98,7 @@ def _array(
     mapped: mmap.mmap, begin: int, dtype: str, shape: list[int], offset: int
 ) -> NDArray[Any]:
     if dtype not in DTYPES:
-        raise ValueError(f"it holds an array of type {dtype}")
+        raise ValueError(f"it has an array of type {dtype}")
     count = math.prod(shape)
     # frombuffer checks that the array lies within the file.
     if count == 0:
@@ -126,7 +126,7 @@ class StoredArrays(Mapping[str, NDArray[Any]]):
         expected = self._unchecked.get(name)
         if expected is not None:
             if _checksums(array) != expected:
-                raise self._damaged(f"{name} has other checksums than when it was written")
+                raise self._damaged(f"the checksums of {name} do not match")
             self._unchecked.pop(name, None)  # another thread may have checked it too
         return array
 

@@ -1,4 +1,4 @@
-"""Feeding and removing as changes to the list of segments: small ones added, merged later."""
+"""Which segments are merged after feeding and removing."""
 
 from __future__ import annotations
 

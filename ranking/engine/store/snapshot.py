@@ -1,4 +1,4 @@
-"""The index on disk, as it is read: a folder that is always whole, through memory maps.
+"""Read the index on disk: generations, segments, checksums.
 
     INDEX/CURRENT            names the generation in use; replaced last, in one step
     INDEX/LOCK               held by the one process that writes
@@ -108,7 +108,7 @@ def open_snapshot(path: Path, known: Mapping[str, Segment]) -> Opened:
     """Open the generation in use; segments among `known`, by name, are not mapped again.
 
     Sizes are checked, and the contents of all but segments: `verify` reads those. Raises
-    EngineError where the folder is no index, is damaged, or may not be read.
+    EngineError if the folder is no index, is damaged, or may not be read.
     """
     while True:
         seen = stamp(path)
@@ -155,7 +155,7 @@ def _arrays(path: Path, name: str) -> Arrays:
 def current(path: Path) -> Generation:
     """What the generation in use says of itself.
 
-    Raises EngineError where the folder is no index, or is damaged.
+    Raises EngineError if the folder is no index, or is damaged.
     """
     put_back(path)
     with _read(path, CURRENT):
@@ -215,7 +215,7 @@ def verify(path: Path) -> Generation:
 def _check_content(path: Path, name: str, digest: str) -> None:
     with _read(path, name):
         if sha256_file(path / name) != digest:
-            raise _damaged(path, f"{name} has another checksum than when it was written")
+            raise _damaged(path, f"the checksum of {name} does not match")
 
 
 @contextmanager
@@ -224,7 +224,9 @@ def _read(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except PermissionError:
-        raise EngineError(f"{path / name} may not be read: ask its owner for access.") from None
+        raise EngineError(
+            f"{path / name} cannot be read for lack of permission: ask its owner for access."
+        ) from None
     except FileNotFoundError:
         raise _damaged(path, f"{name} is missing") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Changes to the index on disk: one writer at a time, and the next generation put in use last.
+"""Write the index on disk: lock, segments, next generation.
 
 What is where is told in ranking/engine/store/snapshot.py.
 """
@@ -47,12 +47,12 @@ _OWN = {
 def writing(path: Path, *, new: bool = False) -> Iterator[None]:
     """Hold the index's lock; what is left of a failed change is removed.
 
-    new: the folder is made where there is none. Raises EngineError where another process is
+    new: the folder is made where there is none. Raises EngineError if another process is
     writing, or the disk cannot be written.
     """
     put_back(path)
     if not new and not path.is_dir():
-        raise EngineError(f"{path} has been removed: open an index that is there.")
+        raise EngineError(f"{path} has been removed: open another index.")
     busy = EngineError(f"{path} is being written by another process: wait until it is done.")
     try:
         with locked(path, busy):
@@ -62,8 +62,7 @@ def writing(path: Path, *, new: bool = False) -> Iterator[None]:
                 _clean(path)
     except OSError as error:
         raise EngineError(
-            f"{path} could not be written ({error.strerror or error}); "
-            "what was there before is unchanged."
+            f"{path} could not be written ({error.strerror or error}); the old index is unchanged."
         ) from error
 
 

@@ -47,11 +47,11 @@ def test_a_torn_last_line_is_named_and_spoils_no_other(kept):
     kept.add(Judgement("q", "a", 1))
     with kept.path.open("a") as stream:
         stream.write('{"query": "q", "docu')
-    with pytest.raises(UserError, match="line 2 is no judgement"):
+    with pytest.raises(UserError, match="line 2 is not a judgement"):
         kept.last()
     kept.add(Judgement("q", "b", 1))
     assert kept.path.read_text().count("\n") == 3
-    with pytest.raises(UserError, match="line 2 is no judgement"):
+    with pytest.raises(UserError, match="line 2 is not a judgement"):
         kept.last()
 
 

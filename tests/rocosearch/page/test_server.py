@@ -97,8 +97,8 @@ def test_pictures(served, size, side):
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
-        ("/search?text=x&k=0", 400, "from 1 to 100"),
-        ("/search?text=x&k=%C2%B2", 400, "from 1 to 100"),
+        ("/search?text=x&k=0", 400, "Allowed are 1 to 100"),
+        ("/search?text=x&k=%C2%B2", 400, "Allowed are 1 to 100"),
         ("/documents/nobody", 404, "no such document"),
         ("/search?text=x&profile=none", 404, "none"),
         ("/search?text=" + "x" * 10_001, 400, "10,001 characters"),
@@ -111,8 +111,8 @@ def test_pictures(served, size, side):
         ("/search?text=x" + "&like=a" * 300, 400, "200 parameters"),
         ("/images/x?size=other", 400, "small, large"),
         ("/heatmap?id=x", 400, "text is missing"),
-        ("/images/nobody", 404, "no picture"),
-        ("/images/..%2F..%2Fcorpus.json", 404, "no picture"),
+        ("/images/nobody", 404, "no image"),
+        ("/images/..%2F..%2Fcorpus.json", 404, "no image"),
         ("/elsewhere", 404, "nothing at /elsewhere"),
     ],
 )
@@ -187,7 +187,7 @@ def test_where_in_the_picture(served):
     assert (
         Image.open(io.BytesIO(response.content)).size == Image.open(io.BytesIO(record.image)).size
     )
-    assert "no picture" in refused(get(served, "/heatmap?id=nobody&text=lesion"), 404)
+    assert "no image" in refused(get(served, "/heatmap?id=nobody&text=lesion"), 404)
 
 
 def test_suggestions_complete_what_is_typed(served):
@@ -228,7 +228,7 @@ def test_every_operation_is_described_and_answers(served):
 
 def test_methods_that_are_not_taken(served):
     response = requests.delete(f"{served.url}/search", headers={"Content-Length": "0"}, timeout=60)
-    assert "DELETE is not taken" in refused(response, 405)
+    assert "DELETE is not supported" in refused(response, 405)
     assert "GET" in response.headers["Allow"]
 
 
@@ -240,7 +240,7 @@ def test_a_port_that_is_taken(served):
 def test_another_corpus_is_refused(tmp_path):
     build_corpus("phantoms:40", tmp_path / "corpus")
     searcher = Searcher(EmbeddedEngine.in_memory([Document("other", "chest")]))
-    with pytest.raises(UserError, match="none of the documents"):
+    with pytest.raises(UserError, match="none of the searched documents"):
         open_page(searcher, tmp_path / "corpus", port=0)
 
 

@@ -49,7 +49,7 @@ def test_all_steps(setting):
     assert encoder_of(setting.index) == new
     assert not swap.folder.exists()
     assert not list(setting.index.parent.glob(".*"))
-    with pytest.raises(SwapError, match="No swap is under way"):
+    with pytest.raises(SwapError, match="No swap is in progress"):
         open_swap(swap.folder)
 
 
@@ -79,16 +79,16 @@ def test_who_has_the_index_open_is_told_to_open_it_again(setting):
     assert reader.search(query).ids == before  # between the two renames
     EmbeddedEngine.open(setting.index)  # whoever comes next puts it back
     open_swap(swap.folder).switch(force=True)
-    with pytest.raises(EngineError, match="another encoder meanwhile"):
+    with pytest.raises(EngineError, match="now has the vectors of another encoder"):
         reader.search(query)
     assert EmbeddedEngine.open(setting.index).search(query).ids == before
 
 
 def test_steps_out_of_order_are_refused(setting):
     swap = begin(setting)
-    with pytest.raises(SwapError, match="next comes `rocosearch swap backfill`"):
+    with pytest.raises(SwapError, match="the next step is `rocosearch swap backfill`"):
         swap.shadow()
-    with pytest.raises(SwapError, match="next comes `rocosearch swap backfill`"):
+    with pytest.raises(SwapError, match="the next step is `rocosearch swap backfill`"):
         swap.switch(force=True)
     swap.backfill()
     with pytest.raises(SwapError, match="not been compared"):
@@ -124,9 +124,9 @@ def test_another_encoder_is_refused_while_one_is_under_way(setting, tmp_path):
     begin(setting)
     other = tmp_path / "other"
     shutil.copytree(setting.old, other)
-    with pytest.raises(SwapError, match="Another swap is under way"):
+    with pytest.raises(SwapError, match="Another swap is in progress"):
         start_on_index(setting.index, setting.corpus, other)
-    with pytest.raises(SwapError, match="this very encoder"):
+    with pytest.raises(SwapError, match="already uses this encoder"):
         start_on_index(setting.index, setting.corpus, setting.old, folder=tmp_path / "x")
 
 

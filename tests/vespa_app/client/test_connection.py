@@ -46,9 +46,9 @@ def test_the_token_is_in_no_text_form_and_no_log(caplog):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("localhost:8080", "named by a URL"),
-        ("ftp://example.org", "named by a URL"),
-        ("https://me:secret@example.org", "holds a user or password"),
+        ("localhost:8080", "as a URL"),
+        ("ftp://example.org", "as a URL"),
+        ("https://me:secret@example.org", "has a user or password"),
         ("http://example.org", "unencrypted"),
         ("http://example.org:port", "'http://example.org:port' is none"),
         ("http://example.org:99999", "is none"),
@@ -89,6 +89,6 @@ def test_the_config_server_of_an_address():
 
 
 def test_a_token_with_a_line_end_is_no_token():
-    with pytest.raises(EngineError, match="characters that no token has") as caught:
+    with pytest.raises(EngineError, match="characters that are not allowed in a token") as caught:
         Credentials.from_environment({"VESPA_CLOUD_SECRET_TOKEN": "a\r\nX: y"})
     assert "X: y" not in str(caught.value)

@@ -62,7 +62,7 @@ def test_waits_for_each_step_and_tells_of_it(package, fake):
     assert [stage for stage, ready in told if ready] == [
         "config server",
         "deploy",
-        "services take the new configuration",
+        "services activate the new configuration",
         "container serves",
         "content nodes answer",
     ]

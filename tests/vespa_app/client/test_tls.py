@@ -89,7 +89,9 @@ def test_an_unknown_authority_is_refused_at_once(server, theirs, caplog, way):
         started = time.monotonic()
         with (
             caplog.at_level(logging.DEBUG),
-            pytest.raises(VespaUntrustedError, match=r"cannot be trusted.*CA_CERT_FILE") as caught,
+            pytest.raises(
+                VespaUntrustedError, match=r"untrusted certificate.*CA_CERT_FILE"
+            ) as caught,
         ):
             way(server.url, credentials)
         assert time.monotonic() - started < 10
