@@ -38,7 +38,7 @@ def forget(
     known = names.sources_of(subject)
     ids = tuple(dict.fromkeys((*found.ids, *(one.id for one in known))))
     if not ids:
-        raise UserError(f"Nothing in {corpus} or under {key} is of {patient!r} ({subject}).")
+        raise UserError(f"{corpus} and {key} have no record of {patient!r} ({subject}).")
     encoders = {name: _seen_by(opened, name, subject) for name in found.encoders}
     removed = {target: _forget_in_target(target, ids) for target in targets}
     if found.ids:

@@ -118,7 +118,9 @@ def test_an_index_of_another_version_is_not_called_damaged(index, change):
     file.write_text(text)
     pointer["sha256"] = sha256_bytes(text.encode())
     (index / "CURRENT").write_text(json.dumps(pointer))
-    with pytest.raises(EngineError, match=r"another version of rocosearch.*rocosearch index CORPUS"):
+    with pytest.raises(
+        EngineError, match=r"another version of rocosearch.*rocosearch index CORPUS"
+    ):
         EmbeddedEngine.open(index)
     EmbeddedEngine.build(index, documents(5, "brain"), [FIELD])
     assert found(index, "brain") == 5
