@@ -51,7 +51,6 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
     "every image moved": {"augmentation": Augmentation(share=1.0)},
     "cutout": {"augmentation": Augmentation(cutout=0.25)},
     "one positive": {"positives": "none"},
-    "near captions": {"near_captions": 8},
     "balanced": {"balance_cap": 200},
     "half an epoch": {"samples_per_epoch": 824},
     "128 pixels": {"image_size": 128},

@@ -14,10 +14,9 @@ loss.py              Symmetric InfoNCE with several positives, and SigLIP's loss
 objectives.py        The objective of a step: contrastive loss, gradient caching, concept labels
 optimizer.py         AdamW as in CLIP, with learning rates and freezing by part
 pairs.py             Training pairs in memory: decoded images with texts and labels
-pretraining.py       One tower learns before both do: the image tower from images, the text towe
+pretraining.py       Pretraining of one tower: images (SimCLR), or halves of captions
 presets.py           Named recipes: towers and training settings
 record.py            training.json: settings and results of a finished run
-similar_captions.py  Batches with groups of similar captions as hard negatives
 train.py             Train a CLIP: the entry point, resumable, on CPUs or GPUs
 validation.py        Validation: MRR@10 of text to image over all held-out pairs
 seen.py              seen.parquet: hashes of all pairs that an encoder was trained and validated on

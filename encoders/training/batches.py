@@ -18,11 +18,9 @@ from encoders.training.concepts import balanced_weights
 from encoders.training.distributed import Team, TeamError
 from encoders.training.pairs import Pairs
 from encoders.training.presets import TrainingConfig
-from encoders.training.similar_captions import grouped_order, near_captions
 
 __all__ = ["Batch", "Batches", "Prefetch"]
 
-NEAR = 8  # near captions kept for each place in a group, so that groups change by epoch
 # Streams of the seed: an epoch's order and a step's words; images have another (checkpoint.py).
 ORDER, WORDS = 1, 2
 LABEL_COLUMNS = {"none": 0, "caption": 1, "group": 2}
@@ -93,9 +91,6 @@ class Batches:
         if not self.size:
             raise TeamError(f"{team.size} processes cannot share batches of {config.batch} pairs.")
         self.steps_per_epoch = self._samples // self.size
-        self._near: NDArray[np.int64] | None = None
-        if config.near_captions > 1:
-            self._near = near_captions(pairs.texts, words, NEAR * config.near_captions)
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def at(self, step: int) -> Batch:
@@ -130,9 +125,7 @@ class Batches:
             order = _included(self._weights, order, rng)
         if self._config.samples_per_epoch:
             order = order[: self._samples]
-        if self._near is None:
-            return order
-        return grouped_order(order, self._near, self._config.near_captions, rng)
+        return order
 
 
 def _included(

@@ -43,8 +43,6 @@ class TrainingConfig:
     "pair": the caption of every pair (one that stands on many images then outweighs the others).
     batch: pairs that are each other's negatives. micro_batch: how many the towers see at a time
     (gradient caching; 0: all).
-    near_captions: batches are made of groups of so many pairs with near captions, negatives that
-    differ in few words (0: at random).
     positives: which other pairs of a batch are no negatives; "caption": those of equal text,
     "group": also those of the same case or article.
     loss: "infonce", CLIP's, or "sigmoid", SigLIP's.
@@ -76,7 +74,6 @@ class TrainingConfig:
     ask: Literal["pair", "caption"] = "caption"
     batch: int = 64
     micro_batch: int = 0
-    near_captions: int = 0
     positives: Literal["none", "caption", "group"] = "caption"
     loss: Literal["infonce", "sigmoid"] = "infonce"
     learning_rate: float = 3e-3

@@ -195,12 +195,6 @@ def command(
         Literal["infonce", "sigmoid"] | None,
         _option(BATCHES, "infonce (CLIP, the default) or sigmoid (SigLIP)."),
     ] = None,
-    near_captions: Annotated[
-        int | None,
-        _option(
-            BATCHES, "Put pairs with near captions into one batch, in groups of this size.", min=0
-        ),
-    ] = None,
     dropout: Annotated[
         float | None,
         _option(DATA, "Dropout rate of the features before a projection.", min=0, max=0.95),
@@ -311,7 +305,6 @@ def command(
         "micro_batch": micro_batch,
         "positives": positives,
         "loss": loss,
-        "near_captions": near_captions,
         "dropout": dropout,
         "augmentation": images,
         "text_augmentation": TextAugmentation(*texts) if any(texts) else None,
