@@ -54,7 +54,7 @@ class Options:
     protocols, profiles: names, empty for all that the index supports. ks: cut-offs of RR and
     Success. metric: what every protocol is judged by, "" for each one's own. split: where queries
     come from, None for test, else validation. scope: search that split only, or everything; ""
-    for everything with topics of one's own, else the split. topics, qrels: a user's own
+    for all documents with a user's own topics, else the split. topics, qrels: a user's own
     (eval/protocols/own_topics.py); then no protocol runs that is not named. baseline: rank-bm25
     beside the profiles. runs: other systems' (eval/search/other_runs.py). pooling: so deep are
     unjudged documents written down, 0 for not at all; judgements: such a file, filled in

@@ -65,7 +65,7 @@ def _values(held: object) -> Iterable[object]:
 
 
 def float32_vector(vector: object) -> NDArray[np.float32]:
-    """The vector as float32. Raises EngineError where it is none of finite numbers."""
+    """The vector as float32. Raises EngineError if it is not an array of finite numbers."""
     try:
         found = np.asarray(vector)
     except (ValueError, TypeError):  # rows of several lengths

@@ -344,7 +344,7 @@ class VespaEngine:
 
 
 def _in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Yield work(item) in the order of items; at most twice `workers` are under way or waiting."""
+    """Yield work(item) in the order of items; at most twice `workers` are in flight or waiting."""
     pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="vespa") as pool:
         try:

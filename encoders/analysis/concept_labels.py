@@ -157,7 +157,7 @@ class LabelScores:
 def label_scores(
     scores: Scores, truth: Truth, groups: Groups, threshold: float, *, seed: int = 0
 ) -> LabelScores:
-    """Scores of probabilities [N, K] against the truth [N, K]; intervals draw whole groups anew."""
+    """Scores of probabilities [N, K] against the truth [N, K]; intervals resample whole groups."""
     distinct, places = np.unique(groups, return_inverse=True)
     members = [np.flatnonzero(places == number) for number in range(len(distinct))]
     rng = np.random.default_rng(seed)

@@ -171,7 +171,7 @@ class ClassificationScores:
     """Accuracy, its mean over classes, and one area under the ROC curve for each class.
 
     auroc: float64 [K], class against rest; nan for a class without a positive or a negative.
-    interval: 95% of the balanced accuracy, over groups drawn anew with replacement.
+    interval: 95% of the balanced accuracy, over groups resampled with replacement.
     """
 
     accuracy: float

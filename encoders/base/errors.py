@@ -6,7 +6,7 @@ __all__ = ["UserError"]
 
 
 class UserError(Exception):
-    """Bad input or a bad state of the world, told in one sentence.
+    """Invalid input or an invalid state, described in one sentence.
 
     The message says what was wrong, where, and what to do. The command line prints it
     without a traceback. Packages derive their own errors from it.

@@ -83,7 +83,7 @@ JPEG_KINDS = {
 
 
 class NoPixelsError(ImageError):
-    """The DICOM file is a report, a plan or a list of files, and holds no image."""
+    """The DICOM file is a report, a plan or a list of files, without an image."""
 
 
 class DecoderMissingError(ImageError):
@@ -189,7 +189,7 @@ def _options(header: Dataset, syntax: UID, length: int, notes: list[str]) -> dic
     kind = str(value_of(header, "PhotometricInterpretation", notes) or "").strip()
     if not kind:
         kind = "RGB" if samples == 3 else "MONOCHROME2"
-        notes.append(f"PhotometricInterpretation is missing, and taken for {kind}")
+        notes.append(f"PhotometricInterpretation is missing; {kind} is assumed")
     pixels = int(header.Rows) * int(header.Columns) * frame_count(header)
     if kind == "YBR_FULL_422" and not syntax.is_compressed and length >= 3 * pixels:
         kind = "YBR_FULL"  # its pixels were never halved
@@ -241,7 +241,7 @@ def _syntax(stream: BinaryIO, header: Dataset, notes: list[str]) -> tuple[UID, i
         syntax = ExplicitVRBigEndian
     if length == UNDEFINED_LENGTH:
         syntax = _compression(stream.read(FRAGMENTS_LOOKED_AT))
-    notes.append(f"no transfer syntax is named, and {syntax.name} is taken")
+    notes.append(f"no transfer syntax is named; {syntax.name} is assumed")
     return syntax, length
 
 
@@ -341,6 +341,6 @@ def _check_decoder(header: Dataset, syntax: UID) -> None:
 
 
 def _colour(colours: NDArray[Any], bits: int) -> Image.Image:
-    """uint8 or uint16 [H, W, 3] of so many bits, as "RGB"."""
+    """uint8 or uint16 [H, W, 3] with this number of bits, as "RGB"."""
     shift = max(bits - 8, 0)
     return Image.fromarray((colours >> shift).astype(np.uint8))

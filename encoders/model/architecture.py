@@ -55,7 +55,7 @@ class EncoderError(UserError):
 class ClipConfig:
     """Both towers and the joint space.
 
-    heads: the projections consist of so many, each into dimension / heads numbers of length 1
+    heads: number of projections on each tower, each into dimension / heads numbers of length 1
     of their own: a cosine is then the mean of the heads' cosines.
     """
 

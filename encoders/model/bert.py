@@ -42,7 +42,7 @@ class BertConfig:
 class BertTower(nn.Module):
     """Token ids to a vector of the joint space, not normalised.
 
-    `bert` is what was published, `projection` what is learned anew: freezing "text.bert" locks
+    `bert` is the published part, `projection` is trained from scratch: freezing "text.bert" locks
     the first.
     """
 

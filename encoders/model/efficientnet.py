@@ -82,7 +82,7 @@ class InvertedResidual(nn.Module):
 class EfficientNet(nn.Module):
     """An image to a vector of the joint space, not normalised.
 
-    `body` is what was published, `projection` what is learned anew: freezing "image.body" locks
+    `body` is the published part, `projection` is trained from scratch: freezing "image.body" locks
     the first.
     """
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from encoders.base.errors import UserError
 from encoders.base.storage import put_back, sha256_bytes, write_whole
 
-if TYPE_CHECKING:  # who asks for a fingerprint need not wait for Pillow
+if TYPE_CHECKING:  # reading a fingerprint must not import Pillow
     from encoders.images.preprocess import Preprocessing
 
 __all__ = ["CURVES", "FILE_NAME", "TRAINING", "Manifest", "ManifestError"]

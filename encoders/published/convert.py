@@ -19,7 +19,7 @@ from encoders.published.towers import load_any
 
 __all__ = ["own_folder"]
 
-VERSION = 1  # of what is read from published folders: another one converts anew
+VERSION = 1  # of the conversion: a new version converts published folders again
 READ = ("*.json", "*.safetensors", "*.model", "*.txt")
 
 

@@ -37,7 +37,7 @@ FILE_NAME = "state.safetensors"
 
 
 class ResumeError(UserError):
-    """A training run cannot be gone on with."""
+    """A training run cannot be resumed."""
 
 
 @dataclass

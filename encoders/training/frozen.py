@@ -183,7 +183,7 @@ def _read(module: ClipModule, texts: Sequence[str]) -> Floats:
 
 
 def _name(tower: nn.Module, told: str) -> str:
-    """A hash of the tower without its projection, and of what is told of its input."""
+    """A hash of the tower without its projection, and of its input."""
     digests = [sha256_bytes(f"{tower.config} {told}".encode())]
     for name, value in sorted(tower.state_dict().items()):
         if not is_projection(name):

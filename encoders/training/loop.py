@@ -40,7 +40,7 @@ __all__ = ["Run", "Trainee", "TrainingError"]
 
 MEASURED = 4  # steps that tell how long all will take
 ROWS_PER_EPOCH = 5  # of training.csv
-START_BIAS = -10.0  # SigLIP, section 3.2: at first no pair is taken for a positive
+START_BIAS = -10.0  # SigLIP, section 3.2: at first no pair is classified as positive
 
 # torch 2.13 crashes in the backward pass of channels-last convolutions over a handful of images,
 # on a CPU with several threads; batches of 18 and more were never seen to.

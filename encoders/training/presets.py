@@ -37,7 +37,7 @@ class TrainingConfig:
     epochs, max_seconds: whichever ends first; the learning rate falls to zero by then (with
     max_seconds it follows the clock, so two runs differ; without, runs with the same seed on a
     CPU are equal, interrupted or not).
-    samples_per_epoch: train each epoch on that many pairs drawn anew (0: on all).
+    samples_per_epoch: pairs per epoch, drawn again for each epoch (0: all pairs).
     patience: epochs without a better validation MRR@10 before stopping (0: never).
     ask: what validation asks; "caption": each caption once, on however many images it stands;
     "pair": the caption of every pair (one that stands on many images then outweighs the others).
@@ -53,7 +53,7 @@ class TrainingConfig:
     concept_epochs: epochs before the others in which the image tower learns to name concepts.
     concept_minimum: how many pairs a concept must have to be learned. concept_loss: what is
     minimised then; both give rare labels more weight than cross-entropy does.
-    balance_cap: at most about so many pairs a concept in an epoch, as MetaCLIP (0: no limit).
+    balance_cap: at most about this many pairs of a concept per epoch, as MetaCLIP (0: no limit).
     precision: "auto" computes in bfloat16 on a GPU, float32 on a CPU.
     device: "auto" is a GPU where there is one.
     checkpoint_seconds: how much work a kill may cost.
@@ -245,7 +245,7 @@ def with_context(config: TrainingConfig, tokens: int) -> TrainingConfig:
 
 
 def with_heads(config: TrainingConfig, heads: int) -> TrainingConfig:
-    """The same recipe with so many projections on each tower, each of the preset's dimension.
+    """The same recipe with `heads` projections on each tower, each of the preset's dimension.
 
     Raises UserError if an encoder to start from decides that already.
     """

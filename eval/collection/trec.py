@@ -46,7 +46,7 @@ def read_qrels(
     """Query -> document -> grade, from lines `query iteration document grade`.
 
     known: ids of queries and documents, to recognise encoded ones by. A line that says again
-    what another said is left out and told in `repeated`. Raises EvaluationError naming the first
+    what another said is dropped and counted in `repeated`. Raises EvaluationError naming the first
     line that is not of that form, or that gives a pair another grade.
     """
     ids = KnownIds(known)

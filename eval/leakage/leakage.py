@@ -45,7 +45,7 @@ PROVEN: tuple[Kind, ...] = (
     "near-training-caption",
     "training-group",
 )
-# An image that only looks like one of training is no proof: such queries are told, not counted.
+# An image that only looks like one of training is no proof: such queries are reported, not counted.
 KINDS: tuple[Kind, ...] = (*PROVEN, "like-training")
 
 # More leaked queries than this share make a figure leaky, whatever their effect.
@@ -83,7 +83,7 @@ class Leakage:
 
 
 def is_leaky(leaked: int, queries: int) -> bool:
-    """Whether so many leaked queries make a figure leaky, whatever their effect."""
+    """Whether this number of leaked queries makes a figure leaky, whatever their effect."""
     return queries > 0 and leaked / queries > LEAKY_FROM
 
 

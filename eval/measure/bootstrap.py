@@ -25,7 +25,7 @@ RESAMPLES = 5_000
 # Resamples of side figures: their intervals' ends are then sure to about 3 % of their width.
 FEWER = 1_000
 LEVEL = 0.95
-# Below so many effective clusters no interval is to be relied on (see docs/evaluation.md).
+# Below this number of effective clusters no interval is reliable (see docs/evaluation.md).
 ENOUGH = 40
 BLOCK = 64  # resamples held at once
 TINY = 1e-6  # of the observed variance: a resample without spread, up to rounding

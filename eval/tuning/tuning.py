@@ -3,7 +3,7 @@
 Every figure is cross-validated over ten partitions: the weights that answer a query were chosen
 without it, nor any query of its cluster. Shipped values are kept unless that beats them; other
 protocols are guarded against a loss. Every tuned blend is compared with the better single ranking,
-and one that does not beat it by more than noise is told as such.
+and a blend that does not beat it by more than noise is reported as such.
 """
 
 from __future__ import annotations

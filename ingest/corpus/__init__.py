@@ -5,7 +5,7 @@ duplicates.py  Mark duplicate records; nothing is deleted
 images.py      Check an image, and compute its perceptual hash
 matching.py    The share of images and captions that were matched, and likely causes of a low one
 manifest.py    corpus.json: counts, splits and source of a corpus, written last
-predictions.py What an encoder says of a corpus's images, kept apart from what the source says
+predictions.py Predicted concepts and pseudo-captions, stored apart from the source's data
 records.py     Records, rejected rows, and their Arrow schema
 splits.py      Draw splits that keep groups together
 tables.py      Parquet files with a checksum per page, and clear errors for damaged ones

@@ -164,7 +164,7 @@ def _check_apart(source: Source, out: Path) -> None:
 
 
 def _keep_rejections(file: Path, out: Path) -> str:
-    """Put it at `out`, or beside a corpus that stands there; a sentence that says where."""
+    """Put it at `out`, or beside an existing corpus; return a sentence with the path."""
     stands = (out / MANIFEST).exists()
     place = out.with_name(f"{out.name}.{REJECTED}") if stands else out / REJECTED
     place.parent.mkdir(parents=True, exist_ok=True)

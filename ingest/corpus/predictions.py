@@ -1,10 +1,10 @@
-"""What an encoder says of a corpus's images, kept apart from what the source says of them.
+"""Predicted concepts and pseudo-captions of a corpus, stored apart from the source's data.
 
 CORPUS/predictions.parquet   id, image_sha256, concepts, probabilities, pseudo_caption
 
-The metadata tells by which encoder, and how. Documents carry them in fields of their own; no
-judgement is made of them. A row whose image has changed is not read, and a corpus that is written
-anew has none: its captions may be others.
+The metadata names the encoder and the settings. Documents have the predictions in separate fields;
+they are never used as judgements. A row whose image has changed is not read. Writing a corpus again
+removes its predictions, because its captions may have changed.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class FeedResult:
     """What a feed did, in documents; `tries_again` counts requests beyond one for each.
 
     refused: dead letters. They stand in the file `dead_letters`, with the target's reasons.
-    anew: the ledger was kept against another content of the target, so all was compared again.
+    restarted: the target was rebuilt, so the ledger started again.
     """
 
     put: int = 0
@@ -78,7 +78,7 @@ class FeedResult:
     tries_again: int = 0
     seconds: float = 0.0
     dead_letters: Path | None = None
-    anew: bool = False
+    restarted: bool = False
 
     @property
     def sent(self) -> int:
@@ -87,7 +87,7 @@ class FeedResult:
 
 
 def ledger_path(corpus: Corpus, target: Target) -> Path:
-    """Where their ledger lies: beside the corpus, whose folder may be written anew."""
+    """The path of their ledger: beside the corpus, whose folder may be replaced."""
     name = sha256_bytes(target.name.encode())[:12]
     return corpus.path.with_name(f"{corpus.path.name}.feeds") / f"{name}.sqlite"
 
@@ -102,7 +102,7 @@ def feed(
     """Feed what the target lacks of `source`.
 
     ledger: its file, by default `ledger_path`; dead letters are written beside it.
-    Memory: places of vectors (about 200 bytes a record) and what is under way.
+    Memory: positions of vectors (about 200 bytes per record) and operations in flight.
     Raises FeedError if the target has no field for an encoder, or has to be left before the
     end (full, unreachable, no access): what was confirmed is in the ledger, and feeding again
     goes on from there.
@@ -113,7 +113,7 @@ def feed(
             opened.put_all(held_hashes(target))
             opened.note(source.ids())
             opened.forget(opened.not_noted())  # what others put there is not this corpus's
-        result = FeedResult(anew=opened.anew)
+        result = FeedResult(restarted=opened.restarted)
         work = _Feed(_with_known_encoders(source, target, opened), target, opened, progress, result)
         dead_letters = path.with_suffix(".dead.jsonl")
         try:

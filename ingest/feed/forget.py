@@ -80,7 +80,7 @@ def forget_in_corpus(
 
 
 def forget_in_engine(engine: Engine, ids: Sequence[str]) -> int:
-    """Remove documents; of an index on disk their segments are written anew, so nothing stays.
+    """Remove documents; an index on disk rewrites their segments, so that nothing remains.
 
     Returns how many there were.
     """

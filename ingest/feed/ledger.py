@@ -56,12 +56,12 @@ class Ledger:
     """Opens or makes the ledger at `path` for `target`. Use it in `with`, or close it.
 
     content: what tells one content of the target from another, "" if it has no such id. A
-    ledger kept against another one knows nothing any more: `anew` says so.
+    ledger of an older content is cleared: `restarted` says so.
     """
 
     def __init__(self, path: Path, target: str, content: str = "") -> None:
         self.path = path
-        self.anew = False
+        self.restarted = False
         make_folder(path.parent)
         if not path.exists():  # SQLite gives its other files the mode of this one
             os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))
@@ -208,7 +208,7 @@ class Ledger:
                 f"{found.get('format')}), not of {target}: name another one with --ledger."
             )
         if of != content:
-            self.anew = self.count() > 0
+            self.restarted = self.count() > 0
             with self._transaction():
                 self._run("DELETE FROM documents")
                 self._run("UPDATE about SET value = ? WHERE name = 'content'", [content])

@@ -62,7 +62,7 @@ class Target(Protocol):
 
     @property
     def content(self) -> str:
-        """What tells its present content from one that was built anew; "" if nothing does."""
+        """A value that changes when the target is rebuilt; "" if nothing does."""
 
     @property
     def vector_fields(self) -> Sequence[VectorField]:

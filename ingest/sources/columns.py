@@ -180,7 +180,7 @@ def _share(
 
 
 def _wordy(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The column of the most words a row, where that are so many that it is no code or name."""
+    """The column with the most words per row, if there are enough to exclude codes and names."""
     texts = {name: [t for row in sample if isinstance(t := row.get(name), str)] for name in columns}
     words = {
         name: sum(len(text.split()) for text in found) / len(found)

@@ -176,7 +176,7 @@ class DicomReader:
 
 
 def chosen_frames(wanted: str | int, total: int) -> list[int]:
-    """Which frames are kept, from 0: the middle one, all, or so many in the middle of equal parts.
+    """Which frames are kept, from 0: the middle one, all, or a number of evenly spaced ones.
 
     >>> chosen_frames("middle", 4), chosen_frames(2, 8), chosen_frames(9, 3)
     ([2], [2, 6], [0, 1, 2])
@@ -201,7 +201,7 @@ def _reason(error: ImageError) -> Reason:
 def _notes(
     record: Record, image: Image.Image, unused: Sequence[str], *, left_out: int, same: bool
 ) -> Iterator[Rejection]:
-    """What whoever uses the record should know of it; the corpus counts them."""
+    """Notes for users of the record; the corpus counts them."""
     said: list[tuple[Reason, str]] = [(Reason.UNUSED_TAG, detail) for detail in unused]
     if left_out:
         total, frame = record.extra["frames"], record.extra["frame"]

@@ -1,6 +1,6 @@
 """The layouts of tables and images, recognised from a folder.
 
-What a table is for is told by its columns, not by its name: every official file of
+Tables are recognised by their columns, not by their names: every official file of
 ImageCLEFmedical Caption is called something with "Caption".
 
     imagefolder   metadata.csv, .jsonl or .parquet (Hugging Face `datasets`)

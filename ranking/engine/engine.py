@@ -132,10 +132,10 @@ class EmbeddedEngine:
         return engine
 
     def refresh(self) -> bool:
-        """Follow a generation that another process has put in use; return whether there was.
+        """Switch to a newer generation, written by another process; return whether there was one.
 
         While an index is not in its place (a swap exchanges two), the old one stays. Raises
-        EngineError if the new one has another encoder's vectors: who asks has the old encoder.
+        EngineError if the new one has another encoder's vectors, which the caller does not have.
         """
         if self.path is None or snapshot.stamp(self.path) in {self._stamp, snapshot.NOWHERE}:
             return False

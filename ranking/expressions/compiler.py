@@ -144,11 +144,11 @@ class Compiler:
         return lambda features: sum((rank(features) for rank in ranks), start=np.float64(0))
 
 
-def _any_equal(sought: Values, members: list[Values], logical: Values) -> NDArray[np.bool_]:
-    found = np.zeros(np.shape(sought), np.bool_)
+def _any_equal(operand: Values, members: list[Values], logical: Values) -> NDArray[np.bool_]:
+    found = np.zeros(np.shape(operand), np.bool_)
     for member in members:
-        alike = (sought != 0) == (member != 0)
-        found = found | np.where(logical, alike, sought == member)
+        alike = (operand != 0) == (member != 0)
+        found = found | np.where(logical, alike, operand == member)
     return found
 
 

@@ -115,18 +115,18 @@ class _Deployer:
         return self.rewritten(node) if _logical(node) else self.value(node)
 
     def equalities(self, node: In) -> Node:
-        """A truth value is sought by its truth, as the compiler does."""
+        """A boolean operand is compared as a boolean, as in the compiler."""
         if isinstance(node.operand, Text):
             return Number(_value(node), truth=True)
         # With functions put in: theirs may be truth values.
-        sought = parse(write(node.operand), self.functions).flat
-        if isinstance(sought, If):
-            then, otherwise = (replace(node, operand=o) for o in (sought.then, sought.otherwise))
-            return replace(sought, then=then, otherwise=otherwise)
+        operand = parse(write(node.operand), self.functions).flat
+        if isinstance(operand, If):
+            then, otherwise = (replace(node, operand=o) for o in (operand.then, operand.otherwise))
+            return replace(operand, then=then, otherwise=otherwise)
         members = [member for member in node.members if not isinstance(member, Text)]
-        if _logical(sought):
+        if _logical(operand):
             members = [Binary("!=", member, _ZERO) for member in members]
-        found = [Binary("==", sought, member) for member in members]
+        found = [Binary("==", operand, member) for member in members]
         return reduce(lambda a, b: Binary("||", a, b), found) if found else _FALSE
 
     def binary(self, node: Binary) -> Node:

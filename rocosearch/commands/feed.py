@@ -127,7 +127,7 @@ def command(
 
 
 def _show(result: FeedResult) -> None:
-    if result.anew:
+    if result.restarted:
         say("The index was rebuilt since the last feed, so the ledger starts again.")
     results.print(
         f"{result.put:,} put, {result.updated:,} updated, {result.removed:,} removed, "

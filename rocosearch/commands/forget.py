@@ -19,7 +19,7 @@ rocosearch forget patient-0f3a9c1e55d2b871 --key build/hospital.key build/hospit
 
 
 SEEN = {
-    "trained": "was trained on the patient: train it anew, and embed again.",
+    "trained": "was trained on the patient: train it again, and embed again.",
     "validated": "was validated on the patient, and learned nothing from it.",
     "nothing": "was made without the patient.",
     "unknown": "has no record of what it was trained on: it may have been on the patient.",
@@ -42,7 +42,7 @@ def command(
     """Remove a patient from a corpus, its vectors, indexes and servers.
 
     What an encoder learned cannot be removed from it: of each encoder that embedded the corpus the
-    command says whether it was trained on the patient, so that it can be trained anew.
+    command says whether it was trained on the patient, so that you can train it again.
     """
     from rocosearch.forgetting import forget
 

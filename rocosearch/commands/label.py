@@ -30,7 +30,9 @@ def command(
     *,
     captions: Annotated[
         int,
-        typer.Option(min=0, max=50, help="Take the words of so many near captions; 0: none."),
+        typer.Option(
+            min=0, max=50, help="Number of nearest captions whose words are used; 0: none."
+        ),
     ] = 10,
     concept_field: Annotated[
         list[str] | None,

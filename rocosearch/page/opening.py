@@ -71,7 +71,7 @@ def open_page(
 def _warm(searcher: Searcher) -> None:
     """Run every ranking once: the first query of a process loads kernels and towers."""
     for profile in searcher.engine.info().profiles:
-        with suppress(UserError):  # a profile of one's own may want another query
+        with suppress(UserError):  # a custom profile may need another query
             searcher.search("warm", profile=profile, k=1)
 
 

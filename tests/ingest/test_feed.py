@@ -245,7 +245,7 @@ def test_an_index_built_anew_is_not_what_the_ledger_tells_of(corpus, pixel_encod
         engine = EmbeddedEngine.build(tmp_path / "index", [], fields(manifest), SHIPPED)
         results += [feed(source, EngineTarget(engine, "index")) for _ in range(2)]
         assert EmbeddedEngine.open(tmp_path / "index").count() == 6
-    assert [each.anew for each in results] == [False, False, True, False]
+    assert [each.restarted for each in results] == [False, False, True, False]
     assert [each.put for each in results] == [6, 0, 6, 0]
 
 

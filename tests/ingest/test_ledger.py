@@ -100,6 +100,6 @@ def test_a_ledger_of_another_content_knows_nothing(tmp_path):
     found = []
     for content in ("one", "one", "two", "two"):
         with Ledger(tmp_path / "l", "t", content) as ledger:
-            found.append((ledger.anew, ledger.count()))
+            found.append((ledger.restarted, ledger.count()))
             ledger.put("a", "1", {})
     assert found == [(False, 0), (False, 1), (True, 0), (False, 1)]

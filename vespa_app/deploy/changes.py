@@ -170,10 +170,10 @@ def _hnsw_changes(old: FieldFacts, new: FieldFacts) -> Iterator[Change]:
         if old.value(key) == new.value(key) or not (both or key == metric):
             continue
         rebuilt = both and key in (metric, links)
-        anew = ", which rebuilds the graph and may take long" if rebuilt else ""
+        rebuild = ", which rebuilds the graph and may take long" if rebuilt else ""
         yield Change(
             f"The {words} of {new.name} changes from {old.value(key)} to {new.value(key)} at a "
-            f"restart of the content nodes{anew}.",
+            f"restart of the content nodes{rebuild}.",
             "restart",
             "hnsw-settings-change" if rebuilt else None,
         )

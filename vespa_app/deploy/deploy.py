@@ -154,7 +154,7 @@ def deploy_to_cloud(package: Path, target: CloudTarget, *, progress: Progress = 
 
     Raises DeployError with what pyvespa and Vespa Cloud say.
     """
-    from vespa.deployment import VespaCloud  # noqa: PLC0415 (it loads what no server of one's own needs)
+    from vespa.deployment import VespaCloud  # noqa: PLC0415 (a self-hosted server does not need it)
 
     key = target.key or os.environ.get("VESPA_CLI_API_KEY_FILE")
     said = io.StringIO()

@@ -1,7 +1,7 @@
 """Deliver document operations, with retries, until each has an outcome.
 
 What may pass by itself is tried again after a pause that grows, with full jitter, and within
-`patience`; what stops everything is raised when all that was under way has ended.
+`patience`; an error that stops everything is raised after all operations in flight have ended.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PASSING = (VespaUnreachableError, VespaTimeoutError)
 
 @dataclass(frozen=True)
 class FeedSettings:
-    """streams: operations under way at once. seconds: what Vespa may take for one.
+    """streams: operations in flight. seconds: time limit of one operation.
 
     patience: seconds that an operation is tried again before feeding stops. first, longest:
     pauses between tries grow from the one to the other, with full jitter.
@@ -101,7 +101,7 @@ class Delivery:
     def run(
         self, streams: Streams[Exchange], exchanges: Iterator[Exchange]
     ) -> Iterator[tuple[Exchange, Answer]]:
-        """Yield how each ended; raise what stops them, after all that was under way."""
+        """Yield the outcome of each; an error that stops them is raised at the end."""
         failure: Exception | None = None
         while True:
             if failure is None:
@@ -150,7 +150,7 @@ class Delivery:
                 streams.begin(exchange.request(self._settings.seconds))
         except StopIteration:
             return None
-        except Exception as error:  # noqa: BLE001 - raised when all that is under way has ended
+        except Exception as error:  # noqa: BLE001 - raised after all in flight have ended
             return error
         return None
 

@@ -89,10 +89,10 @@ class DocumentClient:
                 self._idle.pop().close()
 
     def send_all(self, operations: Iterable[Operation]) -> Iterator[tuple[Operation, Answer]]:
-        """Yield each operation with its answer, as they end; `streams` are under way at once.
+        """Yield each operation with its answer, as they end; up to `streams` are in flight.
 
         Give each id once: operations on one id could overtake each other. Raises the VespaError
-        that stops feeding, after the answers of all that was under way.
+        that stops feeding, after the answers of all operations in flight.
         """
         refused: list[tuple[Operation, Answer]] = []
 

@@ -119,7 +119,7 @@ RETRIED = (VespaUnreachableError, VespaUnavailableError, VespaOverloadedError)
 
 
 def error_for(status: int, code: int | None, words: str) -> VespaError | VespaQueryError:
-    """The exception for an HTTP status and Vespa's error code, told in Vespa's own words.
+    """The exception for an HTTP status and Vespa's error code, with Vespa's message.
 
     The code says more than the status: with any hits, errors come with status 200.
     """

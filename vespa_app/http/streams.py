@@ -109,7 +109,7 @@ class Streams(Generic[T]):
 
     @property
     def busy(self) -> int:
-        """Requests under way."""
+        """Requests in flight."""
         return len(self._under_way)
 
     def begin(self, request: Request[T]) -> None:
@@ -143,7 +143,7 @@ class Streams(Generic[T]):
                 time.sleep(0.005)
 
     def close(self) -> None:
-        """Break off what is under way, and close the connection."""
+        """Abort the requests in flight, and close the connection."""
         for handle in self._under_way:
             self._multi.remove_handle(handle)
         for handle in (*self._under_way, *self._idle):

@@ -31,7 +31,7 @@ class QueryText:
 def _searchable(character: str) -> str:
     """The character as Vespa can look it up, "" for accents, which it drops from every word.
 
-    A word of accents alone would be empty, and a number that is no digit is taken for an
+    A word of accents alone would be empty, and a number that is not a digit is parsed as an
     integer: both are a 400. NFKD has turned fractions into digits; what is left is as rare as
     U+0F33.
     """

@@ -28,11 +28,11 @@ __all__ = ["K1", "B", "Term", "Terms", "TextIndex", "idf", "text_arrays"]
 K1 = 1.2
 B = 0.75
 MAX_FREQUENCY = np.iinfo(np.uint16).max
-# Terms that one document in so many has get a row of bytes, one for each document.
+# Terms that at least one document in this number has get a row of bytes, one per document.
 FREQUENT = 16
 MOST_ROWS = 1024
 SMALL = 4096
-# An impact is stored in so many steps: for each posting, and for each document of a row.
+# Number of steps of a stored impact: for each posting, and for each document of a row.
 POSTING_STEPS = 65535
 ROW_STEPS = 255
 GROUP = 64

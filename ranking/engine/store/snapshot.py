@@ -96,7 +96,7 @@ class Opened:
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """What changes when another generation is put in use; NOWHERE where there is none."""
+    """A value that changes with each new generation; NOWHERE if there is no index."""
     try:
         found = os.stat(f"{path}/{CURRENT}")  # noqa: PTH116 - every query asks, and this is quick
     except OSError:

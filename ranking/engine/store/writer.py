@@ -1,6 +1,6 @@
 """Write the index on disk: lock, segments, next generation.
 
-What is where is told in ranking/engine/store/snapshot.py.
+ranking/engine/store/snapshot.py describes the files.
 """
 
 from __future__ import annotations
