@@ -74,7 +74,7 @@ def load_any(folder: str | Path) -> Encoder:
     if kind in VITS or kind in BERTS:
         side = "image" if kind in VITS else "text"
         raise EncoderError(
-            f"{folder} is only an {side} tower, and an encoder needs both. To train an encoder "
+            f"{folder} has only the {side} tower, and an encoder needs both. To train an encoder "
             f"with it: rocosearch train CORPUS OUT --{side}-tower {folder}."
         )
     if kind:

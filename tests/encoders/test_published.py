@@ -146,5 +146,5 @@ def test_what_is_no_clip_is_told(
     with pytest.raises(EncoderError, match="safetensors"):
         load_published(copy)
     (copy / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(EncoderError, match="text tower alone"):
+    with pytest.raises(EncoderError, match="only the text tower"):
         load_published(copy)

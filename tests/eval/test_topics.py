@@ -109,5 +109,5 @@ def test_judgements_that_mean_nothing_are_refused(pool, tmp_path, qrels, message
 
 def test_a_topic_that_is_there_twice(tmp_path):
     path = write(tmp_path / "t.tsv", "1\tlung\n1\tbrain\n")
-    with pytest.raises(EvaluationError, match="line 2: topic '1' is there twice"):
+    with pytest.raises(EvaluationError, match="line 2: topic '1' occurs twice"):
         read_topics(path)

@@ -147,8 +147,8 @@ def test_a_file_without_preamble_or_transfer_syntax_is_read(implicit):
     render_frame(stream, header, 0, notes)
     (said,) = notes
     assert said == (
-        f"no transfer syntax is named, and {'Implicit' if implicit else 'Explicit'} VR Little "
-        "Endian is taken"
+        f"no transfer syntax is named; {'Implicit' if implicit else 'Explicit'} VR Little "
+        "Endian is assumed"
     )
 
 

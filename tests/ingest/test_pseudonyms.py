@@ -175,7 +175,7 @@ def test_a_forgotten_patient_is_nowhere(export, tmp_path, by):
     assert f"Encoder {'c' * 8} was made without the patient" in told
     assert f"Encoder {'d' * 8} was validated on the patient" in told
     assert f"Encoder {encoder.manifest.fingerprint[:8]} has no record" in told
-    assert f"2 records of {subject} are gone" in told
+    assert f"2 records of {subject} were removed" in told
     assert f"{index}: 2 documents removed" in told
     after = Corpus.open(out)
     assert {r.id: r for r in after.records()} == {k: v for k, v in before.items() if k not in gone}

@@ -50,15 +50,15 @@ def test_the_token_is_in_no_text_form_and_no_log(caplog):
         ("ftp://example.org", "as a URL"),
         ("https://me:secret@example.org", "has a user or password"),
         ("http://example.org", "unencrypted"),
-        ("http://example.org:port", "'http://example.org:port' is none"),
-        ("http://example.org:99999", "is none"),
-        ("http://[::1", "is none"),
-        ("http://", "is none"),
-        ("http:// ", "is none"),
-        ("http://a b:8080", "is none"),
-        ("http://a\x1b[2J:8080", "is none"),
+        ("http://example.org:port", "'http://example.org:port' is not one"),
+        ("http://example.org:99999", "is not one"),
+        ("http://[::1", "is not one"),
+        ("http://", "is not one"),
+        ("http:// ", "is not one"),
+        ("http://a b:8080", "is not one"),
+        ("http://a\x1b[2J:8080", "is not one"),
         ("http://localhost:8080?x=1", "without anything after"),
-        ("", "is none"),
+        ("", "is not one"),
     ],
 )
 def test_addresses_that_will_not_do(url, said):
@@ -84,7 +84,7 @@ def test_addresses_that_will_do(url, kept):
 def test_the_config_server_of_an_address():
     assert on_port("HTTP://[::1]:8080/x", 19071) == "http://[::1]:19071"
     assert on_port(" https://vespa.example.org ", 19071) == "https://vespa.example.org:19071"
-    with pytest.raises(EngineError, match="is none"):
+    with pytest.raises(EngineError, match="is not one"):
         on_port("http://x:y", 1)
 
 

@@ -74,7 +74,7 @@ def test_waits_for_each_step_and_tells_of_it(package, fake):
 @pytest.mark.parametrize("step", ["health", "converge", "container", "search"])
 def test_gives_up_in_time(package, fake, step):
     setattr(fake, step, [(503, {})])
-    with pytest.raises(DeployError, match="in vain"):
+    with pytest.raises(DeployError, match="Gave up"):
         put(package, fake, seconds=0.1)
 
 
