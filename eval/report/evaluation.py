@@ -223,22 +223,26 @@ class Evaluation:
         table = Table(
             "protocol",
             "ranking",
+            "queries",
             "mean",
             "± over seeds",
             "95 % interval",
-            "seeds' share of the variance",
+            "share of variance",
             title=f"{self.seeds[0].seeds} encoders of one recipe",
             box=None,
             pad_edge=False,
             header_style="bold underline",
         )
         for each in self.seeds:
+            if not each.spread:
+                continue
             table.add_row(
                 label(each.protocol),
                 each.profile,
+                f"{each.queries}",
                 f"{each.mean:.3f}",
                 f"{each.spread:.3f}",
-                f"{each.low:.3f} to {each.high:.3f}",
+                f"{each.low:.2f} to {each.high:.2f}",
                 f"{100 * each.share:.0f} %",
             )
         return table

@@ -30,6 +30,7 @@ _COLOURS = {
     "best that is not relevant": "#d55e00",
 }
 _SPARE = ("#56b4e9", "#d55e00", "#a09000", "#7f5fbf")
+MOST_TICKS = 6  # more points than this are not marked one by one
 _FONT = "font-family='system-ui,sans-serif' font-size='12' fill='currentColor'"
 
 
@@ -102,7 +103,9 @@ def line_plot(
     every_y += [] if top is None else [0.0, top]
     every_x = [v for line in lines for v in line.x]
     y_ticks = ticks(min([*every_y, level or every_y[0]]), max([*every_y, level or every_y[0]]))
-    x_ticks = [t for t in ticks(min(every_x), max(every_x)) if min(every_x) <= t <= max(every_x)]
+    x_ticks = sorted(set(every_x))
+    if len(x_ticks) > MOST_TICKS:
+        x_ticks = [t for t in ticks(x_ticks[0], x_ticks[-1]) if x_ticks[0] <= t <= x_ticks[-1]]
     x = _scale(min(every_x), max(every_x), left, width - 20)
     y = _scale(y_ticks[0], y_ticks[-1], bottom, 14)
     parts = _grid_x(x_ticks, x, 14, bottom) + _grid_y(y_ticks, y, left, width - 20)

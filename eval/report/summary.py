@@ -65,8 +65,9 @@ def _decision(result: TaskResult) -> str:
         )
     if len(ranked) == 1:
         return f"{best} ranking alone was evaluated."
+    sure = ", as far as so few independent queries can tell" if result.shown.few else ""
     if not level:
-        return f"Use {best} ranking: it does best, and the difference is more than noise."
+        return f"Use {best} ranking: it does best, and the difference is more than noise{sure}."
     if len(level) + 1 == len(ranked):
         return (
             f"These data cannot tell which ranking to use: {best} leads, and no ranking is shown "
@@ -75,7 +76,7 @@ def _decision(result: TaskResult) -> str:
     beaten = [name for name in ranked[1:] if name not in level]
     return (
         f"Use {' or '.join([best, *level])} ranking: {best} leads, is better than "
-        f"{' and '.join(beaten)}, and is not shown to be better than {' and '.join(level)}."
+        f"{' and '.join(beaten)}, and is not shown to be better than {' and '.join(level)}{sure}."
     )
 
 
