@@ -80,7 +80,7 @@ def _figure(
     of_mean = bootstrap(values.mean(axis=0)[:, None], clusters, resamples=FEWER, seed=seed)
     low, high = of_mean.interval()
     single = bootstrap(values.T, clusters, resamples=1, seed=seed)
-    by_seed = float(means.var(ddof=1)) if len(means) > 1 else 0.0
+    by_seed = float(means.var(ddof=1)) if np.ptp(means) > 0 else 0.0
     by_query = float((single.errors**2).mean())
     return SeedFigure(
         protocol=result.task.protocol,
