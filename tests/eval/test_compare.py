@@ -98,7 +98,7 @@ def test_what_is_no_report(report, tmp_path):
     [
         ("pool", "split", "validation", r"the split of the queries \(test, validation\)"),
         ("pool", "scope", "all", r"the pool \(--pool\) \(split, all\)"),
-        ("pool", "documents", 600, r"how many documents are searched \(111, 600\)"),
+        ("pool", "documents", 600, r"the number of searched documents \(111, 600\)"),
         ("corpus", "content_sha256", "f00", r"the corpus .*, f00\)"),
     ],
 )

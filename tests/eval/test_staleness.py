@@ -36,7 +36,7 @@ def other_caption(document):
 def test_one_document_that_differs_is_named(engine, encoder, phantoms, change, part):
     name = next(record.id for record in phantoms.records("validation"))
     old = changed(engine, change, lambda document: document.id == name)
-    told = rf"^1 of 44 documents.*first: the {part} of '{name}'.*Index it again"
+    told = rf"^1 of 44 compared documents.*first: the {part} of '{name}'.*Index it again"
     with pytest.raises(EvaluationError, match=told):
         evaluate(EmbeddedTarget(old), encoder, phantoms, OPTIONS)
     with pytest.raises(EvaluationError, match=told):

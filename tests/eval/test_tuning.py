@@ -185,4 +185,4 @@ def test_figures_on_the_tuned_split_are_marked(engine, encoder, phantoms):
     tuned = EmbeddedEngine.in_memory(documents, fields, profiles)
     options = Options(protocols=("same-case",), profiles=("lexical", "hybrid"))
     notes = evaluate(EmbeddedTarget(tuned), encoder, phantoms, options).metrics()["notes"]
-    assert any(note.startswith("hybrid: its weights were tuned on the split") for note in notes)
+    assert any(note.startswith("hybrid: its weights were tuned on this split") for note in notes)
