@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.progress import Progress
-from ranking.types import DOCUMENT_FIELDS, Document, EngineError, VectorField
+from ranking.attributes import fault_of
+from ranking.types import DOCUMENT_FIELDS, Attribute, Document, EngineError, VectorField
 
 __all__ = [
     "collect",
@@ -56,8 +57,18 @@ def document_fault(document: object) -> str:
             return f"its {name} is no {kind}: {repr(value)[:40]}"
         if not all(map(is_text, texts)):
             return f"its {name} has a character that is not text"
+    return _held_fault(document)
+
+
+def _held_fault(document: Document) -> str:
     held = (document.vectors, document.labelled, *_values(document.labelled))
-    return "" if all(isinstance(e, Mapping) for e in held) else "its vectors are no arrays by field"
+    if not all(isinstance(e, Mapping) for e in held):
+        return "its vectors are no arrays by field"
+    if not isinstance(document.attributes, Mapping):
+        return "its attributes are no values by field"
+    own = {name: v for name, v in document.attributes.items() if isinstance(v, str)}
+    wrong = next((name for name, v in own.items() if not is_text(v)), None)
+    return f"its {wrong} holds a character that is not text" if wrong else ""
 
 
 def _values(held: object) -> Iterable[object]:
@@ -80,12 +91,15 @@ def float32_vector(vector: object) -> NDArray[np.float32]:
     return cut
 
 
-def fault(document: object, known: Sequence[VectorField]) -> str:
-    """Say why an index with these vector fields cannot hold a document; "" where it can."""
+def fault(
+    document: object, known: Sequence[VectorField], attributes: Sequence[Attribute] = ()
+) -> str:
+    """Say why an index with these fields cannot hold a document; "" where it can."""
     told = document_fault(document)
     if told or not isinstance(document, Document):
         return told
-    return _vector_fault(document, {field.name: field for field in known})
+    wrong = fault_of(document.attributes, attributes)
+    return wrong or _vector_fault(document, {field.name: field for field in known})
 
 
 def _vector_fault(document: Document, known: Mapping[str, VectorField]) -> str:
@@ -114,7 +128,10 @@ def _label_fault(document: Document, labelled: set[str]) -> str:
 
 
 def collect(
-    documents: Iterable[Document], known: Sequence[VectorField], progress: Progress
+    documents: Iterable[Document],
+    known: Sequence[VectorField],
+    progress: Progress,
+    attributes: Sequence[Attribute] = (),
 ) -> list[Document]:
     """Return all documents of a new index.
 
@@ -122,7 +139,7 @@ def collect(
     """
     found: dict[str, Document] = {}
     for document in several(documents, "documents"):
-        reason = fault(document, known)
+        reason = fault(document, known, attributes)
         if not reason and document.id in found:
             reason = "its id is used twice"
         if reason:

@@ -10,10 +10,12 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.attributes import AttributeFault, bounds, is_number, value_of
 from ranking.types import (
+    FILTER_FIELDS,
     MULTIVALUED,
+    Attribute,
     Filter,
-    FilterField,
     Matching,
     Query,
     QueryError,
@@ -21,9 +23,18 @@ from ranking.types import (
     VectorField,
 )
 
-__all__ = ["PARTS", "check_query", "check_types", "lacking", "token_vectors", "told_of_scores"]
+__all__ = [
+    "NO_ATTRIBUTES",
+    "PARTS",
+    "check_condition",
+    "check_query",
+    "check_types",
+    "lacking",
+    "token_vectors",
+    "told_of_scores",
+]
 
-FIELDS: frozenset[str] = frozenset(get_args(FilterField))
+NO_ATTRIBUTES: Mapping[str, Attribute] = {}
 
 PARTS = {
     "offset": "an offset",
@@ -112,10 +123,17 @@ def token_vectors(given: object, field: VectorField) -> NDArray[np.float32]:
     return found
 
 
-def check_query(query: Query, *, engine: str = "", refused: Collection[str] = ()) -> None:
+def check_query(
+    query: Query,
+    attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
+    *,
+    engine: str = "",
+    refused: Collection[str] = (),
+) -> None:
     """Refuse what no engine can answer, and the parts that this one does not take.
 
-    engine: its name in a message. refused: keys of PARTS. Raises QueryError.
+    attributes: fields of one's own that there are. engine: its name in a message. refused: keys of
+    PARTS. Raises QueryError.
     """
     for part in refused:
         value = getattr(query, part)
@@ -124,7 +142,7 @@ def check_query(query: Query, *, engine: str = "", refused: Collection[str] = ()
     if not query.text.strip() and query.vector is None and not query.vectors:
         raise QueryError("The query is empty: give a text, an image or both.")
     if query.filters or query.group_by or query.sort or query.facets:
-        _check_fields(query)
+        _check_fields(query, attributes)
     for name, cut in (("min_score", query.min_score), ("min_closeness", query.min_closeness)):
         if cut is not None and not (isinstance(cut, Real) and math.isfinite(cut)):
             raise QueryError(f"{name} is {cut!r}: give a finite number.")
@@ -132,15 +150,45 @@ def check_query(query: Query, *, engine: str = "", refused: Collection[str] = ()
         raise QueryError(f"A time-out of {query.timeout} s is invalid: give seconds above 0.")
 
 
-def _check_fields(query: Query) -> None:
-    asked: set[str] = {each.field for each in query.filters} | {*query.facets}
-    asked |= {query.group_by or "id", query.sort.field if query.sort else "id"}
-    for field in sorted(asked - FIELDS):
-        named = ", ".join(get_args(FilterField))
+def _check_fields(query: Query, attributes: Mapping[str, Attribute]) -> None:
+    for condition in query.filters:
+        check_condition(condition, attributes)
+    listed = {"grouped": query.group_by, "sorted": query.sort and query.sort.field}
+    for done, field in (*listed.items(), *(("counted", each) for each in query.facets)):
+        if not field:
+            continue
+        _check_field(field, attributes)
+        if field in MULTIVALUED and done != "counted":
+            raise QueryError(f"Hits cannot be {done} by {field}, of which a document has several.")
+        kind = attributes[field].type if field in attributes else "keyword"
+        if kind == "text" or (kind == "float" and done == "counted"):
+            raise QueryError(f"Hits cannot be {done} by {field}, a field of the type {kind}.")
+
+
+def check_condition(condition: Filter, attributes: Mapping[str, Attribute]) -> None:
+    """Raise QueryError for a condition on no field, or with a value that the field cannot have."""
+    _check_field(condition.field, attributes)
+    attribute = attributes.get(condition.field)
+    try:
+        if attribute is not None and is_number(attribute):
+            for value in condition.values:
+                bounds(attribute, value, condition.comparison)
+        elif condition.comparison != "=":
+            raise QueryError(
+                f"{condition.field} is neither a number nor a date: it is compared by = alone, "
+                f"not by {condition.comparison}."
+            )
+        elif attribute is not None and attribute.type == "bool":
+            for value in condition.values:
+                value_of(attribute, value)
+    except AttributeFault as fault:
+        raise QueryError(str(fault)) from None
+
+
+def _check_field(field: str, attributes: Mapping[str, Attribute]) -> None:
+    if field not in FILTER_FIELDS and field not in attributes:
+        named = ", ".join((*FILTER_FIELDS, *attributes))
         raise QueryError(f"There is no field {field!r} to filter or group by: {named}.")
-    for verb, one in (("grouped", query.group_by), ("sorted", query.sort and query.sort.field)):
-        if one in MULTIVALUED:
-            raise QueryError(f"Hits cannot be {verb} by {one}, of which a document has several.")
 
 
 def told_of_scores(profile: str, scores: NDArray[np.float64]) -> tuple[str, ...]:

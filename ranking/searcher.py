@@ -13,17 +13,7 @@ from numpy.typing import NDArray
 
 from ranking.engine.segment.labelled import closeness_by_label
 from ranking.names import encoder_names
-from ranking.types import (
-    Engine,
-    EngineError,
-    Filter,
-    FilterField,
-    Hit,
-    Query,
-    QueryError,
-    Result,
-    Sort,
-)
+from ranking.types import Engine, EngineError, Filter, Hit, Query, QueryError, Result, Sort
 
 if TYPE_CHECKING:  # a lexical search need not wait for torch
     from PIL import Image
@@ -89,14 +79,14 @@ class Searcher:
         inputs: Mapping[str, float] | None = None,
         filters: tuple[Filter, ...] = (),
         exclude_ids: frozenset[str] = frozenset(),
-        group_by: FilterField | None = None,
+        group_by: str | None = None,
         target_hits: int | None = None,
         operators: bool = False,
         offset: int = 0,
         sort: Sort | None = None,
         min_score: float | None = None,
         min_closeness: float | None = None,
-        facets: tuple[FilterField, ...] = (),
+        facets: tuple[str, ...] = (),
         frames: bool = False,
     ) -> Result:
         """Search by a text, an image, or both.

@@ -17,11 +17,15 @@ from encoders.base.errors import UserError
 
 __all__ = [
     "DOCUMENT_FIELDS",
+    "FILTER_FIELDS",
     "MAX_DISTANCE",
     "MULTIVALUED",
     "OF_CAPTION",
     "TEXTS",
+    "Attribute",
+    "AttributeType",
     "CellType",
+    "Comparison",
     "Coverage",
     "Distance",
     "Document",
@@ -30,7 +34,6 @@ __all__ = [
     "EngineInfo",
     "FeedReport",
     "Filter",
-    "FilterField",
     "Hit",
     "Matching",
     "Profiles",
@@ -40,6 +43,7 @@ __all__ = [
     "Result",
     "Retriever",
     "Sort",
+    "Value",
     "VectorField",
 ]
 
@@ -47,7 +51,12 @@ CellType = Literal["float", "bfloat16", "int8"]
 Distance = Literal["prenormalized-angular", "angular", "dotproduct", "euclidean"]
 Matching = Literal["or", "weakAnd"]
 Retriever = Literal["text", "vector"]
-FilterField = Literal[
+AttributeType = Literal["text", "keyword", "int", "float", "date", "bool"]
+Comparison = Literal["=", ">=", ">", "<=", "<"]
+Value = str | int | float | bool
+"""What a field of one's own holds; a date as text, 2019-12-31."""
+
+FILTER_FIELDS = (
     "id",
     "concepts",
     "predicted_concepts",
@@ -56,7 +65,8 @@ FilterField = Literal[
     "source",
     "licence",
     "split",
-]
+)
+"""Fields that every document can be filtered by, beside those of one's own."""
 
 
 MAX_DISTANCE = float(np.finfo(np.float64).max)
@@ -69,7 +79,7 @@ OF_CAPTION = ("caption", "affirmed", "negated")
 TEXTS = (*OF_CAPTION, "pseudo_caption")
 """Text fields of a document, each with an inverted index and a BM25 of its own."""
 
-MULTIVALUED: frozenset[FilterField] = frozenset({"concepts", "predicted_concepts"})
+MULTIVALUED: frozenset[str] = frozenset({"concepts", "predicted_concepts"})
 """Filter fields of which a document may have several values; they neither sort nor group."""
 
 
@@ -98,6 +108,18 @@ class VectorField:
 
 
 @dataclass(frozen=True)
+class Attribute:
+    """A field of one's own; ranking/attributes.py says what each type takes.
+
+    source: what a record's other fields call it.
+    """
+
+    name: str
+    type: AttributeType
+    source: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
 class Document:
     """What an engine stores of one image.
 
@@ -106,6 +128,7 @@ class Document:
     several vectors to those, by label. `caption` is None or "" where the source has none.
     `predicted_concepts` and `pseudo_caption` are what an encoder says of the image (`rocosearch
     label`), never judgements.
+    `attributes`: values of one's own fields, those that it has.
     """
 
     id: str
@@ -122,33 +145,44 @@ class Document:
     labelled: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)
     predicted_concepts: tuple[str, ...] = ()
     pseudo_caption: str = ""
+    attributes: Mapping[str, Value] = field(default_factory=dict)
 
     def content(self) -> dict[str, object]:
-        """Every field but id and vectors, as JSON has them; `DOCUMENT_FIELDS` names them."""
+        """Every field but id and vectors, as JSON has them; one's own are named as they are."""
         found = {name: getattr(self, name) for name in DOCUMENT_FIELDS}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
+        listed = {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
+        return {**listed, **self.attributes}
 
 
 DOCUMENT_FIELDS = tuple(
-    f.name for f in fields(Document) if f.name not in {"id", "vectors", "labelled"}
+    f.name for f in fields(Document) if f.name not in {"id", "vectors", "labelled", "attributes"}
 )
-"""What is shown of a document beside its id."""
+"""What is shown of every document beside its id."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Keep documents whose field has any of the values; with `exclude`, those that have none."""
+    """Keep documents whose field has any of the values; with `exclude`, those that have none.
 
-    field: FilterField
+    comparison: how a document's value lies to a value; other than "=" for numbers and dates alone.
+    Of these a value may be a range too: "40..60", "..60", both ends included. A text has a value
+    where its words stand in it next to each other. A missing value meets no condition.
+    """
+
+    field: str
     values: tuple[str, ...]
     exclude: bool = False
+    comparison: Comparison = "="
 
 
 @dataclass(frozen=True)
 class Sort:
-    """Hits in order of a field's value, of equal values the best score first."""
+    """Hits in order of a field's value, of equal values the best score first.
 
-    field: FilterField
+    Numbers and dates that are missing come last.
+    """
+
+    field: str
     descending: bool = False
 
 
@@ -182,10 +216,10 @@ class Query:
     filters: tuple[Filter, ...] = ()
     exclude_ids: frozenset[str] = frozenset()
     hidden_captions: frozenset[str] = frozenset()
-    group_by: FilterField | None = None
+    group_by: str | None = None
     min_score: float | None = None
     min_closeness: float | None = None
-    facets: tuple[FilterField, ...] = ()
+    facets: tuple[str, ...] = ()
     vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     timeout: float = 10.0
     with_documents: bool = True
@@ -294,7 +328,7 @@ class FeedReport:
 class EngineInfo:
     """What an engine holds: its vector fields (with fingerprints), profiles and counts.
 
-    text_profiles: those that look at no vector.
+    text_profiles: those that look at no vector. attributes: fields of one's own.
     """
 
     documents: int
@@ -302,6 +336,7 @@ class EngineInfo:
     profiles: tuple[str, ...]
     default_profile: str
     text_profiles: tuple[str, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
     details: Mapping[str, str | int | float] = field(default_factory=dict)
 
 

@@ -67,7 +67,7 @@ def open_engine(index: Path, profiles: Path | None = None) -> EmbeddedEngine:
     if profiles:
         folder = engine.encoder_folder
         scale = Manifest.load(folder).logit_scale if folder else 0.0
-        engine.profiles = with_scale(load_profiles(profiles), scale)
+        engine.profiles = with_scale(load_profiles(profiles, engine.info().attributes), scale)
     return engine
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from ranking.types import Filter, Sort
+    from ranking.types import Attribute, Filter, Sort
 
 __all__ = [
     "AsJson",
@@ -24,8 +25,11 @@ __all__ = [
     "Layout",
     "OptionalEncoder",
     "OutFolder",
+    "OwnFields",
+    "OwnFieldsFile",
     "ProfilesFile",
     "Studies",
+    "parse_attributes",
     "parse_counts",
     "parse_filters",
     "parse_sort",
@@ -82,39 +86,66 @@ ProfilesFile = Annotated[
         help="Rank profiles (TOML) to use instead of those of the index; see docs/profiles.md.",
     ),
 ]
+OwnFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field",
+        metavar="NAME:TYPE",
+        help="A field of your own, as age:int or seen:date=StudyDate; may be repeated.",
+    ),
+]
+OwnFieldsFile = Annotated[
+    Path | None,
+    typer.Option("--fields", metavar="FILE", help="Fields of your own (TOML); see docs/fields.md."),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")
 ]
 
 
 def parse_filters(values: Sequence[str], *, exclude: bool = False) -> tuple[Filter, ...]:
-    """Parse "modality=ct,mri" as filters; raise typer.BadParameter for anything else.
+    """Parse "modality=ct,mri" or "age>=60"; raise typer.BadParameter for anything else.
 
     exclude: conditions that a hit must not meet.
     """
-    from ranking.types import Filter, FilterField  # noqa: PLC0415 - not for --help
+    from ranking.attributes import AttributeFault, read_condition  # noqa: PLC0415 - not for --help
 
-    fields = get_args(FilterField)
     found = []
     for value in values:
-        name, sign, listed = value.partition("=")
-        parts = tuple(part.strip() for part in listed.split(",") if part.strip())
-        if name not in fields or not sign or not parts:
-            raise typer.BadParameter(
-                f"{value!r} is not FIELD=VALUE,VALUE with a field of {', '.join(fields)}."
-            )
-        found.append(Filter(cast("FilterField", name), parts, exclude))
+        try:
+            condition = read_condition(value.strip(), exclude=exclude)
+        except AttributeFault as fault:
+            raise typer.BadParameter(str(fault)) from None
+        listed = (part.strip() for part in condition.values[0].split(","))
+        parts = tuple(part for part in listed if part)
+        if not parts:
+            raise typer.BadParameter(f"{value!r} names no value.")
+        found.append(replace(condition, values=parts))
     return tuple(found)
 
 
 def parse_sort(value: str | None) -> Sort | None:
-    """Parse "modality" or "-modality" (descending); raise typer.BadParameter for another field."""
+    """Parse "modality" or "-modality" (descending)."""
     from ranking.types import Sort  # noqa: PLC0415 - not for --help
 
-    if value is None:
-        return None
-    field = parse_filters([f"{value.removeprefix('-')}=any"])[0].field
-    return Sort(field, descending=value.startswith("-"))
+    return (
+        None if value is None else Sort(value.removeprefix("-"), descending=value.startswith("-"))
+    )
+
+
+def parse_attributes(file: Path | None, listed: Sequence[str]) -> tuple[Attribute, ...]:
+    """Fields of one's own, those of a fields.toml and those of --field.
+
+    Raises AttributeFault for what is none, and for a field that comes twice.
+    """
+    from ranking.attributes import (  # noqa: PLC0415 - not for --help
+        by_name,
+        parse_attribute,
+        read_attributes,
+    )
+
+    told = read_attributes(file) if file else ()
+    return by_name((*told, *map(parse_attribute, listed)))
 
 
 def parse_counts(value: str, called: str) -> tuple[int, ...]:

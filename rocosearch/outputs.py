@@ -39,7 +39,7 @@ def check_profiles_file(out: Path) -> None:
     if not out.exists():
         return
     try:
-        load_profiles(out)
+        load_profiles(out, None)
     except (OSError, UserError):
         raise OutputError(
             f"{out} exists and is not a profiles file, so it is not replaced: name another file."

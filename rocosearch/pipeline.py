@@ -7,7 +7,7 @@ any step can be repeated or run in another process.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,7 @@ from ingest.corpus.writer import REJECTED
 from ingest.feed.documents import documents
 from ingest.sources.columns import Reading
 from ingest.sources.open import open_source
+from ingest.sources.stored_corpus import StoredCorpus
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import ROLES, encoder_names
 from ranking.profiles.cosine import with_scale
@@ -35,7 +36,7 @@ from ranking.profiles.shipped import (
     load_profiles,
     save_profiles,
 )
-from ranking.types import VectorField
+from ranking.types import Attribute, VectorField
 from rocosearch.fields import field_of
 from rocosearch.opening import (
     embedding_encoder,
@@ -92,13 +93,15 @@ def build_corpus(
     frames: str | int = "middle",
     key: Path | None = None,
     text: Literal["", "find", "mask"] = "",
+    attributes: Sequence[Attribute] = (),
     progress: Progress = silent,
 ) -> Corpus:
     """Read `source` into a corpus at `out`. Raises CorpusError if no row can be used.
 
     reading: options for the source's tables that override the detection. For DICOM files, frames is
     "middle", "all" or a number, key the key file of the pseudonyms (OUT.key if None), and text
-    whether to detect or mask text in the pixels.
+    whether to detect or mask text in the pixels. attributes: fields of one's own; those of a
+    corpus that is the source stay if none are named.
     """
     if out.is_dir() and [file.name for file in out.iterdir()] == [REJECTED]:
         (out / REJECTED).unlink()  # an attempt that used nothing left it
@@ -111,7 +114,16 @@ def build_corpus(
     if key.resolve().is_relative_to(out.resolve()):
         raise CorpusError(f"{key} would be inside the corpus: keep the key outside it.")
     opened = open_source(source, layout, reading, frames=frames, key=key, text=text)
-    return write_corpus(opened, out, splits=splits, keep_rejections=True, progress=progress)
+    if not attributes and isinstance(opened, StoredCorpus):
+        attributes = Corpus.open(opened.path).manifest.fields
+    return write_corpus(
+        opened,
+        out,
+        splits=splits,
+        attributes=attributes,
+        keep_rejections=True,
+        progress=progress,
+    )
 
 
 def train_encoder(
@@ -285,7 +297,8 @@ def build_index(
     shipped = SHIPPED.replaced(CAPTION_PROFILES if captions else ())
     if studies and encoder:
         shipped = shipped.replaced(STUDY_PROFILES, default="study")
-    chosen = load_profiles(profiles) if profiles else shipped
+    own = opened.manifest.fields
+    chosen = load_profiles(profiles, own) if profiles else shipped
     if captions and encoder is None:
         raise UserError("--caption-vectors needs an encoder, whose text tower makes them.")
     dimension = Manifest.load(encoder).dimension if encoder else 0
@@ -297,7 +310,7 @@ def build_index(
     )
     if encoder is None:
         found = documents(opened, None, studies=studies)
-        return EmbeddedEngine.build(out, found, (), chosen, progress=progress)
+        return EmbeddedEngine.build(out, found, (), chosen, attributes=own, progress=progress)
     from ingest.vectors.embed import embed_captions, embed_corpus
 
     encoder = encoder_folder(encoder, progress)
@@ -315,7 +328,9 @@ def build_index(
         for role in roles
     ]
     found = documents(opened, manifest.fingerprint, studies=studies, captions=captions)
-    return EmbeddedEngine.build(out, found, fields, chosen, encoder=encoder, progress=progress)
+    return EmbeddedEngine.build(
+        out, found, fields, chosen, attributes=own, encoder=encoder, progress=progress
+    )
 
 
 def _keep_record(corpus: Corpus, encoder: Path, fingerprint: str) -> None:
@@ -481,24 +496,26 @@ def write_app(
     from vespa_app.package.package import PackagedEncoder, write_application
 
     check_replaceable(out, "services.xml", "an application package")
-    chosen = load_profiles(profiles) if profiles else None
-    average: float | None = None
+    options, kept = options or PackageOptions(), SHIPPED
+    averages: Mapping[str, float] | None = None
     folder: Path | None = source
     if is_published(source):
         folder = encoder_folder(source, progress)
     elif not (source / ENCODER_FILE).exists():
         engine = open_engine(source)
-        chosen = chosen or engine.profiles
-        average, folder = engine.average_field_length, engine.encoder_folder
+        kept = engine.profiles
+        averages, folder = engine.average_field_lengths, engine.encoder_folder
+        options = replace(options, attributes=engine.info().attributes)
+    chosen = load_profiles(profiles, options.attributes) if profiles else kept
     manifest = Manifest.load(folder) if folder else None
     write_application(
         out,
         manifest,
-        chosen or SHIPPED,
+        chosen,
         folder,
-        average,
+        averages,
         others=[PackagedEncoder.open(encoder_folder(other, progress)) for other in others],
-        options=options or PackageOptions(),
+        options=options,
         progress=progress,
     )
     return tuple(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()))

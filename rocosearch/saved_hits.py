@@ -1,7 +1,7 @@
 """Save hits: contact sheet, table, Hugging Face data set.
 
 FOLDER/contact.png              the images in order, each with rank and id
-FOLDER/hits.csv                 rank, id, score, features, caption, group, path
+FOLDER/hits.csv                 rank, id, score, features, caption, study, modality, fields, path
 FOLDER/dataset/metadata.jsonl   the same beside file_name: load_dataset("imagefolder", ...)
 FOLDER/dataset/*.png, *.jpg     the images: unchanged, or converted to PNG
 """
@@ -70,6 +70,7 @@ def row_of(rank: int, hit: Hit, path: str) -> dict[str, Any]:
         "caption": (document.caption if document else "") or "",
         "study": document.group_id if document else "",
         "modality": document.modality if document else "",
+        **(document.attributes if document else {}),
         "path": path,
     }
 

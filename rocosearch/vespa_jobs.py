@@ -139,7 +139,7 @@ def write_feed(
     progress: Progress = silent,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
-    from ingest.feed.feed import check_fields
+    from ingest.feed.feed import check_fields, check_own_fields
     from ingest.feed.feed_file import write_feed_file
     from ingest.feed.targets import with_fingerprints
 
@@ -149,6 +149,7 @@ def write_feed(
         fingerprints, "The application", [f for e in application.encoders for f in e.fields]
     )
     source = _source(corpus, encoder, view, progress, studies=studies, captions=captions)
+    check_own_fields(source.corpus, "the application", application.attributes)
     named = with_fingerprints(application, fingerprints)
     return write_feed_file(source, named, out, progress)
 

@@ -79,6 +79,7 @@ class VespaEngine:
     ) -> None:
         self.application = application
         self.settings = settings
+        self._own = {each.name: each for each in application.attributes}
         self._connection = connection
         self._store = Store(connection, application, settings.retries, settings.seconds)
         self._documents: DocumentClient | None = None
@@ -147,7 +148,13 @@ class VespaEngine:
         coverage = judge(answer)
         if chosen.unfilled and "summaries" not in coverage.degraded:
             coverage = replace(coverage, degraded=(*coverage.degraded, "summaries"))
-        result = to_result(answer, coverage, chosen.rows, with_documents=query.with_documents)
+        result = to_result(
+            answer,
+            coverage,
+            chosen.rows,
+            self.application.attributes,
+            with_documents=query.with_documents,
+        )
         if self.settings.strict and not coverage.full:
             raise VespaDegradedError(
                 f"Vespa searched only part of the corpus: {' '.join(result.warnings)}"
@@ -181,6 +188,7 @@ class VespaEngine:
             profiles=tuple(self.application.profiles),
             default_profile=self.application.default_profile,
             text_profiles=tuple(n for n, p in self.application.profiles.items() if not p.encoder),
+            attributes=self.application.attributes,
             details=details,
         )
 
@@ -276,7 +284,7 @@ class VespaEngine:
         self, query: Query, request: SearchRequest, window: Window, seconds: float
     ) -> tuple[Answer, Chosen]:
         answer = self._ask(request.body or {}, seconds)
-        return answer, choose(query, window, answer)
+        return answer, choose(query, window, answer, self._own)
 
     def _ask(self, body: Mapping[str, object], seconds: float) -> Answer:
         """Send a search; it changes nothing, so it may be sent again while time is left."""

@@ -142,9 +142,12 @@ class EmbeddedViews:
             return self._engine, ()
         key = (task.texts, task.vectors, self._tells(task))
         if key not in self._made:
-            fields = self._engine.info().vector_fields
+            info = self._engine.info()
             self._made[key] = EmbeddedEngine.in_memory(
-                self._seen_by(task), fields, self._engine.profiles
+                self._seen_by(task),
+                info.vector_fields,
+                self._engine.profiles,
+                attributes=info.attributes,
             )
         return self._made[key], ()
 

@@ -1,7 +1,7 @@
 """The corpus on disk: open it, iterate over records.
 
 CORPUS/corpus.json             counts, splits, content hash, where it came from
-CORPUS/data/part-*.parquet     the records (records.SCHEMA)
+CORPUS/data/part-*.parquet     the records (records.SCHEMA, and fields of one's own)
 CORPUS/rejected.parquet        every row that could not be used, and why
 CORPUS/duplicates.parquet      records that repeat an earlier one
 CORPUS/predictions.parquet     what an encoder says of the images, added later (predictions.py)
@@ -24,9 +24,18 @@ from encoders.base.progress import Progress, silent
 from encoders.base.storage import put_back, whole_folder
 from ingest.corpus.duplicates import DUPLICATES, find_duplicates
 from ingest.corpus.manifest import MANIFEST, CorpusManifest
-from ingest.corpus.records import SCHEMA, CorpusError, Record, Rejection, Source, from_arrow
+from ingest.corpus.records import (
+    SCHEMA,
+    CorpusError,
+    Record,
+    Rejection,
+    Source,
+    from_arrow,
+    schema_with,
+)
 from ingest.corpus.tables import opened, read_table, write_table
 from ingest.corpus.writer import DATA, REJECTED, ROW_GROUP, CorpusWriter, rewrite_splits
+from ranking.types import Attribute
 
 __all__ = [
     "EMBEDDINGS",
@@ -85,9 +94,10 @@ class Corpus:
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The records as one Arrow table; every column but the images where none are named."""
-        wanted = [name for name in SCHEMA.names if name != "image"]
+        schema = schema_with(self.manifest.fields)
+        wanted = [name for name in schema.names if name != "image"]
         chosen = list(columns or wanted)
-        found = pa.concat_tables([read_table(part, chosen, SCHEMA) for part in self.parts])
+        found = pa.concat_tables([read_table(part, chosen, schema) for part in self.parts])
         if "subject_id" in found.column_names and self.manifest.format == 1:
             place = found.column_names.index("subject_id")
             empty = pa.array([""] * len(found), pa.string())
@@ -119,6 +129,7 @@ def write_corpus(
     out: Path,
     *,
     splits: Literal["auto", "source", "drawn"] = "auto",
+    attributes: Sequence[Attribute] = (),
     keep_rejections: bool = False,
     progress: Progress = silent,
 ) -> Corpus:
@@ -127,13 +138,14 @@ def write_corpus(
     Images are decoded once, to reject what cannot be used; their bytes are stored as they
     were. Embeddings of a corpus that stood at `out` are kept: they belong to image bytes, and
     those that no longer fit are not read. `splits` is explained in ingest/corpus/splits.py.
-    keep_rejections: write rejected.parquet at `out` also where no row can be used.
+    attributes: fields of one's own, whose values are taken from what the records hold beside their
+    fixed fields. keep_rejections: write rejected.parquet at `out` also where no row can be used.
     Memory: one part, and about 500 bytes a record.
     Raises CorpusError if no row of the source can be used, or the source lies in `out`.
     """
     _check_apart(source, out)
     with whole_folder(out) as folder:
-        writer = CorpusWriter(folder)
+        writer = CorpusWriter(folder, attributes)
         for done, row in enumerate(source, 1):
             writer.add(row)
             if done % 100 == 0:
@@ -145,7 +157,7 @@ def write_corpus(
             raise CorpusError(_nothing_usable(source, writer) + kept)
         rule, assigned = writer.finish(splits)
         if assigned is not None:
-            rewrite_splits(folder / DATA, assigned)
+            rewrite_splits(folder / DATA, assigned, schema_with(attributes))
         repeats = find_duplicates(sorted((folder / DATA).iterdir()))
         write_table(repeats, folder / DUPLICATES)
         manifest = writer.manifest(source, rule, assigned, Counter(repeats["kind"].to_pylist()))

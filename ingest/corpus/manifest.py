@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
 from ingest.corpus.records import CorpusError
+from ranking.types import Attribute
 
 __all__ = ["MANIFEST", "CorpusManifest"]
 
@@ -24,6 +25,7 @@ class CorpusManifest:
     that the source itself puts into several splits (kept there, since the splits are its own).
     recognised: how the source was read, in one line.
     duplicates: records that repeat an earlier one, by kind (ingest/corpus/duplicates.py).
+    fields: of one's own; filled: how many records have a value for each.
     """
 
     records: int
@@ -39,6 +41,8 @@ class CorpusManifest:
     source_format: str
     content_sha256: str
     recognised: str = ""
+    fields: tuple[Attribute, ...] = ()
+    filled: dict[str, int] = field(default_factory=dict)
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:
@@ -53,7 +57,8 @@ class CorpusManifest:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] in (1, FORMAT):
-                return cls(**content)
+                own = tuple(Attribute(**each) for each in content.pop("fields", ()))
+                return cls(fields=own, **content)
         except FileNotFoundError:
             raise CorpusError(
                 f"{folder} is not a complete corpus: it has no {MANIFEST}. Write it again with "

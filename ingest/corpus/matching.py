@@ -12,6 +12,7 @@ __all__ = ["shortfall"]
 
 # Of files that nobody takes for images, and parts of rows that a corpus can do without.
 HARMLESS = {Reason.NOT_DICOM, Reason.NO_PIXELS, Reason.UNUSED_TABLE, Reason.UNKNOWN_ID}
+MOST_NAMES = 40
 CAUSES = {
     Reason.NO_DECODER: "install the decoders: pip install 'rocosearch[dicom]'",
     Reason.NO_CAPTION: "the caption column is empty: name another with --caption-column",
@@ -49,7 +50,22 @@ def shortfall(corpus: Corpus) -> str:
             f"Only {manifest.records:,} of {manifest.records + rows.total():,} rows could be used, "
             f"mostly for {reason} ({count:,}): {cause}."
         )
-    return ""
+    return _empty_field(corpus)
+
+
+def _empty_field(corpus: Corpus) -> str:
+    """Say that a field of one's own has no value anywhere, and what else there is."""
+    manifest = corpus.manifest
+    empty = next((each for each in manifest.fields if not manifest.filled[each.name]), None)
+    if empty is None:
+        return ""
+    if manifest.lost_parts.get(Reason.OTHER_TYPE):
+        return f"No record has a {empty.name} of the type {empty.type}: see rejected.parquet."
+    there: set[str] = set()
+    for row in corpus.rows(["extra"]):
+        there.update(json.loads(row["extra"]))
+    named = ", ".join(sorted(there)[:MOST_NAMES]) or "none"
+    return f"No record has {empty.source!r}, for the field {empty.name}; there are: {named}."
 
 
 def _uncaptioned(corpus: Corpus) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from html import escape
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from encoders.base.errors import UserError
 from encoders.base.storage import sha256_bytes
+from ranking.types import Attribute, AttributeType, Value
 
 __all__ = [
     "REJECTED_SCHEMA",
@@ -28,6 +30,8 @@ __all__ = [
     "Source",
     "canonical_json",
     "from_arrow",
+    "own_value",
+    "schema_with",
     "to_arrow",
 ]
 
@@ -64,6 +68,7 @@ class Reason(StrEnum):
     TEXT_SEEN = "text seen in the pixels"
     NO_SPLIT = "no split, put into train"
     UNKNOWN_SPLIT = "split of another name"
+    OTHER_TYPE = "value of another type than its field"
 
 
 @dataclass(frozen=True)
@@ -218,6 +223,31 @@ SCHEMA = pa.schema(
     ],
     metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
 )
+
+_ARROW: Mapping[AttributeType, tuple[pa.DataType, str]] = {
+    "text": (pa.string(), "string"),
+    "keyword": (pa.string(), "string"),
+    "int": (pa.int64(), "int64"),
+    "float": (pa.float64(), "float64"),
+    "date": (pa.date32(), "date32"),
+    "bool": (pa.bool_(), "bool"),
+}
+
+
+def schema_with(attributes: Sequence[Attribute]) -> pa.Schema:
+    """The columns of a corpus with these fields of one's own."""
+    if not attributes:
+        return SCHEMA
+    own = {each.name: {"dtype": _ARROW[each.type][1], "_type": "Value"} for each in attributes}
+    told = json.dumps({"info": {"features": {**_FEATURES, **own}}})
+    columns = [*SCHEMA, *(pa.field(each.name, _ARROW[each.type][0]) for each in attributes)]
+    return pa.schema(columns, metadata={"huggingface": told})
+
+
+def own_value(value: Any) -> Value | None:  # noqa: ANN401 - as Arrow gives it
+    """A value of a field of one's own as documents have it: a date as text."""
+    return value.isoformat() if isinstance(value, dt.date) else value
+
 
 REJECTED_SCHEMA = pa.schema(
     [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -22,11 +25,14 @@ from ingest.corpus.records import (
     Row,
     Source,
     canonical_json,
+    schema_with,
     to_arrow,
 )
 from ingest.corpus.splits import SplitRule, Splits
 from ingest.corpus.tables import read_table, write_table
+from ranking.attributes import AttributeFault, value_of
 from ranking.document_checks import is_text
+from ranking.types import Attribute
 
 __all__ = ["DATA", "REJECTED", "ROW_GROUP", "CorpusWriter", "rewrite_splits"]
 
@@ -44,6 +50,7 @@ DETAILS = {
     Reason.UNKNOWN_ID: "no row of captions has this id",
     Reason.NO_SPLIT: "other rows name a split",
 }
+_LETTERS = re.compile(r"[\W_]+")
 SPLIT_NAMES = ("train", "validation", "test")
 ROW_GROUP = 256  # records read at a time
 
@@ -53,13 +60,15 @@ class CorpusWriter:
     """Rows go in one by one; parts are written as they fill."""
 
     folder: Path
+    attributes: Sequence[Attribute] = ()
     records: int = 0
     images: int = 0
     splits: Splits = field(default_factory=Splits)
     rejected: Counter[str] = field(default_factory=Counter)
     lost_parts: Counter[str] = field(default_factory=Counter)
+    filled: Counter[str] = field(default_factory=Counter)
     _seen: set[str] = field(default_factory=set)
-    _held: list[Record] = field(default_factory=list)
+    _held: list[tuple[Record, dict[str, object]]] = field(default_factory=list)
     _held_bytes: int = 0
     _parts: int = 0
     _content: bytes = b""
@@ -139,6 +148,8 @@ class CorpusWriter:
             source=source.location,
             source_format=source.format,
             recognised=source.recognised,
+            fields=tuple(self.attributes),
+            filled={each.name: self.filled[each.name] for each in self.attributes},
             content_sha256=sha256_bytes(self._content + canonical_json(final).encode()),
         )
 
@@ -163,10 +174,27 @@ class CorpusWriter:
         self.splits.add(record)
         self.records += 1
         self.images += record.image is not None
-        self._held.append(record)
+        self._held.append((record, self._own_values(record)))
         self._held_bytes += len(record.image or b"") + len(record.caption)
         if len(self._held) >= PART_ROWS or self._held_bytes >= PART_BYTES:
             self._flush_records()
+
+    def _own_values(self, record: Record) -> dict[str, object]:
+        """Fields of one's own; a value of another type is told, and left out."""
+        found: dict[str, object] = {}
+        for each in self.attributes:
+            given = _given(record.extra, each.source)
+            try:
+                value = value_of(each, given)
+            except AttributeFault as fault:
+                where = record.file, record.line, record.id
+                self._reject(Rejection(Reason.OTHER_TYPE, *where, str(fault), row_kept=True))
+                value = value_of(each, None)
+            else:
+                self.filled[each.name] += given is not None and value is not None
+            dated = each.type == "date" and isinstance(value, str)
+            found[each.name] = dt.date.fromisoformat(str(value)) if dated else value
+        return found
 
     def _reject(self, rejection: Rejection) -> None:
         counter = self.lost_parts if rejection.row_kept else self.rejected
@@ -187,14 +215,16 @@ class CorpusWriter:
     def _flush_records(self) -> None:
         if not self._held:
             return
-        rows = [to_arrow(record) for record in self._held]
-        for row in rows:
+        rows = [to_arrow(record) for record, _ in self._held]
+        for row, (_, own) in zip(rows, self._held, strict=True):
             without_bytes = {k: v for k, v in row.items() if k not in {"image", "split"}}
             self._content = bytes.fromhex(
                 sha256_bytes(self._content + canonical_json(without_bytes).encode())
             )
+            row.update(own)
         path = self.folder / DATA / f"part-{self._parts:05d}.parquet"
-        write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, row_group_size=ROW_GROUP)
+        table = pa.Table.from_pylist(rows, schema=schema_with(self.attributes))
+        write_table(table, path, row_group_size=ROW_GROUP)
         self._parts += 1
         self._held, self._held_bytes = [], 0
 
@@ -235,16 +265,24 @@ def _wrong_text(record: Record, seen: set[str]) -> Reason | None:
     return None
 
 
+def _given(extra: Mapping[str, object], source: str) -> object:
+    """What a record holds under a name; readers of sources write "Patient age" as patient_age."""
+    if source in extra:
+        return extra[source]
+    wanted = _LETTERS.sub("", source.lower())
+    return next((v for name, v in extra.items() if _LETTERS.sub("", name.lower()) == wanted), None)
+
+
 def _printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def rewrite_splits(data: Path, splits: list[str]) -> None:
-    """Give the records of all parts, in order, these splits."""
+def rewrite_splits(data: Path, splits: list[str], schema: pa.Schema) -> None:
+    """Give the records of all parts, in order, these splits. schema: of the parts."""
     start = 0
     column = SCHEMA.get_field_index("split")
     for part in sorted(data.glob("part-*.parquet")):
-        table = read_table(part, schema=SCHEMA)
+        table = read_table(part, schema=schema)
         chosen = pa.array(splits[start : start + len(table)], pa.string())
         start += len(table)
         write_table(table.set_column(column, "split", chosen), part, row_group_size=ROW_GROUP)

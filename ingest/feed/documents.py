@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from encoders.base.storage import sha256_bytes
 from ingest.corpus.corpus import Corpus
 from ingest.corpus.predictions import Prediction, Predictions
+from ingest.corpus.records import own_value
 from ingest.vectors.embed import embedding_parts, part_vectors, read_part
 from ranking.names import encoder_names, vector_field_names
 from ranking.types import Document
@@ -79,7 +80,8 @@ def _images(
 ) -> Iterator[tuple[str, Document]]:
     """Every record as a document, with the key of its study."""
     predictions = Predictions(corpus.path)
-    for row in corpus.rows(COLUMNS):
+    own = [each.name for each in corpus.manifest.fields]
+    for row in corpus.rows([*COLUMNS, *own]):
         image = row["id"], row["hashes"]["image_sha256"]
         caption = row["id"], sha256_bytes(row["caption"].encode())
         found = {
@@ -87,7 +89,7 @@ def _images(
             for name, store in stores.items()
         }
         vectors = {name: vector for name, vector in found.items() if vector is not None}
-        yield _study_key(row), _document(row, vectors, view, predictions.of(*image))
+        yield _study_key(row), _document(row, vectors, view, predictions.of(*image), own)
 
 
 def _study_key(row: Mapping[str, Any]) -> str:
@@ -130,6 +132,11 @@ def _study(key: str, images: Sequence[Document]) -> Document:
         source=_shared(image.source for image in images),
         licence=_shared(image.licence for image in images),
         split=_shared(image.split for image in images),
+        attributes={
+            name: value
+            for name, value in first.attributes.items()
+            if all(image.attributes.get(name) == value for image in images)
+        },
     )
 
 
@@ -158,6 +165,7 @@ def _document(
     vectors: dict[str, NDArray[np.float32]],
     view: View,
     predicted: Prediction,
+    own: Sequence[str],
 ) -> Document:
     caption = row["caption"]
     url = json.loads(row["extra"]).get("image_url")
@@ -175,6 +183,7 @@ def _document(
         image_url=url if isinstance(url, str) else "",
         predicted_concepts=predicted.concepts,
         pseudo_caption=predicted.pseudo_caption,
+        attributes={name: v for name in own if (v := own_value(row[name])) is not None},
     )
 
 

@@ -23,10 +23,18 @@ from ingest.feed.ledger import SLICE, Known, Ledger
 from ingest.feed.targets import Change, FeedError, Outcome, Target
 from ingest.vectors.embed import embedding_parts, without_vector
 from ranking.names import ROLES, encoder_names
-from ranking.types import DOCUMENT_FIELDS, Document, EngineError, VectorField
+from ranking.types import Attribute, Document, EngineError, VectorField
 from vespa_app.feed.operations import Verdict
 
-__all__ = ["FeedResult", "FeedSource", "check_fields", "feed", "held_hashes", "ledger_path"]
+__all__ = [
+    "FeedResult",
+    "FeedSource",
+    "check_fields",
+    "check_own_fields",
+    "feed",
+    "held_hashes",
+    "ledger_path",
+]
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,18 @@ def check_fields(fingerprints: Sequence[str], name: str, fields: Sequence[Vector
             )
 
 
+def check_own_fields(corpus: Corpus, name: str, attributes: Sequence[Attribute]) -> None:
+    """Check that the target `name` has the corpus's fields of one's own. Raises FeedError."""
+    there = {each.name: each.type for each in attributes}
+    for each in corpus.manifest.fields:
+        if there.get(each.name) != each.type:
+            has = f"has {each.name} as {there[each.name]}" if each.name in there else "has none"
+            raise FeedError(
+                f"{corpus.path} has a field {each.name} of the type {each.type}, and {name} "
+                f"{has}: index the corpus again, then write and deploy the application."
+            )
+
+
 def _check_vectors(source: FeedSource) -> None:
     """Raise FeedError where a part of the embeddings is missing, or all of them."""
     path = source.corpus.path
@@ -165,6 +185,7 @@ def _check_vectors(source: FeedSource) -> None:
 def _with_known_encoders(source: FeedSource, target: Target, ledger: Ledger) -> FeedSource:
     """With the other encoders whose vectors the target holds: a put must not drop them."""
     check_fields(source.fingerprints, target.name, target.vector_fields)
+    check_own_fields(source.corpus, target.name, target.attributes)
     _check_vectors(source)
     offered = {field.name for field in target.vector_fields}
     others = [
@@ -315,8 +336,7 @@ def _vector_hashes(document: Document, prints: Mapping[str, str]) -> dict[str, s
 
 
 def _content_hash(document: Document) -> str:
-    fields = {"id": document.id, **{name: getattr(document, name) for name in DOCUMENT_FIELDS}}
-    return _short_hash(canonical_json(fields).encode())
+    return _short_hash(canonical_json({"id": document.id, **document.content()}).encode())
 
 
 def _short_hash(data: bytes) -> str:

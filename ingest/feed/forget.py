@@ -65,7 +65,9 @@ def forget_in_corpus(
     manifest = corpus.manifest
     source = _Without(corpus.path, subject, frozenset(gone), tuple(files), manifest.source,
                       manifest.source_format, manifest.recognised)  # fmt: skip
-    again = write_corpus(source, corpus.path, splits="source", progress=progress)
+    again = write_corpus(
+        source, corpus.path, splits="source", attributes=manifest.fields, progress=progress
+    )
     replace(again.manifest, split_rule=manifest.split_rule).save(corpus.path)
     # By hash of an image; training makes them again.
     shutil.rmtree(corpus.path / FEATURES, ignore_errors=True)

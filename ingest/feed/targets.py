@@ -10,7 +10,7 @@ from typing import Protocol
 
 from encoders.base.errors import UserError
 from ranking.names import encoder_names
-from ranking.types import Document, Engine, EngineError, VectorField
+from ranking.types import Attribute, Document, Engine, EngineError, VectorField
 from vespa_app.engine import VespaEngine
 from vespa_app.feed.documents import DocumentClient
 from vespa_app.feed.operations import Operation, OperationKind, Verdict
@@ -68,6 +68,10 @@ class Target(Protocol):
     def vector_fields(self) -> Sequence[VectorField]:
         """The vector fields that it has; `fingerprint` "" if it is not known."""
 
+    @property
+    def attributes(self) -> Sequence[Attribute]:
+        """The fields of one's own that it has."""
+
     def for_encoders(self, fingerprints: Iterable[str]) -> Target:
         """The same target, told which encoders' vectors come."""
 
@@ -103,6 +107,11 @@ class EngineTarget:
     def vector_fields(self) -> Sequence[VectorField]:
         """Those of the engine."""
         return self.engine.info().vector_fields
+
+    @property
+    def attributes(self) -> Sequence[Attribute]:
+        """Those of the engine."""
+        return self.engine.info().attributes
 
     def for_encoders(self, fingerprints: Iterable[str]) -> EngineTarget:
         """Itself: an engine knows its encoders."""
@@ -176,6 +185,11 @@ class VespaTarget:
     def vector_fields(self) -> Sequence[VectorField]:
         """Those of the application."""
         return tuple(f for encoder in self.application.encoders for f in encoder.fields)
+
+    @property
+    def attributes(self) -> Sequence[Attribute]:
+        """Those of the application."""
+        return self.application.attributes
 
     def for_encoders(self, fingerprints: Iterable[str]) -> VespaTarget:
         """The same target, knowing these whole fingerprints."""

@@ -42,6 +42,8 @@ class StoredCorpus:
                 record, file=corpus.path.name, line=number, caption_needed=False, group_keys=keys
             )
         for row in corpus.rejected().to_pylist():
+            if row["reason"] == Reason.OTHER_TYPE:
+                continue  # whoever writes the fields again finds out again
             yield Rejection(
                 Reason(row["reason"]),
                 row["source"],

@@ -216,7 +216,7 @@ def _searches(
                 segment,
                 {text: terms[text][place] for text in terms},
                 asked.vectors,
-                {text: masks.words[text][place] for text in TEXTS},
+                {text: words[place] for text, words in masks.words.items()},
                 masks.vectors[place],
                 segment.has_caption if (mask := masks.captions[place]) is None else mask,
             )
@@ -288,7 +288,7 @@ def _pruning(
     program = plan.program(asked.inputs, by_vector=bool(asked.vectors))
     if program is None:
         return None
-    fields = {f.field for f in plan.features.values() if f.kind not in ("bm25", "has_caption")}
+    fields = {f.field for f in plan.features.values() if f.of_vectors}
     field = next(iter((fields | plan.vector_fields.keys()) - {""}), "")
     text = plan.texts[0] if plan.texts else TEXTS[0]
     farthest = nearest[field].farthest if field in nearest else np.nan
@@ -410,6 +410,10 @@ def _features(plan: Plan, part: _Part) -> dict[str, Doubles]:
             values[name] = bm25[field]
         elif kind == "has_caption":
             values[name] = search.query.has_caption[docs].astype(np.float64)
+        elif kind == "attribute":
+            values[name] = segment.numbers(field)[docs]
+        elif kind == "has_attribute":
+            values[name] = (~np.isnan(segment.numbers(field)[docs])).astype(np.float64)
         elif kind == "has_vector":
             present = segment.vectors[field].present[docs] if field else np.zeros(len(docs))
             values[name] = present.astype(np.float64)

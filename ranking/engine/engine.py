@@ -32,6 +32,8 @@ from ranking.profiles.cosine import in_metric
 from ranking.profiles.shipped import SHIPPED, ProfileSet, save_profiles
 from ranking.query_checks import check_types
 from ranking.types import (
+    TEXTS,
+    Attribute,
     Document,
     EngineError,
     EngineInfo,
@@ -76,17 +78,20 @@ class EmbeddedEngine:
         vector_fields: Sequence[VectorField] = (),
         profiles: ProfileSet = SHIPPED,
         *,
+        attributes: Sequence[Attribute] = (),
         route: RouteName | None = None,
     ) -> EmbeddedEngine:
         """Index documents in memory.
 
-        route: the native one unless told, or where it was not compiled, the exact one.
+        attributes: fields of one's own. route: the native one unless told, or where it was not
+        compiled, the exact one.
         Raises EngineError naming a document that cannot be indexed: no id, an id used twice,
         a vector of the wrong length or with a number that is not finite.
         """
-        listed = collect(documents, vector_fields, silent)
-        segment = Segment("memory", segment_arrays(listed, vector_fields), vector_fields)
-        return cls(IndexReader([(segment, None)], vector_fields), profiles, route)
+        listed = collect(documents, vector_fields, silent, attributes)
+        arrays = segment_arrays(listed, vector_fields, attributes=attributes)
+        segment = Segment("memory", arrays, vector_fields, attributes)
+        return cls(IndexReader([(segment, None)], vector_fields, attributes), profiles, route)
 
     @classmethod
     def build(
@@ -96,26 +101,28 @@ class EmbeddedEngine:
         vector_fields: Sequence[VectorField] = (),
         profiles: ProfileSet = SHIPPED,
         *,
+        attributes: Sequence[Attribute] = (),
         encoder: Path | None = None,
         progress: Progress = silent,
     ) -> EmbeddedEngine:
         """Write an index of the documents to `path` and open it.
 
-        encoder: the folder of the encoder that made the vectors; it becomes part of the index.
+        attributes: fields of one's own. encoder: the folder of the encoder that made the vectors;
+        it becomes part of the index.
         An index already at `path` stays in use until the new one is whole. Raises EngineError
         as `in_memory` does, where another process is writing, and where the disk is full.
         """
         with writing(path, new=True):
-            listed = collect(documents, vector_fields, progress)
+            listed = collect(documents, vector_fields, progress, attributes)
             progress("index", 0, 1)
-            segment = write_segment(path, segment_arrays(listed, vector_fields))
+            arrays = segment_arrays(listed, vector_fields, attributes=attributes)
+            segment = write_segment(path, arrays)
             name = ""
             if encoder is not None:
                 name = Manifest.load(encoder).fingerprint[:16]
                 add_encoder(path, encoder, name)
-            change = Change(
-                vector_fields, [(segment, None)], partial(save_profiles, profiles), name
-            )
+            written = partial(save_profiles, profiles)
+            change = Change(vector_fields, attributes, [(segment, None)], written, name)
             publish(path, change)
             progress("index", 1, 1)
         return cls.open(path)
@@ -156,7 +163,9 @@ class EmbeddedEngine:
         self.encoder_folder = opened.encoder
         self._described = opened.generation.files
         self._index = opened.generation.index
-        self._reader = IndexReader(opened.parts, opened.generation.fields)
+        self._reader = IndexReader(
+            opened.parts, opened.generation.fields, opened.generation.attributes
+        )
         self._stamp = opened.stamp
 
     @property
@@ -170,9 +179,9 @@ class EmbeddedEngine:
         self._plans: dict[str, Plan] = {}
 
     @property
-    def average_field_length(self) -> float:
-        """Mean number of tokens over the documents that have a caption field."""
-        return self._reader.texts["caption"].average_length
+    def average_field_lengths(self) -> dict[str, float]:
+        """Mean number of tokens of each text field, over the documents that have it."""
+        return {text: found.average_length for text, found in self._reader.texts.items()}
 
     def info(self) -> EngineInfo:
         """Fingerprints, counts and profiles."""
@@ -184,11 +193,12 @@ class EmbeddedEngine:
             profiles=tuple(self.profiles.names()),
             default_profile=self.profiles.default,
             text_profiles=tuple(each.name for each in resolved if not each.uses_vector),
+            attributes=tuple(self._reader.attributes.values()),
             details={
                 "engine": "embedded",
                 "id": self._index,
                 "segments": len(self._reader.parts),
-                "average_field_length": self.average_field_length,
+                "average_field_length": self.average_field_lengths[TEXTS[0]],
             },
         )
 
@@ -246,7 +256,8 @@ class EmbeddedEngine:
                 raise QueryError(f"There is no profile {name}; there are {there}.")
             fields = tuple(self._reader.fields.values())
             profile = self.profiles.resolve(name)
-            plan = make_plan(in_metric(profile, fields[0].distance) if fields else profile, fields)
+            profile = in_metric(profile, fields[0].distance) if fields else profile
+            plan = make_plan(profile, fields, self._reader.attributes)
             self._plans[name] = plan
         return plan
 
@@ -282,10 +293,11 @@ class EmbeddedEngine:
 
     def _feed(self, documents: Iterable[Document], failed: list[tuple[str, str]]) -> FeedReport:
         fields = tuple(self._reader.fields.values())
+        attributes = tuple(self._reader.attributes.values())
         good: dict[str, Document] = {}
         ok = 0
         for document in several(documents, "documents"):
-            reason = fault(document, fields)
+            reason = fault(document, fields, attributes)
             if reason:
                 failed.append((named(document), reason))
                 continue
@@ -299,19 +311,23 @@ class EmbeddedEngine:
 
     def _segment(self, documents: Sequence[Document]) -> Segment:
         fields = tuple(self._reader.fields.values())
-        arrays = segment_arrays(documents, fields)
+        attributes = tuple(self._reader.attributes.values())
+        arrays = segment_arrays(documents, fields, attributes=attributes)
         if self.path is None:
-            return Segment("memory", arrays, fields)
-        return snapshot.open_segment(self.path, write_segment(self.path, arrays), fields)
+            return Segment("memory", arrays, fields, attributes)
+        name = write_segment(self.path, arrays)
+        return snapshot.open_segment(self.path, name, fields, attributes)
 
     def _commit(self, parts: Sequence[Part]) -> None:
         fields = tuple(self._reader.fields.values())
+        attributes = tuple(self._reader.attributes.values())
         parts = merged(parts, self._segment)
         if self.path is None:
-            self._reader = IndexReader(parts, fields)
+            self._reader = IndexReader(parts, fields, attributes)
             return
         change = Change(
             fields,
+            attributes,
             [(segment.name, alive) for segment, alive in parts],
             partial(save_profiles, self.profiles),
             self.encoder_folder.name if self.encoder_folder else "",

@@ -10,19 +10,30 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ranking.attributes import features_of
 from ranking.engine.program import Program, compile_program
 from ranking.expressions.expression import Expression, parse
 from ranking.expressions.monotone import increases
 from ranking.names import ROLES
 from ranking.profiles.profile import inputs_of_half_a_query
 from ranking.profiles.shipped import Profile
-from ranking.types import TEXTS, EngineError, Query, QueryError, Retriever, VectorField
+from ranking.query_checks import NO_ATTRIBUTES
+from ranking.types import (
+    TEXTS,
+    Attribute,
+    EngineError,
+    Query,
+    QueryError,
+    Retriever,
+    VectorField,
+)
 
 __all__ = ["Feature", "Plan", "Rerank", "make_plan", "query_inputs"]
 
 _BM25 = re.compile(r"bm25\((\w+)\)")
 _COMPARED = re.compile(r"(closeness|distance)\((?:field,)?(\w+)\)")
 _HAS_VECTOR = re.compile(r"attribute\(has_vector(?:_(\w+))?\)")
+_OWN = re.compile(r"(?P<kind>bm25|attribute)\((?P<has>has_)?(?P<field>\w+)\)")
 _INPUT = re.compile(r"query\((\w+)\)")
 _MAX_SIM = re.compile(r"max_sim\(\w+,(\w+)\)")
 _CLOSEST = re.compile(r"closest\((\w+)\)")
@@ -32,10 +43,17 @@ Inputs = tuple[tuple[str, float], ...]
 
 
 class Feature(NamedTuple):
-    """What a feature is computed from: a text field for bm25, else a vector field, or none."""
+    """What a feature is computed from: a text, a vector field, a field of one's own, or none."""
 
-    kind: Literal["bm25", "closeness", "distance", "has_caption", "has_vector"]
+    kind: Literal[
+        "bm25", "closeness", "distance", "has_caption", "has_vector", "attribute", "has_attribute"
+    ]
     field: str = ""
+
+    @property
+    def of_vectors(self) -> bool:
+        """Whether it is computed from a vector field."""
+        return self.kind in ("closeness", "distance", "has_vector")
 
 
 @dataclass(frozen=True)
@@ -86,7 +104,7 @@ class Plan:
         """Text fields that a phase reads the BM25 of; first the one where words are looked for."""
         read = {each.field for each in self.features.values() if each.kind == "bm25"}
         searched = (self.text,) if "text" in self.retrieve or self.text in read else ()
-        return (*searched, *(text for text in TEXTS if text in read and text != self.text))
+        return (*searched, *sorted(read - set(searched), key=_in_order))
 
     @cached_property
     def single(self) -> bool:
@@ -96,7 +114,7 @@ class Plan:
         if any(name in self.late for name in self.first.features):
             return False
         read = [self.features[name] for name in self.first.features if name in self.features]
-        fields = {each.field for each in read if each.kind not in ("bm25", "has_caption")} - {""}
+        fields = {each.field for each in read if each.of_vectors} - {""}
         return len(fields | self.vector_fields.keys()) <= 1 and len(self.texts) <= 1
 
     @cached_property
@@ -123,7 +141,15 @@ class Plan:
         return self._programs[key]
 
 
-def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
+def _in_order(text: str) -> tuple[int, str]:
+    return (TEXTS.index(text) if text in TEXTS else len(TEXTS)), text
+
+
+def make_plan(
+    profile: Profile,
+    fields: Sequence[VectorField],
+    attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
+) -> Plan:
     """Parse a resolved profile's expressions and check that the index has what they name.
 
     Raises EngineError naming the profile and the feature where it has not.
@@ -143,9 +169,9 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
     parsed = [first, *shown.values(), *(phase.expression for phase in (second, last) if phase)]
     read = sorted({name for expression in parsed for name in expression.features})
     late = {n: _patches(profile, n, m[1], fields) for n in read if (m := _MAX_SIM.fullmatch(n))}
-    known = {
-        n: _feature(profile, n, fields) for n in read if not (_INPUT.fullmatch(n) or n in late)
-    }
+    read = [n for n in read if not (_INPUT.fullmatch(n) or n in late)]
+    named = {n: _own_feature(n, attributes) for n in read}
+    known = {n: own or _feature(profile, n, fields, attributes) for n, own in named.items()}
     return Plan(
         name=profile.name,
         retrieve=profile.retrieve,
@@ -163,7 +189,25 @@ def make_plan(profile: Profile, fields: Sequence[VectorField]) -> Plan:
     )
 
 
-def _feature(profile: Profile, name: str, fields: Sequence[VectorField]) -> Feature:
+def _own_feature(name: str, attributes: Mapping[str, Attribute]) -> Feature | None:
+    """What a feature of a field of one's own is; None where it is of another."""
+    match = _OWN.fullmatch(name)
+    own = attributes.get(match["field"]) if match else None
+    if match is None or own is None or (own.type == "text") != (match["kind"] == "bm25"):
+        return None
+    if own.type == "text":
+        return Feature("bm25", own.name)
+    if own.type == "keyword" or (match["has"] and own.type == "bool"):
+        return None
+    return Feature("has_attribute" if match["has"] else "attribute", own.name)
+
+
+def _feature(
+    profile: Profile,
+    name: str,
+    fields: Sequence[VectorField],
+    attributes: Mapping[str, Attribute],
+) -> Feature:
     """What a feature is."""
     own = {field.name for field in fields}
     standing = _standing(_PLACEHOLDER, fields)
@@ -183,6 +227,7 @@ def _feature(profile: Profile, name: str, fields: Sequence[VectorField]) -> Feat
             return Feature("has_vector", match[1] if match[1] in own else f"embedding_{match[1]}")
     there = [*(f"bm25({text})" for text in TEXTS), "attribute(has_caption)"]
     there += ["attribute(has_vector)"]
+    there += features_of(attributes.values())
     there += [f"attribute(has_vector_{each.removeprefix('embedding_')})" for each in sorted(own)]
     raise EngineError(
         f"Profile {profile.name} uses {name}, which the embedded engine does not compute; "

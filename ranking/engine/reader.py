@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from ranking.engine.segment.segment import Segment
 from ranking.engine.segment.vectors import QueryVector
 from ranking.engine.term_statistics import TermStatistics
 from ranking.text.query_syntax import Asked
-from ranking.types import TEXTS, Coverage, Document, Filter, FilterField, VectorField
+from ranking.types import TEXTS, Attribute, Coverage, Document, Filter, VectorField
 
 __all__ = ["IndexReader", "Masks"]
 
@@ -34,15 +35,20 @@ class IndexReader:
     """
 
     def __init__(
-        self, parts: Sequence[tuple[Segment, Mask | None]], fields: Sequence[VectorField]
+        self,
+        parts: Sequence[tuple[Segment, Mask | None]],
+        fields: Sequence[VectorField],
+        attributes: Sequence[Attribute] = (),
     ) -> None:
         self.parts = tuple(parts)
         self.fields = {field.name: field for field in fields}
+        self.attributes = {attribute.name: attribute for attribute in attributes}
         self.offsets = np.zeros(len(self.parts) + 1, np.int64)
         np.cumsum([len(segment) for segment, _ in self.parts], out=self.offsets[1:])
         self._starts: list[int] = self.offsets.tolist()
         self._decoded: NDArray[np.object_] | None = None
-        self.texts = {text: TermStatistics(text, self.parts) for text in TEXTS}
+        own = [each.name for each in attributes if each.type == "text"]
+        self.texts = {text: TermStatistics(text, self.parts) for text in (*TEXTS, *own)}
 
     @property
     def size(self) -> int:
@@ -143,10 +149,22 @@ class IndexReader:
                 found[row] = index.max_sim(tokens, place)
         return found
 
-    def sort_keys(self, column: FilterField, docs: NDArray[np.int64]) -> NDArray[np.int64]:
+    def numbers(self, name: str, docs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Values of a number, date or bool of one's own, NaN where missing: float64 [docs]."""
+        found = np.empty(len(docs))
+        for (segment, _), first, last in zip(
+            self.parts, self._starts[:-1], self._starts[1:], strict=True
+        ):
+            own = (docs >= first) & (docs < last)
+            found[own] = segment.numbers(name)[docs[own] - first]
+        return found
+
+    def sort_keys(self, column: str, docs: NDArray[np.int64]) -> NDArray[Any]:
         """Numbers that sort documents as their values of a single-valued column do."""
         if column == "id":
             return self.id_order(docs)
+        if column in self.attributes and self.attributes[column].type != "keyword":
+            return self.numbers(column, docs)
         codes = np.empty(len(docs), np.int64)
         values: list[str] = []
         for (segment, _), first, last in zip(
@@ -158,7 +176,7 @@ class IndexReader:
         order = np.unique(np.asarray(values, object), return_inverse=True)[1]
         return np.asarray(order[codes], np.int64)
 
-    def counts(self, column: FilterField, docs: NDArray[np.int64]) -> dict[str, int]:
+    def counts(self, column: str, docs: NDArray[np.int64]) -> dict[str, int]:
         """How many of the documents have each value, most frequent first, then by value."""
         found: Counter[str] = Counter()
         for (segment, _), first, last in zip(
@@ -173,7 +191,7 @@ class IndexReader:
         """Which documents were not removed, pass the filters, and have none of these ids."""
         masks = self.alive
         for condition in filters:
-            masks = _both(masks, [_passing(segment, condition) for segment, _ in self.parts])
+            masks = _both(masks, [segment.passing(condition) for segment, _ in self.parts])
         return self.without(masks, excluded)
 
     def without(self, masks: Masks, identifiers: Collection[str]) -> Masks:
@@ -199,14 +217,9 @@ class IndexReader:
         for phrase in asked.must_not:
             masks = _both(masks, [~segment.containing(phrase) for segment, _ in self.parts])
         for condition in asked.filters:
-            masks = _both(masks, [_passing(segment, condition) for segment, _ in self.parts])
+            masks = _both(masks, [segment.passing(condition) for segment, _ in self.parts])
         return masks
 
 
 def _both(masks: Masks, marked: Sequence[Mask]) -> Masks:
     return [own if mask is None else mask & own for mask, own in zip(masks, marked, strict=True)]
-
-
-def _passing(segment: Segment, condition: Filter) -> Mask:
-    marked = segment.having(condition.field, condition.values)
-    return ~marked if condition.exclude else marked

@@ -18,7 +18,7 @@ from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.vectors import QueryVector, query_vector
 from ranking.query_checks import check_query, lacking, token_vectors, told_of_scores
 from ranking.text.query_syntax import Asked, plain, read
-from ranking.types import OF_CAPTION, TEXTS, Query, QueryError, Result
+from ranking.types import OF_CAPTION, Query, QueryError, Result
 
 __all__ = ["search"]
 
@@ -32,7 +32,7 @@ def search(reader: IndexReader, plan: Plan, query: Query, route: Route) -> Resul
     Raises QueryError if it is at fault.
     """
     started = time.perf_counter()
-    asked = _checked(plan, query, reader.size)
+    asked = _checked(plan, query, reader)
     masks = _masks(reader, query, asked)
     found = find_candidates(reader, plan, asked, masks, route)
     retrieved = time.perf_counter()
@@ -58,17 +58,17 @@ def search(reader: IndexReader, plan: Plan, query: Query, route: Route) -> Resul
     )
 
 
-def _checked(plan: Plan, query: Query, size: int) -> Checked:
+def _checked(plan: Plan, query: Query, reader: IndexReader) -> Checked:
     """Check a query against its profile.
 
     A query that has only one of text and vector uses what it has. Raises QueryError if it
     has neither, or nothing that the profile retrieves by.
     """
-    check_query(query)
+    check_query(query, reader.attributes)
     has_text = bool(query.text.strip())
     text = NO_TEXT
     if has_text and plan.texts:
-        text = read(query.text) if query.operators else plain(query.text)
+        text = read(query.text, reader.attributes) if query.operators else plain(query.text)
     vectors = _vectors(plan, query)
     by_text = has_text and "text" in plan.retrieve
     by_vector = tuple(vectors) if "vector" in plan.retrieve else ()
@@ -87,10 +87,10 @@ def _checked(plan: Plan, query: Query, size: int) -> Checked:
         by_text,
         by_vector,
         # More than there is takes room and finds nothing.
-        target_hits=min(query.target_hits, max(size, 1)),
+        target_hits=min(query.target_hits, max(reader.size, 1)),
         weak_and=query.matching == "weakAnd",
         min_closeness=query.min_closeness,
-        depth=_depth(plan, query, size),
+        depth=_depth(plan, query, reader.size),
     )
 
 
@@ -163,7 +163,7 @@ def _lacking(plan: Plan) -> QueryError:
 def _masks(reader: IndexReader, query: Query, asked: Checked) -> QueryMasks:
     allowed = reader.allowed(query.filters, query.exclude_ids)
     words = reader.permitted(allowed, asked.text) if asked.text.bound else allowed
-    by_text = dict.fromkeys(TEXTS, words)
+    by_text = dict.fromkeys(reader.texts, words)
     captions: Masks = [None] * len(reader.parts)
     if query.hidden_captions:
         by_text |= dict.fromkeys(OF_CAPTION, reader.without(words, query.hidden_captions))

@@ -26,6 +26,7 @@ from ranking.types import MAX_DISTANCE, Distance
 
 __all__ = ["increases"]
 
+_HAS_VECTOR = "attribute(has_vector"
 # More than the BM25 of any text, and than any dot product of vectors that one would make.
 MOST_BM25 = 1e9
 MOST_PRODUCT = 1e80
@@ -102,8 +103,7 @@ class _Documents:
             case "query" if write(node) in self.inputs:
                 return constant(self.inputs[write(node)])
             case "attribute":
-                has_caption = write(node) == "attribute(has_caption)"
-                return constant(1.0 if has_caption else self.has_vector)
+                return self._attribute(write(node))
             case "bm25":
                 return Interval(0.0, MOST_BM25, increases=True, decreases=False)
             case "closeness":
@@ -112,6 +112,11 @@ class _Documents:
                 return self._distance()
             case _:
                 return UNKNOWN
+
+    def _attribute(self, name: str) -> Interval:
+        if name == "attribute(has_caption)":
+            return constant(1.0)
+        return constant(self.has_vector) if name.startswith(_HAS_VECTOR) else UNKNOWN
 
     def _distance(self) -> Interval:
         if self.distance == "dotproduct":

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator
 
+from ranking.attributes import features_of
 from ranking.expressions.expression import Expression, ExpressionError, parse, parse_signature
 from ranking.expressions.inline import NORMALIZERS, is_feature
 from ranking.expressions.parser import parse_tree
@@ -13,7 +14,7 @@ from ranking.expressions.tokens import pointed
 from ranking.expressions.tree import Call, Name, walk, write
 from ranking.names import ROLES
 from ranking.profiles.profile import Phase, Profile, ProfileError
-from ranking.types import TEXTS
+from ranking.types import TEXTS, Attribute
 
 __all__ = ["check_features", "check_line_of_descent", "check_profile", "check_resolved"]
 
@@ -24,6 +25,7 @@ _NO_FUNCTION = frozenset({"caption", "constant", "field", "inline", "onnx", "ten
 MOST_ANCESTORS = 50
 MOST_PROFILES = 1000
 _MOST_HITS = 2**31 - 1
+_OWN = re.compile(r"(?:bm25|attribute)\(\w+\)")
 _VECTOR_INPUT = re.compile(r"q(_\w+)?")
 _ROLE = rf"(?:{'|'.join(ROLES)})(?:_\w+)?"
 _FIELD_FEATURES = re.compile(
@@ -33,9 +35,10 @@ _FIELD_FEATURES = re.compile(
 )
 
 
-def check_features(profile: Profile) -> None:
+def check_features(profile: Profile, attributes: Collection[Attribute] | None = None) -> None:
     """Raise ProfileError if a resolved profile reads a field that the schema does not have.
 
+    attributes: fields of one's own; None where they are not known, and any may be named.
     Nor does the schema have functions of arguments, which a match feature may therefore not call.
     """
     for text in profile.match_features:
@@ -49,15 +52,19 @@ def check_features(profile: Profile) -> None:
                 f"Profile {profile.name}: the match feature {text} is no rank feature of Vespa's; "
                 "name a function that is max_sim(q_tokens, patches), and show that."
             )
+    own = features_of(attributes or ())
     for where, text, expression in _parsed(profile):
-        for feature in sorted(expression.features):
+        for feature in sorted(expression.features - {*own}):
+            if attributes is None and _OWN.fullmatch(feature):
+                continue
             if not (_FIELD_FEATURES.fullmatch(feature) or _QUERY.fullmatch(feature)):
+                known = [f"bm25({name})" for name in TEXTS]
+                known += ["closeness(field,embedding)", "distance(field,embedding)"]
+                known += ["attribute(has_caption)", "attribute(has_vector)", *own]
                 fault = (
-                    f"there is no {feature}; there are bm25({'), bm25('.join(TEXTS)}), "
-                    "closeness(field,embedding), "
-                    "distance(field,embedding), attribute(has_caption), attribute(has_vector), "
-                    "max_sim(q_tokens,patches), "
-                    f"query() of the inputs, and the vectors {', '.join(ROLES)}."
+                    f"there is no {feature}; there are {', '.join(known)}, "
+                    f"max_sim(q_tokens,patches), query() of the inputs, "
+                    f"and the vectors {', '.join(ROLES)}."
                 )
                 raise _refusal(profile, where, text, fault, {feature})
 

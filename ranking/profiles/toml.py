@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from sys import float_info
 from typing import Any, cast, get_args
@@ -27,7 +27,7 @@ from encoders.base.storage import write_whole
 from ranking.profiles.checks import check_features
 from ranking.profiles.profile import Phase, Profile, ProfileError
 from ranking.profiles.set import ProfileSet
-from ranking.types import Retriever
+from ranking.types import Attribute, Retriever
 
 __all__ = ["load_profiles", "save_profiles"]
 
@@ -47,14 +47,15 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MOST_BYTES = 1 << 20
 
 
-def load_profiles(path: Path) -> ProfileSet:
+def load_profiles(path: Path, attributes: Collection[Attribute] | None = ()) -> ProfileSet:
     """Read a profiles.toml.
 
-    Raises ProfileError if it is missing, is not TOML, or a profile is at fault.
+    attributes: fields of one's own that profiles may read; None: any. Raises ProfileError if it is
+    missing, is not TOML, or a profile is at fault.
     """
     content = _read(path)
     try:
-        return _profile_set(content)
+        return _profile_set(content, attributes)
     except ProfileError as error:
         raise ProfileError(f"{path}: {error}") from None
 
@@ -79,7 +80,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ProfileError(f"{path} is not TOML: {error}.") from None
 
 
-def _profile_set(content: Mapping[str, Any]) -> ProfileSet:
+def _profile_set(
+    content: Mapping[str, Any], attributes: Collection[Attribute] | None
+) -> ProfileSet:
     _check_keys("the file", content, {"default": str, "profiles": dict})
     tables = content.get("profiles")
     if not tables:
@@ -89,7 +92,7 @@ def _profile_set(content: Mapping[str, Any]) -> ProfileSet:
     if not made.names():
         raise ProfileError("no profile has a first_phase, of its own or inherited.")
     for name in made.names():
-        check_features(made.resolve(name))
+        check_features(made.resolve(name), attributes)
     return made
 
 

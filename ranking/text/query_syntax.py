@@ -3,7 +3,8 @@
     "pleural effusion"   both words, next to each other
     +ct                  a caption without it is not found
     -head                a caption with it is not found
-    modality:ct          documents with this value in a column; caption:ct is +ct
+    modality:ct          documents with this value in a field; caption:ct is +ct
+    age:40..60           the same of a field of one's own, where that has such values
 
 What cannot be read as an operator is plain words: nothing a person types is an error. All words
 but the excluded ones count for BM25. The operators bind what the words find; a profile that also
@@ -13,16 +14,16 @@ searches vectors unites that with the nearest images, as Vespa does.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast, get_args
 
+from ranking.query_checks import NO_ATTRIBUTES, check_condition
 from ranking.text.tokens import query_terms
-from ranking.types import Filter, FilterField
+from ranking.types import Attribute, Filter, QueryError
 
 __all__ = ["Asked", "plain", "read"]
 
 _PIECE = re.compile(r'(?P<sign>[+-]?)(?:(?P<field>[a-z_]+):)?(?:"(?P<phrase>[^"]*)"|(?P<word>\S+))')
-_COLUMNS: frozenset[str] = frozenset(get_args(FilterField))
 _CAPTION = "caption"
 
 Phrase = tuple[str, ...]
@@ -52,8 +53,8 @@ def plain(text: str) -> Asked:
     return Asked(tuple(query_terms(text)))
 
 
-def read(text: str) -> Asked:
-    """Read a text with operators."""
+def read(text: str, attributes: Mapping[str, Attribute] = NO_ATTRIBUTES) -> Asked:
+    """Read a text with operators; attributes: fields of one's own, which it may name."""
     terms: list[str] = []
     must: list[Phrase] = []
     must_not: list[Phrase] = []
@@ -61,8 +62,9 @@ def read(text: str) -> Asked:
     for piece in _PIECE.finditer(text):
         sign, field = piece["sign"], piece["field"] or ""
         value = piece["word"] if piece["phrase"] is None else piece["phrase"]
-        if field in _COLUMNS:
-            filters.append(Filter(cast(FilterField, field), (value,), exclude=sign == "-"))
+        condition = Filter(field, (value,), exclude=sign == "-")
+        if _can_be_met(condition, attributes):
+            filters.append(condition)
             continue
         if field and field != _CAPTION:
             value = f"{field} {value}"
@@ -76,3 +78,11 @@ def read(text: str) -> Asked:
         if sign == "+" or field == _CAPTION or piece["phrase"] is not None:
             must.append(phrase)
     return Asked(tuple(terms), tuple(must), tuple(must_not), tuple(filters))
+
+
+def _can_be_met(condition: Filter, attributes: Mapping[str, Attribute]) -> bool:
+    try:
+        check_condition(condition, attributes)
+    except QueryError:
+        return False
+    return True

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rocosearch.console import progress_bars, say, show_json, tell, visible
-from rocosearch.options import AsJson, Layout, OutFolder
+from rocosearch.options import (
+    AsJson,
+    Layout,
+    OutFolder,
+    OwnFields,
+    OwnFieldsFile,
+    parse_attributes,
+)
 
 if TYPE_CHECKING:
     from ingest.corpus.manifest import CorpusManifest
@@ -21,6 +28,7 @@ rocosearch corpus phantoms:2700 build/corpus
 rocosearch corpus ~/roco/data/test/radiology build/roco --format roco
 rocosearch corpus ~/export build/hospital --format dicom
 rocosearch corpus https://pacs.example/dicom-web build/pacs --mask-text
+rocosearch corpus ~/reports build/own --field "age:int=patient age" --field seen:date
 rocosearch corpus ~/befunde build/mine --caption-column Befund --caption-column Beurteilung
 """
 
@@ -61,6 +69,8 @@ def command(
     separator: Annotated[
         str, typer.Option(help="Separator of text tables: tab, comma, semicolon or bar.")
     ] = "",
+    field: OwnFields = None,
+    fields: OwnFieldsFile = None,
     splits: Annotated[
         Literal["auto", "source", "draw"],
         typer.Option(
@@ -112,6 +122,7 @@ def command(
             frames=_frames(frames),
             key=key,
             text="mask" if mask_text else "find" if find_text else "",
+            attributes=parse_attributes(fields, field or ()),
             progress=progress,
         )
     if as_json:
@@ -140,6 +151,9 @@ def _show(manifest: CorpusManifest, out: Path) -> None:
         f"{out}: {manifest.records:,} records, {manifest.images:,} with an image; {splits} "
         f"(splits {manifest.split_rule})."
     )
+    if manifest.fields:
+        own = (f"{f.name} ({f.type}) {manifest.filled[f.name]:,}" for f in manifest.fields)
+        tell(f"Records with a value of your own fields: {', '.join(own)}.")
     _show_splits(manifest)
     _show_losses("Rejected", manifest.rejected, out)
     _show_losses("Of kept rows", manifest.lost_parts, out)

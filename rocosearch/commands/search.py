@@ -27,7 +27,7 @@ from rocosearch.options import (
 
 if TYPE_CHECKING:
     from ranking.searcher import Searcher
-    from ranking.types import FilterField, Hit, Result
+    from ranking.types import Hit, Result
     from rocosearch.page.pictures import Pictures
 
 __all__ = ["EXAMPLE", "command"]
@@ -36,6 +36,7 @@ EXAMPLE = """\
 rocosearch search build/index "ring lesion in the left chest"
 rocosearch search build/index --image query.png --profile vector -k 5
 rocosearch search build/index "ring lesion" --filter modality=ct,mri --not split=test
+rocosearch search build/index "ring lesion" --filter "age>=60" --sort -age
 rocosearch search build/index "ring lesion" --corpus build/corpus --save build/hits
 rocosearch search http://localhost:8080 "ring lesion in the left chest"
 """
@@ -68,7 +69,11 @@ def command(
     k: Annotated[int, typer.Option("-k", min=1, help="Number of hits.")] = 10,
     filters: Annotated[
         list[str] | None,
-        typer.Option("--filter", metavar="FIELD=VALUES", help="Only hits with one of the values."),
+        typer.Option(
+            "--filter",
+            metavar="FIELD=VALUES",
+            help="Only hits with one of the values; numbers and dates: also >=, >, <=, <, 40..60.",
+        ),
     ] = None,
     without: Annotated[
         list[str] | None,
@@ -142,7 +147,7 @@ def command(
         "profile": profile,
         "k": k,
         "filters": (*parse_filters(filters or ()), *parse_filters(without or (), exclude=True)),
-        "group_by": _group(group),
+        "group_by": group,
         "operators": operators,
         "offset": offset,
         "sort": parse_sort(sort),
@@ -168,10 +173,6 @@ def command(
             if heatmap:
                 _heatmap(searcher, result, pictures, text or "", heatmap)
             _save(result, pictures, save, open_sheet=open_sheet)
-
-
-def _group(name: str | None) -> FilterField | None:
-    return None if name is None else parse_filters([f"{name}=any"])[0].field
 
 
 def _pictures(corpus: Path | None, save: Path | None, heatmap: Path | None) -> Pictures | None:
@@ -230,6 +231,7 @@ def _hit_as_json(hit: Hit, pictures: Pictures | None) -> dict[str, object]:
             "group_id": document.group_id,
             "modality": document.modality,
             "image_url": document.image_url,
+            **document.attributes,
         }
         if document
         else {}

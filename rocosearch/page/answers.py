@@ -8,14 +8,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from encoders.base.errors import UserError
+from ranking.attributes import read_condition
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.searcher import Searcher
 from ranking.text.tokens import tokenize
-from ranking.types import Document, Filter, FilterField, Hit, QueryError, Sort
+from ranking.types import Document, Filter, Hit, QueryError, Sort
 
 __all__ = ["Asked", "Desk", "NotThereError", "plain"]
 
@@ -40,13 +41,13 @@ class Asked:
     profiles: tuple[str, ...] = ()
     k: int = 12
     filters: tuple[Filter, ...] = ()
-    group: FilterField | None = None
+    group: str | None = None
     operators: bool = False
     offset: int = 0
     sort: Sort | None = None
     min_score: float | None = None
     min_closeness: float | None = None
-    facets: tuple[FilterField, ...] = ()
+    facets: tuple[str, ...] = ()
     inputs: Mapping[str, float] | None = None
 
     @classmethod
@@ -109,6 +110,7 @@ class Desk:
             "default": info.default_profile if vectors else "lexical",
             "inputs": inputs,
             "facets": {name: dict(values) for name, values in self._facets.items()},
+            "fields": [each.name for each in info.attributes],
             "counting": isinstance(engine, EmbeddedEngine),
             "encoder": encoder.manifest.fingerprint[:8] if encoder else "",
         }
@@ -192,18 +194,18 @@ def plain(document: Document) -> Json:
 
 
 def _filters(conditions: Sequence[str], *, exclude: bool = False) -> tuple[Filter, ...]:
-    """FIELD=VALUE conditions: several values of a field are alternatives."""
-    values: dict[Any, list[str]] = {}
-    for condition in conditions:
-        field, _, value = condition.partition("=")
-        values.setdefault(field, []).append(value)
-    return tuple(Filter(field, tuple(found), exclude) for field, found in values.items())
+    """Conditions as filters: several values of a field are alternatives."""
+    values: dict[Any, tuple[str, ...]] = {}
+    for each in (read_condition(condition, exclude=exclude) for condition in conditions):
+        key = each.field, each.comparison
+        values[key] = (*values.get(key, ()), *each.values)
+    return tuple(Filter(f, found, exclude, how) for (f, how), found in values.items())
 
 
 def _sort(value: str | None) -> Sort | None:
     if value is None:
         return None
-    return Sort(cast("FilterField", value.removeprefix("-")), descending=value.startswith("-"))
+    return Sort(value.removeprefix("-"), descending=value.startswith("-"))
 
 
 def _number(value: str | None) -> float | None:
@@ -222,6 +224,7 @@ def _hit(hit: Hit, stems: frozenset[str]) -> Json:
         "group": document.group_id if document else "",
         **({"picture": hit.picture} if hit.picture != hit.id else {}),
         **({"frames": dict(hit.frames)} if hit.frames else {}),
+        "fields": dict(document.attributes) if document else {},
     }
 
 

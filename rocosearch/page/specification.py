@@ -58,7 +58,7 @@ def operations() -> Iterator[Operation]:
                 name=told["operationId"],
                 path=path,
                 method=method.upper(),
-                parameters={name: each["schema"] for name, each in asked.items()},
+                parameters={name: _resolved(each["schema"]) for name, each in asked.items()},
                 required=frozenset(n for n, each in asked.items() if each.get("required")),
                 body={kind: _resolved(each["schema"]) for kind, each in content.items()},
                 open=told.get("security") == [],

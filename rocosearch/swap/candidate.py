@@ -66,6 +66,7 @@ def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = 
         _without_vectors(current),
         [field],
         with_scale(current.profiles, manifest.logit_scale, instead_of=_scales(current)),
+        attributes=current.info().attributes,
         encoder=encoder,
         progress=progress,
     )

@@ -45,7 +45,7 @@ from vespa_app.read.read_options import Written, differences, read_written
 
 __all__ = ["VespaMover", "VespaServer", "start_on_vespa", "write_packages"]
 
-AS_SHIPPED = Written(PackageOptions(), None)
+AS_SHIPPED = Written(PackageOptions(), {})
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def start_on_vespa(
     """Start to replace the encoder of a running application by the one in the folder `encoder`.
 
     index: the one that the running application was written from; its profiles and encoder go
-    into the packages. Options and mean caption length are those of the running application.
+    into the packages. Options and mean text lengths are those of the running application.
     A started swap is resumed. Raises SwapError if the packages would change the running application
     in more than the new field and profiles, unless `force` is set.
     """
@@ -105,8 +105,8 @@ def write_packages(
 ) -> None:
     """Write the packages of all stages into `out`; see the top of this file.
 
-    written: how the running application was written; without a mean caption length of its own
-    it gets the index's.
+    written: how the running application was written; mean text lengths that it does not fix
+    are the index's.
     """
     opened = EmbeddedEngine.open(index)
     if opened.encoder_folder is None:
@@ -119,7 +119,7 @@ def write_packages(
             current.manifest,
             opened.profiles,
             current.folder,
-            written.average_field_length or opened.average_field_length,
+            {**opened.average_field_lengths, **written.average_field_lengths},
             others=others,
             options=written.options,
             exported=out / "beside",

@@ -10,12 +10,12 @@ import pytest
 
 from ranking.engine.engine import EmbeddedEngine
 from ranking.profiles.shipped import ProfileSet
-from ranking.types import Document, Engine, VectorField
+from ranking.types import Attribute, Document, Engine, VectorField
 from tests.live.contract import make_live
 from tests.live.server import URL, LiveServer, live_server
 from tests.live.stand_in import stand_in
 
-Make = Callable[[Sequence[Document], Sequence[VectorField], ProfileSet], Engine]
+Make = Callable[..., Engine]
 
 
 def in_memory(_: Path) -> Make:
@@ -23,16 +23,19 @@ def in_memory(_: Path) -> Make:
 
 
 def on_disk(path: Path) -> Make:
-    return lambda *given: EmbeddedEngine.build(path / "index", *given)
+    return lambda *given, **own: EmbeddedEngine.build(path / "index", *given, **own)
 
 
 def fed(path: Path) -> Make:
     """An index that began empty, and got its documents in three goes, some of them twice."""
 
     def make(
-        documents: Sequence[Document], fields: Sequence[VectorField], profiles: ProfileSet
+        documents: Sequence[Document],
+        fields: Sequence[VectorField],
+        profiles: ProfileSet,
+        attributes: Sequence[Attribute] = (),
     ) -> Engine:
-        engine = EmbeddedEngine.build(path / "index", [], fields, profiles)
+        engine = EmbeddedEngine.build(path / "index", [], fields, profiles, attributes=attributes)
         for start in range(3):
             engine.feed(documents[start::3])
             engine.feed(documents[start : start + 1])

@@ -7,11 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ranking.attributes import read_condition
 from ranking.names import encoder_names
 from ranking.profiles.profile import Profile
-from ranking.profiles.shipped import SHIPPED
-from ranking.types import Document, EngineError, Filter, Query, QueryError, VectorField
+from ranking.profiles.shipped import SHIPPED, ProfileSet
+from ranking.types import (
+    Attribute,
+    Document,
+    EngineError,
+    Filter,
+    Query,
+    QueryError,
+    Sort,
+    VectorField,
+)
 from vespa_app.engine import VespaEngine
+from vespa_app.query.query import search_request
 
 FINGERPRINT = "1a2b3c4d" * 8
 NAMES = encoder_names(FINGERPRINT)
@@ -455,3 +466,165 @@ def test_what_is_predicted_has_fields_of_its_own(make_engine):
     assert found.pseudo_caption == "effusion on the left"
     assert found.predicted_concepts == ("C2", "C1")
     assert found.concepts == ()
+
+
+OWN = (
+    Attribute("age", "int"),
+    Attribute("dose", "float"),
+    Attribute("seen", "date"),
+    Attribute("site", "keyword"),
+    Attribute("portable", "bool"),
+    Attribute("findings", "text"),
+)
+
+
+def case(identifier: str, **values: object) -> Document:
+    values = {"portable": False, **values}
+    return Document(identifier, "chest image", modality="ct", attributes=values)
+
+
+CASES = [
+    case("a", age=30, dose=0.5, seen="2018-12-31", site="North", findings="Left pleural effusion"),
+    case("b", age=60, dose=1.5, seen="2019-01-01", site="north", portable=True),
+    case("c", age=61, seen="2019-01-02", site="East", findings="No pleural fluid; effusion left"),
+    case("d", dose=-2.25, findings="effusions"),
+    case("e", age=-1, dose=2.0**60, seen="1969-07-20", site="East", portable=True),
+]
+
+
+@pytest.fixture
+def cases(make_engine):
+    return make_engine(CASES, [FIELD], PROFILES, attributes=OWN)
+
+
+def found(engine, *conditions, **options):
+    filters = tuple(read_condition(each.lstrip("!"), exclude=each[0] == "!") for each in conditions)
+    return ask(engine, "chest", profile="lexical", filters=filters, **options).ids
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        (["age>=60"], "bc"),
+        (["age>60"], "c"),
+        (["age<60"], "ae"),
+        (["age<=60"], "abe"),
+        (["age=60"], "b"),
+        (["age=30..60"], "ab"),
+        (["age=..30"], "ae"),
+        (["age=61.."], "c"),
+        (["!age>=60"], "ade"),
+        (["age=-1"], "e"),
+        (["dose>0.5"], "be"),
+        (["dose>=0.5", "dose<1e6"], "ab"),
+        (["dose=-2.25"], "d"),
+        (["dose=-3..0.5"], "ad"),
+        (["seen>=2019-01-01"], "bc"),
+        (["seen>2019-01-01"], "c"),
+        (["seen<1970-01-01"], "e"),
+        (["seen=2018-12-31..2019-01-01"], "ab"),
+        (["seen=20190102"], "c"),
+        (["site=North"], "a"),
+        (["!site=East"], "abd"),
+        (["portable=true"], "be"),
+        (["portable=no"], "acd"),
+        (["findings=effusion"], "acd"),
+        (["findings=pleural effusion"], "a"),
+        (["!findings=effusions"], "be"),
+        (["age>=30", "portable=true"], "b"),
+    ],
+)
+def test_fields_of_ones_own_filter_by_value_and_range(cases, conditions, expected):
+    assert "".join(sorted(found(cases, *conditions))) == expected
+
+
+def test_values_of_ones_own_come_back_as_they_were_fed(cases):
+    for document in CASES:
+        assert cases.get(document.id).attributes == document.attributes
+    shown = {hit.id: hit.document.attributes for hit in ask(cases, "chest", profile="lexical")}
+    assert shown == {document.id: document.attributes for document in CASES}
+    assert cases.info().attributes == OWN
+
+
+@pytest.mark.parametrize(
+    ("field", "ascending", "descending"),
+    [("age", "eabcd", "cbaed"), ("dose", "dabec", "ebadc"), ("seen", "eabcd", "cbaed")],
+)
+def test_numbers_and_dates_sort_and_missing_ones_come_last(cases, field, ascending, descending):
+    assert "".join(found(cases, sort=Sort(field))) == ascending
+    assert "".join(found(cases, sort=Sort(field, descending=True))) == descending
+
+
+def test_fields_of_ones_own_group_and_count(cases):
+    assert len(found(cases, group_by="site")) == 4
+    assert len(found(cases, group_by="portable")) == 2
+    assert len(found(cases, group_by="age")) == 5
+    fields = ("site", "portable", "age", "seen")
+    counts = ask(cases, "chest", profile="lexical", facets=fields, k=1).facets
+    assert counts["site"] == {"East": 2, "North": 1, "north": 1}
+    assert counts["portable"] == {"false": 3, "true": 2}
+    assert counts["age"] == {"-1": 1, "30": 1, "60": 1, "61": 1}
+    assert list(counts["seen"]) == ["1969-07-20", "2018-12-31", "2019-01-01", "2019-01-02"]
+
+
+def test_a_profile_reads_fields_of_ones_own_and_guards_missing_ones(make_engine):
+    profiles = [
+        Profile(
+            "guarded",
+            first_phase="bm25(caption) + if (attribute(has_age), attribute(age), 45)",
+            match_features=("attribute(age)", "attribute(has_age)", "attribute(portable)"),
+            retrieve=("text",),
+        ),
+        Profile("open", first_phase="attribute(age)", retrieve=("text",)),
+        Profile("dated", first_phase="attribute(seen) / 86400", retrieve=("text",)),
+        Profile("written", first_phase="bm25(findings)", retrieve=("text",)),
+    ]
+    engine = make_engine(CASES, [FIELD], ProfileSet(tuple(profiles), "guarded"), attributes=OWN)
+    guarded = ask(engine, "chest", profile="guarded")
+    assert guarded.ids == ("c", "b", "d", "a", "e")
+    missing = guarded.features["attribute(has_age)"] == 0
+    assert np.isnan(guarded.features["attribute(age)"][missing]).all()
+    assert guarded.features["attribute(portable)"].tolist() == [0, 1, 0, 0, 1]
+    unguarded = ask(engine, "chest", profile="open")
+    assert unguarded.ids == ("c", "b", "a", "e", "d")
+    assert unguarded.scores[-1] == -np.inf
+    days = {hit.id: hit.score for hit in ask(engine, "chest", profile="dated")}
+    assert (days["b"], days["e"]) == (17897, -165)
+    scored = {hit.id for hit in ask(engine, "chest effusion", profile="written") if hit.score > 0}
+    assert scored == {"a", "c", "d"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "options", "said"),
+    [
+        (["age=old"], {}, "age is 'old', not a whole number"),
+        (["age=1.5"], {}, "not a whole number"),
+        (["seen>=soon"], {}, "not a day such as 2019-12-31"),
+        (["dose=inf"], {}, "not a finite number"),
+        (["site>=North"], {}, "neither a number nor a date"),
+        (["portable=maybe"], {}, "not true or false"),
+        (["weight=1"], {}, "no field 'weight'.*split, age, dose"),
+        ([], {"facets": ("dose",)}, "counted by dose, a field of the type float"),
+        ([], {"sort": Sort("findings")}, "sorted by findings, a field of the type text"),
+    ],
+)
+def test_a_condition_at_fault_is_refused_in_a_sentence(cases, conditions, options, said):
+    with pytest.raises(QueryError, match=said):
+        found(cases, *conditions, **options)
+
+
+def test_a_value_of_another_type_is_no_value(cases):
+    wrong = [case("x", age="sixty"), case("y", seen="2019-02-30"), case("z", height=1)]
+    report = cases.feed([*wrong, case("f", age=7)])
+    assert (report.ok, sorted(name for name, _ in report.failed)) == (1, ["x", "y", "z"])
+    assert found(cases, "age=7") == ("f",)
+
+
+def test_an_operator_may_name_a_field_of_ones_own(cases):
+    asked = Query("chest age:60..61 -portable:true", profile="lexical", operators=True)
+    if isinstance(cases, VespaEngine):  # the stand-in reads no operators
+        yql = search_request(asked, cases.application, hits=1).body["yql"]
+        assert "range(age, 60, 61)" in yql
+        assert "!(portable = true)" in yql
+        return
+    assert cases.search(asked).ids == ("c",)

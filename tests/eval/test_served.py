@@ -33,7 +33,7 @@ def encoder_folder(encoder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def package(encoder, encoder_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("served") / "app"
-    write_application(out, encoder.manifest, SHIPPED, encoder_folder, 10.0)
+    write_application(out, encoder.manifest, SHIPPED, encoder_folder, {"caption": 10.0})
     return out
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from dataclasses import replace
 
@@ -9,12 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from encoders.base.errors import UserError
 from ingest.corpus.corpus import Corpus, write_corpus
+from ingest.corpus.matching import shortfall
 from ingest.corpus.records import CorpusError, Reason, Record, Rejection
+from ingest.feed.documents import documents
 from ingest.sources import open_source
 from ingest.sources.phantoms import Phantoms
 from ingest.vectors.embed import embed_corpus
 from ranking.document_checks import is_text
+from ranking.engine.engine import EmbeddedEngine
+from ranking.types import Attribute, Query
+from rocosearch.pipeline import build_corpus, build_index
 
 from .conftest import PixelEncoder, Rows, png_bytes
 
@@ -244,3 +251,72 @@ def test_a_corpus_of_format_1_reads_with_no_subject(own_corpus):
     manifest.write_text(json.dumps(content | {"format": 99}))
     with pytest.raises(CorpusError, match="has corpus format 99; this version reads 1 to 2"):
         Corpus.open(own_corpus.path)
+
+
+OWN = (
+    Attribute("age", "int", "patient age"),
+    Attribute("seen", "date", "StudyDate"),
+    Attribute("portable", "bool", "portable"),
+    Attribute("site", "keyword", "site"),
+    Attribute("dose", "float", "dose"),
+)
+
+
+def own_records(*extras: dict) -> list[Record]:
+    return [Record(f"r{n}", f"caption {n}", extra=extra) for n, extra in enumerate(extras)]
+
+
+def test_fields_of_ones_own_are_typed_columns_and_reach_documents(tmp_path):
+    records = own_records(
+        {"patient age": "61", "StudyDate": "20190102", "portable": "yes", "site": " North "},
+        {"patient age": 7.0, "dose": "1.5", "StudyDate": "2019-01-02T10:00:00"},
+        {"patient age": "063Y", "dose": "much", "site": ""},
+    )
+    corpus = write_corpus(Rows(records), tmp_path / "c", attributes=OWN)
+    assert corpus.manifest.fields == OWN
+    assert corpus.manifest.filled == {"age": 2, "seen": 2, "portable": 1, "site": 1, "dose": 1}
+    assert corpus.manifest.lost_parts[Reason.OTHER_TYPE] == 2
+    told = [row["detail"] for row in corpus.rejected().to_pylist() if row["id"] == "r2"]
+    assert told == [
+        "age is '063Y', not a whole number.",
+        "dose is 'much', not a finite number.",
+    ]
+    frame = pd.read_parquet(tmp_path / "c" / "data")
+    assert frame["age"].tolist()[:2] == [61, 7]
+    assert corpus.table()["seen"].to_pylist() == [dt.date(2019, 1, 2)] * 2 + [None]
+    assert [each.attributes for each in documents(corpus)] == [
+        {"age": 61, "seen": "2019-01-02", "portable": True, "site": "North"},
+        {"age": 7, "seen": "2019-01-02", "portable": False, "dose": 1.5},
+        {"portable": False},
+    ]
+    assert shortfall(corpus) == ""
+
+
+def test_a_corpus_read_again_keeps_its_own_fields(tmp_path):
+    write_corpus(Rows(own_records({"dose": "much"}, {"dose": 2})), tmp_path / "a", attributes=OWN)
+    again = build_corpus(tmp_path / "a", tmp_path / "b")
+    assert again.manifest.fields == OWN
+    assert [row["dose"] for row in again.rows(["dose"])] == [None, 2.0]
+    assert again.manifest.lost_parts[Reason.OTHER_TYPE] == 1
+
+
+def test_a_field_that_no_record_has_is_a_loud_end(tmp_path):
+    records = own_records({"Age": 3}, {"Age": 4, "sex": "f"})
+    corpus = write_corpus(Rows(records), tmp_path / "c", attributes=OWN[:1])
+    assert shortfall(corpus) == (
+        "No record has 'patient age', for the field age; there are: Age, sex."
+    )
+
+
+def test_an_index_holds_the_fields_and_knows_their_profiles(tmp_path):
+    records = own_records({"patient age": 61}, {"patient age": 7})
+    write_corpus(Rows(records), tmp_path / "c", attributes=OWN)
+    profiles = tmp_path / "profiles.toml"
+    text = 'default = "aged"\n[profiles.aged]\nretrieve = ["text"]\nfirst_phase = "attribute({})"\n'
+    profiles.write_text(text.format("age"))
+    index = build_index(tmp_path / "c", tmp_path / "i", profiles=profiles)
+    assert index.search(Query("caption", profile="aged")).scores.tolist() == [61, 7]
+    assert EmbeddedEngine.open(tmp_path / "i").info().attributes == OWN
+    profiles.write_text(text.format("weight"))
+    with pytest.raises(UserError, match=r"no attribute\(weight\); .*attribute\(has_age\)"):
+        build_index(tmp_path / "c", tmp_path / "j", profiles=profiles)

@@ -63,6 +63,10 @@ class Counting:
     def vector_fields(self):
         return self.inner.vector_fields
 
+    @property
+    def attributes(self):
+        return self.inner.attributes
+
     def for_encoders(self, fingerprints):
         return self
 

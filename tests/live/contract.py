@@ -8,14 +8,14 @@ from pathlib import Path
 from encoders.model.manifest import Manifest
 from ingest.feed.targets import with_fingerprints
 from ranking.profiles.shipped import ProfileSet
-from ranking.types import Document, Engine, VectorField
+from ranking.types import Attribute, Document, Engine, VectorField
 from tests.live.server import ROOMY, LiveServer
 from vespa_app.engine import VespaEngine
 from vespa_app.package.options import PackageOptions
 from vespa_app.package.package import PackagedEncoder, write_application
 from vespa_app.read.application import read_application
 
-_deployed: list[tuple[LiveServer, Sequence[VectorField], ProfileSet]] = []
+_deployed: list[tuple[object, ...]] = []
 
 
 class NamedManifest(Manifest):
@@ -40,7 +40,10 @@ def make_live(path: Path, server: LiveServer):
     """An engine over the server, holding the given documents and nothing else."""
 
     def make(
-        documents: Sequence[Document], fields: Sequence[VectorField], profiles: ProfileSet
+        documents: Sequence[Document],
+        fields: Sequence[VectorField],
+        profiles: ProfileSet,
+        attributes: Sequence[Attribute] = (),
     ) -> Engine:
         package = path / "app"
         current, *others = {each.fingerprint: manifest_of(each) for each in fields}.values()
@@ -49,11 +52,12 @@ def make_live(path: Path, server: LiveServer):
             current,
             profiles,
             others=[PackagedEncoder(each) for each in others],
-            options=PackageOptions(embedding="client", cluster=ROOMY),
+            options=PackageOptions(embedding="client", cluster=ROOMY, attributes=tuple(attributes)),
         )
-        if [(server, tuple(fields), profiles)] != _deployed:
+        wanted = (server, tuple(fields), profiles, tuple(attributes))
+        if [wanted] != _deployed:
             server.fresh(package, path / "scratch")
-            _deployed[:] = [(server, tuple(fields), profiles)]
+            _deployed[:] = [wanted]
         known = with_fingerprints(read_application(package), [f.fingerprint for f in fields])
         engine = VespaEngine.connect(server.url, known)
         engine.remove(list(engine.ids()))

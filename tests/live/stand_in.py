@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,12 +28,14 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
+from ranking.attributes import is_number, number_of, shown_number, told, value_of
 from ranking.engine.engine import EmbeddedEngine
-from ranking.types import Filter, Query, QueryError
+from ranking.types import Attribute, Filter, Query, QueryError
 from tests.live.answering import AnsweringServer
 from tests.live.server import CONFIG_URL, URL
 from tests.vespa_records.schema_file import read_schema
 from vespa_app.query.answers import document_of
+from vespa_app.read.application import read_application
 
 TENANT = "/application/v2/tenant/default"
 INSTANCE = f"{TENANT}/application/default/environment/prod/region/default/instance/default"
@@ -43,7 +45,16 @@ SUITE = ("tests/live", "tests/engine_contract", "-k", "live")
 PAGE = 100  # visits give pages of no certain length
 BLANK = "schemas/blank.sd"
 
-_TEST = re.compile(r"(\w+) contains @(\w+)")
+_TOKEN = r"\(\{[^}]*\}@(?:\w+)\)"
+_TEST = re.compile(
+    r"(?P<word>\w+) contains @(?P<value>\w+)"
+    r"|(?P<flag>\w+) = (?P<held>true|false)"
+    r"|range\((?P<number>\w+), (?P<low>[^,()]+), (?P<high>[^()]+)\)"
+    rf"|(?P<text>\w+) contains (?:\(\{{[^}}]*\}}phrase\((?P<phrase>(?:{_TOKEN}(?:, )?)+)\)\)"
+    rf"|(?P<one>{_TOKEN}))"
+)
+_ANY = re.sub(r"\?P<\w+>", "?:", _TEST.pattern)
+_CONDITION = re.compile(rf"(!?)\(((?:(?:{_ANY})(?: or )?)+|false)\)")
 _VECTOR = re.compile(r"\{targetHits: (\d+)\}nearestNeighbor\((\w+), (\w+)\)")
 _GROUP = re.compile(r"all\(group\((\w+)\) each\(output\(count\(\)\)\)\)")
 _SELECTION = re.compile(r'image\.(\w+) == "(\w+)"')
@@ -151,16 +162,20 @@ class StandIn:
         return 200, {"pathId": path, "documents": page, **more}
 
     @property
+    def _attributes(self):
+        return read_application(self.package).attributes
+
+    @property
     def engine(self) -> EmbeddedEngine:
         """An engine with what is deployed and fed."""
         if self._engine is None:
             schema = read_schema(self._schema)
             documents = [
-                replace(document_of(fields), id=identifier)
+                replace(document_of(fields, self._attributes), id=identifier)
                 for identifier, fields in self.documents.items()
             ]
             self._engine = EmbeddedEngine.in_memory(
-                documents, schema.vector_fields, schema.profiles
+                documents, schema.vector_fields, schema.profiles, attributes=self._attributes
             )
         return self._engine
 
@@ -188,8 +203,24 @@ class StandIn:
             hits.append({"id": f"x/{hit.id}", "relevance": hit.score, "fields": fields | features})
         # Vespa's order of equal scores is its own.
         hits.sort(key=lambda hit: (-hit["relevance"], hit["id"][::-1]))
-        root = {"fields": {"totalCount": result.total}, "coverage": coverage, "children": hits}
+        counted = [self._counted(name, counts) for name, counts in result.facets.items()]
+        groups = [{"id": "group:root:0", "children": counted}] if counted else []
+        root = {"fields": {"totalCount": result.total}, "coverage": coverage}
+        root["children"] = groups + hits
         return 200, {"root": root, "timing": {"querytime": 0.001}}
+
+    def _counted(self, name: str, counts: dict[str, int]) -> dict:
+        own = next((each for each in self._attributes if each.name == name), None)
+        groups = []
+        for value, count in counts.items():
+            raw = value
+            if is_number(own):
+                raw = str(int(number_of(own, value_of(own, value))))
+            groups.append({"id": f"group:x:{raw}", "value": raw, "fields": {"count()": count}})
+        if is_number(own):  # as Vespa shows documents without a value
+            missing = {"id": "group:x:-", "value": str(-(2**63)), "fields": {"count()": 1}}
+            groups.append(missing)
+        return {"id": f"grouplist:{name}", "label": name, "children": groups}
 
     def _groups(self, yql: str) -> dict:
         asked = _GROUP.search(yql)
@@ -207,7 +238,7 @@ class StandIn:
         engine = self.engine
         where = yql.partition(" where ")[2]
         asked = _VECTOR.findall(where)
-        filters, barred = _filters(where, body)
+        filters, barred = _filters(where, body, self._attributes)
         profile = body["ranking.profile"]
         scored = re.search(r"rank\((.*)\)", where)
         finds = scored[1].partition(", (")[0] if scored else where
@@ -235,6 +266,7 @@ class StandIn:
                 filters=filters,
                 exclude_ids=barred,
                 with_documents=False,
+                facets=tuple(re.findall(r"all\(group\((\w+)\) max", yql)),
             )
         )
 
@@ -258,18 +290,36 @@ def _tokens(body: dict) -> Iterator[tuple[str, np.ndarray]]:
             yield f"patches_{found[1]}", np.float32([*value["blocks"].values()])
 
 
-def _filters(where: str, body: dict) -> tuple[tuple[Filter, ...], frozenset[str]]:
+def _filters(
+    where: str, body: dict, attributes: Sequence[Attribute]
+) -> tuple[tuple[Filter, ...], frozenset[str]]:
+    own = {each.name: each for each in attributes}
     filters: list[Filter] = []
     barred: frozenset[str] = frozenset()
-    for no, inside in re.findall(r"(!?)\(((?:\w+ contains @\w+(?: or )?)+|false)\)", where):
-        tests = _TEST.findall(inside)
-        values = tuple(body[name] for _, name in tests)
+    for no, inside in _CONDITION.findall(where):
+        tests = [_test(match, body, own) for match in _TEST.finditer(inside)]
+        values = tuple(value for _, value in tests)
         column = tests[0][0] if tests else "id"
         if no and column == "id":
             barred |= set(values)
         else:
             filters.append(Filter(column, values, exclude=bool(no)))
     return tuple(filters), barred
+
+
+def _test(match: re.Match, body: dict, own: Mapping[str, Attribute]) -> tuple[str, str]:
+    if match["word"]:
+        return match["word"], body[match["value"]]
+    if match["flag"]:
+        return match["flag"], match["held"]
+    if match["text"]:
+        words = re.findall(r"@(\w+)", match["phrase"] or match["one"])
+        return match["text"], " ".join(body[word] for word in words)
+    ends = [
+        "" if "Infinity" in end else told(shown_number(own[match["number"]], float(end)))
+        for end in (match["low"], match["high"])
+    ]
+    return match["number"], "..".join(ends)
 
 
 def _stored(value: object) -> object:

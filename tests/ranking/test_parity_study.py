@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
+from ranking.attributes import read_condition
+from ranking.engine.engine import EmbeddedEngine
+from ranking.profiles.shipped import ProfileSet
+from ranking.types import Attribute, Document, Query
 from tests.vespa_records.compare import compare
 from tests.vespa_records.records import find_collections, read_records
 from tests.vespa_records.replay import Skipped, make_replay
@@ -51,3 +60,85 @@ def test_words_that_meet_are_a_phrase_in_contains(study):
     yql = 'select * from study where caption contains "T2-weighted"'
     with pytest.raises(Skipped, match="phrase"):
         make_replay(record | {"request": record["request"] | {"yql": yql}}, study)
+
+
+OWN = tuple(
+    Attribute(name, kind)
+    for name, kind in {
+        "num": "int",
+        "age": "int",
+        "dose": "float",
+        "taken": "int",
+        "portable": "bool",
+        "site": "keyword",
+    }.items()
+)
+_FORMS = {
+    r"(\w+) (>=|<=|>|<|=) ([\w.]+)": r"\1\2\3",
+    r"range\((\w+), ([^,]+), ([^)]+)\)": r"\1=\2..\3",
+    r'(modality) contains "([a-z]+)"': r"\1=\2",
+}
+
+
+def conditions_of(where):
+    """The conditions of a record's filter; None for a form that a query has no condition for."""
+    text = where.partition("userInput(@text)) and ")[2] or where
+    found = []
+    while text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
+    for part in text.split(" and "):
+        exclude = part.startswith("!")
+        plain = part.removeprefix("!").removeprefix("(").removesuffix(")" if exclude else "")
+        written = next(
+            (re.sub(f, to, plain) for f, to in _FORMS.items() if re.fullmatch(f, plain)), None
+        )
+        if written is None:
+            return None
+        found.append(read_condition(re.sub("-?Infinity", "", written), exclude=exclude))
+    return tuple(found)
+
+
+def test_conditions_on_fields_of_ones_own_find_what_vespa_found(study):
+    folder = next(iter(study.files.values())).parent
+    captions = {document.id: document.caption for document in study.documents}
+    rows = list(read_records(folder / "documents.jsonl.gz"))
+    documents = [
+        Document(
+            row["id"],
+            captions[row["id"]],
+            modality=row["modality"],
+            attributes={own.name: row[own.name] for own in OWN if own.name in row},
+        )
+        for row in rows
+    ]
+    profile = study.schema.profiles.resolve("fields")
+    profiles = ProfileSet((replace(profile, retrieve=("text",)),), "fields")
+    engine = EmbeddedEngine.in_memory(documents, (), profiles, attributes=OWN)
+    compared = Counter()
+    for record in read_records(study.files["own_fields"]):
+        where = record["request"]["yql"].partition(" where ")[2]
+        conditions = conditions_of(where) if record["kind"] in ("own-filter", "own-text") else None
+        if conditions is None:
+            continue
+        compared[record["kind"]] += 1
+        if record["kind"] == "own-filter":
+            masks = engine._reader.allowed(conditions, ())
+            assert sum(mask.sum() for mask in masks) == record["total"], where
+            continue
+        asked = Query(record["request"]["text"], profile="fields", k=30, filters=conditions)
+        ours = engine.search(asked)
+        assert ours.total == record["total"], where
+        by_id = {hit.id: hit for hit in ours}
+        last = min(ours.scores, default=math.inf)
+        for identifier, relevance, *values in record["hits"]:
+            score = -math.inf if relevance in (None, "-Infinity") else float(relevance)
+            if score <= last + 1e-9:
+                continue  # equal scores come in any order
+            hit = by_id[identifier]
+            assert hit.score == pytest.approx(score, rel=1e-9), where
+            named = dict(zip(record["features"], values, strict=True))
+            for name in profile.match_features:
+                theirs = math.nan if named[name] is None else named[name]
+                assert hit.features[name] == pytest.approx(theirs, rel=1e-9, nan_ok=True), name
+    assert compared["own-filter"] >= 14
+    assert compared["own-text"] >= 12

@@ -58,10 +58,9 @@ def test_conditions(line):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--filter", "age=60"], "FIELD=VALUE"),
         (["--filter", "modality"], "FIELD=VALUE"),
         (["--not", "modality="], "FIELD=VALUE"),
-        (["--group", "age"], "FIELD=VALUE"),
+        (["--filter", "modality=,"], "names no value"),
         (["--save", "x"], "--corpus"),
         (["--open"], "--corpus"),
     ],
@@ -70,6 +69,15 @@ def test_wrong_usage(line, arguments, sentence):
     result = run(line.index, "lesion", *arguments)
     assert result.exit_code == 2
     assert sentence in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--filter", "age>=60"], ["--group", "age"], ["--sort", "age"]]
+)
+def test_a_field_that_is_not_there(line, arguments):
+    result = run(line.index, "lesion", *arguments)
+    assert result.exit_code == 1
+    assert "There is no field 'age'" in result.stderr
 
 
 def test_operators_are_read_on_request(line):

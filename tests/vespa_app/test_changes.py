@@ -13,6 +13,7 @@ import pytest
 
 from encoders.model.manifest import Manifest
 from ranking.profiles.shipped import SHIPPED
+from ranking.types import Attribute, AttributeType
 from vespa_app.deploy.changes import compare, needed_overrides, write_overrides
 from vespa_app.package.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
 from vespa_app.package.package import PackagedEncoder, write_application
@@ -39,6 +40,10 @@ def edited(old: str, new: str, file: str = SCHEMA) -> Variant:
     return Variant(edits={file: [(old, new)]})
 
 
+def own(kind: AttributeType) -> Variant:
+    return Variant(PackageOptions(embedding="client", attributes=(Attribute("age", kind),)))
+
+
 def cluster(**changes: object) -> Variant:
     return Variant(PackageOptions(embedding="client", cluster=ClusterOptions(**changes)))
 
@@ -50,6 +55,11 @@ NODES = cluster(nodes=4)
 PAIRS: dict[str, tuple[Variant, Variant, set[str], set[str]]] = {
     # before, after, what is needed beside "nothing" and "feed", overrides
     "same": (BASE, BASE, set(), set()),
+    "own fields added": (BASE, own("int"), set(), set()),
+    "own fields removed": (own("int"), BASE, {"data loss"}, set()),
+    "own field of another type": (
+        own("int"), own("float"), {"refeed"}, {"field-type-change"},
+    ),
     "first encoder": (Variant(encoders=()), BASE, set(), set()),
     "second encoder": (BASE, Variant(encoders=(0, 1)), set(), set()),
     "switched encoders": (BOTH, Variant(encoders=(1, 0)), set(), set()),
@@ -131,7 +141,9 @@ def build(
         out = root / f"{len(list(root.iterdir())):02}"
         first, *rest = [manifests[number] for number in variant.encoders] or [None]
         others = [PackagedEncoder(manifest) for manifest in rest if manifest]
-        write_application(out, first, SHIPPED, None, 21.0, others=others, options=variant.options)
+        write_application(
+            out, first, SHIPPED, None, {"caption": 21.0}, others=others, options=variant.options
+        )
         for file, replacements in variant.edits.items():
             text = (out / file).read_text()
             for old, new in replacements:

@@ -69,16 +69,19 @@ def test_captions_are_read_as_english(tmp_path: Path) -> None:
     assert "index: enable-bm25" in fields["caption"].settings
 
 
-def test_mean_caption_length_is_fixed_in_full(tmp_path: Path) -> None:
-    write_application(tmp_path / "app", None, SHIPPED, None, 21.148306638953382)
+def test_mean_text_lengths_are_fixed_in_full(tmp_path: Path) -> None:
+    lengths = {"caption": 21.148306638953382, "affirmed": 20.5, "negated": 0.0}
+    write_application(tmp_path / "app", None, SHIPPED, None, lengths)
     base = read_schema(tmp_path / "app").rank_profiles["base"]
     assert 'rank-properties bm25(caption).averageFieldLength: "21.148306638953382"' in base
+    assert 'rank-properties bm25(affirmed).averageFieldLength: "20.5"' in base
+    assert not [setting for setting in base if "negated" in setting]  # no document has any
 
 
-@pytest.mark.parametrize("length", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("length", [-1.0, float("nan"), float("inf")])
 def test_a_mean_length_that_is_none(length: float) -> None:
-    with pytest.raises(PackageError, match="mean caption length"):
-        application_package([], SHIPPED, length)
+    with pytest.raises(PackageError, match="mean length of caption"):
+        application_package([], SHIPPED, {"caption": length})
 
 
 def test_small_inputs_are_written_without_exponent(tmp_path: Path) -> None:

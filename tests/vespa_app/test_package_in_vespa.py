@@ -44,9 +44,11 @@ def packages(
 ) -> Packages:
     root = tmp_path_factory.mktemp("packages")
     first, second = map(PackagedEncoder.open, encoder_folders)
-    write_application(root / "two", first.manifest, SHIPPED, first.folder, 21.1, others=[second])
-    write_application(root / "lexical", None, SHIPPED, None, 21.1)
-    write_application(root / "one", first.manifest, SHIPPED, first.folder, 21.1)
+    write_application(
+        root / "two", first.manifest, SHIPPED, first.folder, {"caption": 21.1}, others=[second]
+    )
+    write_application(root / "lexical", None, SHIPPED, None, {"caption": 21.1})
+    write_application(root / "one", first.manifest, SHIPPED, first.folder, {"caption": 21.1})
     names = encoder_names(first.manifest.fingerprint)
     return Packages(root / "lexical", root / "one", root / "two", names)
 

@@ -9,6 +9,7 @@ import pytest
 
 from encoders.model.manifest import Manifest
 from ranking.profiles.shipped import SHIPPED
+from ranking.types import Attribute
 from vespa_app.package.options import (
     AnnThresholds,
     ClusterOptions,
@@ -35,21 +36,23 @@ CASES = {
     "one limit": replace(CLIENT, cluster=replace(WIDE, disk_limit=0.96)),
     "summaries": replace(CLIENT, summaries={"minimal": ("id",), "short": ("id", "caption")}),
     "time-out": replace(CLIENT, timeout=0.25),
+    "fields": replace(CLIENT, attributes=(Attribute("age", "int"), Attribute("seen", "date"))),
 }
+AVERAGES = {"caption": 21.25, "affirmed": 20.5, "negated": 3.75}
 
 
-def written(out: Path, options: PackageOptions, folder: Path, average: float | None) -> Path:
-    write_application(out, Manifest.load(folder), SHIPPED, folder, average, options=options)
+def written(out: Path, options: PackageOptions, folder: Path, averages: dict[str, float]) -> Path:
+    write_application(out, Manifest.load(folder), SHIPPED, folder, averages, options=options)
     return out
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_round_trip(case, tmp_path, encoder_folders):
-    package = written(tmp_path / "app", CASES[case], encoder_folders[0], 21.25)
+    package = written(tmp_path / "app", CASES[case], encoder_folders[0], AVERAGES)
     found = read_written(package)
     assert found.options == CASES[case]
-    assert found.average_field_length == 21.25
-    again = written(tmp_path / "again", found.options, encoder_folders[0], 21.25)
+    assert found.average_field_lengths == AVERAGES
+    again = written(tmp_path / "again", found.options, encoder_folders[0], AVERAGES)
     files = [p.relative_to(package) for p in package.rglob("*") if p.suffix in {".sd", ".xml"}]
     assert len(files) > 5
     for name in files:
@@ -61,12 +64,12 @@ def test_a_lexical_application(tmp_path):
     write_application(tmp_path / "app", None, SHIPPED)
     found = read_written(tmp_path / "app")
     assert found.options == PackageOptions()
-    assert found.average_field_length is None
+    assert found.average_field_lengths == {}
 
 
 def test_what_was_changed_by_hand_is_found(tmp_path, encoder_folders):
-    here = written(tmp_path / "here", CLIENT, encoder_folders[0], None)
-    there = written(tmp_path / "there", CLIENT, encoder_folders[0], None)
+    here = written(tmp_path / "here", CLIENT, encoder_folders[0], {})
+    there = written(tmp_path / "there", CLIENT, encoder_folders[0], {})
     services = there / "services.xml"
     text = services.read_text()
     services.write_text(text.replace("<nodes>", '<nodes><jvm options="-Xmx1g"/>', 1))
@@ -81,8 +84,8 @@ def test_what_was_changed_by_hand_is_found(tmp_path, encoder_folders):
 
 
 def test_layout_and_comments_do_not_count(tmp_path, encoder_folders):
-    here = written(tmp_path / "here", CLIENT, encoder_folders[0], None)
-    there = written(tmp_path / "there", CLIENT, encoder_folders[0], None)
+    here = written(tmp_path / "here", CLIENT, encoder_folders[0], {})
+    there = written(tmp_path / "there", CLIENT, encoder_folders[0], {})
     services = there / "services.xml"
     text = services.read_text().replace("\n  ", "\n\t\t").replace("></search>", "/><!-- x -->")
     services.write_text(text)

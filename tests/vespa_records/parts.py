@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ranking.types import Filter, FilterField, Retriever
+from ranking.types import Filter, Retriever
 from tests.vespa_records.records import Collection
 from tests.vespa_records.yql import Item
 
 __all__ = ["Parts", "Skipped", "reduce_query"]
 
-_FIELDS: Mapping[str, FilterField] = {
+_FIELDS: Mapping[str, str] = {
     "article_id": "group_id",
     "modality": "modality",
     "cuis": "concepts",

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.attributes import fault_of, is_number, number_of
 from ranking.document_checks import float32_vector
 from ranking.names import encoder_names
 from ranking.text.fields import texts_of
@@ -38,6 +39,7 @@ class Store:
         self._connection = connection
         self._retries = retries
         self._seconds = seconds
+        self._application = application
         self._root = f"/document/v1/{application.schema}/{application.schema}/docid"
 
     def get(self, identifier: str) -> Document | None:
@@ -46,7 +48,8 @@ class Store:
         if reply.status == 404:
             return None
         with reading(reply.address):
-            return document_of(as_object(reply.at("fields") or {}, "fields"))
+            fields = as_object(reply.at("fields") or {}, "fields")
+            return document_of(fields, self._application.attributes)
 
     def has(self, identifier: str) -> bool:
         """Whether there is such a document."""
@@ -82,15 +85,34 @@ def judged_document(reply: Reply) -> Reply:
 def put_fields(document: Document, application: Application) -> dict[str, object]:
     """All fields of the document, as `Operation` takes them; empty ones are left out.
 
-    Raises EngineError as `vector_fields` does.
+    Raises EngineError as `vector_fields` does, and where a field of one's own is not the
+    application's.
     """
     fields = {"id": document.id, **document.content(), **texts_of(document)}
     filled = {name: value for name, value in fields.items() if value}
+    filled |= _own_fields(document, application)
     return {
         **filled,
         "has_caption": bool((document.caption or "").strip()),
         **vector_fields(document, application),
     }
+
+
+def _own_fields(document: Document, application: Application) -> dict[str, object]:
+    """Values of one's own fields as Vespa stores them, each number with its flag."""
+    wrong = fault_of(document.attributes, application.attributes)
+    if wrong:
+        raise EngineError(f"{document.id}: {wrong}.")
+    fields: dict[str, object] = {}
+    for own in application.attributes:
+        value = document.attributes.get(own.name)
+        if value is None:
+            continue
+        dated = own.type == "date"
+        fields[own.name] = int(number_of(own, value)) if dated else value
+        if is_number(own):
+            fields[f"has_{own.name}"] = True
+    return fields
 
 
 def vector_fields(document: Document, application: Application) -> dict[str, object]:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["ANN_DEFAULTS", "ANN_TIMEOUT", "BASE", "SCHEMA_NAME", "THRESHOLDS", "fingerprint_key"]
+__all__ = [
+    "ANN_DEFAULTS",
+    "ANN_TIMEOUT",
+    "BASE",
+    "OWN_FIELD",
+    "SCHEMA_NAME",
+    "THRESHOLDS",
+    "fingerprint_key",
+]
 
 SCHEMA_NAME = "image"
 
@@ -36,3 +44,7 @@ documents are found would then depend on how busy a node is."""
 def fingerprint_key(short: str) -> str:
     """The name under which the default query profile holds an encoder's whole fingerprint."""
     return f"rocosearch.fingerprint_{short}"
+
+
+OWN_FIELD = "rocosearch.field_"
+"""Before a name: where the default query profile tells the type of a field of one's own."""

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from encoders.base.errors import UserError
 from encoders.model.manifest import Manifest
-from ranking.types import CellType, Distance
+from ranking.types import Attribute, CellType, Distance
 
 __all__ = [
     "DEFAULTS",
@@ -194,6 +194,7 @@ class PackageOptions:
 
     embedding: "vespa" puts the text tower into the container, so that queries can say
     embed(); "client" leaves it out. summaries: summary class -> its fields.
+    attributes: fields of one's own, beside those that every application has.
     timeout: of a query, in seconds.
     """
 
@@ -206,6 +207,7 @@ class PackageOptions:
         default_factory=lambda: dict(DEFAULT_SUMMARIES)
     )
     timeout: float = 5.0
+    attributes: tuple[Attribute, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names Vespa would not take, and embed() into int8."""

@@ -6,7 +6,7 @@ write_application(Path("app"), Manifest.load(folder), SHIPPED, encoder_folder=fo
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class PackagedEncoder:
 def application_package(
     encoders: Sequence[Manifest],
     profiles: ProfileSet,
-    average_field_length: float | None = None,
+    average_field_lengths: Mapping[str, float] | None = None,
     options: PackageOptions = DEFAULTS,
 ) -> ApplicationPackage:
     """The package as pyvespa has it, without the models' files and hosts.xml.
@@ -58,7 +58,7 @@ def application_package(
     _check_distinct(encoders)
     resolved = [profiles.resolve(name) for name in profiles.names()]
     for profile in resolved:
-        check_features(profile)
+        check_features(profile, options.attributes)
     usable = [profile for profile in resolved if encoders or not profile.uses_vector]
     if not usable:
         raise PackageError("Every rank profile needs a vector, and no encoder was given.")
@@ -70,7 +70,7 @@ def application_package(
                 encoders,
                 options.vectors,
                 vespa_rank_profiles(
-                    profiles, encoders, average_field_length, options.ann, options.vectors.distance
+                    profiles, encoders, average_field_lengths, options.ann, options.vectors.distance
                 ),
                 options.summaries,
                 {
@@ -78,6 +78,7 @@ def application_package(
                     *(role for profile in usable for role in profile.roles),
                     *(["patches"] if any(profile.late for profile in usable) else []),
                 },
+                options.attributes,
             )
         ],
         services_config=services_configuration(encoders, options),
@@ -90,7 +91,7 @@ def write_application(
     manifest: Manifest | None,
     profiles: ProfileSet,
     encoder_folder: Path | None = None,
-    average_field_length: float | None = None,
+    average_field_lengths: Mapping[str, float] | None = None,
     *,
     others: Sequence[PackagedEncoder] = (),
     options: PackageOptions = DEFAULTS,
@@ -101,7 +102,7 @@ def write_application(
 
     manifest: of the current encoder, to which the plain profile names point; None gives a lexical
     application. others: encoders that stand beside it. encoder_folder: needed to embed inside
-    Vespa. average_field_length: mean caption length in tokens, from a snapshot's statistics.
+    Vespa. average_field_lengths: mean length in tokens by text field, from a snapshot.
     exported: a package from which text towers that it has are copied.
 
     Raises PackageError as `application_package` does, and where embedding inside Vespa is asked
@@ -110,7 +111,7 @@ def write_application(
     encoders = [PackagedEncoder(manifest, encoder_folder)] if manifest else []
     encoders += others
     package = application_package(
-        [e.manifest for e in encoders], profiles, average_field_length, options
+        [e.manifest for e in encoders], profiles, average_field_lengths, options
     )
     with whole_folder(out) as beside:
         package.to_files(beside)

@@ -16,7 +16,7 @@ from encoders.model.manifest import Manifest
 from ranking.names import encoder_names
 from ranking.profiles.shipped import Profile
 from ranking.types import TEXTS
-from vespa_app.package.names import SCHEMA_NAME, fingerprint_key
+from vespa_app.package.names import OWN_FIELD, SCHEMA_NAME, fingerprint_key
 from vespa_app.package.options import PackageOptions
 
 __all__ = ["query_profiles"]
@@ -36,7 +36,8 @@ def query_profiles(
     """The default query profile, then one for each of `profiles`.
 
     encoders: the current one first. The default carries their whole fingerprints, of which names
-    have the beginning only: who reads the application knows whose vectors it takes.
+    have the beginning only: who reads the application knows whose vectors it takes. It also tells
+    the types of fields of one's own, of which Vespa knows no dates.
     Without embedding inside Vespa a query profile for vectors has no query vector: the client
     sends `input.query(q_...)`.
     """
@@ -49,6 +50,7 @@ def query_profiles(
         "timeout": f"{options.timeout:g}s",
         "model.restrict": SCHEMA_NAME,
         "presentation.timing": "true",
+        **{f"{OWN_FIELD}{each.name}": each.type for each in options.attributes},
         **{fingerprint_key(encoder_names(e.fingerprint).short): e.fingerprint for e in encoders},
     }
     current = encoders[0] if encoders else None

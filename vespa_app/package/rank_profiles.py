@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
@@ -42,21 +42,22 @@ Ranking = TypeVar("Ranking", SecondPhaseRanking, GlobalPhaseRanking)
 def vespa_rank_profiles(
     profiles: ProfileSet,
     encoders: Sequence[Manifest],
-    average_field_length: float | None,
+    average_field_lengths: Mapping[str, float] | None,
     ann: AnnThresholds,
     distance: Distance = "prenormalized-angular",
 ) -> list[RankProfile]:
     """Rank profiles for the schema; the first encoder is the current one.
 
-    average_field_length: mean caption length in tokens for bm25; None leaves it to each content
-    node. Without encoders, only profiles that need no vector. distance: how vectors are compared.
+    average_field_lengths: mean length in tokens by text field, for bm25; what is not named is left
+    to each content node. Without encoders, only profiles that need no vector. distance: how
+    vectors are compared.
 
     Raises PackageError for a profile that Vespa would take but get wrong.
     """
     _check_names(profiles)
     names = [encoder_names(manifest.fingerprint) for manifest in encoders]
     bases = {short.short: f"{BASE}_{short.short}" for short in names}
-    properties = [*_bm25_properties(average_field_length), *_ann_properties(ann)]
+    properties = [*_bm25_properties(average_field_lengths or {}), *_ann_properties(ann)]
     late = any(profiles.resolve(name).late for name in profiles.names())
     written = [RankProfile(name=BASE, rank_properties=properties or None)]
     written += [
@@ -153,14 +154,15 @@ def _number(value: float, what: str, profile: Profile) -> str:
     return f"{text}.0" if abs(value) >= _MOST_WHOLE else text
 
 
-def _bm25_properties(average_field_length: float | None) -> list[tuple[str, str]]:
-    if average_field_length is None:
-        return []
-    if not (math.isfinite(average_field_length) and average_field_length > 0):
-        raise PackageError(
-            f"The mean caption length is {average_field_length}; bm25 needs a number above 0."
-        )
-    return [("bm25(caption).averageFieldLength", repr(float(average_field_length)))]
+def _bm25_properties(average_field_lengths: Mapping[str, float]) -> list[tuple[str, str]]:
+    for text, length in average_field_lengths.items():
+        if not (math.isfinite(length) and length >= 0):
+            raise PackageError(f"The mean length of {text} is {length}; bm25 needs 0 or more.")
+    return [
+        (f"bm25({text}).averageFieldLength", repr(float(length)))
+        for text, length in average_field_lengths.items()
+        if length  # no document has it
+    ]
 
 
 def _ann_properties(ann: AnnThresholds) -> list[tuple[str, str]]:

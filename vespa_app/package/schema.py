@@ -17,11 +17,13 @@ from vespa.package import (
 
 from encoders.model.manifest import Manifest
 from ranking.names import ROLES, EncoderNames, encoder_names
-from ranking.types import DOCUMENT_FIELDS, MULTIVALUED, TEXTS
+from ranking.types import DOCUMENT_FIELDS, MULTIVALUED, TEXTS, Attribute, AttributeType
 from vespa_app.package.names import SCHEMA_NAME
 from vespa_app.package.options import PackageError, VectorOptions
 
 __all__ = ["image_schema"]
+
+VESPA_TYPES: Mapping[AttributeType, str] = {"int": "long", "date": "long", "float": "double"}
 
 
 def image_schema(
@@ -30,13 +32,14 @@ def image_schema(
     rank_profiles: Sequence[RankProfile],
     summaries: Mapping[str, tuple[str, ...]],
     roles: Collection[str] = ("embedding",),
+    attributes: Sequence[Attribute] = (),
 ) -> Schema:
-    """The schema with the fields of every encoder, side by side.
+    """The schema with the fields of every encoder, side by side, and those of one's own.
 
     roles: what vectors are of (`ranking.names.ROLES`). Raises PackageError where a summary class
     names an unknown field.
     """
-    fields = [*_common_fields()]
+    fields = [*_common_fields(), *(field for own in attributes for field in _own_fields(own))]
     for manifest in encoders:
         fields += _encoder_fields(manifest, vectors, roles)
     return Schema(
@@ -65,6 +68,23 @@ def _common_fields() -> list[Field]:
         _keyword("split"),
         Field(name="image_url", type="string", indexing=["summary"]),
     ]
+
+
+def _own_fields(own: Attribute) -> list[Field]:
+    """A number goes with a flag: where it is missing, an expression reads NaN."""
+    if own.type == "text":
+        return [_text(own.name, "summary")]
+    if own.type == "keyword":
+        return [_keyword(own.name)]
+    if own.type == "bool":
+        return [_flag(own.name)]
+    number = Field(
+        name=own.name,
+        type=VESPA_TYPES[own.type],
+        indexing=["attribute", "summary"],
+        attribute=["fast-search"],
+    )
+    return [number, _flag(f"has_{own.name}")]
 
 
 def _encoder_fields(

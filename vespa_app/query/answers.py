@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.attributes import LARGEST, is_number, shown_number, told
 from ranking.names import ROLES
-from ranking.types import Coverage, Document, Result
+from ranking.types import Attribute, Coverage, Document, Result, Value
 from vespa_app.http.errors import (
     QUERY_CODES,
     VespaError,
@@ -43,6 +44,7 @@ __all__ = [
     "Row",
     "document_of",
     "judge",
+    "own_value",
     "read_answer",
     "to_result",
     "value_counts",
@@ -243,7 +245,12 @@ def judge(answer: Answer) -> Coverage:
 
 
 def to_result(
-    answer: Answer, coverage: Coverage, rows: Sequence[Row], *, with_documents: bool
+    answer: Answer,
+    coverage: Coverage,
+    rows: Sequence[Row],
+    attributes: Sequence[Attribute] = (),
+    *,
+    with_documents: bool,
 ) -> Result:
     """The contract's result of chosen `rows`, in their order.
 
@@ -252,9 +259,10 @@ def to_result(
     features = {name: None for row in rows for name in row.features}
     labels = [name for name in features if name.startswith("closest(")]
     names = [name for name in features if name not in labels]
-    facets = value_counts(answer)
+    facets = value_counts(answer, attributes)
     with reading(answer.address):
-        documents = tuple(document_of(row.fields) for row in rows) if with_documents else ()
+        shown = rows if with_documents else ()
+        documents = tuple(document_of(row.fields, attributes) for row in shown)
     return Result(
         ids=tuple(str(row.fields["id"]) for row in rows),
         scores=np.array([row.relevance for row in rows], dtype=np.float64),
@@ -278,27 +286,38 @@ def _label(value: object) -> str:
     return next(iter(cells), "")
 
 
-def value_counts(answer: Answer) -> dict[str, dict[str, int]]:
+def value_counts(answer: Answer, attributes: Sequence[Attribute] = ()) -> dict[str, dict[str, int]]:
     """The counts that the answer's grouping gives: field -> value -> documents."""
+    own = {each.name: each for each in attributes}
     with reading(answer.address):
-        return {
-            as_text(groups.other.get("label", ""), "label"): _counted(groups.children)
+        named = {
+            as_text(groups.other.get("label", ""), "label"): groups.children
             for root in answer.rows
             if not root.is_hit
             for groups in root.children
         }
+        return {name: _counted(groups, own.get(name)) for name, groups in named.items()}
 
 
-def _counted(groups: Sequence[Row]) -> dict[str, int]:
+def _counted(groups: Sequence[Row], own: Attribute | None) -> dict[str, int]:
     """How many documents have each value, most frequent first, then by value."""
     counts = {
-        as_text(group.other.get("value", ""), "value"): as_whole(
+        _group_value(group.other.get("value", ""), own): as_whole(
             group.fields.get("count()", 0), "count()"
         )
         for group in groups
     }
     found = ((value, count) for value, count in counts.items() if value and count)
     return dict(sorted(found, key=lambda each: (-each[1], each[0])))
+
+
+def _group_value(value: object, own: Attribute | None) -> str:
+    """A group's value as a filter names it; "" for documents that have none."""
+    text = as_text(value, "value")
+    if own is None or not is_number(own):
+        return text
+    number = int(text)
+    return "" if abs(number) > LARGEST else told(shown_number(own, number))
 
 
 def _timing(timing: Mapping[str, float]) -> dict[str, float]:
@@ -317,8 +336,10 @@ def _warnings(answer: Answer, coverage: Coverage) -> tuple[str, ...]:
     return tuple(said)
 
 
-def document_of(fields: Mapping[str, Any]) -> Document:
+def document_of(fields: Mapping[str, Any], attributes: Sequence[Attribute] = ()) -> Document:
     """The document of a summary or of /document/v1/; vectors where the fields hold any.
+
+    attributes: fields of one's own; a missing bool is false, as Vespa has it.
 
     Raises TypeError or ValueError for a field of another type than Vespa gives it.
     """
@@ -354,7 +375,22 @@ def document_of(fields: Mapping[str, Any]) -> Document:
         image_url=text("image_url"),
         predicted_concepts=texts("predicted_concepts"),
         pseudo_caption=text("pseudo_caption"),
+        attributes={own.name: v for own in attributes if (v := own_value(own, fields)) is not None},
     )
+
+
+def own_value(own: Attribute, fields: Mapping[str, Any]) -> Value | None:
+    """A value of one's own field, None where it is missing (a whole number as -2**63)."""
+    value = fields.get(own.name)
+    if value is None or value == "":
+        return None
+    if own.type == "bool":
+        return value is True
+    if not is_number(own):
+        return as_text(value, own.name)
+    number = as_number(value, own.name)
+    missing = math.isnan(number) or (own.type != "float" and abs(number) > LARGEST)
+    return None if missing else shown_number(own, number)
 
 
 def _vector(values: str | Sequence[float]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ranking.text.query_syntax import Asked, Phrase
 
-__all__ = ["operators_clause"]
+__all__ = ["having", "operators_clause"]
 
 # The words are tokens and stems already.
 _TOKEN = "stem: false, normalizeCase: false, accentDrop: false, implicitTransforms: false"  # noqa: S105
@@ -30,13 +30,14 @@ def operators_clause(asked: Asked, conditions: list[str], name: str, reference: 
         return ""
     words = [f"{name} contains ({{{_TOKEN}}}{reference(term)})" for term in asked.terms]
     parts = [f"({' or '.join(words)})"]
-    parts += [_having(phrase, name, reference) for phrase in asked.must]
+    parts += [having(phrase, name, reference) for phrase in asked.must]
     parts += conditions
-    parts += [f"!({_having(phrase, name, reference)})" for phrase in asked.must_not]
+    parts += [f"!({having(phrase, name, reference)})" for phrase in asked.must_not]
     return f"({' and '.join(parts)})"
 
 
-def _having(phrase: Phrase, name: str, reference: Reference) -> str:
+def having(phrase: Phrase, name: str, reference: Reference) -> str:
+    """Documents whose field `name` has these terms next to each other, for no score."""
     if len(phrase) == 1:
         return f"{name} contains ({{{_SILENT}}}{reference(phrase[0])})"
     words = ", ".join(f"({{{_TOKEN}}}{reference(word)})" for word in phrase)

@@ -9,18 +9,28 @@ https://docs.vespa.ai/en/reference/querying/yql.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.attributes import bounds, told, value_of
 from ranking.profiles.profile import inputs_of_half_a_query
 from ranking.query_checks import check_query, check_types, lacking
 from ranking.text.query_syntax import read
-from ranking.types import DOCUMENT_FIELDS, TEXTS, Filter, FilterField, Query, QueryError
-from vespa_app.query.operators import operators_clause
+from ranking.text.tokens import query_terms
+from ranking.types import (
+    DOCUMENT_FIELDS,
+    FILTER_FIELDS,
+    TEXTS,
+    Attribute,
+    Filter,
+    Query,
+    QueryError,
+)
+from vespa_app.query.operators import having, operators_clause
 from vespa_app.query.text import QueryText, clean
 from vespa_app.query.vector import VectorPart, tokens_part, vector_part
 from vespa_app.read.application import Application, ServedProfile
@@ -45,8 +55,12 @@ class SearchRequest:
 
 @dataclass
 class _Parameters:
-    """Values that travel beside the YQL; `add` gives the reference that stands in it."""
+    """Values that travel beside the YQL; `add` gives the reference that stands in it.
 
+    own: fields of one's own.
+    """
+
+    own: Mapping[str, Attribute]
     values: dict[str, str] = field(default_factory=dict)
 
     def add(self, value: str) -> str:
@@ -73,17 +87,18 @@ def search_request(
     """
     profile = application.resolve(query.profile)
     vectors = _vectors(query, profile, application)
-    _check(query, profile, by_vector=bool(vectors))
+    own = {each.name: each for each in application.attributes}
+    _check(query, profile, own, by_vector=bool(vectors))
     text = QueryText.of(query.text)
     vector = vector_part(query, profile, vectors, text.typed, embed=embed)
-    parameters = _Parameters()
+    parameters = _Parameters(own)
     words = [_words_clause(query, text, name, parameters) for name in profile.texts]
     clauses = _clauses(profile, words, vector)
     if not clauses:
         return SearchRequest(None, (NO_TERM,))
-    where = _where(query, clauses, parameters)
+    where, shown = _where(query, clauses, parameters), _fields(query, own)
     body: dict[str, object] = {
-        "yql": f"select {_fields(query)} from {application.schema} where {where}{_counts(query)}",  # noqa: S608
+        "yql": f"select {shown} from {application.schema} where {where}{_counts(query)}",  # noqa: S608
         "ranking.profile": profile.name,
         "hits": hits,
         "timeout": f"{max(query.timeout * 1000, 1):.0f}ms",
@@ -107,9 +122,11 @@ def search_request(
     return SearchRequest(body, (NO_VECTOR,) if short else ())
 
 
-def _check(query: Query, profile: ServedProfile, *, by_vector: bool) -> None:
+def _check(
+    query: Query, profile: ServedProfile, own: Mapping[str, Attribute], *, by_vector: bool
+) -> None:
     check_types(query)
-    check_query(query)
+    check_query(query, own)
     if len(query.text) > MAX_TEXT:
         raise QueryError(
             f"The text has {len(query.text)} characters; at most {MAX_TEXT} are allowed."
@@ -128,17 +145,18 @@ def _check(query: Query, profile: ServedProfile, *, by_vector: bool) -> None:
         raise lacking(profile.name, profile.retrieve)
 
 
-def _fields(query: Query) -> str:
+def _fields(query: Query, own: Collection[str]) -> str:
+    """The fields shown; those that the query names were checked, for they stand in the YQL."""
     if query.with_documents:
-        return ", ".join(("id", *DOCUMENT_FIELDS))
-    more = {_field(n) for n in (query.group_by, query.sort and query.sort.field) if n} - {"id"}
+        return ", ".join(("id", *DOCUMENT_FIELDS, *own))
+    more = {n for n in (query.group_by, query.sort and query.sort.field) if n} - {"id"}
     return ", ".join(["id", *sorted(more)])
 
 
 def _counts(query: Query) -> str:
     """Grouping that counts the values of each facet, over all documents that match."""
     each = f"max({MOST_VALUES}) order(-count()) each(output(count()))"
-    asked = [f"all(group({_field(name)}) {each})" for name in dict.fromkeys(query.facets)]
+    asked = [f"all(group({name}) {each})" for name in dict.fromkeys(query.facets)]
     return f" | all({' '.join(asked)})" if asked else ""
 
 
@@ -155,16 +173,6 @@ def _vectors(
     if query.vectors.keys() - {profile.patches}:
         return {name: query.vectors[name] for name in profile.compared if name in query.vectors}
     return {} if query.vector is None else dict.fromkeys(profile.compared, query.vector)
-
-
-def _field(name: str) -> str:
-    """A field that may stand in YQL; it is formatted into it, so nothing else may pass."""
-    if name not in get_args(FilterField):
-        raise QueryError(
-            f"There is no field {name!r} to filter or group by: choose one of "
-            f"{', '.join(get_args(FilterField))}."
-        )
-    return name
 
 
 def _clauses(profile: ServedProfile, words: Sequence[str], vector: VectorPart | None) -> list[str]:
@@ -194,7 +202,7 @@ def _words_clause(query: Query, text: QueryText, name: str, parameters: _Paramet
     if not text.words:
         return ""
     if query.operators:
-        asked = read(text.words)
+        asked = read(text.words, parameters.own)
         conditions = [_condition(each, parameters) for each in asked.filters]
         return operators_clause(asked, conditions, name, parameters.add)
     kept = f"targetHits: {int(query.target_hits)}"
@@ -204,7 +212,7 @@ def _words_clause(query: Query, text: QueryText, name: str, parameters: _Paramet
 
 
 def _condition(each: Filter, parameters: _Parameters) -> str:
-    found = _any_of(each.field, each.values, parameters)
+    found = _any_of(each, parameters)
     return f"!{found}" if each.exclude else found
 
 
@@ -212,20 +220,40 @@ def _where(query: Query, clauses: Sequence[str], parameters: _Parameters) -> str
     """Filters stand beside the retrievers under one `and`: Vespa applies them before, not after."""
     if sum(len(f.values) for f in query.filters) + len(query.exclude_ids) > MAX_VALUES:
         raise QueryError(f"A query can name at most {MAX_VALUES} values to filter or exclude.")
-    wanted = [_any_of(f.field, f.values, parameters) for f in query.filters if not f.exclude]
-    barred = [
-        _any_of(f.field, f.values, parameters) for f in query.filters if f.exclude and f.values
-    ]
+    wanted = [_any_of(f, parameters) for f in query.filters if not f.exclude]
+    barred = [_any_of(f, parameters) for f in query.filters if f.exclude and f.values]
     if query.exclude_ids:
-        barred.append(_any_of("id", sorted(query.exclude_ids), parameters))
+        barred.append(_any_of(Filter("id", tuple(sorted(query.exclude_ids))), parameters))
     found = clauses[0] if len(clauses) == 1 else f"({' or '.join(clauses)})"
     return " and ".join([*wanted, found, *(f"!{clause}" for clause in barred)])
 
 
-def _any_of(name: str, values: Iterable[str], parameters: _Parameters) -> str:
-    column = _field(name)
-    tests = [f"{column} contains {parameters.add(_value(column, v))}" for v in values]
+def _any_of(condition: Filter, parameters: _Parameters) -> str:
+    tests = [_test(condition, value, parameters) for value in condition.values]
     return f"({' or '.join(tests)})" if tests else "(false)"
+
+
+def _test(condition: Filter, value: str, parameters: _Parameters) -> str:
+    """One comparison. Numbers are parsed and formatted here, as `range` takes no @parameter."""
+    name = condition.field
+    if name not in FILTER_FIELDS and name not in parameters.own:
+        raise QueryError(f"There is no field {name!r} to filter by.")
+    own = parameters.own.get(name)
+    if own is None or own.type == "keyword":
+        return f"{name} contains {parameters.add(_value(name, value))}"
+    if own.type == "text":
+        phrase = tuple(query_terms(value))
+        return having(phrase, name, parameters.add) if phrase else "false"
+    if own.type == "bool":
+        return f"{name} = {told(value_of(own, value) or False)}"
+    low, high = (_written(own, number) for number in bounds(own, value, condition.comparison))
+    return f"range({name}, {low}, {high})"
+
+
+def _written(own: Attribute, number: float) -> str:
+    if math.isinf(number):
+        return "Infinity" if number > 0 else "-Infinity"
+    return repr(number) if own.type == "float" else str(int(number))
 
 
 def _value(column: str, value: str) -> str:

@@ -8,11 +8,13 @@ for, and ties and groups are settled here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ranking.types import Query
-from vespa_app.query.answers import Answer, Row
+from ranking.query_checks import NO_ATTRIBUTES
+from ranking.types import Attribute, Query
+from vespa_app.query.answers import Answer, Row, own_value
 
 __all__ = ["Chosen", "Window", "choose"]
 
@@ -51,10 +53,13 @@ class Chosen:
     warnings: tuple[str, ...] = ()
 
 
-def choose(query: Query, window: Window, answer: Answer) -> Chosen:
+def choose(
+    query: Query, window: Window, answer: Answer, own: Mapping[str, Attribute] = NO_ATTRIBUTES
+) -> Chosen:
     """Take k of the answer's hits after the offset, in the order and groups asked for.
 
-    Sorting by a field is done here, over all hits: Vespa computes no score where it sorts.
+    Sorting by a field is done here, over all hits: Vespa computes no score where it sorts. own:
+    fields of one's own.
     """
     filled = [row for row in answer.documents if "id" in row.fields]
     ordered = sorted(filled, key=_order)
@@ -65,9 +70,12 @@ def choose(query: Query, window: Window, answer: Answer) -> Chosen:
     best = kept
     if query.sort:
         name, descending = query.sort.field, query.sort.descending
-        best = sorted(best, key=lambda row: _value(row, name), reverse=descending)
+        held = [row for row in best if _value(row, name, own) is not None]
+        missing = [row for row in best if _value(row, name, own) is None]
+        held.sort(key=lambda row: _value(row, name, own), reverse=descending)
+        best = held + missing
     if query.group_by:
-        best = _best_of_groups(best, query.group_by)
+        best = _best_of_groups(best, query.group_by, own)
     wanted = query.offset + query.k
     rows = tuple(best[query.offset : wanted])
     too_few = more and query.group_by is not None and len(best) < wanted
@@ -85,24 +93,23 @@ def _score(row: Row) -> float:
     return -math.inf if math.isnan(row.relevance) else row.relevance
 
 
-def _value(row: Row, column: str) -> str:
-    return str(row.fields.get(column) or "")
+def _value(row: Row, column: str, own: Mapping[str, Attribute]) -> Any:  # noqa: ANN401
+    """What hits are sorted and grouped by; None for a number that is missing."""
+    value = own_value(own[column], row.fields) if column in own else row.fields.get(column)
+    numbers = column in own and own[column].type != "keyword"
+    return value if numbers else str(value or "")
 
 
 def _order(row: Row) -> tuple[float, str]:
     return -_score(row), str(row.fields["id"])
 
 
-def _best_of_groups(rows: Sequence[Row], column: str) -> list[Row]:
+def _best_of_groups(rows: Sequence[Row], column: str, own: Mapping[str, Attribute]) -> list[Row]:
     """The first row of each value; having none counts as a value."""
-    seen: set[str] = set()
-    kept = []
+    firsts: dict[object, Row] = {}
     for row in rows:
-        value = _value(row, column)
-        if value not in seen:
-            seen.add(value)
-            kept.append(row)
-    return kept
+        firsts.setdefault(_value(row, column, own), row)
+    return list(firsts.values())
 
 
 def _warnings(window: Window, *, cut: bool) -> tuple[str, ...]:

@@ -14,9 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast, get_args
 
+from ranking.attributes import parse_attribute
 from ranking.names import encoder_names, vector_field_names
 from ranking.types import (
     TEXTS,
+    Attribute,
     CellType,
     Distance,
     EngineError,
@@ -24,7 +26,7 @@ from ranking.types import (
     Retriever,
     VectorField,
 )
-from vespa_app.package.names import BASE, SCHEMA_NAME, fingerprint_key
+from vespa_app.package.names import BASE, OWN_FIELD, SCHEMA_NAME, fingerprint_key
 from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
 from vespa_app.read.xml_file import read_xml
 
@@ -121,6 +123,7 @@ class ServedProfile:
 class Application:
     """The vector fields and profiles of a deployed application, the current encoder first.
 
+    attributes: fields of one's own.
     id_summary: a summary class that holds the id alone, "" if there is none.
     max_hits: most hits that one query may ask for.
     """
@@ -131,6 +134,7 @@ class Application:
     id_summary: str = ""
     schema: str = SCHEMA_NAME
     max_hits: int = MAX_HITS
+    attributes: tuple[Attribute, ...] = ()
 
     @cached_property
     def vector_fields(self) -> Mapping[str, tuple[ServedEncoder, VectorField]]:
@@ -182,6 +186,11 @@ def read_application(package: Path) -> Application:
         default_profile=default.get("ranking.profile", "lexical"),
         id_summary=id_summary[1] if id_summary else "",
         max_hits=int(default.get("maxHits", MAX_HITS)),
+        attributes=tuple(
+            parse_attribute(f"{name.removeprefix(OWN_FIELD)}:{kind}")
+            for name, kind in default.items()
+            if name.startswith(OWN_FIELD)
+        ),
     )
 
 
@@ -290,7 +299,7 @@ def _texts(yql: str, content: str) -> tuple[str, ...]:
     named = _TEXT_FIELD.search(yql)
     searched = named[1] if named else TEXTS[0]
     read = set(_BM25.findall(content))
-    return (searched, *(text for text in TEXTS if text in read and text != searched))
+    return (searched, *sorted(read - {searched}))
 
 
 def _retrieves(yql: str) -> tuple[Retriever, ...]:

@@ -6,7 +6,7 @@ Whoever adds to a running application (a swap of encoders) must keep what was ch
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -26,16 +26,16 @@ from vespa_app.read.xml_file import read_xml
 __all__ = ["Written", "differences", "read_written"]
 
 _PROPERTY = re.compile(r'rank-properties (.+): "?([^"]+)"?')
-_AVERAGE = "bm25(caption).averageFieldLength"
+_AVERAGE = re.compile(r"bm25\((\w+)\)\.averageFieldLength")
 _GRAPH = "index hnsw "
 
 
 @dataclass(frozen=True)
 class Written:
-    """How a package was written: its options, and the mean caption length fixed in it, if any."""
+    """How a package was written: its options, and the mean text lengths that are fixed in it."""
 
     options: PackageOptions
-    average_field_length: float | None
+    average_field_lengths: Mapping[str, float]
 
 
 def read_written(package: Path) -> Written:
@@ -47,7 +47,7 @@ def read_written(package: Path) -> Written:
     facts = read_schema(package)
     application = read_application(package)
     properties = dict(_properties(facts))
-    average = properties.get(_AVERAGE)
+    averages = {m[1]: float(v) for n, v in properties.items() if (m := _AVERAGE.fullmatch(n))}
     vectors = VectorOptions()
     if application.encoders:
         vectors = _vector_options(facts.fields[application.encoders[0].field.name])
@@ -62,8 +62,9 @@ def read_written(package: Path) -> Written:
         cluster=_cluster_options(package),
         summaries=facts.summaries,
         timeout=float(timeout.removesuffix("s")),
+        attributes=application.attributes,
     )
-    return Written(options, float(average) if average else None)
+    return Written(options, averages)
 
 
 def differences(running: Path, written: Path) -> list[str]:

@@ -9,32 +9,44 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Any, get_args
+from math import isnan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.attributes import bounds, is_number, number_of, shown_number, told, value_of
 from ranking.engine.segment.labelled import LabelledIndex, labelled_arrays
 from ranking.engine.segment.postings import TextIndex, text_arrays
 from ranking.engine.segment.strings import StringTable, string_arrays
 from ranking.engine.segment.vectors import VectorIndex, as_floats, vector_arrays
 from ranking.text.fields import texts_of
-from ranking.text.tokens import tokenize
-from ranking.types import MULTIVALUED, TEXTS, Document, FilterField, VectorField
+from ranking.text.tokens import query_terms, tokenize
+from ranking.types import (
+    DOCUMENT_FIELDS,
+    FILTER_FIELDS,
+    MULTIVALUED,
+    TEXTS,
+    Attribute,
+    Document,
+    Filter,
+    VectorField,
+)
 
 __all__ = ["Arrays", "Segment", "segment_arrays"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
-COLUMNS: tuple[FilterField, ...] = tuple(f for f in get_args(FilterField) if f != "id")
+COLUMNS = tuple(field for field in FILTER_FIELDS if field != "id")
 
 
 def segment_arrays(
     documents: Sequence[Document],
     fields: Sequence[VectorField],
     tokens: Callable[[str], Sequence[str]] = tokenize,
+    attributes: Sequence[Attribute] = (),
 ) -> dict[str, NDArray[Any]]:
-    """Lay out documents (ids unique) as arrays; `tokens` cuts a caption into terms."""
+    """Lay out documents (ids unique) as arrays; `tokens` cuts a text into terms."""
     documents = sorted(documents, key=lambda document: document.id)
     arrays = string_arrays("ids", [document.id.encode() for document in documents])
     arrays |= string_arrays("shown", [_shown(document) for document in documents])
@@ -45,6 +57,8 @@ def segment_arrays(
     arrays["has_caption"] = np.asarray([bool((d.caption or "").strip()) for d in documents], bool)
     for column in COLUMNS:
         arrays |= _column(column, [_values(document, column) for document in documents])
+    for attribute in attributes:
+        arrays |= _attribute(attribute, documents, tokens)
     for field in fields:
         arrays |= _vectors(field, documents)
     return arrays
@@ -52,10 +66,27 @@ def segment_arrays(
 
 def _shown(document: Document) -> bytes:
     shown = {name: value for name, value in document.content().items() if value}
-    return json.dumps(shown | ({"caption": ""} if document.caption == "" else {})).encode()
+    shown |= {"caption": ""} if document.caption == "" else {}
+    return json.dumps(shown | dict(document.attributes)).encode()
 
 
-def _values(document: Document, column: FilterField) -> tuple[str, ...]:
+def _attribute(
+    attribute: Attribute, documents: Sequence[Document], tokens: Callable[[str], Sequence[str]]
+) -> dict[str, NDArray[Any]]:
+    """A field of one's own: terms of a text, a column of keywords, else doubles (missing: NaN)."""
+    values = [document.attributes.get(attribute.name) for document in documents]
+    if attribute.type == "text":
+        cut = [None if value is None else tokens(str(value)) for value in values]
+        return text_arrays(attribute.name, cut)
+    if attribute.type == "keyword":
+        return _column(attribute.name, [("" if v is None else str(v),) for v in values])
+    if attribute.type == "bool":
+        values = [bool(value) for value in values]
+    numbers = [number_of(attribute, value) for value in values]
+    return {f"number.{attribute.name}": np.asarray(numbers, np.float64)}
+
+
+def _values(document: Document, column: str) -> tuple[str, ...]:
     value = getattr(document, column)
     return tuple(dict.fromkeys(value)) if isinstance(value, tuple) else (value,)
 
@@ -94,14 +125,22 @@ def _vectors(field: VectorField, documents: Sequence[Document]) -> dict[str, NDA
 class Segment:
     """Documents by number, 0 to `len(segment)`, in ascending order of id."""
 
-    def __init__(self, name: str, arrays: Arrays, fields: Sequence[VectorField]) -> None:
+    def __init__(
+        self,
+        name: str,
+        arrays: Arrays,
+        fields: Sequence[VectorField],
+        attributes: Sequence[Attribute] = (),
+    ) -> None:
         if isinstance(arrays, dict):  # not from a file, whose arrays wait until they are used
             for array in arrays.values():
                 array.flags.writeable = False
         self.name = name
         self.arrays = arrays
         self.ids = StringTable(arrays, "ids")
-        self.texts = {text: TextIndex(text, arrays) for text in TEXTS}
+        self.attributes = {attribute.name: attribute for attribute in attributes}
+        own = [name for name, attribute in self.attributes.items() if attribute.type == "text"]
+        self.texts = {text: TextIndex(text, arrays) for text in (*TEXTS, *own)}
         self.vectors = {
             field.name: (LabelledIndex if field.labels else VectorIndex)(field, arrays)
             for field in fields
@@ -125,6 +164,7 @@ class Segment:
         content: dict[str, Any] = json.loads(self._shown.raw(number))
         for name in (*MULTIVALUED, "concept_names"):
             content[name] = tuple(content.get(name, ()))
+        own = {name: content.pop(name) for name in content.keys() - set(DOCUMENT_FIELDS)}
         if with_vectors:
             there = {n: each for n, each in self.vectors.items() if each.present[number]}
             content["labelled"] = {
@@ -135,9 +175,33 @@ class Segment:
                 for name, each in there.items()
                 if name not in content["labelled"]
             }
-        return Document(id=self.ids[number], **content)
+        return Document(id=self.ids[number], attributes=own, **content)
 
-    def having(self, column: FilterField, values: Collection[str]) -> NDArray[np.bool_]:
+    def passing(self, condition: Filter) -> NDArray[np.bool_]:
+        """Mark the documents that meet a condition: bool [documents]."""
+        attribute = self.attributes.get(condition.field)
+        if attribute is None or attribute.type == "keyword":
+            marked = self.having(condition.field, condition.values)
+        else:
+            marked = np.zeros(len(self), np.bool_)
+            for value in condition.values:
+                marked |= self._of_value(attribute, value, condition)
+        return ~marked if condition.exclude else marked
+
+    def _of_value(self, attribute: Attribute, value: str, condition: Filter) -> NDArray[np.bool_]:
+        if attribute.type == "text":
+            return self.containing(query_terms(value), attribute.name)
+        numbers = self.numbers(attribute.name)
+        if is_number(attribute):
+            low, high = bounds(attribute, value, condition.comparison)
+            return np.asarray((numbers >= low) & (numbers <= high), np.bool_)
+        return np.asarray(numbers == value_of(attribute, value), np.bool_)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Each document's value of a number, date or bool, NaN where it is missing."""
+        return self.arrays[f"number.{name}"]
+
+    def having(self, column: str, values: Collection[str]) -> NDArray[np.bool_]:
         """Mark the documents whose column has any of the values: bool [documents]."""
         marked = np.zeros(len(self), np.bool_)
         if column == "id":
@@ -151,32 +215,40 @@ class Segment:
                 marked[docs[spans[number] : spans[number + 1]]] = True
         return marked
 
-    def containing(self, phrase: Sequence[str]) -> NDArray[np.bool_]:
-        """Mark the documents whose caption has these terms next to each other: bool [documents].
+    def containing(self, phrase: Sequence[str], text: str = TEXTS[0]) -> NDArray[np.bool_]:
+        """Mark the documents whose text has these terms next to each other: bool [documents].
 
-        The index knows no positions: captions with all of the terms are cut into tokens again.
+        The index knows no positions: texts with all of the terms are cut into tokens again. A
+        phrase of no term stands nowhere.
         """
-        mask = self.texts["caption"].having_all(phrase)
+        if not phrase:
+            return np.zeros(len(self), np.bool_)
+        mask = self.texts[text].having_all(phrase)
         if len(phrase) == 1:
             return mask
         wanted = "\n".join(["", *phrase, ""])
         for number in np.flatnonzero(mask):
-            tokens = tokenize(self.document(int(number)).caption or "")
+            tokens = tokenize(str(self.document(int(number)).content()[text] or ""))
             mask[number] = wanted in "\n".join(["", *tokens, ""])
         return mask
 
-    def values(self, column: FilterField) -> list[str]:
+    def values(self, column: str) -> list[str]:
         """The distinct values of a column, in order."""
         return list(StringTable(self.arrays, f"column.{column}"))
 
-    def codes(self, column: FilterField) -> NDArray[np.int32]:
+    def codes(self, column: str) -> NDArray[np.int32]:
         """The place of each document's value among `values` of a single-valued column."""
         return self.arrays[f"column.{column}.codes"]
 
-    def counts(self, column: FilterField, marked: NDArray[np.bool_]) -> dict[str, int]:
+    def counts(self, column: str, marked: NDArray[np.bool_]) -> dict[str, int]:
         """How many of the marked documents have each value, those that none has left out."""
         if column == "id":
             return {self.ids[int(number)]: 1 for number in np.flatnonzero(marked)}
+        attribute = self.attributes.get(column)
+        if attribute is not None and attribute.type != "keyword":
+            found, times = np.unique(self.numbers(column)[marked], return_counts=True)
+            pairs = zip(found.tolist(), times.tolist(), strict=True)
+            return {told(shown_number(attribute, n)): t for n, t in pairs if not isnan(n)}
         spans = self.arrays[f"column.{column}.spans"]
         ends = np.concatenate([[0], np.cumsum(marked[self.arrays[f"column.{column}.docs"]])])
         counts = ends[spans[1:]] - ends[spans[:-1]]

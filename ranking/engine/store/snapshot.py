@@ -30,7 +30,7 @@ from ranking.engine.segment.segment import Arrays, Segment
 from ranking.engine.store.array_file import read_arrays
 from ranking.profiles.set import ProfileSet
 from ranking.profiles.toml import load_profiles
-from ranking.types import EngineError, VectorField
+from ranking.types import Attribute, EngineError, VectorField
 
 __all__ = [
     "CURRENT",
@@ -50,7 +50,7 @@ __all__ = [
 CURRENT = "CURRENT"
 GENERATION = "generation.json"
 PROFILES = "profiles.toml"
-FORMAT = 5
+FORMAT = 6
 NOWHERE = (0, 0)
 """What `stamp` gives where there is no index."""
 
@@ -68,6 +68,7 @@ class Generation:
 
     number: int
     fields: tuple[VectorField, ...]
+    attributes: tuple[Attribute, ...]
     segments: tuple[str, ...]
     alive: tuple[str, ...]
     encoder: str
@@ -130,7 +131,7 @@ def _open(path: Path, known: Mapping[str, Segment], seen: tuple[int, int]) -> Op
             _check_content(path, name, digest)
     parts = tuple(
         (
-            known[name] if name in known else open_segment(path, name, generation.fields),
+            known.get(name) or open_segment(path, name, generation.fields, generation.attributes),
             _arrays(path, f"{generation.folder}/{name}.alive")["alive"].astype(np.bool_, copy=False)
             if name in generation.alive
             else None,
@@ -138,13 +139,15 @@ def _open(path: Path, known: Mapping[str, Segment], seen: tuple[int, int]) -> Op
         for name in generation.segments
     )
     encoder = path / "encoders" / generation.encoder if generation.encoder else None
-    profiles = load_profiles(path / generation.folder / PROFILES)
+    profiles = load_profiles(path / generation.folder / PROFILES, generation.attributes)
     return Opened(generation, parts, profiles, encoder, seen)
 
 
-def open_segment(path: Path, name: str, fields: Sequence[VectorField]) -> Segment:
+def open_segment(
+    path: Path, name: str, fields: Sequence[VectorField], attributes: Sequence[Attribute]
+) -> Segment:
     """Map one segment."""
-    return Segment(name, _arrays(path, f"segments/{name}"), fields)
+    return Segment(name, _arrays(path, f"segments/{name}"), fields, attributes)
 
 
 def _arrays(path: Path, name: str) -> Arrays:
@@ -188,9 +191,10 @@ def _generation(path: Path, content: dict[str, Any]) -> Generation:
             f"it again with the options of before: rocosearch index CORPUS {path}"
         )
     fields = tuple(VectorField(**each) for each in content.pop("fields"))
+    attributes = tuple(Attribute(**each) for each in content.pop("attributes"))
     for name in ("segments", "alive"):
         content[name] = tuple(content[name])
-    return Generation(fields=fields, **content)
+    return Generation(fields=fields, attributes=attributes, **content)
 
 
 def _check_size(path: Path, name: str, size: int) -> None:

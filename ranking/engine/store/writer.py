@@ -32,7 +32,7 @@ from encoders.base.storage import (
 from ranking.engine.segment.segment import Arrays
 from ranking.engine.store.array_file import write_arrays
 from ranking.engine.store.snapshot import CURRENT, GENERATION, PROFILES, Alive, Generation, current
-from ranking.types import EngineError, VectorField
+from ranking.types import Attribute, EngineError, VectorField
 
 __all__ = ["Change", "add_encoder", "publish", "write_segment", "writing"]
 
@@ -130,6 +130,7 @@ class Change:
     """
 
     fields: Sequence[VectorField]
+    attributes: Sequence[Attribute]
     segments: Sequence[tuple[str, Alive | None]]
     write_profiles: Callable[[Path], None]
     encoder: str = ""
@@ -153,6 +154,7 @@ def publish(path: Path, change: Change) -> None:
     generation = Generation(
         number,
         tuple(change.fields),
+        tuple(change.attributes),
         tuple(name for name, _ in change.segments),
         tuple(name for name, alive in change.segments if alive is not None),
         change.encoder,

@@ -12,7 +12,7 @@ const byId = (id) => document.getElementById(id);
 const [form, text, file, profile, blend, operators, k, said, lists, shown] =
   ["ask", "text", "file", "profile", "blend", "operators", "k", "said", "lists", "shown"].map(byId);
 
-let about = { profiles: [], inputs: {}, facets: {}, pictures: false, encoder: "" };
+let about = { profiles: [], inputs: {}, facets: {}, fields: [], pictures: false, encoder: "" };
 let image = null;          // the File that asks
 let like = [];             // ids of documents that are examples of what is wanted
 let unlike = [];           // and of what is not
@@ -394,9 +394,9 @@ function takeImage(files) {
 
 function showFacets() {
   const fields = Object.entries(about.facets);
-  byId("filters").hidden = !fields.length;
+  byId("filters").hidden = !fields.length && !about.fields.length;
   byId("filtered").textContent = filters.size ? ` (${filters.size})` : "";
-  byId("facets").replaceChildren(...fields.map(([field, values]) => {
+  byId("facets").replaceChildren(...[conditions()].slice(about.fields.length ? 0 : 1), ...fields.map(([field, values]) => {
     const group = element("fieldset");
     group.append(element("legend", "", field));
     Object.entries(values).forEach(([value, count]) => {
@@ -417,8 +417,26 @@ function showFacets() {
   }));
 }
 
+// What no box stands for, such as age>60: one line of conditions, a semicolon between them.
+function conditions() {
+  const boxed = (each) => { const [field, value] = each.split(/=(.*)/s); return value in (about.facets[field] || {}); };
+  const label = element("label", "", "Conditions ");
+  const line = element("input");
+  line.placeholder = `${about.fields[0]}>60; ...`;
+  line.title = `Fields: ${about.fields.join(", ")}. Numbers and dates: >= > <= < = and 40..60.`;
+  line.value = [...filters].filter((each) => !boxed(each)).join("; ");
+  line.addEventListener("change", () => {
+    const told = line.value.split(";").map((each) => each.trim()).filter(Boolean);
+    filters = new Set([...[...filters].filter(boxed), ...told]);
+    byId("filtered").textContent = filters.size ? ` (${filters.size})` : "";
+    search();
+  });
+  label.append(line);
+  return label;
+}
+
 function showCounts(found) {
-  document.querySelectorAll("#facets input").forEach((box) => {
+  document.querySelectorAll("#facets input[type=checkbox]").forEach((box) => {
     const [field, value] = box.value.split(/=(.*)/s);
     if (field in found) box.parentElement.querySelector("span").textContent = (found[field][value] || 0).toLocaleString("en");
   });

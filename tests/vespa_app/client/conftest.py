@@ -33,7 +33,9 @@ def package(encoder_folders: tuple[Path, Path], tmp_path_factory: pytest.TempPat
     """An application whose current encoder is the first of two."""
     out = tmp_path_factory.mktemp("package") / "app"
     first, second = map(PackagedEncoder.open, encoder_folders)
-    write_application(out, first.manifest, SHIPPED, first.folder, 10.0, others=[second])
+    write_application(
+        out, first.manifest, SHIPPED, first.folder, {"caption": 10.0}, others=[second]
+    )
     return out
 
 
