@@ -6,5 +6,5 @@ html.py             A result as an HTML table for notebooks
 names.py            Schema names that contain an encoder's fingerprint
 query_checks.py     Checks of a query, shared by both engines
 searcher.py         Search by text, image or examples: build a query, run it
-types.py            Documents, queries, results, and the Engine interface
+types.py            Documents, queries, results, cell types, distances, and the Engine interface
 """

@@ -1,4 +1,4 @@
-"""Documents, queries, results, and the Engine interface.
+"""Documents, queries, results, cell types, distances, and the Engine interface.
 
 `EmbeddedEngine` (ranking/engine/engine.py) and `VespaEngine` (vespa_app/engine.py) both satisfy
 `Engine`; tests/engine_contract runs one suite over both.

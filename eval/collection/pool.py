@@ -119,8 +119,8 @@ def load_pool(
         )
     if len(known) < len(rows):
         notes.append(f"{len(rows) - len(known)} documents of the corpus are not in the index.")
-    if foreign := len(set(indexed).difference(columns["id"])):
-        notes.append(f"{foreign} documents of the index are not in the corpus.")
+    if extra := len(set(indexed).difference(columns["id"])):
+        notes.append(f"{extra} documents of the index are not in the corpus.")
 
     def take(name: str) -> list[str]:
         return [columns[name][row] or "" for row in known]

@@ -1,6 +1,7 @@
 """The report folder.
 
-evaluation.py  The complete evaluation, as rows for programs and as a table
+csv_latex.py   Write every table as CSV and LaTeX
+evaluation.py  The report: its rows and columns, for programs and as the console table
 explorer.py    Data of the report's explorer: sample queries, result lists, thumbnails
 figures.py     The plots of a report
 page.py        Fill the templates of report.html
@@ -9,5 +10,4 @@ provenance.py  Provenance of a report: inputs, versions, command
 replay.py      The runs/ folder: files for evaluating another system on the same tasks
 report.py      Write the report folder atomically
 summary.py     The verdict in sentences: which ranking to use, and how certain that is
-tables.py      Report tables as CSV and LaTeX
 """

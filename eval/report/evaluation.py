@@ -1,4 +1,4 @@
-"""The complete evaluation, as rows for programs and as a table."""
+"""The report: its rows and columns, for programs and as the console table."""
 
 from __future__ import annotations
 

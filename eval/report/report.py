@@ -25,12 +25,12 @@ from eval.measure.judged import write_pool
 from eval.measure.metrics import HEADLINE
 from eval.measure.results import TaskResult
 from eval.protocols.own_topics import OWN_TOPICS
+from eval.report.csv_latex import write_tables
 from eval.report.evaluation import Evaluation
 from eval.report.figures import plots_of
 from eval.report.page import page_context, template
 from eval.report.replay import write_runs
 from eval.report.summary import summary
-from eval.report.tables import write_tables
 
 __all__ = ["METRICS", "PER_QUERY", "POOL", "per_query", "write_report"]
 

@@ -23,7 +23,7 @@ from vespa_app.http.connection import Connection
 from vespa_app.http.errors import error_for
 from vespa_app.http.reply import Reply, as_object, reading
 from vespa_app.http.retries import Retries, retrying
-from vespa_app.package.cells import LENGTH_TOLERANCE, in_cells
+from vespa_app.package.int8_cells import LENGTH_TOLERANCE, in_cells
 from vespa_app.query.answers import document_of
 from vespa_app.read.application import Application
 

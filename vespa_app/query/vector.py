@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ranking.names import encoder_names
 from ranking.query_checks import token_vectors
 from ranking.types import Query, QueryError, VectorField
-from vespa_app.package.cells import LENGTH_TOLERANCE, in_cells
+from vespa_app.package.int8_cells import LENGTH_TOLERANCE, in_cells
 from vespa_app.read.application import ServedEncoder, ServedProfile
 
 __all__ = ["VectorPart", "tokens_part", "vector_part"]

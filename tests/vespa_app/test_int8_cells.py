@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, strategies as st
 
 from ranking.types import VectorField
-from vespa_app.package.cells import in_cells
+from vespa_app.package.int8_cells import in_cells
 
 EIGHT = VectorField("embedding_00000000", 512, cell_type="int8")
 

@@ -1,4 +1,4 @@
-"""Report tables as CSV and LaTeX."""
+"""Write every table as CSV and LaTeX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convert a vector to the cell type of its field."""
+"""Scale a vector for a field with int8 cells."""
 
 from __future__ import annotations
 
