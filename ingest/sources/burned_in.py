@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFilter
 
 from encoders.base.extras import need
 
-__all__ = ["Box", "TextFinder", "masked"]
+__all__ = ["Box", "TextFinder", "detail", "masked"]
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 SMALL_SIDE, LARGEST_SIDE = 1024, 2048  # smaller images are enlarged, larger ones reduced
 SURE = 0.4  # of the reader, for a text of several characters
+FINE, AROUND, NOISE = 6, 20, 12  # pixels, pixels, grey levels
 GROWN = (1.6, 0.4)  # of a box's height, beside it and above and below: ends are often cut
 
 
@@ -53,7 +54,7 @@ class TextFinder:
         """The boxes of texts, from the top; grown a little, inside the image."""
         grey = image.convert("L")
         found: list[Box] = []
-        for shown in (grey, ImageOps.equalize(grey)):  # faint text is seen in the second
+        for shown in (grey, detail(grey)):  # thin and faint text is seen in the second
             found += self._boxes(shown)
         return sorted(_joined(found), key=lambda box: (box[1], box[0]))
 
@@ -70,6 +71,15 @@ class TextFinder:
             (sure if read else faint).append(_grown(corners, grey.size))
         # What was not read is a part of a text where it stands beside one.
         return sure + [box for box in faint if any(_touch(box, other) for other in sure)]
+
+
+def detail(grey: Image.Image) -> Image.Image:
+    """How far each pixel is from its surroundings, in terms of what is usual around it."""
+    values = np.asarray(grey, np.float32)
+    apart = np.abs(values - np.asarray(grey.filter(ImageFilter.GaussianBlur(FINE)), np.float32))
+    usual = Image.fromarray(apart.astype(np.uint8)).filter(ImageFilter.GaussianBlur(AROUND))
+    scaled = 255 * apart / (6 * np.asarray(usual, np.float32) + NOISE)
+    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))
 
 
 def masked(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:

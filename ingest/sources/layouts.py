@@ -32,7 +32,7 @@ from ingest.sources.file_index import FileIndex
 from ingest.sources.files import SPLITS, suffix_of
 from ingest.sources.table import TABLE_SUFFIXES, Table, TableRow, open_table
 from ingest.sources.tables import Joined, Part, TableSource
-from ingest.sources.text_table import encoding_of
+from ingest.sources.text_table import encoding_of, undecodable
 
 __all__ = ["TABLE_LAYOUTS", "open_tables", "tables_layout"]
 
@@ -271,7 +271,8 @@ def _sidecars(files: FileIndex) -> Part | None:
         found = files.found(text)
         try:
             with found.open() as stream:
-                read[text] = stream.read(1 << 20).decode(encoding_of(found), "surrogateescape")
+                encoding = encoding_of(found)
+                read[text] = stream.read(1 << 20).decode(encoding, undecodable(encoding))
         except (OSError, ImageRejectedError):
             read[text] = ""
 

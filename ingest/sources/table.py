@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
@@ -230,6 +230,22 @@ def _coco(images: Sequence[object], annotations: Sequence[object]) -> list[objec
     ]
 
 
+def _values(batch: pa.RecordBatch) -> Iterator[Iterable[object]]:
+    """The rows; text that is no UTF-8 becomes lone surrogates, which corpora reject."""
+    try:
+        yield from (row.values() for row in batch.to_pylist())
+    except UnicodeDecodeError:
+        yield from zip(*map(_text_values, batch.columns), strict=True)
+
+
+def _text_values(column: pa.Array) -> list[object]:
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        values: list[object] = column.to_pylist()
+        return values
+    held = column.cast(pa.large_binary()).to_pylist()
+    return [each and each.decode("utf-8", "surrogateescape") for each in held]
+
+
 def _arrow(found: Found) -> Table:
     """Parquet, or the Arrow stream that `datasets.save_to_disk` writes."""
     parquet = suffix_of(found.name) == ".parquet"
@@ -252,10 +268,10 @@ def _arrow(found: Found) -> Table:
                 )
                 for batch in batches:
                     for start in range(0, len(batch), BATCH):
-                        for values in batch.slice(start, BATCH).to_pylist():
+                        for values in _values(batch.slice(start, BATCH)):
                             number += 1
-                            yield TableRow(number, dict(zip(columns, values.values(), strict=True)))
-        except (OSError, pa.ArrowException):
+                            yield TableRow(number, dict(zip(columns, values, strict=True)))
+        except (OSError, pa.ArrowException, UnicodeDecodeError):
             raise CorpusError(f"{found.name} is not a complete {what} file.") from None
 
     return Table(found.name, what, columns, tuple(schema.names), rows)

@@ -15,7 +15,7 @@ from ingest.sources.columns import KNOWN
 from ingest.sources.comma_separated import MAX_FIELD_CHARACTERS, comma_separated, shape_of
 from ingest.sources.files import Found, normal_name
 
-__all__ = ["SEPARATORS", "TextForm", "encoding_of", "text_form", "text_rows"]
+__all__ = ["SEPARATORS", "TextForm", "encoding_of", "text_form", "text_rows", "undecodable"]
 
 SEPARATORS = {"tab": "\t", "semicolon": ";", "comma": ",", "bar": "|"}
 ENCODING_NAMES = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8", "cp1252": "Windows-1252"}
@@ -132,9 +132,13 @@ def text_rows(
             yield line, fields
 
 
+def undecodable(encoding: str) -> str:
+    """What becomes of bytes that are no UTF-8: lone surrogates, which corpora reject."""
+    return "surrogateescape" if encoding.startswith("utf-8") else "replace"
+
+
 def _text(found: Found, encoding: str) -> io.TextIOWrapper:
-    """The file as text; bytes that are no UTF-8 become lone surrogates, which corpora reject."""
-    errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
+    errors = undecodable(encoding)
     first = "utf-8-sig" if encoding == "utf-8" else encoding
     return io.TextIOWrapper(found.open(), encoding=first, errors=errors, newline="")
 

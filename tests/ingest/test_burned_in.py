@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from typer.testing import CliRunner
 
 from ingest.corpus.corpus import Corpus
-from ingest.sources.burned_in import masked
+from ingest.sources.burned_in import detail, masked
 from rocosearch.cli import app
 
 from .dicom_made import dicom_bytes
@@ -39,6 +39,16 @@ def test_boxes_become_black():
     assert (pixels[1:3, 2:5] == 0).all()
     assert (pixels[..., 0] == 200).sum() == 64 - 6
     assert np.asarray(image)[1, 2, 0] == 200  # the image itself is as it was
+
+
+def test_what_is_faint_stands_out_beside_what_is_bright():
+    image = Image.new("L", (200, 100), 20)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((120, 0, 199, 99), fill=220)
+    draw.line((30, 20, 30, 40), fill=44)  # a hairline of 24 grey levels
+    found = np.asarray(detail(image))
+    assert found[25:35, 30].min() > 120
+    assert found[60:, :60].max() < 10
 
 
 def test_without_the_extra_the_command_that_installs_it_is_named(tmp_path, monkeypatch):

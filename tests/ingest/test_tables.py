@@ -287,6 +287,27 @@ def test_imageclef_2022_with_its_download_prefixes(tmp_path):
     ]
 
 
+def test_text_in_parquet_that_is_no_utf8_costs_its_row_alone(tmp_path):
+    column = pa.array([b"fine", b"bro\x94ken", b"fine too"]).cast(pa.binary()).view(pa.string())
+    table = pa.table({"image": [png_bytes(n, side=5 + n) for n in range(3)], "caption": column})
+    pq.write_table(table, tmp_path / "table.parquet")
+    corpus = write_corpus(open_source(tmp_path), tmp_path / "out")
+    assert [record.caption for record in corpus.records()] == ["fine", "fine too"]
+    assert sum(corpus.manifest.rejected.values()) == 1
+
+
+def test_a_text_file_that_ends_in_half_a_character_stops_nothing(tmp_path):
+    images(tmp_path, "im0.png", "im1.png")
+    (tmp_path / "im0.txt").write_bytes("caption".encode("utf-16") + b"\0")
+    (tmp_path / "im1.txt").write_bytes(b"another")
+    records, rejected = read(tmp_path)
+    assert [(r.id, r.caption.rstrip("\ufffd")) for r in records] == [
+        ("im0", "caption"),
+        ("im1", "another"),
+    ]
+    assert rejected == []
+
+
 def test_imageclef_2021_without_headers(tmp_path):
     write(
         tmp_path / "Caption_Training_2021_Captions.txt",
