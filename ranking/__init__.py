@@ -1,6 +1,6 @@
 """What relevant means, and an engine in this process that computes it.
 
-attributes.py       Fields of one's own: types, values, conditions on them
+attributes.py       Custom fields: typed attributes of documents, and conditions on them
 document_checks.py  Checks of documents before they are indexed, shared by both engines
 html.py             A result as an HTML table for notebooks
 names.py            Schema names that contain an encoder's fingerprint

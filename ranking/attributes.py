@@ -1,8 +1,8 @@
-"""Fields of one's own: typed attributes that documents carry beside the fixed fields.
+"""Custom fields: typed attributes of documents, and conditions on them.
 
     [age]                    fields.toml
     type = "int"
-    from = "patient age"     what the source calls it; the field's own name where that is absent
+    from = "patient age"     its name in the source; by default the name of the field
 
 Numbers and dates are compared, sorted and ranked by as doubles, as Vespa does: a date as seconds
 from 1970-01-01 UTC to its midnight, a missing value as NaN.
@@ -80,18 +80,18 @@ _DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:[T ].*)?")
 
 
 class AttributeFault(UserError):  # noqa: N818 - what is said of a definition, or of a value
-    """A field of one's own, or a value of one, is not what it should be."""
+    """A custom field, or a value of one, is invalid."""
 
 
 def parse_attribute(text: str) -> Attribute:
-    """Read "age:int" or "age:int=patient age". Raises AttributeFault for anything else."""
+    """Parse "age:int" or "age:int=patient age". Raises AttributeFault for anything else."""
     name, _, rest = text.partition(":")
     kind, _, source = rest.partition("=")
     return _checked(name.strip(), kind.strip(), source.strip())
 
 
 def read_condition(text: str, *, exclude: bool = False) -> Filter:
-    """Read FIELD=VALUE, or another comparison. Raises AttributeFault where it is none.
+    """Parse FIELD=VALUE, or another comparison. Raises AttributeFault for anything else.
 
     >>> read_condition("age>=60")
     Filter(field='age', values=('60',), exclude=False, comparison='>=')
@@ -99,7 +99,7 @@ def read_condition(text: str, *, exclude: bool = False) -> Filter:
     match = _CONDITION.fullmatch(text)
     if match is None:
         raise AttributeFault(
-            f"{text!r} is no condition: give FIELD=VALUE, or a number or date as FIELD>=VALUE, "
+            f"{text!r} is not a condition: give FIELD=VALUE, or a number or date as FIELD>=VALUE, "
             "FIELD<VALUE, FIELD=LOW..HIGH."
         )
     comparison: Any = match["comparison"]
@@ -118,9 +118,7 @@ def read_attributes(path: Path) -> tuple[Attribute, ...]:
     for name, told in content.items():
         table = {"type": told} if isinstance(told, str) else told
         if not isinstance(table, dict) or not table.keys() <= {"type", "from"}:
-            raise AttributeFault(
-                f"{path}: {name} takes a type, and from: what the source calls it."
-            )
+            raise AttributeFault(f"{path}: {name} takes a type, and from: its name in the source.")
         found.append(_checked(name, str(table.get("type", "")), str(table.get("from", ""))))
     return by_name(found)
 
@@ -143,8 +141,8 @@ def _checked(name: str, kind: str, source: str) -> Attribute:
         )
     if name in _TAKEN or name.startswith(_PREFIXES):
         raise AttributeFault(
-            f"A field of your own cannot be called {name}, which has a meaning already: choose "
-            f"another name, as in --field my_{name}:{kind or 'keyword'}={source or name}."
+            f"A custom field cannot be called {name}, which is reserved: choose another name, as "
+            f"in --field my_{name}:{kind or 'keyword'}={source or name}."
         )
     for known in get_args(AttributeType):
         if kind == known:
@@ -154,12 +152,12 @@ def _checked(name: str, kind: str, source: str) -> Attribute:
 
 
 def is_number(attribute: Attribute | None) -> bool:
-    """Whether the field's values have an order that ranges go by."""
+    """Whether the field's values have an order, as ranges need."""
     return attribute is not None and attribute.type in ("int", "float", "date")
 
 
 def value_of(attribute: Attribute, given: object) -> Value | None:
-    """A source's value as the field's type has it; None where the source has none.
+    """A source's value converted to the field's type; None if the source has none.
 
     A missing bool is false, as in Vespa. Raises AttributeFault for a value of another type.
     """
@@ -206,7 +204,7 @@ def _day(text: str) -> str | None:
 
 
 def number_of(attribute: Attribute, value: Value | None) -> float:
-    """The double that a value is compared and ranked by; NaN where it is missing."""
+    """The double for comparing and ranking a value; NaN if it is missing."""
     if value is None:
         return math.nan
     if attribute.type == "date":
@@ -215,7 +213,7 @@ def number_of(attribute: Attribute, value: Value | None) -> float:
 
 
 def shown_number(attribute: Attribute, number: float) -> Value:
-    """The value that `number_of` gave this number for."""
+    """The value of a number: the inverse of `number_of`."""
     if attribute.type == "date":
         return (dt.date(1970, 1, 1) + dt.timedelta(days=int(number) // DAY)).isoformat()
     if attribute.type == "bool":
@@ -224,12 +222,12 @@ def shown_number(attribute: Attribute, number: float) -> Value:
 
 
 def told(value: Value) -> str:
-    """A value as a filter names it."""
+    """A value as written in a filter."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def features_of(attributes: Iterable[Attribute]) -> list[str]:
-    """Rank features that there are of the fields: a number's presence can be asked for too.
+    """Rank features of the fields; numbers also have one for their presence.
 
     >>> features_of([Attribute("age", "int"), Attribute("findings", "text")])
     ['attribute(age)', 'attribute(has_age)', 'bm25(findings)']
@@ -245,10 +243,10 @@ def features_of(attributes: Iterable[Attribute]) -> list[str]:
 
 
 def bounds(attribute: Attribute, value: str, comparison: str = "=") -> tuple[float, float]:
-    """The lowest and the highest number that a condition lets pass, both included.
+    """The lowest and the highest number that match a condition, both included.
 
     value: one value, or two with ".." between them, of which one may be absent. Raises
-    AttributeFault where it is no value of the field.
+    AttributeFault if it is not a value of the field.
 
     >>> bounds(Attribute("age", "int"), "40..60"), bounds(Attribute("age", "int"), "60", ">")
     ((40.0, 60.0), (61.0, inf))
@@ -274,12 +272,12 @@ def _number(attribute: Attribute, text: str, absent: float) -> float:
         return absent
     value = value_of(attribute, text)
     if value is None:
-        raise AttributeFault(f"{attribute.name} is compared with nothing: give a value.")
+        raise AttributeFault(f"The condition on {attribute.name} has no value: give one.")
     return number_of(attribute, value)
 
 
 def fault_of(values: Mapping[str, Value], attributes: Sequence[Attribute]) -> str:
-    """Say what is wrong with a document's values; "" where nothing is."""
+    """What is wrong with a document's values; "" if nothing is."""
     known = {each.name: each for each in attributes}
     for name, value in values.items():
         if name not in known:

@@ -14,7 +14,7 @@ forgetting.py              Remove a patient from a corpus, indexes and servers
 guard.py                   Error handling of the command line: one sentence and an exit code
 heat_picture.py            An image with the heat map of a text in red
 embedded_images.py         Vectors of a corpus's images, and features before the projection
-labelling.py               What an encoder says of every image of a corpus: its concepts, and words
+labelling.py               Predict concepts and words for every image of a corpus
 live_parity.py             Compare two engines on the same queries, and explain differences
 mcp_server.py              Search as tools for an agent, by the Model Context Protocol
 notebook.py                HTML views of results and records for notebooks

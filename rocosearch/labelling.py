@@ -1,7 +1,7 @@
-"""What an encoder says of every image of a corpus: its concepts, and words of near captions.
+"""Predict concepts and words for every image of a corpus.
 
-Both are learned from the training split: concepts by a linear probe, words by taking the captions
-of the nearest images over.
+Both come from the training split: concepts from a linear probe, words from the captions of the
+nearest images.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def label_corpus(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Labelled:
-    """Predict concepts and words for every image, and keep them in the corpus.
+    """Predict concepts and words for every image, and store them in the corpus.
 
-    captions: distinct captions of the nearest training images whose words are taken; 0: none.
+    captions: number of distinct captions of the nearest training images to use; 0: none.
     concept_fields: fields of the records whose values count as concepts too. The concepts are
-    those that at least five training images have; a training image is judged by a probe that has
-    not seen its case or article. Raises ClassificationError where no image is in the training
-    split, or there is nothing to predict.
+    those that at least five training images have; training images are predicted by a probe that was
+    not trained on their case or article. Raises ClassificationError if no image is in the training
+    split, or if there is nothing to predict.
     """
     embedded = open_embedded(corpus, encoder, None, progress)
     rows = embedded.corpus.rows([name for name in SCHEMA.names if name != "image"])
@@ -77,16 +77,14 @@ def label_corpus(
     records = [from_arrow({**found[identifier], "image": None}) for identifier in embedded.ids]
     learned = np.array([record.split == "train" for record in records])
     if not learned.any():
-        raise ClassificationError(
-            f"{corpus} has no image in its training split: there is nothing to learn from."
-        )
+        raise ClassificationError(f"{corpus} has no image in its training split.")
     named, precision, threshold = _concepts(
         embedded, records, learned, concept_fields, seed, progress
     )
     if not captions and not any(names for names, _ in named):
         raise ClassificationError(
-            f"No concept stands on {AT_LEAST} training images of {corpus}: there is nothing to "
-            "predict. Name a field with --concept-field, or let captions be taken."
+            f"No concept has {AT_LEAST} training images in {corpus}. Name a field with "
+            "--concept-field, or use --captions above 0."
         )
     words = near_captions(
         embedded.vectors,

@@ -134,9 +134,9 @@ def parse_sort(value: str | None) -> Sort | None:
 
 
 def parse_attributes(file: Path | None, listed: Sequence[str]) -> tuple[Attribute, ...]:
-    """Fields of one's own, those of a fields.toml and those of --field.
+    """Custom fields, those of a fields.toml and those of --field.
 
-    Raises AttributeFault for what is none, and for a field that comes twice.
+    Raises AttributeFault for invalid and for duplicate fields.
     """
     from ranking.attributes import (  # noqa: PLC0415 - not for --help
         by_name,

@@ -1,9 +1,9 @@
-"""One tower learns before both do: the image tower from images, the text tower from captions.
+"""Pretraining of one tower alone: images (SimCLR), or halves of captions.
 
 Two views of one image are a pair, and so are the two halves of one caption; all others of a batch
-are negatives (Chen et al. 2020, SimCLR, with negatives of the other view only). So images without
-a caption teach too, and captions without an image. A small head on top of the tower takes what
-only this task needs, and is thrown away.
+are negatives (Chen et al. 2020, SimCLR, with negatives of the other view only). So images without a
+caption contribute too, and captions without an image. A small head on top of the tower is used for
+this task only, and is discarded.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ Views = Callable[[Rows, torch.Generator], tuple[Tensor, Tensor]]
 
 
 def check_pretraining(config: TrainingConfig, team: Team) -> None:
-    """Raise FreezeError where the tower to be pretrained is frozen, TeamError with a team."""
+    """Raise FreezeError if the tower to pretrain is frozen, TeamError with several processes."""
     for side, epochs in (("image", config.image_epochs), ("text", config.text_epochs)):
         if epochs and is_locked(config, side):
             raise FreezeError(
-                f"The {side} tower is frozen, so it cannot be pretrained: leave out "
-                f"--{side}-epochs, or take a preset that trains it, such as tiny."
+                f"The {side} tower is frozen, so it cannot be pretrained: remove --{side}-epochs, "
+                "or choose a preset that trains it, such as tiny."
             )
         if epochs and team.size > 1:
             raise TeamError(
-                f"Pretraining runs in one process: leave out --{side}-epochs, or pretrain first "
-                "and go on from that encoder with --start."
+                f"Pretraining runs in one process: remove --{side}-epochs, or pretrain first and "
+                "continue from that encoder with --start."
             )
 
 

@@ -153,7 +153,7 @@ def _show(manifest: CorpusManifest, out: Path) -> None:
     )
     if manifest.fields:
         own = (f"{f.name} ({f.type}) {manifest.filled[f.name]:,}" for f in manifest.fields)
-        tell(f"Records with a value of your own fields: {', '.join(own)}.")
+        tell(f"Records with a value of custom fields: {', '.join(own)}.")
     _show_splits(manifest)
     _show_losses("Rejected", manifest.rejected, out)
     _show_losses("Of kept rows", manifest.lost_parts, out)
@@ -171,8 +171,8 @@ def _show_splits(manifest: CorpusManifest) -> None:
     absent = [name for name in ("validation", "test") if name not in manifest.splits]
     if absent and manifest.split_rule == "drawn":
         tell(
-            f"No {' and no '.join(absent)} split: there are too few groups of records with "
-            "separate groups, images and captions."
+            f"No {' and no '.join(absent)} split: there are too few groups that share no image or "
+            "caption."
         )
 
 

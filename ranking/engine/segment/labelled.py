@@ -1,7 +1,7 @@
-"""Several vectors a document, under labels: the nearest of them stands for the document.
+"""Fields with several labelled vectors per document, and MaxSim.
 
-The vectors of all documents stand in one row, those of a document side by side, as a field of one
-vector has them; `starts` says where each document's begin. Vespa counts documents, not vectors,
+The vectors of all documents are stored in one array, those of a document side by side; `starts`
+has the first row of each document. Vespa counts documents, not vectors,
 among target hits (measured), so the largest similarity of each is taken before the nearest
 documents are chosen.
 """
@@ -45,12 +45,12 @@ class LabelledIndex(VectorIndex):
 
     @cached_property
     def rows(self) -> VectorIndex:
-        """The vectors of all documents, as if each were a document."""
+        """All vectors, as if each were a document."""
         return VectorIndex(replace(self.field, labels=""), self._arrays)
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
-        """Where each document's vectors begin, and where the last one's end."""
+        """The first row of each document, and the end of the last one."""
         return self._arrays[f"starts.{self.field.name}"]
 
     @cached_property
@@ -122,7 +122,7 @@ class LabelledIndex(VectorIndex):
         return docs[best], found[best]
 
     def max_sim(self, tokens: Floats, number: int) -> float:
-        """Each of the query's tokens [T, dimension] by its nearest of a document's vectors, summed.
+        """Sum over the query's tokens [T, dimension] of the similarity with the nearest vector.
 
         MaxSim of ColBERT (Khattab and Zaharia 2020, equation 3); 0 without vectors.
         """
