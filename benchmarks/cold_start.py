@@ -167,6 +167,8 @@ def serve(python: str, index: Path) -> Run:
                 answer.read()
             break
         except OSError:
+            if process.poll() is not None:
+                raise SystemExit(f"{' '.join(command)} failed") from None
             time.sleep(0.01)
     clock = time.perf_counter() - started
     told = Path(f"/proc/{process.pid}/status").read_text("ascii")

@@ -9,8 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
-
 from encoders.base.errors import UserError
 from encoders.base.extras import need
 from ranking.searcher import Searcher
@@ -82,9 +80,11 @@ def _lexicon(corpus: Corpus) -> Lexicon:
 
 def _facets(corpus: Corpus) -> dict[str, dict[str, int]]:
     """Document counts for each value of the fields with several values."""
+    from ingest.corpus.tables import opened  # noqa: PLC0415 - a page without pictures needs none
+
     counts: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
     for part in corpus.parts:
-        with pq.ParquetFile(part) as file:
+        with opened(part) as file:
             table = file.read(columns=list(FACETS))
         for name in FACETS:
             for row in table[name].value_counts().to_pylist():

@@ -71,6 +71,13 @@ def test_asking_a_server_does_not_load_what_training_needs(tmp_path):
         assert loaded(heavy, *arguments) == []
 
 
+@pytest.mark.parametrize("module", ["rocosearch.opening", "rocosearch.page.opening"])
+def test_searching_and_serving_an_index_need_no_extra(module):
+    extras = ("pyarrow", "pydicom", "requests", "torch", "pandas", "matplotlib", "scipy", "vespa")
+    code = f"import sys\nsys.modules.update(dict.fromkeys({extras!r}))\nimport {module}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_overview_says_what_the_commands_say():
     for panel in SUMMARIES.values():
         for name, summary in panel.items():
