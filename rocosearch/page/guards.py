@@ -141,7 +141,7 @@ class Guard:
             headers
         ):
             raise RefusedError(
-                HTTPStatus.UNAUTHORIZED, "This server asks for a token: Authorization: Bearer ..."
+                HTTPStatus.UNAUTHORIZED, "This server needs a token: Authorization: Bearer ..."
             )
 
     def _check_host(self, hosts: list[str]) -> None:

@@ -59,7 +59,7 @@ async function ask(path, how = {}) {
   }
   if (response.status === 401) {
     if (!byId("door").open) byId("door").showModal();
-    return { error: "This server asks for a token." };
+    return { error: "This server needs a token." };
   }
   return response.json();
 }
@@ -387,7 +387,7 @@ function chip(source, words, className, forget) {
 
 function takeImage(files) {
   const found = [...files].find((each) => each.type.startsWith("image/") || /\.dcm$/i.test(each.name) || !each.type);
-  if (!found) return say("That is no image.", true);
+  if (!found) return say("This file is not an image.", true);
   askBy(found, [], []);
   search();
 }
@@ -467,7 +467,7 @@ byId("enter").addEventListener("submit", async (event) => {
   event.preventDefault();
   const headers = { "Content-Type": "application/json" };
   const answer = await fetch("/session", { method: "POST", headers, body: JSON.stringify({ token: byId("token").value }) });
-  byId("refused").textContent = answer.ok ? "" : "This is not the token.";
+  byId("refused").textContent = answer.ok ? "" : "The token is wrong.";
   if (answer.ok) { byId("door").close(); begin(); }
 });
 window.addEventListener("popstate", restore);

@@ -76,7 +76,7 @@ def test_judging_over_the_api(served):
         ("[]", "body is not of the type object"),
         ('{"query": "q", "document": "d"}', "no relevant"),
         ('{"query": "q", "document": "d", "relevant": true}', "relevant is not of the type"),
-        ('{"query": "q", "document": "d", "relevant": 4}', "from 0 to 3"),
+        ('{"query": "q", "document": "d", "relevant": 4}', "Allowed are 0 to 3"),
         ('{"query": "", "document": "d", "relevant": 1}', "query is empty"),
         ('{"query": "q", "document": "d", "relevant": 1, "x": 1}', "The body has 'x'"),
         ('{"query": "\\ud800", "document": "d", "relevant": 1}', "not valid text"),
