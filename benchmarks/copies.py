@@ -27,7 +27,8 @@ from eval.leakage.copies import (
     COSINE,
     LIKE_BITS,
     close_pairs,
-    grey_vector,
+    correlation,
+    thumbnail,
     verified,
 )
 from ingest.corpus.corpus import Corpus
@@ -99,7 +100,9 @@ def main() -> None:
         copies = [change(image) for image in images]
         bits = [_bits(a, b) for a, b in zip(images, copies, strict=True)]
         close = np.array(bits) <= COPY_BITS
-        alike = np.array([_correlation(a, b) for a, b in zip(images, copies, strict=True)])
+        alike = np.array(
+            [correlation(thumbnail(a), thumbnail(b)) for a, b in zip(images, copies, strict=True)]
+        )
         told = f"{name:<26} verified {(close & (alike >= CORRELATION)).mean():.3f}"
         told += f"  proposed {close.mean():.3f}"
         if encoder and vectors is not None:
@@ -112,11 +115,6 @@ def main() -> None:
 
 def _bits(first: Image.Image, second: Image.Image) -> int:
     return (int(dhash(first), 16) ^ int(dhash(second), 16)).bit_count()
-
-
-def _correlation(first: Image.Image, second: Image.Image) -> float:
-    left, right = grey_vector(first), grey_vector(second)
-    return 0.0 if left is None or right is None else float(left @ right)
 
 
 def _false_alarms(corpus: Corpus) -> None:

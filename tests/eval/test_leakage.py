@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from encoders.base.storage import SEEN
 from encoders.training.presets import preset
@@ -181,6 +181,8 @@ def test_copies_are_verified_by_their_pixels(tmp_path):
         "jpeg": jpeg(originals[0], 40),
         "half": png(originals[1].resize((48, 48))),
         "same": png(originals[2]),
+        "cropped": png(ImageOps.crop(originals[3], 3)),
+        "padded": png(ImageOps.expand(originals[4], 2, "black")),
         "other": png(picture(100)),
     }
     records += [Row(name, f"text of {name}", data, split="test") for name, data in changed.items()]
@@ -197,6 +199,8 @@ def test_copies_are_verified_by_their_pixels(tmp_path):
             "jpeg": (False, True),
             "half": (False, True),
             "same": (True, False),
+            "cropped": (False, True),
+            "padded": (False, True),
             "other": (False, False),
         }
         assert found.known == (record is not None)
