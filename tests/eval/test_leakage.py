@@ -219,7 +219,7 @@ def test_overlap_with_training(phantoms):
     assert not found.notes
     validation = load_pool(phantoms, ids, ids, split="validation")
     (note,) = find_overlap(phantoms, validation, "none", seen_record(phantoms)).notes
-    assert "44 chose the encoder's epoch" in note
+    assert "44 were used to choose the encoder's epoch" in note
 
 
 def test_names_of_concepts_that_were_paired_are_seen(phantoms):
