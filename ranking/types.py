@@ -192,7 +192,8 @@ class Query:
 
     text: what a person typed; plain words unless `operators` (phrases, +must, -not, field:term).
     vector: float32 [dimension] for the profile's vector fields, made by the index's encoder;
-    vectors: by field, where a profile compares those of several encoders.
+    vectors: by field, where a profile compares those of several encoders, in place of `vector`; for
+    patches [tokens, dimension], which `max_sim` compares.
     inputs: values of the profile's `query()` numbers; what is absent takes the profile's default.
     k: hits wanted, after the first `offset`. sort: by a field's value instead of the score.
     target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.

@@ -79,8 +79,17 @@ def _rerank(ranked: Ranked, phase: Rerank, id_order: IdOrder) -> Ranked:
 
 
 def _below(before: Doubles, reranked: Doubles, count: int) -> Doubles:
-    """Scores of the hits after the window: moved, differences kept, to begin at its lowest."""
-    rest = before[count:]
-    if len(rest) == 0 or rest[0] <= reranked.min():
+    """Scores of the hits after the window, as Vespa moves and scales them to lie below it.
+
+    Where the window's lowest score has fallen, the line that takes its range before to its range
+    now, none counted as less than 1, takes the rest along (measured to 1e-15; Vespa's HitCollector
+    for the second phase, RangeAdjuster for the global one).
+    """
+    window, rest = before[:count], before[count:]
+    low, least = window.min(), reranked.min()
+    if not low > least:
         return rest
-    return np.asarray(rest - rest[0] + reranked.min(), np.float64)
+    if not np.isfinite(least):
+        return np.full(len(rest), least)
+    scale = max(reranked.max() - least, 1.0) / max(window.max() - low, 1.0)
+    return np.asarray((rest - low) * scale + least, np.float64)

@@ -111,19 +111,18 @@ def _vectors(plan: Plan, query: Query) -> dict[str, QueryVector]:
         if name not in plan.index_fields:
             there = ", ".join(plan.index_fields) or "none"
             raise QueryError(f"The index has no vector field {name}; it has {there}.")
-    if query.vectors.keys() - {field.name for field in plan.late.values()}:
-        fields = {n: f for n, f in plan.vector_fields.items() if n in query.vectors}
-        return {name: query_vector(query.vectors[name], field) for name, field in fields.items()}
+    fields = plan.vector_fields
+    found = {n: query_vector(query.vectors[n], fields[n]) for n in fields if n in query.vectors}
     if query.vector is None:
-        return {}
-    encoders = {field.fingerprint or field.name for field in plan.vector_fields.values()}
-    if len(encoders) > 1:
+        return found
+    others = {name: field for name, field in fields.items() if name not in found}
+    if len({field.fingerprint or field.name for field in others.values()}) > 1:
         raise QueryError(
             f"Profile {plan.name} compares {', '.join(plan.vector_fields)}: give the query's "
             "vectors by field."
         )
     vector = query.vector
-    return {name: query_vector(vector, field) for name, field in plan.vector_fields.items()}
+    return found | {name: query_vector(vector, field) for name, field in others.items()}
 
 
 def _tokens(plan: Plan, query: Query) -> dict[str, NDArray[np.float32]]:

@@ -142,3 +142,26 @@ def test_conditions_on_fields_of_ones_own_find_what_vespa_found(study):
                 assert hit.features[name] == pytest.approx(theirs, rel=1e-9, nan_ok=True), name
     assert compared["own-filter"] >= 14
     assert compared["own-text"] >= 12
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("several", {"frames-exact", "frames-ann", "frames_dot-exact", "filter", "threshold"}),
+        ("late_interaction", {"first", "second", "second-or", "global", "both"}),
+    ],
+)
+def test_labelled_vectors_and_late_interaction(study, name, kinds):
+    """Closeness, labels, MaxSim, and the relevance of what comes after a phase's window."""
+    compared: dict[str, int] = {}
+    for record in read_records(study.files[name]):
+        kind = record["kind"].partition("-")[2]
+        if compared.get(kind, 0) == 3:
+            continue
+        try:
+            replay = make_replay(record, study)
+        except Skipped:
+            continue
+        assert compare(record, replay, study).faults == [], record["id"]
+        compared[kind] = compared.get(kind, 0) + 1
+    assert kinds <= compared.keys()

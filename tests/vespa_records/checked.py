@@ -86,10 +86,11 @@ def _check_hits(record: Mapping[str, Any]) -> None:
     for hit in hits:
         if not isinstance(hit, list) or len(hit) != 2 + len(features):
             raise _malformed(f"a hit is not an id, a relevance and {len(features)} features")
-        for name, value in zip(features, hit[2:], strict=True):
-            if value is None or name.startswith("closest("):
-                raise Skipped(f"{name}: a value that is missing, or a label")
-        if not isinstance(hit[0], str) or not _numbers(hit[1:]):
+        labels = [name.startswith("closest(") for name in features]
+        numbers = [value for value, label in zip(hit[2:], labels, strict=True) if not label]
+        if None in numbers:
+            raise Skipped(f"{features[hit[2:].index(None)]}: a value that is missing")
+        if not isinstance(hit[0], str) or not _numbers([hit[1], *numbers]):
             raise _malformed(f"a hit reads {_shown(hit)}")
 
 

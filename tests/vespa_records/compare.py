@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ranking.engine.engine import EmbeddedEngine
 from ranking.profiles.profile import Profile
 from ranking.types import Filter, Query, Result
-from tests.vespa_records.comparison import Comparison
+from tests.vespa_records.comparison import TOLERANCE, Comparison
 from tests.vespa_records.features import Table, all_features, known_features, no_features
 from tests.vespa_records.lists import check_list, compare_ranks, only_one_has, overlap
 from tests.vespa_records.matches import Matches, find_matches, walk_neighbours, with_words
 from tests.vespa_records.records import Collection, Record
 from tests.vespa_records.replay import Replay, Skipped
+from tests.vespa_records.schema_file import MAX_SIM, OWN_MAX_SIM
 from tests.vespa_records.window import (
     compare_common,
     compare_shown,
@@ -74,6 +77,7 @@ def _recorded(record: Record) -> Result:
 
 def _compare_features(record: Record, replay: Replay, table: Table, found: Comparison) -> None:
     names = [name.replace(", ", ",") for name in record.get("features") or ()]
+    names = [OWN_MAX_SIM.sub(MAX_SIM, name) for name in names]
     profile = replay.profile
     unknown = sorted(set(names) - set(known_features(profile, replay.near)))
     if unknown:
@@ -81,11 +85,29 @@ def _compare_features(record: Record, replay: Replay, table: Table, found: Compa
     plain_bm25 = _is_first_phase_only(profile) and profile.first_phase == "bm25(caption)"
     for identifier, relevance, *values in record["hits"]:
         ours = table.get(identifier, {})
+        if _found_by_another(replay, ours, names, values):
+            found.apart.add(identifier)
+            continue
         for name, value in zip(names, values, strict=True):
+            if name.startswith("closest("):
+                found.values += 1
+                if ours.get(name, "") != (value or ""):
+                    found.faults.append(f"{name}: {ours.get(name)!r} here, {value!r} in Vespa")
+                continue
             missing = 1.797e308 if name.startswith("distance(") else 0.0
             found.note(name, ours.get(name, missing), value)
         if not names and plain_bm25:
             found.note("bm25(caption)", ours.get("bm25(caption)", 0.0), relevance)
+
+
+def _found_by_another(
+    replay: Replay, ours: Mapping[str, Any], names: Sequence[str], values: Sequence[Any]
+) -> bool:
+    """Whether HNSW found a document by another of its vectors than the nearest, and farther."""
+    near, several = f"closeness(field,{replay.near})", f"closest({replay.near})" in names
+    if "HNSW" not in replay.approximations or not several or near not in names:
+        return False
+    return values[names.index(near)] < ours.get(near, 0.0) - TOLERANCE
 
 
 def _is_first_phase_only(profile: Profile) -> bool:

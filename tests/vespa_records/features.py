@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ranking.expressions.expression import parse
 from ranking.profiles.profile import Profile
@@ -12,8 +13,8 @@ from tests.vespa_records.replay import Replay
 
 __all__ = ["FIRST_PHASE", "Table", "all_features", "known_features", "no_features"]
 
-Table = Mapping[str, Mapping[str, float]]
-"""Document id -> feature -> value."""
+Table = Mapping[str, Mapping[str, Any]]
+"""Document id -> feature -> value, a label of `closest()`."""
 
 FIRST_PHASE = "first phase"
 """The name under which a table holds the first phase's score."""
@@ -25,7 +26,7 @@ def all_features(collection: Collection, replay: Replay, ids: Sequence[str]) -> 
     Beside the match-features, the scores of the first phase as FIRST_PHASE. For the hits,
     words that count only together do.
     """
-    table: dict[str, Mapping[str, float]] = {**_features_of(collection, replay, replay.query.text)}
+    table: dict[str, Mapping[str, Any]] = {**_features_of(collection, replay, replay.query.text)}
     apart = [group for group in replay.groups if len(group) > 1]
     by_text: dict[str, list[str]] = {}
     for identifier in ids if apart else ():
@@ -57,7 +58,7 @@ def no_features(collection: Collection, profile: Profile) -> Table:
     return {document.id: row for document in collection.documents}
 
 
-def _features_of(collection: Collection, replay: Replay, text: str) -> dict[str, dict[str, float]]:
+def _features_of(collection: Collection, replay: Replay, text: str) -> dict[str, dict[str, Any]]:
     engine = collection.engine
     profile = replace(
         replay.profile,
@@ -79,7 +80,10 @@ def _features_of(collection: Collection, replay: Replay, text: str) -> dict[str,
         matching="or",
         filters=(),
     )
-    return {hit.id: {**hit.features, FIRST_PHASE: hit.score} for hit in engine.search(query)}
+    return {
+        hit.id: {**hit.features, **hit.closest, FIRST_PHASE: hit.score}
+        for hit in engine.search(query)
+    }
 
 
 def known_features(profile: Profile, near: str) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def walk_neighbours(collection: Collection, replay: Replay, table: Table) -> Ids
     nearest: list[float] = []
     found = set()
     for document in collection.documents:
-        if replay.near not in document.vectors or document.id not in allowed:
+        if not _holds(document, replay.near) or document.id not in allowed:
             continue
         near = table[document.id][closeness]
         if len(nearest) < replay.query.target_hits:
@@ -82,6 +82,10 @@ def walk_neighbours(collection: Collection, replay: Replay, table: Table) -> Ids
             continue
         found.add(document.id)
     return frozenset(found)
+
+
+def _holds(document: Document, field: str) -> bool:
+    return field in document.vectors or field in document.labelled
 
 
 def _exactly(ids: Iterable[str]) -> Matches:
@@ -108,7 +112,7 @@ def _with_words(collection: Collection, replay: Replay) -> Ids:
 
 
 def _of_neighbours(collection: Collection, replay: Replay, table: Table, allowed: Ids) -> Matches:
-    there = frozenset(d.id for d in collection.documents if replay.near in d.vectors) & allowed
+    there = frozenset(d.id for d in collection.documents if _holds(d, replay.near)) & allowed
     within = _within(there, replay, table)
     target = replay.query.target_hits
     least = min(target, len(there))

@@ -95,14 +95,17 @@ def make_replay(record: Record, collection: Collection) -> Replay:
     text, groups = _text(parts, request, collection.language)
     approximations = _matching(parts, groups, collection)
     vector = _vector(parts, request, collection, profile)
-    if parts.nearest is not None and not _is_exact(parts.nearest):
+    if parts.nearest is not None and not _is_exact(parts.nearest, collection):
         approximations.append("HNSW")
+    if not parts.retrieve and "input.query(qt)" in request:
+        raise Skipped("everything, ranked by token vectors alone")
     if not parts.retrieve:
         approximations.append("nothing to rank by")
     hits, offset = (int(float(request.get(n, d))) for n, d in (("hits", 10), ("offset", 0)))
     query = Query(
         text=text,
         vector=vector,
+        vectors=_tokens(request, collection),
         profile=profile.name,
         inputs=_inputs(request, profile),
         k=hits + offset,
@@ -262,6 +265,19 @@ def _vector(
         raise Skipped("a query vector whose recipe is not known") from None
 
 
+def _tokens(request: Mapping[str, Any], collection: Collection) -> dict[str, NDArray[np.float32]]:
+    """The query's token vectors, by the fields that hold patches of their length."""
+    given = request.get("input.query(qt)")
+    if given is None:
+        return {}
+    try:
+        tokens = collection.vector_of(given)
+    except (KeyError, TypeError):
+        raise Skipped("token vectors whose recipe is not known") from None
+    fields = collection.schema.vector_fields
+    return {field.name: tokens for field in fields if field.labels == "patch"}
+
+
 def _listed(values: list[Any], fields: Iterable[VectorField], name: str) -> NDArray[np.float32]:
     (dimension,) = (field.dimension for field in fields if field.name == name)
     if len(values) != dimension:
@@ -269,8 +285,9 @@ def _listed(values: list[Any], fields: Iterable[VectorField], name: str) -> NDAr
     return np.array([finite_number(v, "a number of the query vector") for v in values], np.float32)
 
 
-def _is_exact(item: Item) -> bool:
-    return item.annotations.get("approximate") is False
+def _is_exact(item: Item, collection: Collection) -> bool:
+    scanned = item.arguments[0] in collection.schema.scanned
+    return scanned or item.annotations.get("approximate") is False
 
 
 def _target_hits(item: Item | None) -> int:

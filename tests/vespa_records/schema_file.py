@@ -31,6 +31,10 @@ _MAX_SIM = re.compile(
 )
 
 
+OWN_MAX_SIM, MAX_SIM = re.compile(r"\bmax_sim\b"), "max_sim_by_name"
+"""A schema's own function of the name of a feature here, and how it is called instead."""
+
+
 class SchemaError(UserError):
     """The file is no schema that can be read."""
 
@@ -39,13 +43,14 @@ class SchemaError(UserError):
 class Schema:
     """What was read.
 
-    unusable: profile name -> why it cannot be computed here.
+    unusable: profile name -> why it cannot be computed here. scanned: vector fields without HNSW.
     """
 
     name: str
     vector_fields: tuple[VectorField, ...]
     profiles: ProfileSet
     unusable: Mapping[str, str]
+    scanned: frozenset[str] = frozenset()
 
 
 def read_schema(path: Path) -> Schema:
@@ -61,7 +66,8 @@ def read_schema(path: Path) -> Schema:
     vectors = tuple(v for f in [*fields, *schema.find("field")] if (v := _vector_field(f)))
     blocks = {block.words[1]: block for block in schema.find("rank-profile")}
     profiles, unusable = _usable({name: _profile(block) for name, block in blocks.items()})
-    return Schema(schema.words[1], vectors, profiles, unusable)
+    plain = (f.words[1] for f in fields if "index" not in f.text("indexing"))
+    return Schema(schema.words[1], vectors, profiles, unusable, frozenset(plain))
 
 
 def _vector_field(block: Block) -> VectorField | None:
@@ -119,13 +125,13 @@ def _functions(block: Block) -> Iterator[tuple[str, str]]:
         for function in block.find(kind):
             signature = re.sub(r"^(?:function|macro)\s+(?:inline\s+)?", "", function.head)
             text = _by_name(function.text("expression"))
-            yield signature.replace("()", "").strip(), text
+            yield OWN_MAX_SIM.sub(MAX_SIM, signature.replace("()", "").strip()), text
 
 
 def _features(text: str) -> Iterator[str]:
     """Canonical names: Vespa reports closeness(field,x) however it was written."""
     for name in _FEATURE.findall(text):
-        yield name.replace(" ", "")
+        yield OWN_MAX_SIM.sub(MAX_SIM, name.replace(" ", ""))
 
 
 def _expression(block: Block, phase: str) -> str:
@@ -133,8 +139,8 @@ def _expression(block: Block, phase: str) -> str:
 
 
 def _by_name(expression: str) -> str:
-    """MaxSim in tensors, as the feature that computes it here."""
-    return _MAX_SIM.sub(r"max_sim(\1,\2)", expression)
+    """MaxSim in tensors, as the feature that computes it here; its name is free in a schema."""
+    return _MAX_SIM.sub(r"max_sim(\1,\2)", OWN_MAX_SIM.sub(MAX_SIM, expression))
 
 
 def _phase(block: Block, name: str) -> Phase | None:

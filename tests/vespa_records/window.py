@@ -120,6 +120,8 @@ def _note(
     identifier: str, mine: float, theirs: float, replay: Replay, table: Table, found: Comparison
 ) -> None:
     """Compare one hit's first-phase relevance; one ranked without its words is set apart."""
+    if identifier in found.apart:
+        return
     if replay.skips_words and difference("relevance", mine, theirs) > TOLERANCE:
         wordless = {identifier: {**table[identifier], "bm25(caption)": 0.0}}
         first = Phase(replay.profile.first_phase)

@@ -170,9 +170,8 @@ def _vectors(
             raise QueryError(
                 f"The index has no vector field {name}; it has {', '.join(there) or 'none'}."
             )
-    if query.vectors.keys() - {profile.patches}:
-        return {name: query.vectors[name] for name in profile.compared if name in query.vectors}
-    return {} if query.vector is None else dict.fromkeys(profile.compared, query.vector)
+    found = {name: query.vectors.get(name, query.vector) for name in profile.compared}
+    return {name: vector for name, vector in found.items() if vector is not None}
 
 
 def _clauses(profile: ServedProfile, words: Sequence[str], vector: VectorPart | None) -> list[str]:
