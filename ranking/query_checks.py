@@ -55,6 +55,7 @@ _TYPES: tuple[tuple[str, type | tuple[type, ...], type | None, str], ...] = (
     ("profile", str, None, "the name of a profile"),
     ("inputs", (dict, Mapping), str, "numbers by name"),
     ("vectors", (dict, Mapping), str, "vectors by field"),
+    ("expansions", (dict, Mapping), str, "weights by term"),
     ("filters", _SEVERAL, Filter, "a tuple of Filter"),
     ("facets", _SEVERAL, str, "a tuple of fields"),
     ("exclude_ids", _SET, None, "a set of ids"),
@@ -91,6 +92,9 @@ def _check_numbers(query: Query) -> None:
     for name, number in query.inputs.items():
         if not isinstance(number, Real) or not abs(number) < math.inf:
             raise QueryError(f"Input {name} is {number!r}: give a finite number.")
+    for term, weight in query.expansions.items():
+        if not isinstance(weight, Real) or not 0 < weight <= 1:
+            raise QueryError(f"The weight of {term} is {weight!r}: give one above 0, up to 1.")
     for vector in (query.vector, *query.vectors.values()):
         if vector is not None and not _is_numbers(vector):
             raise QueryError("The query vector is no array of numbers that float32 can hold.")

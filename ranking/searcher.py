@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from ranking.engine.segment.labelled import closeness_by_label
 from ranking.names import encoder_names
+from ranking.text.synonyms import Synonyms
+from ranking.text.tokens import query_terms
 from ranking.types import Engine, EngineError, Filter, Hit, Query, QueryError, Result, Sort
 
 if TYPE_CHECKING:  # a lexical search need not wait for torch
@@ -33,6 +35,8 @@ LIKE, UNLIKE = 0.75, 0.15
 class Searcher:
     """Encodes queries with the index's own encoder and asks an engine.
 
+    `synonyms`, where they are set, widen every text without operators.
+
     >>> Searcher(engine, encoder).search("pleural effusion", k=5)  # doctest: +SKIP
     """
 
@@ -47,6 +51,7 @@ class Searcher:
         self.engine = engine
         self.encoder = encoder
         self.embeds = embeds
+        self.synonyms: Synonyms | None = None
         self._info = engine.info()
         if encoder is None:
             return
@@ -62,6 +67,14 @@ class Searcher:
         """What it searches, and with which encoder."""
         made = self.encoder.manifest.fingerprint[:8] if self.encoder else "none"
         return f"<Searcher: {self._info.documents:,} documents, encoder {made}>"
+
+    def widening(self, text: str) -> dict[str, float]:
+        """Other terms for what a text says, with weights; a longer form's words share its."""
+        found: dict[str, float] = {}
+        for each in self.synonyms.expand(query_terms(text)) if self.synonyms else ():
+            for term in each.terms:
+                found[term] = max(each.weight / len(each.terms), found.get(term, 0.0))
+        return found
 
     def _repr_html_(self) -> str:
         profiles = ", ".join(self._info.profiles)
@@ -127,6 +140,7 @@ class Searcher:
                 exclude_ids=exclude_ids.union(like, unlike),
                 group_by=group_by,
                 operators=operators,
+                expansions=self.widening(text) if text and not operators else {},
             )
         )
         if frames and vector is not None:

@@ -197,6 +197,9 @@ class Query:
     inputs: values of the profile's `query()` numbers; what is absent takes the profile's default.
     k: hits wanted, after the first `offset`. sort: by a field's value instead of the score.
     target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
+    expansions: terms, as the index holds them, that words of the text are also said by, each with
+    a weight above 0 and up to 1: a match counts that much of what a word of the text would. Not
+    with operators.
     min_score: hits of a lower score are left out. min_closeness: vectors find nothing farther.
     facets: fields whose values are counted over all documents that matched.
     hidden_captions: ids whose bm25 of the caption, or of its parts, and has_caption read as 0
@@ -221,6 +224,7 @@ class Query:
     min_score: float | None = None
     min_closeness: float | None = None
     facets: tuple[str, ...] = ()
+    expansions: Mapping[str, float] = field(default_factory=dict)
     vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     timeout: float = 10.0
     with_documents: bool = True

@@ -29,6 +29,7 @@ __all__ = [
     "OwnFieldsFile",
     "ProfilesFile",
     "Studies",
+    "SynonymsFile",
     "parse_attributes",
     "parse_counts",
     "parse_filters",
@@ -97,6 +98,14 @@ OwnFields = Annotated[
 OwnFieldsFile = Annotated[
     Path | None,
     typer.Option("--fields", metavar="FILE", help="Fields of your own (TOML); see docs/fields.md."),
+]
+SynonymsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--synonyms",
+        metavar="FILE",
+        help="Search other words for those of TEXT too (Solr's format); see docs/text.md.",
+    ),
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, expect, silent
+from encoders.base.storage import write_whole
 from encoders.export.graphs import ensure_graphs
 from encoders.model.manifest import FILE_NAME as ENCODER_FILE, TRAINING, Manifest
 from encoders.published.folders import is_published
@@ -36,6 +37,7 @@ from ranking.profiles.shipped import (
     load_profiles,
     save_profiles,
 )
+from ranking.text.synonyms import synonym_lines
 from ranking.types import Attribute, VectorField
 from rocosearch.fields import field_of
 from rocosearch.opening import (
@@ -45,7 +47,7 @@ from rocosearch.opening import (
     open_engine,
     open_searcher,
 )
-from rocosearch.outputs import OutputError, check_profiles_file, check_replaceable
+from rocosearch.outputs import OutputError, check_file, check_profiles_file, check_replaceable
 
 if TYPE_CHECKING:  # torch takes seconds to load
     from encoders.training.pairs import Pair
@@ -66,6 +68,7 @@ __all__ = [
     "embedding_encoder",
     "evaluate",
     "evaluate_target",
+    "learn_synonyms",
     "load_encoder",
     "open_engine",
     "open_searcher",
@@ -477,6 +480,27 @@ def tune_profiles(
         )
     save_profiles(tuning.profiles, out)
     return tuning
+
+
+def learn_synonyms(corpus: Path, out: Path, *, weight: float = 0.5) -> int:
+    """Write a synonym file of the training split's concepts; return how many have several forms.
+
+    Raises CorpusError if there is no training split, or no concept is said in two ways there.
+    """
+    from eval.collection.pool import load_pool
+    from eval.protocols.concept_queries import concept_forms
+
+    check_file(out)
+    opened = Corpus.open(corpus)
+    if not opened.manifest.splits.get("train"):
+        raise CorpusError(f"{corpus} has no training split to learn synonyms from.")
+    ids = opened.table(["id"])["id"].to_pylist()
+    forms = concept_forms(load_pool(opened, ids, (), split="train"))
+    lines = list(synonym_lines(dict.fromkeys(some, weight) for some in forms.values() if some[1:]))
+    if not lines:
+        raise CorpusError(f"The training split of {corpus} says no concept in two ways.")
+    write_whole(out, "\n".join(lines) + "\n")
+    return len(lines)
 
 
 def write_app(

@@ -11,6 +11,7 @@ from encoders.base.errors import UserError
 
 if TYPE_CHECKING:
     from ranking.searcher import Searcher
+from ranking.text.synonyms import read_synonyms
 from vespa_app.http.credentials import is_url
 
 __all__ = ["searching"]
@@ -24,9 +25,11 @@ def searching(
     profiles: Path | None = None,
     package: Path | None = None,
     config_url: str | None = None,
+    synonyms: Path | None = None,
 ) -> Iterator[Searcher]:
     """Open a searcher, and close it at the end.
 
+    synonyms: a file in Solr's format that widens texts.
     encoder, profiles: used instead of those of an index. A server embeds texts itself unless an
     encoder is named. package, config_url: where to read the deployed application.
     Raises UserError if the arguments contradict each other, or nothing is found.
@@ -36,7 +39,9 @@ def searching(
             raise UserError("--app and --config-url need the URL of a running Vespa.")
         from rocosearch.opening import open_searcher  # noqa: PLC0415 - loads the engine
 
-        yield open_searcher(Path(where), encoder=encoder, profiles=profiles)
+        opened = open_searcher(Path(where), encoder=encoder, profiles=profiles)
+        opened.synonyms = read_synonyms(synonyms) if synonyms else None
+        yield opened
         return
     if profiles:
         raise UserError("--profiles does not apply to a server: it uses its deployed package.")
@@ -44,4 +49,5 @@ def searching(
     from rocosearch.vespa_jobs import Server, open_server_searcher  # noqa: PLC0415
 
     with open_server_searcher(Server(where, package, config_url), encoder) as searcher:
+        searcher.synonyms = read_synonyms(synonyms) if synonyms else None
         yield searcher

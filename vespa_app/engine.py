@@ -18,6 +18,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from ranking.document_checks import document_fault, named, several
+from ranking.engine.segment.postings import idf
 from ranking.names import encoder_names
 from ranking.query_checks import check_types, told_of_scores
 from ranking.types import (
@@ -37,6 +38,7 @@ from vespa_app.http.connection import Connection, Credentials
 from vespa_app.http.errors import VespaDegradedError, VespaQueryError, VespaUnavailableError
 from vespa_app.http.retries import Retries, retrying
 from vespa_app.query.answers import Answer, judge, read_answer, to_result, value_counts
+from vespa_app.query.operators import TOKEN
 from vespa_app.query.query import SearchRequest, search_request
 from vespa_app.query.top_k import Chosen, Window, choose
 from vespa_app.read.application import Application
@@ -131,14 +133,15 @@ class VespaEngine:
             )
         started = time.monotonic()
         window = Window.first(query, limit)
-        request = self._request(query, window)
+        significances = self._significances(query)
+        request = self._request(query, window, significances)
         if request.body is None:
             return Result(ids=(), scores=np.empty(0), warnings=request.warnings)
         answer, chosen = self._choose(query, request, window, query.timeout)
         while not chosen.complete and window.hits < limit:
             window = window.larger()
             left = query.timeout - (time.monotonic() - started)
-            request = self._request(query, window)
+            request = self._request(query, window, significances)
             answer, chosen = self._choose(query, request, window, left)
         if query.sort and not chosen.complete:
             raise QueryError(
@@ -271,13 +274,30 @@ class VespaEngine:
         ended = self._client().send_all(Operation("remove", each) for each in there)
         return sum(answer.verdict is Verdict.DONE for _, answer in ended)
 
-    def _request(self, query: Query, window: Window) -> SearchRequest:
+    def _significances(self, query: Query) -> dict[tuple[str, str], float]:
+        """The idf of the query's expansions, by text field and term, from counts asked for now."""
+        if not query.expansions or query.operators or not query.text.strip():
+            return {}
+        documents = self.count()
+        found = {}
+        for name in self.application.resolve(query.profile).texts:
+            for term in query.expansions:
+                body = {**self._plain(f"{name} contains ({{{TOKEN}}}@term)"), "term": term}
+                held = self._ask(body, COUNT_SECONDS).total
+                if held:
+                    found[name, term] = idf(documents, held)
+        return found
+
+    def _request(
+        self, query: Query, window: Window, significances: Mapping[tuple[str, str], float]
+    ) -> SearchRequest:
         return search_request(
             query,
             self.application,
             hits=window.hits,
             embed=self.settings.embed,
             soft_timeout=not self.settings.strict,
+            significances=significances,
         )
 
     def _choose(

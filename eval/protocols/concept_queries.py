@@ -21,7 +21,7 @@ from eval.protocols.overlap import STOP_WORDS
 from eval.protocols.tasks import GRADED, Skipped, Task, Topic, left_out_notes
 from ingest.corpus.duplicates import normal_caption
 
-__all__ = ["concept_queries", "named_forms", "surface_forms"]
+__all__ = ["concept_forms", "concept_queries", "named_forms", "surface_forms"]
 
 LONGEST = 3  # words of a form
 FEWEST = 5  # captions that must hold a form
@@ -42,8 +42,7 @@ def concept_queries(pool: Pool) -> list[Task | Skipped]:
             carrying[concept].append(row)
     words = [set(text.split()) for text in pool.normalised]
     asked = []
-    forms_of = named_forms(pool) if any(pool.concept_names) else surface_forms(pool)
-    for concept, forms in forms_of.items():
+    for concept, forms in concept_forms(pool).items():
         for form in forms:
             said = set(form.split())
             right = [row for row in carrying[concept] if words[row] and not words[row] & said]
@@ -73,6 +72,11 @@ def concept_queries(pool: Pool) -> list[Task | Skipped]:
             ),
         )
     ]
+
+
+def concept_forms(pool: Pool) -> dict[str, list[str]]:
+    """Concept -> its forms: its names, or phrases of captions where the corpus names none."""
+    return named_forms(pool) if any(pool.concept_names) else surface_forms(pool)
 
 
 def surface_forms(pool: Pool) -> dict[str, list[str]]:

@@ -209,7 +209,9 @@ def find_candidates(
 def _searches(
     reader: IndexReader, plan: Plan, asked: Checked, masks: QueryMasks, route: Route
 ) -> list[SegmentSearch]:
-    terms = {text: reader.texts[text].terms(asked.text.terms) for text in plan.texts}
+    terms = {
+        text: reader.texts[text].terms(asked.text.terms, asked.text.weights) for text in plan.texts
+    }
     return [
         route(
             SegmentQuery(

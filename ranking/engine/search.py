@@ -68,7 +68,9 @@ def _checked(plan: Plan, query: Query, reader: IndexReader) -> Checked:
     has_text = bool(query.text.strip())
     text = NO_TEXT
     if has_text and plan.texts:
-        text = read(query.text, reader.attributes) if query.operators else plain(query.text)
+        text = plain(query.text).widened(query.expansions)
+        if query.operators:
+            text = read(query.text, reader.attributes)
     vectors = _vectors(plan, query)
     by_text = has_text and "text" in plan.retrieve
     by_vector = tuple(vectors) if "vector" in plan.retrieve else ()

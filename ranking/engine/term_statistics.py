@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -43,9 +43,15 @@ class TermStatistics:
             documents += int(np.count_nonzero(counted))
         return tokens / documents if documents else 0.0
 
-    def terms(self, words: Sequence[str]) -> list[Terms]:
-        """The words as each segment has them."""
+    def terms(self, words: Sequence[str], weights: Mapping[str, float]) -> list[Terms]:
+        """The words as each segment has them; weights: of those that do not count in full."""
         found = [self._known.get(word) or self._find(word) for word in words]
+        if weights:
+            shares = [weights.get(word, 1.0) for word in words]
+            found = [
+                tuple(term._replace(weight=share * term.weight) for term in each)
+                for each, share in zip(found, shares, strict=True)
+            ]
         average = self.average_length or 1.0
         return [
             Terms([term[place] for term in found], average) for place in range(len(self._indexes))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ranking.query_checks import NO_ATTRIBUTES, check_condition
 from ranking.text.tokens import query_terms
@@ -33,14 +33,20 @@ Phrase = tuple[str, ...]
 class Asked:
     """What a query's text asks for.
 
-    terms: count for BM25. must, must_not: words next to each other that a caption has to have,
-    or may not have. filters: columns' values.
+    terms: count for BM25, each as much as `weights` says, 1 if it is not there. must, must_not:
+    words next to each other that a caption has to have, or may not have. filters: fields' values.
     """
 
     terms: tuple[str, ...]
     must: tuple[Phrase, ...] = ()
     must_not: tuple[Phrase, ...] = ()
     filters: tuple[Filter, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def widened(self, others: Mapping[str, float]) -> Asked:
+        """The same with other terms of these weights, those that it has left out."""
+        more = {term: weight for term, weight in others.items() if term not in self.terms}
+        return replace(self, terms=(*self.terms, *more), weights=more) if more else self
 
     @property
     def bound(self) -> bool:

@@ -21,6 +21,7 @@ from rocosearch.options import (
     IndexOrUrl,
     OptionalEncoder,
     ProfilesFile,
+    SynonymsFile,
     parse_filters,
     parse_sort,
 )
@@ -104,6 +105,7 @@ def command(
             "--operators", help='Read "a phrase", +must, -not and field:term in TEXT as operators.'
         ),
     ] = False,
+    synonyms: SynonymsFile = None,
     why: Annotated[
         str | None,
         typer.Option("--why", metavar="ID", help="Explain the result for this document."),
@@ -160,7 +162,12 @@ def command(
     with (
         telling_after(PATIENCE, f"Opening {index} and searching ..."),
         searching(
-            index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
+            index,
+            encoder=encoder,
+            profiles=profiles,
+            package=package,
+            config_url=config_url,
+            synonyms=synonyms,
         ) as searcher,
     ):
         if why is not None:

@@ -19,6 +19,7 @@ from rocosearch.options import (
     IndexOrUrl,
     OptionalEncoder,
     ProfilesFile,
+    SynonymsFile,
 )
 
 __all__ = ["EXAMPLE", "command"]
@@ -52,6 +53,7 @@ def command(
     browse: Annotated[bool, typer.Option("--browse", help="Open the page in a browser.")] = False,
     encoder: OptionalEncoder = None,
     profiles: ProfilesFile = None,
+    synonyms: SynonymsFile = None,
     package: DeployedPackage = None,
     config_url: ConfigUrl = None,
 ) -> None:
@@ -68,7 +70,12 @@ def command(
             from rocosearch.searchers import searching
 
             found = searching(
-                index, encoder=encoder, profiles=profiles, package=package, config_url=config_url
+                index,
+                encoder=encoder,
+                profiles=profiles,
+                package=package,
+                config_url=config_url,
+                synonyms=synonyms,
             )
             server = opened.enter_context(
                 open_page(

@@ -628,3 +628,20 @@ def test_an_operator_may_name_a_field_of_ones_own(cases):
         assert "!(portable = true)" in yql
         return
     assert cases.search(asked).ids == ("c",)
+
+
+def test_expansions_find_documents_and_count_by_their_weight(engine):
+    plain = ask(engine, "effusion", profile="lexical")
+    wide = ask(engine, "effusion", profile="lexical", expansions={"head": 0.5, "effusion": 0.1})
+    alone = ask(engine, "head", profile="lexical")
+    scores = {hit.id: hit.score for hit in wide}
+    assert scores == pytest.approx(
+        {hit.id: hit.score for hit in plain} | {hit.id: hit.score / 2 for hit in alone}
+    )
+    assert ask(engine, "effusion", profile="lexical", expansions={"no-such": 1.0}).ids == plain.ids
+
+
+@pytest.mark.parametrize("weight", [0, -1, 1.5, float("nan"), "much"])
+def test_an_expansion_needs_a_weight(engine, weight):
+    with pytest.raises(QueryError, match="weight of head"):
+        ask(engine, "effusion", profile="lexical", expansions={"head": weight})

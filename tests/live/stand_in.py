@@ -30,6 +30,9 @@ from tokenizers import Tokenizer
 
 from ranking.attributes import is_number, number_of, shown_number, told, value_of
 from ranking.engine.engine import EmbeddedEngine
+from ranking.engine.segment.postings import idf
+from ranking.text.fields import texts_of
+from ranking.text.tokens import tokenize
 from ranking.types import Attribute, Filter, Query, QueryError
 from tests.live.answering import AnsweringServer
 from tests.live.server import CONFIG_URL, URL
@@ -53,6 +56,8 @@ _TEST = re.compile(
     rf"|(?P<text>\w+) contains (?:\(\{{[^}}]*\}}phrase\((?P<phrase>(?:{_TOKEN}(?:, )?)+)\)\)"
     rf"|(?P<one>{_TOKEN}))"
 )
+_HOLDS = re.compile(r" where (\w+) contains \(\{[^}]*\}@term\)$")
+_WIDER = re.compile(r"contains \(\{[^}]*significance: ([\d.e+-]+)\}@(\w+)\)")
 _ANY = re.sub(r"\?P<\w+>", "?:", _TEST.pattern)
 _CONDITION = re.compile(rf"(!?)\(((?:(?:{_ANY})(?: or )?)+|false)\)")
 _VECTOR = re.compile(r"\{targetHits: (\d+)\}nearestNeighbor\((\w+), (\w+)\)")
@@ -187,6 +192,12 @@ class StandIn:
         if " where true" in yql:
             root = {"fields": {"totalCount": len(self.documents)}, "coverage": coverage}
             return 200, {"root": root | self._groups(yql)}
+        if counted := _HOLDS.search(yql):
+            held = sum(
+                body["term"] in tokenize(texts_of(self.engine.get(i))[counted[1]] or "")
+                for i in self.documents
+            )
+            return 200, {"root": {"fields": {"totalCount": held}, "coverage": coverage}}
         try:
             result = self._ask(body, yql)
         except QueryError as error:
@@ -208,6 +219,12 @@ class StandIn:
         root = {"fields": {"totalCount": result.total}, "coverage": coverage}
         root["children"] = groups + hits
         return 200, {"root": root, "timing": {"querytime": 0.001}}
+
+    def _idf(self, term: str) -> float:
+        held = sum(
+            term in tokenize(d["caption"]) for d in self.documents.values() if "caption" in d
+        )
+        return idf(len(self.documents), held)
 
     def _counted(self, name: str, counts: dict[str, int]) -> dict:
         own = next((each for each in self._attributes if each.name == name), None)
@@ -266,6 +283,10 @@ class StandIn:
                 filters=filters,
                 exclude_ids=barred,
                 with_documents=False,
+                expansions={
+                    body[name]: float(significance) / self._idf(body[name])
+                    for significance, name in _WIDER.findall(where)
+                },
                 facets=tuple(re.findall(r"all\(group\((\w+)\) max", yql)),
             )
         )

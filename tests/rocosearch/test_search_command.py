@@ -218,3 +218,16 @@ def test_saved_hits_of_studies_have_pictures(studies, tmp_path):
     assert len(list((folder / "dataset").glob("*.png"))) == 2
     lexical = Pictures(Corpus.open(studies.corpus)).get("cine-test-00000")
     assert lexical is not None
+
+
+def test_synonyms_are_learned_and_widen_a_search(line, tmp_path):
+    file = tmp_path / "synonyms.txt"
+    file.write_text("zebra, lesion|0.5\n", "utf-8")
+    assert told(line.index, "zebra", "--profile", "lexical")["hits"] == []
+    widened = told(line.index, "zebra", "--profile", "lexical", "--synonyms", file)["hits"]
+    direct = told(line.index, "lesion", "--profile", "lexical")["hits"]
+    assert [hit["id"] for hit in widened] == [hit["id"] for hit in direct]
+    assert widened[0]["score"] == pytest.approx(direct[0]["score"] / 2)
+    learned = CliRunner().invoke(app, ["synonyms", str(line.corpus), str(tmp_path / "own.txt")])
+    assert learned.exit_code == 1
+    assert "no concept in two ways" in learned.stderr

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from ranking.text.query_syntax import Asked, Phrase
 
-__all__ = ["having", "operators_clause"]
+__all__ = ["TOKEN", "having", "operators_clause"]
 
 # The words are tokens and stems already.
-_TOKEN = "stem: false, normalizeCase: false, accentDrop: false, implicitTransforms: false"  # noqa: S105
+TOKEN = "stem: false, normalizeCase: false, accentDrop: false, implicitTransforms: false"  # noqa: S105
 # Restricts what is found without counting for bm25 once more.
-_SILENT = f"ranked: false, {_TOKEN}"
+_SILENT = f"ranked: false, {TOKEN}"
 
 Reference = Callable[[str], str]
 
@@ -28,7 +28,7 @@ def operators_clause(asked: Asked, conditions: list[str], name: str, reference: 
     """
     if not asked.terms:
         return ""
-    words = [f"{name} contains ({{{_TOKEN}}}{reference(term)})" for term in asked.terms]
+    words = [f"{name} contains ({{{TOKEN}}}{reference(term)})" for term in asked.terms]
     parts = [f"({' or '.join(words)})"]
     parts += [having(phrase, name, reference) for phrase in asked.must]
     parts += conditions
@@ -40,5 +40,5 @@ def having(phrase: Phrase, name: str, reference: Reference) -> str:
     """Documents whose field `name` has these terms next to each other, for no score."""
     if len(phrase) == 1:
         return f"{name} contains ({{{_SILENT}}}{reference(phrase[0])})"
-    words = ", ".join(f"({{{_TOKEN}}}{reference(word)})" for word in phrase)
+    words = ", ".join(f"({{{TOKEN}}}{reference(word)})" for word in phrase)
     return f"{name} contains ({{ranked: false}}phrase({words}))"

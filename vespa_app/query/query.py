@@ -30,7 +30,7 @@ from ranking.types import (
     Query,
     QueryError,
 )
-from vespa_app.query.operators import having, operators_clause
+from vespa_app.query.operators import TOKEN, having, operators_clause
 from vespa_app.query.text import QueryText, clean
 from vespa_app.query.vector import VectorPart, tokens_part, vector_part
 from vespa_app.read.application import Application, ServedProfile
@@ -41,6 +41,7 @@ MAX_VALUES = 1000
 MOST_VALUES = 1000  # of a facet, the most frequent ones
 MAX_TEXT = 20_000
 
+NO_SIGNIFICANCES: Mapping[tuple[str, str], float] = {}
 NO_TERM = "The text has no letter or digit to search for."
 NO_VECTOR = "The query has no vector, so this profile retrieves by text alone."
 
@@ -76,11 +77,13 @@ def search_request(
     hits: int,
     embed: bool = True,
     soft_timeout: bool = True,
+    significances: Mapping[tuple[str, str], float] = NO_SIGNIFICANCES,
 ) -> SearchRequest:
     """The request for `query`, asking for `hits` hits.
 
     embed: a text without a vector is embedded inside Vespa, where the application can.
-    soft_timeout: at .7 of the time-out take the hits found so far, flagged as degraded.
+    significances: idf of the query's expansions, by text field and term. soft_timeout: at .7 of
+    the time-out take the hits found so far, flagged as degraded.
 
     Raises QueryError if the query asks for what the application does not have, or for what
     Vespa would answer without a word but wrongly.
@@ -92,7 +95,11 @@ def search_request(
     text = QueryText.of(query.text)
     vector = vector_part(query, profile, vectors, text.typed, embed=embed)
     parameters = _Parameters(own)
-    words = [_words_clause(query, text, name, parameters) for name in profile.texts]
+    by_words = {name: _words_clause(query, text, name, parameters) for name in profile.texts}
+    words = [
+        _widened(clause, name, query, parameters, significances)
+        for name, clause in by_words.items()
+    ]
     clauses = _clauses(profile, words, vector)
     if not clauses:
         return SearchRequest(None, (NO_TERM,))
@@ -208,6 +215,26 @@ def _words_clause(query: Query, text: QueryText, name: str, parameters: _Paramet
     how = kept if query.matching == "weakAnd" else 'grammar.composite: "or"'
     where = "" if name == TEXTS[0] else f', defaultIndex: "{name}"'
     return f'({{grammar: "linguistics", {how}{where}}}userInput(@text))'
+
+
+def _widened(
+    clause: str,
+    name: str,
+    query: Query,
+    parameters: _Parameters,
+    significances: Mapping[tuple[str, str], float],
+) -> str:
+    """The words or one of their expansions. bm25 reads no weight, but significance as the idf."""
+    if not clause or query.operators:
+        return clause
+    known = {*query_terms(query.text)}
+    others = [
+        f"{name} contains ({{{TOKEN}, significance: {weight * significances[name, term]!r}}}"
+        f"{parameters.add(term)})"
+        for term, weight in query.expansions.items()
+        if term not in known and (name, term) in significances
+    ]
+    return f"({' or '.join([clause, *others])})" if others else clause
 
 
 def _condition(each: Filter, parameters: _Parameters) -> str:

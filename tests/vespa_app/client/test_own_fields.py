@@ -92,3 +92,16 @@ def test_user_text_stays_outside_the_yql(package):
         query = Query("chest", profile="lexical", filters=(read_condition(f"{field}={value}"),))
         body = search_request(query, application, hits=1).body
         assert "true" not in body["yql"].partition("where")[2]
+
+
+def test_expansions_travel_as_terms_with_their_significance(package, kit):
+    application = read_application(package)
+    query = Query("ct", profile="lexical", expansions={"tomography": 0.5, "ct": 0.5, "rare": 1.0})
+    significances = {("caption", "tomography"): 3.0, ("caption", "ct"): 1.0}
+    body = search_request(query, application, hits=3, significances=significances).body
+    assert "tomography" not in body["yql"]
+    (answer,) = kit("yql", package, lines=[json.dumps(body | {"timeout": "30s"})])
+    assert answer["ok"], answer
+    assert "significance: 1.5" in answer["yql"]
+    assert "caption:tomography" in answer["query"]
+    assert "rare" not in answer["query"]  # no document has it
