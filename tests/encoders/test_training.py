@@ -185,7 +185,7 @@ def test_bfloat16_on_a_cpu_is_refused(
 def test_a_device_that_is_not_there_is_one_sentence(
     drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(DeviceError, match=f"^There is no device '{name}' here"):
+    with pytest.raises(DeviceError, match=f"^There is no device '{name}': use"):
         train(drawn_pairs, [], tmp_path / "a", replace(small_training, device=name))
     assert list(tmp_path.iterdir()) == []
 
