@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from encoders.base.errors import UserError
 from encoders.base.extras import need
+from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
+from ranking.types import Engine
 from rocosearch.page.answers import Desk
 from rocosearch.page.api import Api
 from rocosearch.page.judgements import Judgements, beside
@@ -46,8 +48,13 @@ def open_page(
     if corpus is None:
         background = ThreadPoolExecutor(1)
         background.submit(_warm, searcher)
+        engine = searcher.engine
+        own = isinstance(engine, EmbeddedEngine)
+        lexicon = background.submit(_lexicon_of, engine) if own else None
         background.shutdown(wait=False)
-        return PageServer(Api(Desk(searcher)), host, port, names=names, token=token)
+        return PageServer(
+            Api(Desk(searcher), lexicon=lexicon), host, port, names=names, token=token
+        )
     need("pyarrow", "Showing a corpus's pictures")
     from ingest.corpus.corpus import Corpus  # noqa: PLC0415 - a page without pictures needs none
 
@@ -71,6 +78,12 @@ def _warm(searcher: Searcher) -> None:
     for profile in searcher.engine.info().profiles:
         with suppress(UserError):  # a custom profile may need another query
             searcher.search("warm", profile=profile, k=1)
+
+
+def _lexicon_of(engine: Engine) -> Lexicon:
+    """The same of an index alone."""
+    found = (engine.get(identifier) for identifier in engine.ids())
+    return Lexicon((each.caption or "", each.concept_names) for each in found if each)
 
 
 def _lexicon(corpus: Corpus) -> Lexicon:

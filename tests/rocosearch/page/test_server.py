@@ -13,7 +13,9 @@ from PIL import Image
 from encoders.base.errors import UserError
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
+from ranking.text.synonyms import Expansion, Synonyms
 from ranking.types import Document
+from rocosearch.page.answers import Asked, Desk
 from rocosearch.page.opening import open_page
 from rocosearch.pipeline import build_corpus, open_searcher
 
@@ -81,6 +83,14 @@ def test_a_document_asks_by_its_picture(served):
 def test_only_one_modality(served):
     found = hits(get(served, "/search?text=lesion&filter=modality%3Dct&k=20"))
     assert {hit["modality"] for hit in found} == {"ct"}
+
+
+def test_synonyms_widen_what_is_asked(served):
+    searcher = Searcher(EmbeddedEngine.open(served.index))
+    asked = Asked(text="zebra", profiles=("lexical",))
+    assert Desk(searcher).answer(asked)["lists"][0]["total"] == 0
+    searcher.synonyms = Synonyms({("zebra",): (Expansion(("lesion",), 0.5),)})
+    assert Desk(searcher).answer(asked)["lists"][0]["total"] > 0
 
 
 @pytest.mark.parametrize(("size", "side"), [("small", 320), ("large", 1600)])
