@@ -116,7 +116,7 @@ def test_an_index_that_was_fed_meanwhile_is_not_switched(setting):
     engine = EmbeddedEngine.open(setting.index)
     gone = min(engine.ids())
     engine.remove([gone])
-    with pytest.raises(SwapError, match=f"1 documents, {gone}"):
+    with pytest.raises(SwapError, match=f"1 documents, such as {gone}"):
         swap.switch(force=True)
 
 
