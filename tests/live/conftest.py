@@ -71,7 +71,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
     build_corpus(f"phantoms:{RECORDS}", made.corpus)
     build_index(made.corpus, made.index, encoder=made.old)
     write_packages(
-        made.packages, made.index, made.new, Written(PackageOptions(cluster=ROOMY), None)
+        made.packages, made.index, made.new, Written(PackageOptions(cluster=ROOMY), {})
     )
     server.fresh(made.packages / "before", root / "scratch")
     result = feed_all(made)

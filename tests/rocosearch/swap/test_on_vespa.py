@@ -33,7 +33,7 @@ CHOSEN = PackageOptions(
 def packages(made, tmp_path_factory):
     """What `start` writes, written beforehand so that the kit can serve it."""
     folder = tmp_path_factory.mktemp("packages")
-    write_packages(folder, made.index, made.new, Written(CHOSEN, 12.5))
+    write_packages(folder, made.index, made.new, Written(CHOSEN, {"caption": 12.5}))
     return folder
 
 
