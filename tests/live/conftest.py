@@ -70,9 +70,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
     save_whole(tiny_encoder(1, 16), made.new)
     build_corpus(f"phantoms:{RECORDS}", made.corpus)
     build_index(made.corpus, made.index, encoder=made.old)
-    write_packages(
-        made.packages, made.index, made.new, Written(PackageOptions(cluster=ROOMY), {})
-    )
+    write_packages(made.packages, made.index, made.new, Written(PackageOptions(cluster=ROOMY), {}))
     server.fresh(made.packages / "before", root / "scratch")
     result = feed_all(made)
     assert (result.put, result.refused) == (RECORDS, 0)
