@@ -118,8 +118,8 @@ def test_the_same_encoder_twice(manifests: list[Manifest]) -> None:
     ("summaries", "reason"),
     [
         ({"tiny": ("caption", "caption")}, "names caption twice"),
-        ({"minimal": ("caption",)}, "minimal is there already"),
-        ({"default": ("caption",)}, "default is there already"),
+        ({"minimal": ("caption",)}, "minimal is reserved"),
+        ({"default": ("caption",)}, "default is reserved"),
     ],
 )
 def test_summary_classes_that_would_not_work(

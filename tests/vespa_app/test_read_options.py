@@ -80,7 +80,7 @@ def test_what_was_changed_by_hand_is_found(tmp_path, encoder_folders):
         "services.xml"
     ]
     assert "-Xmx1g" in found[2]
-    assert "in the running application alone" in found[2]
+    assert "only in the running application" in found[2]
 
 
 def test_layout_and_comments_do_not_count(tmp_path, encoder_folders):

@@ -45,7 +45,7 @@ STUDIES = SHIPPED.replaced((*STUDY_PROFILES, *CAPTION_PROFILES, LATE), default="
 def package(tmp_path_factory: pytest.TempPathFactory, encoder_folders: tuple[Path, Path]) -> Path:
     root = tmp_path_factory.mktemp("studies")
     manifest = Manifest.load(encoder_folders[0])
-    write_application(root / "app", manifest, STUDIES, encoder_folders[0], 21.1)
+    write_application(root / "app", manifest, STUDIES, encoder_folders[0], {"caption": 21.1})
     small = PackageOptions(embedding="client", vectors=VectorOptions("int8", hnsw=False))
     write_application(root / "small", manifest, STUDIES, options=small)
     write_application(root / "images", manifest, SHIPPED, encoder_folders[0])
