@@ -7,8 +7,9 @@
     arrays    C order, little-endian, each at a multiple of 64 bytes
 
 A segment has some forty arrays: as one file it is written with one flush and opened with one map.
-An array is checked when it is first asked for, block by block; opening reads the header alone. The
-checksum is xxHash's XXH3 of 64 bits, which takes a sixth of a nanosecond a byte
+An array is checked when it is first asked for, block by block; opening reads the header alone.
+Pages that only the check read are given back at once, so they take no memory. The checksum is
+xxHash's XXH3 of 64 bits, which takes a sixth of a nanosecond a byte
 (https://github.com/Cyan4973/xxHash).
 """
 
@@ -57,8 +58,13 @@ def _blocks(array: NDArray[Any]) -> Iterator[memoryview]:
     return (flat[start : start + BLOCK].data for start in range(0, len(flat), BLOCK))
 
 
-def _checksums(array: NDArray[Any]) -> str:
-    return "".join(xxhash.xxh3_64_hexdigest(block) for block in _blocks(array))
+def _checksums(array: NDArray[Any], give_back: Callable[[], object] = lambda: None) -> str:
+    """One after another; `give_back` is called after each block."""
+    checksums = []
+    for block in _blocks(array):
+        checksums.append(xxhash.xxh3_64_hexdigest(block))
+        give_back()
+    return "".join(checksums)
 
 
 def _header(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -91,7 +97,15 @@ def read_arrays(path: Path, damaged: Callable[[str], Exception]) -> StoredArrays
         raise damaged("its header was changed")
     entries = json.loads(header)
     arrays = {name: _array(mapped, end, *entry[:3]) for name, entry in entries.items()}
-    return StoredArrays(arrays, {name: entry[3] for name, entry in entries.items()}, damaged)
+    checksums = {name: entry[3] for name, entry in entries.items()}
+    return StoredArrays(arrays, checksums, damaged, _give_back(mapped))
+
+
+def _give_back(mapped: mmap.mmap) -> Callable[[], object]:
+    """What lets all pages go, where the system can: the next use takes them from its cache."""
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return lambda: None
+    return lambda: mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _array(
@@ -114,18 +128,20 @@ class StoredArrays(Mapping[str, NDArray[Any]]):
         arrays: Mapping[str, NDArray[Any]],
         checksums: Mapping[str, str],
         damaged: Callable[[str], Exception],
+        give_back: Callable[[], object],
     ) -> None:
-        """Take arrays, their blocks' checksums in hexadecimal, and what makes an error."""
+        """Take arrays, their blocks' checksums in hexadecimal, what makes an error, what frees."""
         self._arrays = arrays
         self._unchecked = dict(checksums)
         self._damaged = damaged
+        self._give_back = give_back
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return one array. Raises what `damaged` makes where a byte of it was changed."""
         array = self._arrays[name]
         expected = self._unchecked.get(name)
         if expected is not None:
-            if _checksums(array) != expected:
+            if _checksums(array, self._give_back) != expected:
                 raise self._damaged(f"the checksums of {name} do not match")
             self._unchecked.pop(name, None)  # another thread may have checked it too
         return array
