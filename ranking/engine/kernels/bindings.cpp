@@ -49,9 +49,10 @@ Mask mask(const std::optional<Array<bool>> &array, size_t documents) {
 
 // Hand a vector over to numpy.
 template <typename T>
-NewArray<T> given(std::vector<T> &&values) {
+NewArray<T> to_numpy(std::vector<T> &&values) {
     auto *owned = new std::vector<T>(std::move(values));
-    nb::capsule owner(owned, [](void *kept) noexcept { delete static_cast<std::vector<T> *>(kept); });
+    nb::capsule owner(owned,
+                      [](void *kept) noexcept { delete static_cast<std::vector<T> *>(kept); });
     return NewArray<T>(owned->data(), {owned->size()}, owner);
 }
 
@@ -65,15 +66,15 @@ void check_documents(View<int64_t> documents, size_t count) {
 
 // A view, and the arrays that it points into, kept alive.
 template <typename T>
-struct Held {
+struct ViewWithOwners {
     T view;
     std::vector<nb::object> arrays;
 };
-using HeldPostings = Held<Postings>;
-using HeldVectors = Held<Vectors>;
-using HeldCodes = Held<Codes>;
+using HeldPostings = ViewWithOwners<Postings>;
+using HeldVectors = ViewWithOwners<Vectors>;
+using HeldCodes = ViewWithOwners<Codes>;
 
-using HeldScan = Held<Scan>;
+using HeldScan = ViewWithOwners<Scan>;
 
 HeldPostings postings(Array<uint32_t> documents, Array<uint16_t> frequencies,
                       Array<uint16_t> impacts, Array<uint32_t> lengths, Array<uint8_t, 2> dense,
@@ -183,7 +184,7 @@ std::tuple<NewArray<int64_t>, NewArray<double>, double, HeldScan> nearest_of(
     }
     HeldScan scan{std::move(found.scan), {}};
     if (codes != nullptr) scan.arrays = codes->arrays;
-    return {given(std::move(found.documents)), given(std::move(found.similarity)),
+    return {to_numpy(std::move(found.documents)), to_numpy(std::move(found.similarity)),
             found.farthest, std::move(scan)};
 }
 
@@ -193,7 +194,7 @@ NewArray<double> scan_bounds(const HeldScan &scan, Array<int64_t> documents) {
     std::vector<double> found;
     for (size_t n = 0; n < documents.size(); ++n)
         found.push_back(scan.view.bound(documents.data()[n]));
-    return given(std::move(found));
+    return to_numpy(std::move(found));
 }
 
 Terms terms_of(const HeldPostings &postings,
@@ -219,7 +220,7 @@ NewArray<double> bm25(const HeldPostings &postings, const TermList &list, double
         nb::gil_scoped_release unlocked;
         bm25_of(postings.view, terms, words, documents.data(), documents.size(), found.data());
     }
-    return given(std::move(found));
+    return to_numpy(std::move(found));
 }
 
 std::tuple<NewArray<int64_t>, NewArray<double>> all_matches(const HeldPostings &postings,
@@ -239,7 +240,7 @@ std::tuple<NewArray<int64_t>, NewArray<double>> all_matches(const HeldPostings &
             found.push_back(scores[n]);
         }
     }
-    return {given(std::move(documents)), given(std::move(found))};
+    return {to_numpy(std::move(documents)), to_numpy(std::move(found))};
 }
 
 NewArray<double> similarity(const HeldVectors &vectors, Array<float> query,
@@ -251,7 +252,7 @@ NewArray<double> similarity(const HeldVectors &vectors, Array<float> query,
         nb::gil_scoped_release unlocked;
         similarities(vectors.view, q, documents.data(), documents.size(), found.data());
     }
-    return given(std::move(found));
+    return to_numpy(std::move(found));
 }
 
 using Found = std::tuple<NewArray<int64_t>, NewArray<double>, NewArray<double>, NewArray<double>,
@@ -301,8 +302,8 @@ Found candidates(const HeldPostings &postings, const TermList &list, double aver
         nb::gil_scoped_release unlocked;
         found = best_candidates(search);
     }
-    return {given(std::move(found.documents)), given(std::move(found.bm25)),
-            given(std::move(found.closeness)), given(std::move(found.scores)), found.matched};
+    return {to_numpy(std::move(found.documents)), to_numpy(std::move(found.bm25)),
+            to_numpy(std::move(found.closeness)), to_numpy(std::move(found.scores)), found.matched};
 }
 
 std::string instruction_set() {
@@ -338,7 +339,7 @@ NB_MODULE(_core, m) {
                  require(features.shape(0) == FEATURES, "a program reads five features");
                  std::vector<double> registers, values(features.shape(1));
                  self.run(features.data(), values.size(), values.data(), registers);
-                 return given(std::move(values));
+                 return to_numpy(std::move(values));
              },
              "features"_a.noconvert());
 

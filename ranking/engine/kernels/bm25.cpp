@@ -13,7 +13,7 @@ constexpr double B = 0.75;
 constexpr double SPARSE_STEPS = 65535.0;
 constexpr double DENSE_STEPS = 255.0;
 constexpr size_t GROUP = 64;
-// Up to so many postings for each document asked for, all are walked through.
+// A list of at most so many postings for each document asked for is read through, not searched.
 constexpr int64_t WALK = 64;
 
 // The same operations in the same order as postings.py.
@@ -21,14 +21,15 @@ double norm(const Postings &postings, double average, size_t document) {
     return K1 * ((1.0 - B) + B * static_cast<double>(postings.lengths[document]) / average);
 }
 
-double share(const Postings &postings, const Terms &terms, double weight, int64_t posting,
+double term_score(const Postings &postings, const Terms &terms, double weight, int64_t posting,
              size_t document) {
     double tf = postings.frequencies[static_cast<size_t>(posting)];
     return weight * tf / (tf + norm(postings, terms.average, document));
 }
 
 // The first posting from `low` on whose document is not before `document`: galloping search.
-int64_t not_before(const Postings &postings, int64_t low, int64_t end, uint32_t document) {
+int64_t galloping_lower_bound(const Postings &postings, int64_t low, int64_t end,
+                              uint32_t document) {
     auto at = [&](int64_t place) { return postings.documents[static_cast<size_t>(place)]; };
     int64_t step = 1;
     while (low + step < end && at(low + step) < document) {
@@ -48,11 +49,11 @@ void add_sparse(const Postings &postings, const Terms &terms, const Term &term,
         if (walk) {
             while (place < term.end && postings.documents[place] < document) ++place;
         } else {
-            place = not_before(postings, place, term.end, document);
+            place = galloping_lower_bound(postings, place, term.end, document);
         }
         if (place >= term.end) return;
         if (postings.documents[place] == document)
-            out[n] += share(postings, terms, term.weight, place, document);
+            out[n] += term_score(postings, terms, term.weight, place, document);
     }
 }
 
@@ -64,11 +65,12 @@ void add_dense(const Postings &postings, const Terms &terms, const Term &term,
         uint64_t bits = ranks[2 * (document / GROUP)];
         uint64_t bit = uint64_t{1} << (document % GROUP);
         if (!(bits & bit)) continue;
-        uint64_t before = ranks[2 * (document / GROUP) + 1] + __builtin_popcountll(bits & (bit - 1));
+        uint64_t before =
+            ranks[2 * (document / GROUP) + 1] + __builtin_popcountll(bits & (bit - 1));
         require(before < static_cast<uint64_t>(term.end - term.start),
                 "the ranks of a frequent term point outside its postings");
-        out[n] += share(postings, terms, term.weight, term.start + static_cast<int64_t>(before),
-                        document);
+        out[n] += term_score(postings, terms, term.weight,
+                             term.start + static_cast<int64_t>(before), document);
     }
 }
 
@@ -135,7 +137,7 @@ void bm25_of_all(const Postings &postings, const Terms &terms, Mask allowed, dou
         for (int64_t place = term.start; place < term.end; ++place) {
             uint32_t document = postings.documents[static_cast<size_t>(place)];
             require(document < postings.size(), "a posting names a document that is not there");
-            out[document] += share(postings, terms, term.weight, place, document);
+            out[document] += term_score(postings, terms, term.weight, place, document);
         }
     }
     for (size_t n = 0; n < postings.size(); ++n)
@@ -180,7 +182,7 @@ size_t UpperBounds::next(size_t begin, float *bounds) {
                     allowed_.empty() ? nullptr : allowed_.data, bounds);
 }
 
-void UpperBounds::finish() const {
+void UpperBounds::check_all_read() const {
     require(cursors_ == ends_, "postings do not ascend, or name a document that is not there");
 }
 

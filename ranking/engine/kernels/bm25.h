@@ -69,7 +69,7 @@ class UpperBounds {
     size_t next(size_t begin, float *bounds);
 
     // Raises DamagedError where postings were left over: they do not ascend.
-    void finish() const;
+    void check_all_read() const;
 
   private:
     const Postings &postings_;

@@ -17,9 +17,9 @@ namespace kernels {
 //
 // basis: float32 [components, dimension] turns a vector into what is coded; no rows where the
 // components are the vector's own. blocks: uint8 [blocks, width / 4, 64, 4], 64 documents side by
-// side, each cell's value plus 64 (1..127); width is a multiple of 8. residuals: float32, the length
-// of each vector beside its components; empty where nothing is beside them. The rest as codes.py
-// names them.
+// side, each cell's value plus 64 (1..127); width is a multiple of 8. residuals: float32, the
+// length of each vector beside its components; empty where nothing is beside them. The rest as
+// codes.py names them.
 struct Codes {
     View<float> basis;
     size_t components = 0;

@@ -9,12 +9,12 @@ namespace kernels {
 namespace {
 
 template <typename Function>
-void each(size_t count, double *out, const double *a, Function apply) {
+void unary(size_t count, double *out, const double *a, Function apply) {
     for (size_t n = 0; n < count; ++n) out[n] = apply(a[n]);
 }
 
 template <typename Function>
-void both(size_t count, double *out, const double *a, const double *b, Function apply) {
+void binary(size_t count, double *out, const double *a, const double *b, Function apply) {
     for (size_t n = 0; n < count; ++n) out[n] = apply(a[n], b[n]);
 }
 
@@ -31,44 +31,44 @@ void compute(const Instruction &step, size_t count, const double *features, cons
         case CHOICE:
             for (size_t n = 0; n < count; ++n) out[n] = a[n] != 0.0 ? b[n] : c[n];
             break;
-        case NEGATE: each(count, out, a, [](double x) { return -x; }); break;
-        case ADD: both(count, out, a, b, [](double x, double y) { return x + y; }); break;
-        case SUBTRACT: both(count, out, a, b, [](double x, double y) { return x - y; }); break;
-        case MULTIPLY: both(count, out, a, b, [](double x, double y) { return x * y; }); break;
-        case DIVIDE: both(count, out, a, b, [](double x, double y) { return x / y; }); break;
-        case MINIMUM: both(count, out, a, b, least); break;
-        case MAXIMUM: both(count, out, a, b, most); break;
-        case AT_LEAST: both(count, out, a, b, [](double x, double y) { return double(x >= y); });
+        case NEGATE: unary(count, out, a, [](double x) { return -x; }); break;
+        case ADD: binary(count, out, a, b, [](double x, double y) { return x + y; }); break;
+        case SUBTRACT: binary(count, out, a, b, [](double x, double y) { return x - y; }); break;
+        case MULTIPLY: binary(count, out, a, b, [](double x, double y) { return x * y; }); break;
+        case DIVIDE: binary(count, out, a, b, [](double x, double y) { return x / y; }); break;
+        case MINIMUM: binary(count, out, a, b, least); break;
+        case MAXIMUM: binary(count, out, a, b, most); break;
+        case AT_LEAST: binary(count, out, a, b, [](double x, double y) { return double(x >= y); });
             break;
-        case ABOVE: both(count, out, a, b, [](double x, double y) { return double(x > y); });
+        case ABOVE: binary(count, out, a, b, [](double x, double y) { return double(x > y); });
             break;
-        case AT_MOST: both(count, out, a, b, [](double x, double y) { return double(x <= y); });
+        case AT_MOST: binary(count, out, a, b, [](double x, double y) { return double(x <= y); });
             break;
-        case BELOW: both(count, out, a, b, [](double x, double y) { return double(x < y); });
+        case BELOW: binary(count, out, a, b, [](double x, double y) { return double(x < y); });
             break;
-        case UNEQUAL: both(count, out, a, b, [](double x, double y) { return double(x != y); });
+        case UNEQUAL: binary(count, out, a, b, [](double x, double y) { return double(x != y); });
             break;
-        case EQUAL: both(count, out, a, b, [](double x, double y) { return double(x == y); });
+        case EQUAL: binary(count, out, a, b, [](double x, double y) { return double(x == y); });
             break;
         case AND:
-            both(count, out, a, b, [](double x, double y) { return double(x != 0 && y != 0); });
+            binary(count, out, a, b, [](double x, double y) { return double(x != 0 && y != 0); });
             break;
         case OR:
-            both(count, out, a, b, [](double x, double y) { return double(x != 0 || y != 0); });
+            binary(count, out, a, b, [](double x, double y) { return double(x != 0 || y != 0); });
             break;
-        case EXP: each(count, out, a, [](double x) { return std::exp(x); }); break;
-        case LOG: each(count, out, a, [](double x) { return std::log(x); }); break;
-        case LOG10: each(count, out, a, [](double x) { return std::log10(x); }); break;
-        case SQRT: each(count, out, a, [](double x) { return std::sqrt(x); }); break;
-        case TANH: each(count, out, a, [](double x) { return std::tanh(x); }); break;
-        case SIGMOID: each(count, out, a, [](double x) { return 1.0 / (1.0 + std::exp(-x)); });
+        case EXP: unary(count, out, a, [](double x) { return std::exp(x); }); break;
+        case LOG: unary(count, out, a, [](double x) { return std::log(x); }); break;
+        case LOG10: unary(count, out, a, [](double x) { return std::log10(x); }); break;
+        case SQRT: unary(count, out, a, [](double x) { return std::sqrt(x); }); break;
+        case TANH: unary(count, out, a, [](double x) { return std::tanh(x); }); break;
+        case SIGMOID: unary(count, out, a, [](double x) { return 1.0 / (1.0 + std::exp(-x)); });
             break;
-        case ATAN: each(count, out, a, [](double x) { return std::atan(x); }); break;
-        case COS: each(count, out, a, [](double x) { return std::cos(x); }); break;
-        case ACOS: each(count, out, a, [](double x) { return std::acos(x); }); break;
-        case SQUARE: each(count, out, a, [](double x) { return x * x; }); break;
-        case RELU: each(count, out, a, [](double x) { return most(x, 0.0); }); break;
-        case ABS: each(count, out, a, [](double x) { return std::abs(x); }); break;
+        case ATAN: unary(count, out, a, [](double x) { return std::atan(x); }); break;
+        case COS: unary(count, out, a, [](double x) { return std::cos(x); }); break;
+        case ACOS: unary(count, out, a, [](double x) { return std::acos(x); }); break;
+        case SQUARE: unary(count, out, a, [](double x) { return x * x; }); break;
+        case RELU: unary(count, out, a, [](double x) { return most(x, 0.0); }); break;
+        case ABS: unary(count, out, a, [](double x) { return std::abs(x); }); break;
         case OPERATIONS: break;
     }
 }

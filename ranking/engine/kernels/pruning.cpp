@@ -24,7 +24,7 @@ constexpr int BISECTIONS = 8;
 constexpr double SCORE_ROUNDING = 1e-12;  // an increasing expression may fall by a rounding error
 constexpr double FLOAT_ROUNDING = 1e-5;   // what is compared in float32
 
-double tolerant(double score) {
+double lowered_for_rounding(double score) {
     if (score == -INFINITE) return score;
     return score > 0.0 ? score * (1.0 - SCORE_ROUNDING) : score * (1.0 + SCORE_ROUNDING);
 }
@@ -113,7 +113,7 @@ class Pruning {
             }
             take_passing(begin, bounds, products, line);
         }
-        upper.finish();
+        upper.check_all_read();
         bound_pending();
         while (!bounded_.empty()) score_most_promising();
     }
@@ -139,10 +139,10 @@ class Pruning {
                       const int32_t *products) {
         size_t count = std::min(2 * s_.depth, bounds.size());
         std::vector<float> copy = count <= LANES ? lanes : bounds;
+        // Passing is being above: the k-th largest itself has to pass.
+        float below = std::nextafter(kth_largest(copy, std::max<size_t>(count, 1)), 0.0f);
         Threshold line;
-        line.floor = line.sure =
-            std::nextafter(kth_largest(copy, std::max<size_t>(count, 1)), 0.0f);
-        line.floor = line.sure = std::max(line.floor, 0.0f);
+        line.floor = line.sure = std::max(below, 0.0f);
         size_t before = pending_.size();
         take_passing(begin, bounds, products, line);
         for (size_t n = before; n < pending_.size(); ++n)  // so that none is taken twice
@@ -153,7 +153,7 @@ class Pruning {
     // --- bounds on scores --------------------------------------------------------------------
 
     // Bound the scores of pending documents, which ascend, and keep those that may be among the
-    // best.
+    // best. The nearest are scored already.
     void bound_pending() {
         size_t kept = 0, near = 0;
         for (const Pending &each : pending_) {
@@ -168,11 +168,11 @@ class Pruning {
             int64_t document = pending_[n].document;
             double bm25 = pending_[n].bm25 * (1.0 + UpperBounds::ROUNDING);
             double key = has_codes() ? s_.scan->bound(document) : INFINITE;
-            set_bounds(n, kept, bm25, std::min(key, s_.farthest), has_vector(document));
+            set_feature_bounds(n, kept, bm25, std::min(key, s_.farthest), has_vector(document));
         }
         scores_.resize(kept);
         s_.program->run(features_.data(), kept, scores_.data(), registers_);
-        double least = tolerant(best_.threshold());
+        double least = lowered_for_rounding(best_.threshold());
         for (size_t n = 0; n < kept; ++n)
             if (scores_[n] >= least) bounded_.push_back({pending_[n].document, scores_[n]});
         pending_.clear();
@@ -183,7 +183,7 @@ class Pruning {
     }
 
     // Features of a captioned document whose BM25 and order key are at most these.
-    void set_bounds(size_t n, size_t count, double bm25, double key, bool has_vector) {
+    void set_feature_bounds(size_t n, size_t count, double bm25, double key, bool has_vector) {
         double *row = features_.data() + n;
         row[BM25 * count] = bm25;
         row[HAS_CAPTION * count] = 1.0;
@@ -206,7 +206,7 @@ class Pruning {
 
     // Score those of highest bound exactly; drop those that cannot be among the best any more.
     void score_most_promising() {
-        double least = tolerant(best_.threshold());
+        double least = lowered_for_rounding(best_.threshold());
         bounded_.erase(std::remove_if(bounded_.begin(), bounded_.end(),
                                       [least](const Bounded &b) { return b.score < least; }),
                        bounded_.end());
@@ -253,49 +253,53 @@ class Pruning {
 
     // --- the threshold as a line ---------------------------------------------------------------
 
-    // Scores of captioned documents with so much BM25 and order key.
-    void reach(const double *bm25, const double *keys, bool present, double *out) {
+    // Upper bounds on the scores of captioned documents with at most this BM25 and order key.
+    void score_bounds_at(const double *bm25, const double *keys, bool present, double *out) {
         features_.assign(FEATURES * STEPS, 0.0);
-        for (size_t n = 0; n < STEPS; ++n) set_bounds(n, STEPS, bm25[n], keys[n], present);
+        for (size_t n = 0; n < STEPS; ++n) set_feature_bounds(n, STEPS, bm25[n], keys[n], present);
         s_.program->run(features_.data(), STEPS, out, registers_);
     }
 
-    // largest: documents whose bound on BM25 is above it are never left out.
+    // The line below the curve of (BM25, order key) on which the score is the threshold: for steps
+    // of BM25, the key that is needed; through the first and the last, moved down below all others.
+    // largest: documents whose bound on BM25 is above it are never left out. alone: the BM25 that a
+    // document without a vector needs.
     Threshold threshold(double largest) {
         double score = best_.threshold();
         Threshold line;
         if (score == -INFINITE) return line;
-        double edge = tolerant(score);
-        double lone = largest, floor = largest;  // BM25 that a document without a vector needs
+        double edge = lowered_for_rounding(score);
+        double alone = largest, floor = largest;
         bool compared = s_.vectors != nullptr && !std::isnan(s_.farthest);
         if (!s_.has_field || !s_.field_present.empty() || !compared)
-            floor = lone = least_bm25(edge, largest, false);
+            floor = alone = bm25_at_threshold(edge, largest, false);
         if (s_.vectors == nullptr && s_.has_field)
-            floor = lone = std::min(lone, least_bm25(edge, largest, true));
-        if (!compared) return loosened(floor, floor, 0.0, 0.0, largest);
+            floor = alone = std::min(alone, bm25_at_threshold(edge, largest, true));
+        if (!compared) return with_rounding_margin(floor, floor, 0.0, 0.0, largest);
         double step = largest / STEPS, low[STEPS], high[STEPS], keys[STEPS];
         for (size_t n = 0; n < STEPS; ++n) {
             low[n] = step * static_cast<double>(n);
             high[n] = low[n] + step;
         }
-        least_keys(edge, high, keys);
+        keys_at_threshold(edge, high, keys);
         size_t begin = 0, end = STEPS;
         while (begin < end && keys[begin] == INFINITE) ++begin;
         while (end > begin && keys[end - 1] == -INFINITE) --end;
-        floor = std::min(lone, step * static_cast<double>(begin));
-        double sure = std::min(lone, step * static_cast<double>(end));
+        floor = std::min(alone, step * static_cast<double>(begin));
+        double sure = std::min(alone, step * static_cast<double>(end));
         if (!has_codes() || end - begin < 2) {
             sure = has_codes() ? std::min(sure, step * static_cast<double>(begin)) : floor;
-            return loosened(floor, sure, 0.0, 0.0, largest);
+            return with_rounding_margin(floor, sure, 0.0, 0.0, largest);
         }
         double weight = (keys[begin] - keys[end - 1]) / (low[end - 1] - low[begin]);
         double cut = INFINITE;
         for (size_t n = begin; n < end; ++n) cut = std::min(cut, weight * low[n] + keys[n]);
-        return loosened(floor, sure, weight, cut, largest);
+        return with_rounding_margin(floor, sure, weight, cut, largest);
     }
 
-    // The same, so that no rounding in float32 makes it too strict, and in units of the codes.
-    Threshold loosened(double floor, double sure, double weight, double cut, double largest) {
+    // The same line, lowered by what float32 may round off, and in units of the codes.
+    Threshold with_rounding_margin(double floor, double sure, double weight, double cut,
+                                   double largest) {
         double loose = 1.0 - FLOAT_ROUNDING;
         Threshold line;
         line.floor = static_cast<float>(floor * loose);
@@ -309,12 +313,13 @@ class Pruning {
         return line;
     }
 
-    // A BM25 up to which documents do not reach `edge`; at most `largest`. In two rounds of steps.
-    double least_bm25(double edge, double largest, bool present) {
+    // The BM25 up to which documents stay below `edge`; at most `largest`. Found in two rounds of
+    // steps, the second within one step of the first.
+    double bm25_at_threshold(double edge, double largest, bool present) {
         double low = 0.0, step = largest / STEPS, high[STEPS], keys[STEPS] = {}, scores[STEPS];
         for (int round = 0; round < 2; ++round, step /= STEPS) {
             for (size_t n = 0; n < STEPS; ++n) high[n] = low + step * static_cast<double>(n + 1);
-            reach(high, keys, present, scores);
+            score_bounds_at(high, keys, present, scores);
             size_t passed = 0;
             while (passed < STEPS && scores[passed] < edge) ++passed;
             low += step * static_cast<double>(passed);
@@ -323,19 +328,19 @@ class Pruning {
         return low;
     }
 
-    // Order keys up to which documents with so much BM25 do not reach `edge`: -infinity where
-    // any key does, infinity where none does, else by bisection.
-    void least_keys(double edge, const double *bm25, double *keys) {
+    // Order keys up to which documents with this BM25 stay below `edge`: -infinity where any key
+    // reaches it, infinity where none does, else by bisection.
+    void keys_at_threshold(double edge, const double *bm25, double *keys) {
         double start = lowest_key(), step = s_.farthest - start;
         double trial[STEPS], at_start[STEPS], at_most[STEPS], scores[STEPS];
         std::fill_n(keys, STEPS, start);
-        reach(bm25, keys, true, at_start);
+        score_bounds_at(bm25, keys, true, at_start);
         std::fill_n(trial, STEPS, s_.farthest);
-        reach(bm25, trial, true, at_most);
+        score_bounds_at(bm25, trial, true, at_most);
         for (int n = 0; n < BISECTIONS; ++n) {
             step /= 2.0;
             for (size_t row = 0; row < STEPS; ++row) trial[row] = keys[row] + step;
-            reach(bm25, trial, true, scores);
+            score_bounds_at(bm25, trial, true, scores);
             for (size_t row = 0; row < STEPS; ++row)
                 if (scores[row] < edge) keys[row] = trial[row];
         }
@@ -345,6 +350,8 @@ class Pruning {
         }
     }
 
+    // Where the bisection starts. If that is too high, every key reaches the threshold, and nothing
+    // is dropped.
     double lowest_key() const {
         double start = s_.farthest - 2.0 * std::abs(s_.farthest);
         if (s_.vectors->metric == Metric::prenormalized_angular) start = -s_.query.square;
@@ -356,7 +363,7 @@ class Pruning {
 
     // The documents that may be among the best, ascending.
     Candidates sorted() {
-        double least = tolerant(best_.threshold());
+        double least = lowered_for_rounding(best_.threshold());
         std::vector<std::pair<int64_t, size_t>> order;
         for (size_t n = 0; n < found_.scores.size(); ++n)
             if (found_.scores[n] >= least) order.push_back({found_.documents[n], n});

@@ -22,7 +22,7 @@ KERNELS_INLINE double number(uint16_t cell) {  // bfloat16: the high half of a f
     return static_cast<double>(value);
 }
 
-KERNELS_INLINE double halved(double *sums) {
+KERNELS_INLINE double reduce_lanes(double *sums) {
     for (size_t width = LANES / 2; width > 0; width /= 2)
         for (size_t lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];
     return sums[0];
@@ -35,7 +35,8 @@ KERNELS_INLINE double term(double cell, double query) {
 
 // The dot product, or the squared distance.
 template <bool squared, typename Cell>
-KERNELS_INLINE double summed(const Cell *row, const double *query, size_t dimension) {
+KERNELS_INLINE double dot_or_squared_distance(const Cell *row, const double *query,
+                                              size_t dimension) {
     double sums[LANES] = {};
     size_t place = 0;
     for (; place + LANES <= dimension; place += LANES)
@@ -43,7 +44,7 @@ KERNELS_INLINE double summed(const Cell *row, const double *query, size_t dimens
             sums[lane] += term<squared>(number(row[place + lane]), query[place + lane]);
     for (size_t lane = 0; place + lane < dimension; ++lane)
         sums[lane] += term<squared>(number(row[place + lane]), query[place + lane]);
-    return halved(sums);
+    return reduce_lanes(sums);
 }
 
 template <typename Cell>
@@ -58,8 +59,8 @@ KERNELS_INLINE void rows_loop(const Cell *cells, size_t dimension, const double 
                 __builtin_prefetch(next + at, 0, 2);
         }
         const Cell *row = cells + which[n] * dimension;
-        out[n] = squared ? -summed<true>(row, query, dimension)
-                         : summed<false>(row, query, dimension);
+        out[n] = squared ? -dot_or_squared_distance<true>(row, query, dimension)
+                         : dot_or_squared_distance<false>(row, query, dimension);
     }
 }
 
