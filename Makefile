@@ -4,7 +4,7 @@ PYTHON ?= python3
 # builds stand on https://pytorch.org/get-started/locally/: make setup TORCH_INDEX=ADDRESS
 TORCH_INDEX ?=
 # One process for each core; a file's tests stay together, since they share what is slow to make.
-PYTEST_ARGS ?= --numprocesses auto --dist loadfile
+PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin

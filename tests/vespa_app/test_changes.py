@@ -215,7 +215,7 @@ def test_no_need_no_overrides(build: Callable[[Variant], Path]) -> None:
 
 
 def test_not_a_package(tmp_path: Path, build: Callable[[Variant], Path]) -> None:
-    with pytest.raises(PackageError, match="not an application package"):
+    with pytest.raises(PackageError, match="was not written by rocosearch"):
         compare(tmp_path, build(BASE))
 
 
