@@ -331,18 +331,18 @@ def test_imageclef_2021_as_two_subtasks_have_it(tmp_path):
     for split, numbers in (("Training", (1, 2)), ("Validation", (3, 4))):
         concepts = tmp_path / f"ImageCLEF2021_ConceptDetection_{split}-Set"
         captions = tmp_path / f"ImageCLEF2021_CaptionPrediction_{split}-Set"
-        cuis = [f"synpic{n}\tC0040405;C0817096\n" for n in numbers]
-        texts = [f"synpic{n}\tof {split}, with a comma\n" for n in numbers]
+        cuis = [f"pic{n}\tC0040405;C0817096\n" for n in numbers]
+        texts = [f"pic{n}\tof {split}, with a comma\n" for n in numbers]
         write(concepts / f"{split}_Set_Concepts.csv", "".join(cuis))
         write(captions / f"{split}_Set_Captions.csv", "".join(texts))
-        images(concepts / f"{split}-Images", *(f"synpic{n}.jpg" for n in numbers))
+        images(concepts / f"{split}-Images", *(f"pic{n}.jpg" for n in numbers))
     records, rejected = read(tmp_path)
     assert rejected == []
     assert [(r.id, r.caption, r.split) for r in records] == [
-        ("synpic1", "of Training, with a comma", "train"),
-        ("synpic2", "of Training, with a comma", "train"),
-        ("synpic3", "of Validation, with a comma", "validation"),
-        ("synpic4", "of Validation, with a comma", "validation"),
+        ("pic1", "of Training, with a comma", "train"),
+        ("pic2", "of Training, with a comma", "train"),
+        ("pic3", "of Validation, with a comma", "validation"),
+        ("pic4", "of Validation, with a comma", "validation"),
     ]
     assert {record.concepts for record in records} == {("C0040405", "C0817096")}
     assert all(record.image for record in records)
