@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,7 @@ from ingest.corpus.duplicates import normal_caption
 
 __all__ = ["KINDS", "PROVEN", "Kind", "Leakage", "find_leakage", "is_leaky"]
 
-Kind = Literal[
-    "",
+_Proven = Literal[
     "exact",
     "normalised",
     "near-duplicate",
@@ -34,17 +33,9 @@ Kind = Literal[
     "training-caption",
     "near-training-caption",
     "training-group",
-    "like-training",
 ]
-PROVEN: tuple[Kind, ...] = (
-    "exact",
-    "normalised",
-    "near-duplicate",
-    "in-training",
-    "training-caption",
-    "near-training-caption",
-    "training-group",
-)
+Kind = Literal["", _Proven, "like-training"]
+PROVEN: tuple[Kind, ...] = get_args(_Proven)
 # An image that only looks like one of training is no proof: such queries are reported, not counted.
 KINDS: tuple[Kind, ...] = (*PROVEN, "like-training")
 
