@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The kit's runs are short: Java's second compiler takes more time than it saves.
+os.environ.setdefault("VESPA_CHECK_JAVA_OPTS", "-XX:TieredStopAtLevel=1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

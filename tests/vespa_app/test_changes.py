@@ -134,11 +134,18 @@ PAIRS: dict[str, tuple[Variant, Variant, set[str], set[str]]] = {
 def build(
     tmp_path_factory: pytest.TempPathFactory, encoder_folders: tuple[Path, Path]
 ) -> Callable[[Variant], Path]:
+    """A function that writes a package; equal ones are made once, and copied."""
     root = tmp_path_factory.mktemp("variants")
     manifests = [Manifest.load(folder) for folder in encoder_folders]
+    written: dict[str, Path] = {}
 
     def write(variant: Variant) -> Path:
-        out = root / f"{len(list(root.iterdir())):02}"
+        key = repr(variant)
+        if key not in written:
+            written[key] = make(variant, root / f"{len(written):02}")
+        return shutil.copytree(written[key], root / f"copy{len(list(root.iterdir()))}")
+
+    def make(variant: Variant, out: Path) -> Path:
         first, *rest = [manifests[number] for number in variant.encoders] or [None]
         others = [PackagedEncoder(manifest) for manifest in rest if manifest]
         write_application(
