@@ -115,17 +115,18 @@ def open_private(path: str, flags: int) -> int:
     return descriptor
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, *, secret: bool = False) -> None:
     """Write a file with this content, as `whole_file` does; text in UTF-8."""
-    with whole_file(path) as beside:
+    with whole_file(path, secret=secret) as beside:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, secret: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on error it goes.
 
-    A reader sees the old file or the new one, never a part. A symbolic link is followed.
+    A reader sees the old file or the new one, never a part. A symbolic link is followed. secret:
+    for the owner alone, also with `share_with_group`.
     """
     path = _followed(path)
     make_folder(path.parent)
@@ -134,7 +135,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         _lock(descriptor)
         yield beside
-        beside.chmod(_mode(beside, path))
+        beside.chmod(0o600 if secret else _mode(beside, path))
         sync_file(beside)
         beside.replace(path)
         sync_file(path.parent)

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from encoders.base.errors import UserError
+from encoders.base.parquet import check_footer, write_parquet
 from encoders.base.storage import SEEN, whole_file
 
 __all__ = ["SEEN", "SHINGLE", "Record", "Seen", "SeenError", "hashed", "shingles"]
@@ -129,13 +130,14 @@ class Record:
         )
         key = self.trained.key.hex().encode()
         with whole_file(path) as beside:
-            pq.write_table(table.replace_schema_metadata({"format": FORMAT, "key": key}), beside)
+            write_parquet(table.replace_schema_metadata({"format": FORMAT, "key": key}), beside)
 
     @classmethod
     def read(cls, path: Path) -> Record:
         """Read a record; raises SeenError if the file is none."""
         try:
-            table = pq.read_table(path)
+            check_footer(path)
+            table = pq.read_table(path, page_checksum_verification=True)
             told: dict[bytes, Any] = table.schema.metadata or {}
             if told.get(b"format") != FORMAT:
                 raise SeenError(

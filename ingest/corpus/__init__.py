@@ -8,6 +8,6 @@ manifest.py    corpus.json: counts, splits and source of a corpus, written last
 predictions.py Predicted concepts and pseudo-captions, stored apart from the source's data
 records.py     Records, rejected rows, and their Arrow schema
 splits.py      Draw splits that keep groups together
-tables.py      Parquet files with a checksum per page, and clear errors for damaged ones
+tables.py      Checked Parquet files, and clear errors for damaged ones
 writer.py      Write a corpus from rows in bounded memory
 """

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from encoders.base.parquet import write_parquet
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import put_back, whole_folder
 from ingest.corpus.duplicates import DUPLICATES, find_duplicates
@@ -33,7 +34,7 @@ from ingest.corpus.records import (
     from_arrow,
     schema_with,
 )
-from ingest.corpus.tables import opened, read_table, write_table
+from ingest.corpus.tables import opened, read_table
 from ingest.corpus.writer import DATA, REJECTED, ROW_GROUP, CorpusWriter, rewrite_splits
 from ranking.types import Attribute
 
@@ -159,7 +160,7 @@ def write_corpus(
         if assigned is not None:
             rewrite_splits(folder / DATA, assigned, schema_with(attributes))
         repeats = find_duplicates(sorted((folder / DATA).iterdir()))
-        write_table(repeats, folder / DUPLICATES)
+        write_parquet(repeats, folder / DUPLICATES)
         manifest = writer.manifest(source, rule, assigned, Counter(repeats["kind"].to_pylist()))
         _keep_embeddings(out, folder)
         manifest.save(folder)

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from encoders.base.parquet import write_parquet
 from encoders.base.storage import whole_file
-from ingest.corpus.tables import read_table, write_table
+from ingest.corpus.tables import read_table
 
 __all__ = ["PREDICTIONS", "Prediction", "Predictions", "write_predictions"]
 
@@ -79,4 +80,4 @@ def write_predictions(
     table = pa.table([ids, hashes, *columns], schema=SCHEMA)
     table = table.replace_schema_metadata({"rocosearch": json.dumps(dict(made))})
     with whole_file(corpus / PREDICTIONS) as path:
-        write_table(table, path)
+        write_parquet(table, path)

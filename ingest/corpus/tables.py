@@ -1,25 +1,20 @@
-"""Parquet files with a checksum per page, and clear errors for damaged ones."""
+"""Checked Parquet files, and clear errors for damaged ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from encoders.base.parquet import check_footer
 from ingest.corpus.records import CorpusError
 
-__all__ = ["opened", "read_table", "write_table"]
+__all__ = ["opened", "read_table"]
 
 AGAIN = "write the corpus again."
-
-
-def write_table(table: pa.Table, path: Path, **settings: Any) -> None:  # noqa: ANN401
-    """Write a table; settings are those of `pyarrow.parquet.write_table`."""
-    pq.write_table(table, path, write_page_checksum=True, **settings)
 
 
 def read_table(
@@ -34,6 +29,7 @@ def read_table(
     advice: what to do where it is damaged. Raises CorpusError then, and where it may not be read.
     """
     with _told(path, advice):
+        check_footer(path)
         return pq.read_table(
             path,
             columns=None if columns is None else list(columns),
@@ -45,8 +41,10 @@ def read_table(
 @contextmanager
 def opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a file to be read piece by piece. Raises CorpusError as `read_table` does."""
-    with _told(path, AGAIN), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        yield file
+    with _told(path, AGAIN):
+        check_footer(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
 
 
 @contextmanager

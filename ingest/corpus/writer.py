@@ -13,6 +13,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from encoders.base.parquet import CHECKED, seal, write_parquet
 from encoders.base.storage import sha256_bytes
 from ingest.corpus.images import ImageRejectedError, check_image, dhash
 from ingest.corpus.manifest import CorpusManifest
@@ -29,7 +30,7 @@ from ingest.corpus.records import (
     to_arrow,
 )
 from ingest.corpus.splits import SplitRule, Splits
-from ingest.corpus.tables import read_table, write_table
+from ingest.corpus.tables import read_table
 from ranking.attributes import AttributeFault, value_of
 from ranking.document_checks import is_text
 from ranking.types import Attribute
@@ -78,9 +79,7 @@ class CorpusWriter:
 
     def __post_init__(self) -> None:
         (self.folder / DATA).mkdir()
-        self._rejected_file = pq.ParquetWriter(
-            self.folder / REJECTED, REJECTED_SCHEMA, write_page_checksum=True
-        )
+        self._rejected_file = pq.ParquetWriter(self.folder / REJECTED, REJECTED_SCHEMA, **CHECKED)
 
     @property
     def rejections(self) -> int:
@@ -125,6 +124,7 @@ class CorpusWriter:
         self._write_notes()
         self._flush_rejections()
         self._rejected_file.close()
+        seal(self.folder / REJECTED)
 
     def manifest(
         self,
@@ -224,7 +224,7 @@ class CorpusWriter:
             row.update(own)
         path = self.folder / DATA / f"part-{self._parts:05d}.parquet"
         table = pa.Table.from_pylist(rows, schema=schema_with(self.attributes))
-        write_table(table, path, row_group_size=ROW_GROUP)
+        write_parquet(table, path, row_group_size=ROW_GROUP)
         self._parts += 1
         self._held, self._held_bytes = [], 0
 
@@ -285,4 +285,4 @@ def rewrite_splits(data: Path, splits: list[str], schema: pa.Schema) -> None:
         table = read_table(part, schema=schema)
         chosen = pa.array(splits[start : start + len(table)], pa.string())
         start += len(table)
-        write_table(table.set_column(column, "split", chosen), part, row_group_size=ROW_GROUP)
+        write_parquet(table.set_column(column, "split", chosen), part, row_group_size=ROW_GROUP)

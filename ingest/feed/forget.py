@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from encoders.base.parquet import write_parquet
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import whole_file
 from ingest.corpus.corpus import EMBEDDINGS, FEATURES, Corpus, write_corpus
 from ingest.corpus.records import CorpusError, Rejection, Row
-from ingest.corpus.tables import write_table
 from ingest.sources.stored_corpus import StoredCorpus
 from ingest.vectors.embed import read_part
 from ranking.engine.engine import EmbeddedEngine
@@ -78,7 +78,7 @@ def forget_in_corpus(
             part.unlink()
         elif len(kept) < len(table):
             with whole_file(part) as path:
-                write_table(kept, path, compression={"id": "zstd", "image_sha256": "zstd"})
+                write_parquet(kept, path, compression={"id": "zstd", "image_sha256": "zstd"})
 
 
 def forget_in_engine(engine: Engine, ids: Sequence[str]) -> int:

@@ -238,7 +238,7 @@ class Ledger:
 def _told(path: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.DatabaseError, ValueError) as error:
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:  # a damaged row may hold NULL
         if not os.access(path, os.R_OK | os.W_OK) and path.exists():
             raise LedgerError(
                 f"{path} cannot be read and written for lack of permission: ask its owner."

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import sqlite3
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from encoders.base.storage import write_whole
 from ingest.corpus.records import CorpusError
 
 __all__ = ["Pseudonyms", "Stored"]
@@ -59,10 +59,7 @@ class Pseudonyms:
         if not path.exists():
             if not made:
                 raise CorpusError(f"There is no key at {path}: name the key file of the corpus.")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as stream:
-                stream.write(secrets.token_hex(32) + "\n")
+            write_whole(path, secrets.token_hex(32) + "\n", secret=True)
         text = path.read_text(encoding="ascii", errors="replace").strip()
         if not KEY.fullmatch(text):
             raise CorpusError(

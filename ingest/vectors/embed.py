@@ -19,13 +19,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from encoders.base.parquet import write_parquet
 from encoders.base.progress import Progress, expect, silent
 from encoders.base.storage import sha256_bytes, whole_file
 from encoders.inference.dual_encoder import DualEncoder, ImageEncoder
 from encoders.model.manifest import Manifest
 from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.records import CorpusError, Record, from_arrow
-from ingest.corpus.tables import opened, read_table, write_table
+from ingest.corpus.tables import opened, read_table
 from ingest.vectors.vectors import VectorError, check_vectors
 
 __all__ = [
@@ -262,7 +263,7 @@ def _write_part(
     name = sha256_bytes("\n".join(_flat(keys)).encode())[:16]
     with whole_file(folder / f"part-{name}.parquet") as path:
         # Random mantissas do not compress.
-        write_table(table, path, compression={"id": "zstd", "image_sha256": "zstd"})
+        write_parquet(table, path, compression={"id": "zstd", "image_sha256": "zstd"})
 
 
 def _flat(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import webbrowser
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 
 from encoders.base.errors import UserError
+from encoders.base.storage import write_whole
 from rocosearch.console import results, say, telling_after
 from rocosearch.options import (
     ConfigUrl,
@@ -101,9 +101,7 @@ def command(
 def _token(path: Path) -> str:
     """Read the token, or create one that only its owner can read."""
     if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(secrets.token_urlsafe(32) + "\n")
+        write_whole(path, secrets.token_urlsafe(32) + "\n", secret=True)
     try:
         token = path.read_text("ascii").strip()
     except UnicodeDecodeError:

@@ -1,11 +1,13 @@
 """Relevance judgements of queries and documents: JSON lines, stored beside the corpus.
 
 CORPUS.judgements.jsonl is next to the corpus folder, so that writing the corpus again does not
-change it. Lines are never changed: the last one for a pair of query and document counts.
+change it. Lines are never changed: the last one for a pair of query and document counts. A part of
+a line at the end, which a power cut has left, was never confirmed and does not count.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from encoders.base.errors import UserError
+from encoders.base.storage import sync_file
 
 __all__ = ["Judgement", "Judgements", "beside"]
 
@@ -54,13 +57,17 @@ class Judgements:
         line = json.dumps(asdict(written), ensure_ascii=False) + "\n"
         with self._lock:
             # Only the owner may read it: queries can tell of patients. One write, to the end.
+            new = not self.path.exists()
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                torn = os.fstat(descriptor).st_size and not _ends_in_newline(descriptor)
-                os.write(descriptor, (b"\n" if torn else b"") + line.encode())
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _end_the_last_line(descriptor)
+                os.write(descriptor, line.encode())
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            if new:
+                sync_file(self.path.parent)
         return written
 
     def last(self) -> list[Judgement]:
@@ -72,6 +79,8 @@ class Judgements:
             return []
         found: dict[tuple[str, str], Judgement] = {}
         lines = self.path.read_bytes().split(b"\n")
+        if not _is_json(lines[-1]):
+            lines.pop()
         for number, line in enumerate(lines, 1):
             if line.strip():
                 judgement = self._read(line, number)
@@ -100,8 +109,22 @@ class Judgements:
             ) from None
 
 
-def _ends_in_newline(descriptor: int) -> bool:
-    return os.pread(descriptor, 1, os.fstat(descriptor).st_size - 1) == b"\n"
+def _end_the_last_line(descriptor: int) -> None:
+    """Cut off what a power cut has left of a line; a whole one gets its missing line end."""
+    data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    last = data.rpartition(b"\n")[2]
+    if _is_json(last):
+        os.write(descriptor, b"\n")
+    elif last:
+        os.ftruncate(descriptor, len(data) - len(last))
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def topic_id(query: str) -> str:

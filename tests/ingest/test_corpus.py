@@ -156,6 +156,9 @@ def test_what_is_no_corpus_is_told_in_a_sentence(own_corpus, tmp_path):
     manifest.write_text(text.replace('"format": 2', '"format": 9'))
     with pytest.raises(CorpusError, match="has corpus format 9"):
         Corpus.open(own_corpus.path)
+    manifest.write_text(text.replace('"images": ', '"images": 1'))
+    with pytest.raises(CorpusError, match="checksum does not match"):
+        Corpus.open(own_corpus.path)
     manifest.unlink()
     with pytest.raises(CorpusError, match="not a complete corpus"):
         Corpus.open(own_corpus.path)
@@ -170,6 +173,25 @@ def test_a_damaged_part_is_found_at_opening(own_corpus, damage):
         part.unlink()
     with pytest.raises(CorpusError, match="damaged"):
         Corpus.open(own_corpus.path)
+
+
+@pytest.mark.parametrize("name", ["data/part-00000.parquet", "duplicates.parquet"])
+def test_a_changed_byte_of_a_footer_is_found(tmp_path, name):
+    """Pages have checksums in the format; the footer, which names the columns, has ours."""
+    records = [Record(f"r{n}", "the same caption") for n in range(5)]
+    corpus = write_corpus(Rows(records), tmp_path / "c")
+    path = corpus.path / name
+    data = path.read_bytes()
+    read = corpus.table if name.startswith("data") else corpus.duplicates
+    expected = read()
+    assert pq.read_table(path).num_rows == len(expected)  # for other readers it is a plain file
+    end = len(data) - 8
+    for place in range(end - int.from_bytes(data[-8:-4], "little"), end, 5):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(CorpusError, match="its footer was changed"):
+            read()
+    pq.write_table(expected, path)  # without our checksum, as another program writes it
+    assert read() == expected
 
 
 def test_many_parts_keep_the_order(tmp_path, monkeypatch):
@@ -244,6 +266,7 @@ def test_a_corpus_of_format_1_reads_with_no_subject(own_corpus):
         pq.write_table(pq.read_table(part).drop_columns(["subject_id"]), part)
     manifest = own_corpus.path / "corpus.json"
     content = json.loads(manifest.read_text()) | {"format": 1}
+    del content["checksum"]  # it had none
     manifest.write_text(json.dumps(content))
     corpus = Corpus.open(own_corpus.path)
     assert {record.subject_id for record in corpus.records()} == {""}

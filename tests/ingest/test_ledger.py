@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -77,6 +78,21 @@ def test_a_damaged_ledger_is_told(tmp_path):
     (tmp_path / "l").write_bytes(b"no database at all" * 100)
     with pytest.raises(LedgerError, match="cannot be used as a ledger"):
         Ledger(tmp_path / "l", "t")
+
+
+def test_a_row_that_damage_has_emptied_is_told(tmp_path):
+    with Ledger(tmp_path / "l", "t") as ledger:
+        ledger.put("a", "1", {"f": "x"})
+    with sqlite3.connect(tmp_path / "l") as database:
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '')")
+    with sqlite3.connect(tmp_path / "l") as database:
+        database.execute("UPDATE documents SET vectors = NULL")
+    with (
+        Ledger(tmp_path / "l", "t") as ledger,
+        pytest.raises(LedgerError, match="cannot be used as a ledger"),
+    ):
+        ledger.known(["a"])
 
 
 def test_what_is_in_doubt_is_not_known_until_it_is_confirmed(tmp_path):

@@ -23,14 +23,14 @@ class Trace:
     operations: list[Operation]
 
 
-def trace(name: str, folder: Path) -> Trace:
+def trace(name: str, folder: Path, *seed: int) -> Trace:
     """Run a workload below `folder`, after what it needs was made there."""
     root = folder / name
     root.mkdir()
     if name in PREPARED:
         PREPARED[name](root)
     disk = Disk(root)
-    command = ["-m", "tests.power.workloads", name, str(root)]
+    command = ["-m", "tests.power.workloads", name, str(root), *map(str, seed)]
     return Trace(disk, record(command, root, folder / f"{name}.log"))
 
 

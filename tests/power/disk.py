@@ -19,6 +19,7 @@ from tests.power.trace import Operation
 __all__ = ["Disk", "Image", "images"]
 
 Image = dict[str, bytes | None]  # by path below the root; None: a folder
+SECTOR = 512  # bytes that a disk writes as one
 
 
 @dataclass(eq=False)
@@ -44,6 +45,15 @@ class File:
         torn = now[:middle] + padded[middle:]
         zeros = now[:changed] + bytes(len(now) - changed)
         return [before, torn, zeros, now]
+
+    def drawn(self, chosen: random.Random) -> bytes:
+        """One of the variants, or for each sector one of them."""
+        variants = self.variants()
+        if len(variants) == 1 or chosen.random() < 0.5:
+            return chosen.choice(variants)
+        padded = [each.ljust(len(self.data), b"\0") for each in variants]
+        places = range(0, len(self.data), SECTOR)
+        return b"".join(chosen.choice(padded)[place : place + SECTOR] for place in places)
 
 
 @dataclass(eq=False)
@@ -238,6 +248,6 @@ def images(disk: Disk, chosen: random.Random, drawn: int) -> Iterator[Image]:
             yield disk.image({id(file): file.certain}, {})
     for _ in range(drawn):
         yield disk.image(
-            {id(file): chosen.choice(file.variants()) for file in files},
+            {id(file): file.drawn(chosen) for file in files},
             {id(folder): chosen.randint(0, len(folder.pending)) for folder in folders},
         )

@@ -10,7 +10,13 @@ import pytest
 from tests.power.cut import Trace, look_at, sample, trace
 from tests.power.disk import Disk
 from tests.power.trace import Operation
-from tests.power.workloads import IndexExpectation, check_feed, check_index, check_swap
+from tests.power.workloads import (
+    IndexExpectation,
+    check_beside,
+    check_feed,
+    check_index,
+    check_swap,
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +62,15 @@ def test_a_swap_leaves_one_index_or_the_other(tmp_path):
     told = [
         look_at(image, tmp_path / "cut", partial(check_swap, acknowledged=step))
         for step, image in sample(trace("swap", tmp_path), 30)
+    ]
+    assert [each for each in told if each] == []
+    assert len(told) >= 30
+
+
+def test_a_key_is_whole_and_confirmed_judgements_count(tmp_path):
+    told = [
+        look_at(image, tmp_path / "cut", partial(check_beside, acknowledged=step))
+        for step, image in sample(trace("beside", tmp_path), 40)
     ]
     assert [each for each in told if each] == []
     assert len(told) >= 30

@@ -1,12 +1,14 @@
 """What is done to a disk while the power may be cut, and what must then be found there.
 
-    python tests/power/workloads.py NAME ROOT
+    python tests/power/workloads.py NAME ROOT [SEED]
 
-Each workload is a list of steps; a step that has returned is acknowledged by `acknowledge`.
+Each workload is a list of steps; a step that has returned is acknowledged by `acknowledge`. Seeds
+give the index other steps.
 """
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from encoders.base.errors import UserError
 from encoders.model.manifest import Manifest
 from ingest.corpus.corpus import Corpus, write_corpus
 from ingest.corpus.records import Record
@@ -22,6 +25,7 @@ from ingest.feed.documents import documents
 from ingest.feed.feed import FeedSource, feed, held_hashes, ledger_path
 from ingest.feed.ledger import Known, Ledger
 from ingest.feed.targets import EngineTarget
+from ingest.sources.pseudonyms import Pseudonyms
 from ingest.vectors.embed import embed_corpus, read_embeddings
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
@@ -29,7 +33,15 @@ from ranking.types import Document, EngineError, Query, VectorField
 from tests.ingest.conftest import PixelEncoder, Rows, png_bytes
 from tests.power.trace import ACK
 
-__all__ = ["PREPARED", "WORKLOADS", "IndexExpectation", "check_feed", "check_index", "check_swap"]
+__all__ = [
+    "PREPARED",
+    "WORKLOADS",
+    "IndexExpectation",
+    "check_beside",
+    "check_feed",
+    "check_index",
+    "check_swap",
+]
 
 FIELD = VectorField("v", 4, "f")
 WORDS = ("chest", "lung", "knee", "ct", "left")
@@ -69,7 +81,8 @@ def _remove(path: Path, numbers: range, _: int) -> None:
     assert EmbeddedEngine.open(path).remove(f"d{n:02}" for n in numbers) == len(numbers)
 
 
-STEPS: list[tuple[Callable[[Path, range, int], None], range, int]] = [
+Step = tuple[Callable[[Path, range, int], None], range, int]
+STEPS: list[Step] = [
     (_build, range(12), 0),
     (_feed, range(10, 16), 1),
     (_update, range(3), 2),
@@ -80,16 +93,35 @@ STEPS: list[tuple[Callable[[Path, range, int], None], range, int]] = [
 ]
 
 
-def index(root: Path) -> None:
-    for step, (change, numbers, version) in enumerate(STEPS, 1):
+def steps(seed: int) -> list[Step]:
+    """STEPS, or as many drawn with another seed than 0."""
+    if not seed:
+        return STEPS
+    chosen = random.Random(seed)
+    found: list[Step] = [(_build, range(chosen.randint(0, 8), 12), 0)]
+    held = set(found[0][1])
+    for version in range(1, len(STEPS)):
+        change = chosen.choices((_build, _feed, _update, _remove), (1, 5, 3, 3))[0]
+        start = chosen.choice(sorted(held)) if held else 0
+        numbers = range(start, start + chosen.randint(1, 4))
+        if change in {_update, _remove} and not held.issuperset(numbers):
+            change = _feed
+        held = {*numbers} if change is _build else held | {*numbers}
+        held -= {*numbers} if change is _remove else set()
+        found.append((change, numbers, version))
+    return found
+
+
+def index(root: Path, seed: int = 0) -> None:
+    for step, (change, numbers, version) in enumerate(steps(seed), 1):
         change(root / "index", numbers, version)
         acknowledge(step)
 
 
-def _states() -> list[dict[str, Document]]:
+def _states(seed: int) -> list[dict[str, Document]]:
     """What the index holds after each step; nothing before the first."""
     states: list[dict[str, Document]] = [{}]
-    for change, numbers, version in STEPS:
+    for change, numbers, version in steps(seed):
         held = {} if change is _build else dict(states[-1])
         for each in (document(n, version) for n in numbers):
             if change is _remove:
@@ -121,8 +153,8 @@ def _exactly(held: dict[str, Document]) -> list[tuple[tuple[str, ...], bytes]]:
 class IndexExpectation:
     """What the workload `index` may leave, computed once."""
 
-    def __init__(self) -> None:
-        self.states = _states()
+    def __init__(self, seed: int = 0) -> None:
+        self.states = _states(seed)
         self.answers = [_exactly(held) for held in self.states]
 
     def check(self, root: Path, acknowledged: int) -> str:
@@ -277,8 +309,41 @@ def check_swap(root: Path, acknowledged: int) -> str:
     return "" if len(held) == with_vector == 30 else f"lost: {len(held)}, {with_vector}"
 
 
-WORKLOADS = {"index": index, "fed": fed, "swap": swap}
+# --- what stands beside a corpus: the key of its pseudonyms, judgements of the page --------------
+
+JUDGED = 6
+
+
+def beside(root: Path) -> None:
+    from rocosearch.page.judgements import Judgement, Judgements  # noqa: PLC0415
+
+    Pseudonyms.at(root / "key", made=True)
+    acknowledge(1)
+    for number in range(JUDGED):
+        Judgements(root / "j").add(Judgement(f"query {number}", f"d{number}", number % 4))
+        acknowledge(number + 2)
+
+
+def check_beside(root: Path, acknowledged: int) -> str:
+    """The key is whole; what was confirmed counts, and the next judgement does."""
+    from rocosearch.page.judgements import Judgement, Judgements  # noqa: PLC0415
+
+    if (root / "key").exists():
+        (root / "key").chmod(0o600)  # the images have no modes
+    try:
+        Pseudonyms.at(root / "key", made=not acknowledged)
+        held = [each.query for each in Judgements(root / "j").last()]
+        Judgements(root / "j").add(Judgement("another", "d", 1))
+        after = [each.query for each in Judgements(root / "j").last()]
+    except UserError as error:
+        return f"refused: {error}"
+    right = [f"query {number}" for number in range(JUDGED)]
+    expected = (right[: max(0, acknowledged - 1)], right[:acknowledged])
+    return "" if held in expected and after == [*held, "another"] else f"lost: {held}"
+
+
+WORKLOADS = {"index": index, "fed": fed, "swap": swap, "beside": beside}
 PREPARED = {"swap": prepare_swap}
 
 if __name__ == "__main__":
-    WORKLOADS[sys.argv[1]](Path(sys.argv[2]))
+    WORKLOADS[sys.argv[1]](Path(sys.argv[2]), *map(int, sys.argv[3:]))

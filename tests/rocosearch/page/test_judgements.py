@@ -43,14 +43,27 @@ def test_nothing_judged(kept):
     assert kept.qrels() == kept.topics() == ""
 
 
-def test_a_torn_last_line_is_named_and_spoils_no_other(kept):
+@pytest.mark.parametrize("torn", ['{"query": "q", "docu', "\0" * 40, "{"])
+def test_a_part_of_a_line_at_the_end_was_never_confirmed(kept, torn):
     kept.add(Judgement("q", "a", 1))
     with kept.path.open("a") as stream:
-        stream.write('{"query": "q", "docu')
-    with pytest.raises(UserError, match="line 2 is not a judgement"):
-        kept.last()
+        stream.write(torn)
+    assert [each.document for each in kept.last()] == ["a"]
     kept.add(Judgement("q", "b", 1))
-    assert kept.path.read_text().count("\n") == 3
+    assert [each.document for each in kept.last()] == ["a", "b"]
+    assert kept.path.read_text().count("\n") == 2
+
+
+def test_a_last_line_that_somebody_wrote_without_its_end_counts(kept):
+    kept.path.write_text('{"query": "q", "document": "a", "relevant": 1}')
+    kept.add(Judgement("q", "b", 0))
+    assert [(each.document, each.relevant) for each in kept.last()] == [("a", 1), ("b", 0)]
+
+
+def test_a_line_that_is_no_judgement_is_named(kept):
+    kept.add(Judgement("q", "a", 1))
+    with kept.path.open("a") as stream:
+        stream.write("not JSON\n")
     with pytest.raises(UserError, match="line 2 is not a judgement"):
         kept.last()
 
