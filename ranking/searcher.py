@@ -84,7 +84,7 @@ class Searcher:
         self,
         text: str | None = None,
         *,
-        image: Image.Image | bytes | Path | None = None,
+        image: Image.Image | bytes | str | Path | None = None,
         like: Sequence[str] = (),
         unlike: Sequence[str] = (),
         profile: str | None = None,
@@ -167,7 +167,7 @@ class Searcher:
         return self._info.default_profile
 
     def _vector(
-        self, text: str, image: Image.Image | bytes | Path | None, profile: str
+        self, text: str, image: Image.Image | bytes | str | Path | None, profile: str
     ) -> NDArray[np.float32] | None:
         if self.encoder is None:
             if image is None:

@@ -21,11 +21,12 @@ __all__ = ["embedding_encoder", "encoder_folder", "load_encoder", "open_engine",
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 
 
-def encoder_folder(folder: Path, progress: Progress = silent) -> Path:
+def encoder_folder(folder: str | Path, progress: Progress = silent) -> Path:
     """The folder itself if it is ours; for a published model, its converted folder.
 
     Raises NoFolderError if there is none, EncoderError if the model cannot be read.
     """
+    folder = Path(folder)
     folder = check_folder(folder)
     if (folder / ENCODER_FILE).exists() or not is_published(folder):
         return folder
@@ -37,20 +38,22 @@ def encoder_folder(folder: Path, progress: Progress = silent) -> Path:
     return made
 
 
-def load_encoder(folder: Path) -> OnnxEncoder:
+def load_encoder(folder: str | Path) -> OnnxEncoder:
     """Load an encoder for queries: its ONNX towers, without torch.
 
     Raises EncoderError or ManifestError for an invalid folder, NoGraphsError if it has no ONNX
     towers yet.
     """
+    folder = Path(folder)
     return OnnxEncoder.load(encoder_folder(folder))
 
 
-def embedding_encoder(folder: Path, progress: Progress = silent) -> DualEncoder:
+def embedding_encoder(folder: str | Path, progress: Progress = silent) -> DualEncoder:
     """Load an encoder to embed many images; adds ONNX towers if they are missing.
 
     Runs on ONNX Runtime, or with torch if it can use an NVIDIA GPU.
     """
+    folder = Path(folder)
     folder = encoder_folder(folder, progress)
     ensure_graphs(folder, progress)
     if NVIDIA_DRIVER.exists():
@@ -61,7 +64,7 @@ def embedding_encoder(folder: Path, progress: Progress = silent) -> DualEncoder:
     return OnnxEncoder.load(folder)
 
 
-def open_engine(index: Path, profiles: Path | None = None) -> EmbeddedEngine:
+def open_engine(index: str | Path, profiles: str | Path | None = None) -> EmbeddedEngine:
     """Open an index, with its own profiles or those of a file."""
     engine = EmbeddedEngine.open(index)
     if profiles:
@@ -72,12 +75,13 @@ def open_engine(index: Path, profiles: Path | None = None) -> EmbeddedEngine:
 
 
 def open_searcher(
-    index: Path, *, encoder: Path | None = None, profiles: Path | None = None
+    index: str | Path, *, encoder: str | Path | None = None, profiles: str | Path | None = None
 ) -> Searcher:
     """Open an index with its own encoder, or with the named one.
 
     Raises EngineError if the index's vectors are from another encoder.
     """
+    profiles = Path(profiles) if profiles else None
     engine = open_engine(index, profiles)
     folder = encoder or engine.encoder_folder
     return Searcher(engine, load_encoder(folder) if folder else None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from encoders.base.errors import UserError
-from encoders.base.progress import Progress, expect, silent
+from encoders.base.progress import Progress, expect, in_notebook
 from encoders.base.storage import write_whole
 from encoders.export.graphs import ensure_graphs
 from encoders.model.manifest import FILE_NAME as ENCODER_FILE, TRAINING, Manifest
@@ -88,16 +88,16 @@ BYTES_A_NUMBER = 4.5
 
 def build_corpus(
     source: str | Path,
-    out: Path,
+    out: str | Path,
     *,
     layout: str = "auto",
     reading: Reading = Reading(),  # noqa: B008 - frozen
     splits: Literal["auto", "source", "drawn"] = "auto",
     frames: str | int = "middle",
-    key: Path | None = None,
+    key: str | Path | None = None,
     text: Literal["", "find", "mask"] = "",
     attributes: Sequence[Attribute] = (),
-    progress: Progress = silent,
+    progress: Progress = in_notebook,
 ) -> Corpus:
     """Read `source` into a corpus at `out`. Raises CorpusError if no row can be used.
 
@@ -106,6 +106,8 @@ def build_corpus(
     whether to detect or mask text in the pixels. attributes: fields of one's own; those of a
     corpus that is the source stay if none are named.
     """
+    out = Path(out)
+    key = Path(key) if key else None
     if out.is_dir() and [file.name for file in out.iterdir()] == [REJECTED]:
         (out / REJECTED).unlink()  # an attempt that used nothing left it
     check_replaceable(out, CORPUS_FILE, "a corpus")
@@ -130,8 +132,8 @@ def build_corpus(
 
 
 def train_encoder(
-    corpus: Path,
-    out: Path,
+    corpus: str | Path,
+    out: str | Path,
     *,
     preset: str = "",
     image_size: int = 0,
@@ -141,7 +143,7 @@ def train_encoder(
     concept_pairs: bool = False,
     resume: bool = False,
     replace: bool = False,
-    progress: Progress = silent,
+    progress: Progress = in_notebook,
     **changes: object,
 ) -> Trained:
     """Train on a corpus's training split, validate on its validation split, write to `out`.
@@ -155,6 +157,7 @@ def train_encoder(
     changes: fields of encoders.training.presets.TrainingConfig that replace the preset's.
     Raises TrainingError if there are no pairs of image and caption.
     """
+    corpus, out = Path(corpus), Path(out)
     from encoders.training.choice import choose_preset
     from encoders.training.distributed import leads
     from encoders.training.presets import preset as named_preset, resized, with_context, with_heads
@@ -281,20 +284,22 @@ def _concepts(record: CorpusRecord, fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def build_index(
-    corpus: Path,
-    out: Path,
+    corpus: str | Path,
+    out: str | Path,
     *,
-    encoder: Path | None = None,
-    profiles: Path | None = None,
+    encoder: str | Path | None = None,
+    profiles: str | Path | None = None,
     studies: bool = False,
     captions: bool = False,
-    progress: Progress = silent,
+    progress: Progress = in_notebook,
 ) -> EmbeddedEngine:
     """Compute missing vectors of `encoder`, then build the index at `out`.
 
     Without an encoder ranking is lexical only. studies: the images of a case are one document.
     captions: they have a vector too, of the text tower; without an encoder that is a UserError.
     """
+    corpus, out = Path(corpus), Path(out)
+    encoder = Path(encoder) if encoder else None
     check_replaceable(out, "CURRENT", "an index")
     opened = Corpus.open(corpus)
     shipped = SHIPPED.replaced(CAPTION_PROFILES if captions else ())
@@ -345,7 +350,7 @@ def _keep_record(corpus: Corpus, encoder: Path, fingerprint: str) -> None:
 
 
 def embed_images(
-    corpus: Path, encoder: Path, *, part: str = "0/1", progress: Progress = silent
+    corpus: str | Path, encoder: str | Path, *, part: str = "0/1", progress: Progress = in_notebook
 ) -> EmbedReport:
     """Embed one part ("I/N") of a corpus's images; existing vectors are kept."""
     from ingest.vectors.embed import Partition, embed_corpus
@@ -356,15 +361,15 @@ def embed_images(
 
 
 def evaluate(
-    index: Path,
-    corpus: Path,
-    out: Path,
+    index: str | Path,
+    corpus: str | Path,
+    out: str | Path,
     options: Options | None = None,
     *,
-    profiles: Path | None = None,
-    encoder: Path | None = None,
-    seeds: Sequence[Path] = (),
-    progress: Progress = silent,
+    profiles: str | Path | None = None,
+    encoder: str | Path | None = None,
+    seeds: Sequence[str | Path] = (),
+    progress: Progress = in_notebook,
 ) -> Evaluation:
     """Evaluate an index on its corpus's held-out queries and write the report to `out`.
 
@@ -376,7 +381,7 @@ def evaluate(
 
     engine = open_engine(index, profiles)
     others = [open_engine(other, profiles) for other in seeds]
-    _check_recipes([index, *seeds], [engine, *others])
+    _check_recipes([Path(index), *map(Path, seeds)], [engine, *others])
     folder = encoder or engine.encoder_folder
     return evaluate_target(
         EmbeddedTarget(engine),
@@ -414,18 +419,20 @@ def _check_recipes(paths: Sequence[Path], engines: Sequence[EmbeddedEngine]) -> 
 
 def evaluate_target(
     target: Target,
-    corpus: Path,
-    out: Path,
+    corpus: str | Path,
+    out: str | Path,
     options: Options | None = None,
     *,
-    encoder: Path | None = None,
+    encoder: str | Path | None = None,
     seeds: Sequence[tuple[Target, Path | None]] = (),
-    progress: Progress = silent,
+    progress: Progress = in_notebook,
 ) -> Evaluation:
     """The same for an open target: an index, or a running Vespa.
 
     encoder: embeds the queries; without it only lexical ranking is evaluated.
     """
+    corpus, out = Path(corpus), Path(out)
+    encoder = Path(encoder) if encoder else None
     from eval.evaluate import evaluate as run_evaluation
     from eval.leakage.training_overlap import find_record
     from eval.measure.seeds import over_seeds
@@ -449,19 +456,20 @@ def evaluate_target(
 
 
 def tune_profiles(
-    index: Path,
-    corpus: Path,
-    out: Path,
+    index: str | Path,
+    corpus: str | Path,
+    out: str | Path,
     options: TuningOptions | None = None,
     *,
-    profiles: Path | None = None,
-    progress: Progress = silent,
+    profiles: str | Path | None = None,
+    progress: Progress = in_notebook,
 ) -> Tuning:
     """Tune the blend weights on a development split and write the profiles file `out`.
 
     Raises OutputError, before any work, if `out` is not a profiles file, and EvaluationError if
     the new values lose on another protocol and `allow_loss` is not set.
     """
+    out = Path(out)
     from eval.collection.runs import EvaluationError
     from eval.leakage.training_overlap import find_record
     from eval.tuning.tuning import tune
@@ -482,11 +490,12 @@ def tune_profiles(
     return tuning
 
 
-def learn_synonyms(corpus: Path, out: Path, *, weight: float = 0.5) -> int:
+def learn_synonyms(corpus: str | Path, out: str | Path, *, weight: float = 0.5) -> int:
     """Write a synonym file of the training split's concepts; return how many have several forms.
 
     Raises CorpusError if there is no training split, or no concept is said in two ways there.
     """
+    corpus, out = Path(corpus), Path(out)
     from eval.collection.pool import load_pool
     from eval.protocols.concept_queries import concept_forms
 
@@ -504,18 +513,19 @@ def learn_synonyms(corpus: Path, out: Path, *, weight: float = 0.5) -> int:
 
 
 def write_app(
-    source: Path,
-    out: Path,
+    source: str | Path,
+    out: str | Path,
     *,
-    profiles: Path | None = None,
-    others: Sequence[Path] = (),
+    profiles: str | Path | None = None,
+    others: Sequence[str | Path] = (),
     options: PackageOptions | None = None,
-    progress: Progress = silent,
+    progress: Progress = in_notebook,
 ) -> tuple[str, ...]:
     """Write the Vespa application package of an index, or of an encoder's folder, to `out`.
 
     others: folders of further encoders. Returns the file names.
     """
+    source, out = Path(source), Path(out)
     from vespa_app.package.options import PackageOptions
     from vespa_app.package.package import PackagedEncoder, write_application
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import sys
+import time
+from html import escape
+from typing import Any, Protocol
 
-__all__ = ["EXPECTED", "Progress", "expect", "silent"]
+__all__ = ["EXPECTED", "Progress", "expect", "in_notebook", "silent"]
 
 EXPECTED = "expected"
+SELDOM = 0.1  # seconds between two updates of a notebook's bar
 
 
 class Progress(Protocol):
@@ -37,3 +41,29 @@ def _size(size: float) -> str:
         if size >= bytes_:
             return f"{size / bytes_:,.1f} {unit}"
     return "less than 1 MB"
+
+
+_bars: dict[str, tuple[Any, float]] = {}
+"""Stage -> the display that shows its bar, and when it was last updated."""
+
+
+def in_notebook(stage: str, done: int, total: int | None, note: str = "") -> None:
+    """Show a bar for each stage where IPython runs in a notebook; elsewhere report nothing."""
+    python = sys.modules.get("IPython")
+    if python is None or not hasattr(python.get_ipython(), "kernel"):
+        return
+    bar, told = _bars.get(stage, (None, 0.0))
+    if bar is not None and done != total and time.monotonic() - told < SELDOM:
+        return
+    of = "" if total is None else f"/{total:,}"
+    text = f"{stage}: {note}" if stage == EXPECTED else f"{stage}: {done:,}{of}  {note}".rstrip()
+    length = "" if total is None else f' value="{done}" max="{total}"'
+    html = f"<progress{length}></progress> {escape(text)}"
+    shown = {"text/plain": text, "text/html": html}
+    if bar is None:
+        bar = python.display.display(shown, raw=True, display_id=True)
+    else:
+        bar.update(shown, raw=True)
+    _bars[stage] = bar, time.monotonic()
+    if done == total:
+        del _bars[stage]

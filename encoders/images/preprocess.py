@@ -36,7 +36,7 @@ __all__ = [
     "open_image",
 ]
 
-ImageInput = Image.Image | bytes | Path
+ImageInput = Image.Image | bytes | str | Path
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "JPEG2000", "PPM")
 
 
@@ -101,6 +101,7 @@ def open_image(image: ImageInput) -> Image.Image:
         return _plain(image)
     if isinstance(image, bytes):
         return decode_image(image)
+    image = Path(image)
     try:
         if image.stat().st_size > MAX_BYTES:
             raise ImageError(f"{image}: the file has more than {MAX_BYTES:,} bytes.")

@@ -69,13 +69,14 @@ class OnnxEncoder:
         self._image = Graph(graphs[IMAGE_GRAPH], known.get(IMAGE_GRAPH, ""), threads=1)
 
     @classmethod
-    def load(cls, folder: Path) -> OnnxEncoder:
+    def load(cls, folder: str | Path) -> OnnxEncoder:
         """Read an encoder's folder.
 
         Raises ManifestError or TokenizerError if these files are missing or damaged, and
         NoGraphsError if the encoder was made by an earlier version and has no ONNX towers yet;
         GraphError when a tower is first asked and its file is not what the manifest names.
         """
+        folder = Path(folder)
         manifest = Manifest.load(folder)
         if not manifest.graphs:
             raise NoGraphsError(

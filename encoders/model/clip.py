@@ -59,12 +59,13 @@ class Encoder:
         self.manifest = _manifest(module, sha256_bytes(self._weights))
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> Encoder:
+    def load(cls, folder: str | Path, device: str = "auto") -> Encoder:
         """Read an encoder's folder onto a device ("auto": a GPU where there is one).
 
         Raises EncoderError if a file is missing, changed or of unknown architecture,
         ManifestError if encoder.json is, DeviceError if there is no such device.
         """
+        folder = Path(folder)
         manifest = Manifest.load(folder)
         for name, expected in (
             (WEIGHTS, manifest.weights_sha256),

@@ -88,12 +88,13 @@ class Manifest:
         write_whole(folder / FILE_NAME, json.dumps(content, indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> Manifest:
+    def load(cls, folder: str | Path) -> Manifest:
         """Read `encoder.json` of `folder`.
 
         Raises ManifestError if it is missing, unreadable, or its fingerprint does not
         follow from its content.
         """
+        folder = Path(folder)
         put_back(folder)
         path = folder / FILE_NAME
         try:

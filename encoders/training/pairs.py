@@ -126,8 +126,8 @@ def _content(pair: Pair) -> str:
     image = pair.image
     if isinstance(image, Image.Image):
         image = repr((image.mode, image.size)).encode() + image.tobytes()
-    elif isinstance(image, Path):
-        image = image.read_bytes()
+    elif isinstance(image, str | Path):
+        image = Path(image).read_bytes()
     return sha256_bytes(image)
 
 

@@ -60,8 +60,9 @@ class Corpus:
     manifest: CorpusManifest
 
     @classmethod
-    def open(cls, path: Path) -> Corpus:
+    def open(cls, path: str | Path) -> Corpus:
         """Open the corpus at `path`; raises CorpusError if there is none, or a part of one."""
+        path = Path(path)
         put_back(path)
         if not path.is_dir():
             raise CorpusError(

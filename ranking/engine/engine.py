@@ -96,13 +96,13 @@ class EmbeddedEngine:
     @classmethod
     def build(
         cls,
-        path: Path,
+        path: str | Path,
         documents: Iterable[Document],
         vector_fields: Sequence[VectorField] = (),
         profiles: ProfileSet = SHIPPED,
         *,
         attributes: Sequence[Attribute] = (),
-        encoder: Path | None = None,
+        encoder: str | Path | None = None,
         progress: Progress = silent,
     ) -> EmbeddedEngine:
         """Write an index of the documents to `path` and open it.
@@ -112,6 +112,8 @@ class EmbeddedEngine:
         An index already at `path` stays in use until the new one is whole. Raises EngineError
         as `in_memory` does, where another process is writing, and where the disk is full.
         """
+        path = Path(path)
+        encoder = Path(encoder) if encoder else None
         with writing(path, new=True):
             listed = collect(documents, vector_fields, progress, attributes)
             progress("index", 0, 1)
@@ -128,12 +130,13 @@ class EmbeddedEngine:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: Path, *, route: RouteName | None = None) -> EmbeddedEngine:
+    def open(cls, path: str | Path, *, route: RouteName | None = None) -> EmbeddedEngine:
         """Open an index by memory map: read-only, and in a moment whatever its size.
 
         route: the native one unless told, or where it was not compiled, the exact one.
         Raises EngineError if `path` is no index, is damaged, or only half written.
         """
+        path = Path(path)
         engine = cls(IndexReader([], ()), SHIPPED, route)
         engine._load(path)
         return engine
@@ -211,6 +214,11 @@ class EmbeddedEngine:
         """Ids of all documents, each once."""
         self.refresh()
         return self._reader.ids()
+
+    def documents(self) -> Iterator[Document]:
+        """All documents, each once, without their vectors."""
+        self.refresh()
+        return self._reader.documents()
 
     def get(self, identifier: str) -> Document | None:
         """The document with its vectors, or None if there is none."""

@@ -126,6 +126,15 @@ class IndexReader:
                 if alive is None or alive[number]
             )
 
+    def documents(self) -> Iterator[Document]:
+        """The documents that can be found, without their vectors."""
+        for segment, alive in self.parts:
+            yield from (
+                segment.document(number)
+                for number in range(len(segment))
+                if alive is None or alive[number]
+            )
+
     def document(self, number: int, *, with_vectors: bool = False) -> Document:
         """Return a document by number."""
         segment, place = self.place(number)

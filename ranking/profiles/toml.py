@@ -47,12 +47,13 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MOST_BYTES = 1 << 20
 
 
-def load_profiles(path: Path, attributes: Collection[Attribute] | None = ()) -> ProfileSet:
+def load_profiles(path: str | Path, attributes: Collection[Attribute] | None = ()) -> ProfileSet:
     """Read a profiles.toml.
 
     attributes: fields of one's own that profiles may read; None: any. Raises ProfileError if it is
     missing, is not TOML, or a profile is at fault.
     """
+    path = Path(path)
     content = _read(path)
     try:
         return _profile_set(content, attributes)
@@ -60,8 +61,9 @@ def load_profiles(path: Path, attributes: Collection[Attribute] | None = ()) -> 
         raise ProfileError(f"{path}: {error}") from None
 
 
-def save_profiles(profiles: ProfileSet, path: Path) -> None:
+def save_profiles(profiles: ProfileSet, path: str | Path) -> None:
     """Write a profiles.toml that `load_profiles` reads back as an equal set."""
+    path = Path(path)
     tables = [f"default = {_value(profiles.default)}\n"]
     tables += [_table(profile) for profile in profiles.profiles]
     write_whole(path, "\n".join(tables))

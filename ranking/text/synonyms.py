@@ -75,11 +75,12 @@ class Synonyms:
         return tuple(Expansion(form, weight) for form, weight in found.items())
 
 
-def read_synonyms(path: Path) -> Synonyms:
+def read_synonyms(path: str | Path) -> Synonyms:
     """Read a synonym file.
 
     Raises SynonymsError naming file and line where it cannot be read.
     """
+    path = Path(path)
     try:
         if path.stat().st_size > MOST_BYTES:
             raise SynonymsError(f"{path} has more than {MOST_BYTES >> 20} MB: shorten it.")

@@ -68,12 +68,13 @@ class Api:
         desk: Desk,
         pictures: Pictures | None = None,
         judgements: Judgements | None = None,
-        lexicon: Future[Lexicon] | None = None,
+        lexicon: Callable[[], Future[Lexicon]] | None = None,
     ) -> None:
+        """`lexicon` starts to count the words; the first visitor makes it start."""
         self.desk = desk
         self.pictures_kept = pictures
         self.judgements_kept = judgements
-        self.lexicon = lexicon
+        self.lexicon = cache(lexicon) if lexicon else None
         self._measured = _Measured()
         self.map_drawn = cache(self._draw_map)
         self.start = cache(self._start)
@@ -107,6 +108,8 @@ class Api:
 
     def about(self, _: Values) -> Response:
         """Describe the profiles, filters and inputs."""
+        if self.lexicon:
+            self.lexicon()
         told = {
             "pictures": self.pictures_kept is not None,
             "judging": self.judgements_kept is not None,
@@ -156,8 +159,8 @@ class Api:
 
     def suggest(self, values: Values) -> Response:
         """Complete a prefix."""
-        ready = self.lexicon is not None and self.lexicon.done()
-        found = self.lexicon.result().complete(values["prefix"]) if ready and self.lexicon else []
+        words = self.lexicon() if self.lexicon else None
+        found = words.result().complete(values["prefix"]) if words and words.done() else []
         return JSONResponse({"suggestions": [{"text": t, "documents": n} for t, n in found]})
 
     def map(self, _: Values) -> Response:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from encoders.base.errors import UserError
 from encoders.base.extras import need
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
-from ranking.types import Engine
 from rocosearch.page.answers import Desk
 from rocosearch.page.api import Api
 from rocosearch.page.judgements import Judgements, beside
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ingest.corpus.corpus import Corpus
 
 __all__ = ["open_page"]
+
+T = TypeVar("T")
+Made = TypeVar("Made")
 
 LOOKED_AT = 100  # documents, to tell whether a corpus is theirs
 FACETS = ("modality", "source", "licence", "split")
@@ -46,12 +50,11 @@ def open_page(
     UserError.
     """
     if corpus is None:
-        background = ThreadPoolExecutor(1)
-        background.submit(_warm, searcher)
+        _in_background(_warm, searcher)
         engine = searcher.engine
-        own = isinstance(engine, EmbeddedEngine)
-        lexicon = background.submit(_lexicon_of, engine) if own else None
-        background.shutdown(wait=False)
+        lexicon = None
+        if isinstance(engine, EmbeddedEngine):
+            lexicon = partial(_in_background, _lexicon_of, engine)
         return PageServer(
             Api(Desk(searcher), lexicon=lexicon), host, port, names=names, token=token
         )
@@ -64,13 +67,18 @@ def open_page(
         raise UserError(
             f"{corpus} has none of the searched documents: name the corpus that they come from."
         )
-    background = ThreadPoolExecutor(2)
-    background.submit(_warm, searcher)
-    lexicon = background.submit(_lexicon, opened)
-    background.shutdown(wait=False)
+    _in_background(_warm, searcher)
+    lexicon = partial(_in_background, _lexicon, opened)
     desk = Desk(searcher, _facets(opened))
     api = Api(desk, pictures, Judgements(beside(opened.path)), lexicon)
     return PageServer(api, host, port, names=names, token=token)
+
+
+def _in_background(work: Callable[[T], Made], of: T) -> Future[Made]:
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(work, of)
+    pool.shutdown(wait=False)
+    return future
 
 
 def _warm(searcher: Searcher) -> None:
@@ -80,10 +88,9 @@ def _warm(searcher: Searcher) -> None:
             searcher.search("warm", profile=profile, k=1)
 
 
-def _lexicon_of(engine: Engine) -> Lexicon:
+def _lexicon_of(engine: EmbeddedEngine) -> Lexicon:
     """The same of an index alone."""
-    found = (engine.get(identifier) for identifier in engine.ids())
-    return Lexicon((each.caption or "", each.concept_names) for each in found if each)
+    return Lexicon((each.caption or "", each.concept_names) for each in engine.documents())
 
 
 def _lexicon(corpus: Corpus) -> Lexicon:

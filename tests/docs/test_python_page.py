@@ -6,12 +6,22 @@ import ast
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from encoders.base.progress import in_notebook, silent
+from eval.collection.runs import EvaluationError
+from eval.evaluate import Options
 from eval.report.evaluation import Evaluation
+from ingest.corpus.corpus import Corpus
+from ranking.engine.engine import EmbeddedEngine
+from ranking.profiles.shipped import SHIPPED, save_profiles
+from ranking.text.synonyms import read_synonyms
+from rocosearch import pipeline
 from rocosearch.pipeline import build_corpus, build_index, open_searcher
 from tests.docs.test_pages import ROOT, blocks
+from vespa_app.read.application import read_application
 
 EXAMPLES = blocks((ROOT / "docs/python.md").read_text("utf-8"), "python")
 CELLS = [
@@ -97,3 +107,60 @@ def test_an_evaluation_shows_itself_as_its_table():
 def test_the_notebook_is_kept_without_outputs():
     notebook = json.loads((ROOT / "docs/notebook.ipynb").read_text("utf-8"))
     assert all(not cell.get("outputs") for cell in notebook["cells"])
+
+
+def test_paths_may_be_texts(tmp_path):
+    """Every public function takes the name of a folder or file as text."""
+    names = [str(tmp_path / name) for name in ("corpus", "encoder", "index", "tuned.toml", "app")]
+    corpus, encoder, index, tuned, app = names
+    pipeline.build_corpus("phantoms:60", corpus)
+    pipeline.train_encoder(corpus, encoder, preset="tiny", epochs=1, samples_per_epoch=16)
+    pipeline.embed_images(corpus, encoder)
+    pipeline.build_index(corpus, index, encoder=encoder)
+    picture = tmp_path / "query.png"
+    picture.write_bytes(next(Corpus.open(corpus).records("test")).image)
+    assert open_searcher(index, encoder=encoder).search(image=str(picture), k=1)
+    assert pipeline.load_encoder(encoder).encode_images([str(picture)]).shape == (1, 128)
+    lexical = Options(("caption",), ("lexical",), baseline=False)
+    with pytest.raises(EvaluationError, match="too few"):
+        pipeline.tune_profiles(index, corpus, tuned)
+    save_profiles(SHIPPED, tuned)
+    pipeline.evaluate(index, corpus, str(tmp_path / "report"), lexical, profiles=tuned)
+    assert "services.xml" in pipeline.write_app(index, app, profiles=tuned)
+    assert read_application(app).default_profile == "hybrid"
+    assert EmbeddedEngine.open(index).count() == 60
+    synonyms = tmp_path / "synonyms.txt"
+    synonyms.write_text("ct, computed tomography", "utf-8")
+    assert read_synonyms(str(synonyms)).forms
+
+
+@pytest.fixture
+def notebook(monkeypatch) -> list[dict[str, str]]:
+    """What a notebook is shown; IPython as far as the bars need it."""
+    told: list[dict[str, str]] = []
+    display = SimpleNamespace(update=lambda shown, raw: told.append(shown))
+
+    def show(shown: dict[str, str], *, raw: bool, display_id: bool) -> SimpleNamespace:
+        told.append(shown)
+        return display
+
+    module = SimpleNamespace(
+        get_ipython=lambda: SimpleNamespace(kernel=None), display=SimpleNamespace(display=show)
+    )
+    monkeypatch.setitem(sys.modules, "IPython", module)
+    return told
+
+
+def test_a_notebook_shows_progress_bars_unasked(notebook, tmp_path):
+    build_corpus("phantoms:20", tmp_path / "corpus")
+    assert notebook
+    assert notebook[-1]["text/html"].startswith('<progress value="20" max="20"></progress> corpus')
+    seen = len(notebook)
+    build_corpus("phantoms:20", tmp_path / "other", progress=silent)
+    assert len(notebook) == seen
+
+
+def test_elsewhere_no_bar_is_shown(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    in_notebook("corpus", 1, 2)
+    assert capsys.readouterr() == ("", "")

@@ -161,12 +161,13 @@ class Application:
             ) from None
 
 
-def read_application(package: Path) -> Application:
+def read_application(package: str | Path) -> Application:
     """Read what the package in this folder offers.
 
     Raises PackageError if it is no package of this project, EngineError if it has vectors
     that this version does not know.
     """
+    package = Path(package)
     facts = read_schema(package)
     parents = {
         name: settings[0].partition(" inherits ")[2].strip()
