@@ -1,84 +1,86 @@
-"""The demo: all steps on phantoms, each as an ordinary command."""
+"""All steps from a data set to a searchable, evaluated index, each as an ordinary command."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Step", "run_steps", "start_over", "steps"]
+from encoders.base.errors import UserError
+from ingest.corpus.corpus import Corpus
+from ingest.corpus.manifest import CorpusManifest
+
+__all__ = ["DemoError", "Step", "check_source", "run_steps", "start_over", "steps"]
 
 QUERY = "large ring-shaped lesion in the upper left chest"
+WORDS = 6  # of a caption, for the query of the step "search"
+PARTS = ("corpus", "encoder", "index", "report", "app")
+
+
+class DemoError(UserError):
+    """OUT holds what was made from another source."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command; `produces` is the file it writes last, None if it writes nothing.
-
-    source: the source that this file must name.
-    """
+    """One command; `produces` is the file it writes last, None if it writes nothing."""
 
     title: str
     arguments: tuple[str, ...]
     produces: Path | None
-    source: str | None = None
-
-    @property
-    def left(self) -> bool:
-        """Whether a complete output exists."""
-        return self.produces is not None and self.produces.exists()
 
     @property
     def done(self) -> bool:
-        """Whether the output is of this demo, and not of one with another size."""
-        if self.produces is None or not self.left or self.source is None:
-            return self.left
-        made_from: object = json.loads(self.produces.read_text("utf-8")).get("source")
-        return made_from == self.source
+        """Whether a complete output exists."""
+        return self.produces is not None and self.produces.exists()
 
 
-def steps(out: Path, records: int) -> tuple[Step, ...]:
-    """The demo's commands, in order, into `out`."""
-    corpus, encoder, index, report, app = (
-        str(out / name) for name in ("corpus", "encoder", "index", "report", "app")
-    )
-    source = f"phantoms:{records}"
-    return (
-        Step(
-            f"Generate {records:,} phantoms with captions and concepts",
-            ("corpus", source, corpus),
-            Path(corpus, "corpus.json"),
-            source,
-        ),
-        Step(
-            "Train a small CLIP on the training split",
-            ("train", corpus, encoder, "--preset", "tiny", "--resume"),
+def steps(source: str, out: Path) -> Iterator[Step]:
+    """Yield the commands in order; what follows the corpus depends on what is in it.
+
+    Without pairs of image and caption to train on, there is no encoder: ranking is lexical.
+    """
+    corpus, encoder, index, report, app = (str(out / name) for name in PARTS)
+    yield Step("Read the data set", ("corpus", source, corpus), Path(corpus, "corpus.json"))
+    query, trainable = _contents(Path(corpus))
+    phantoms = source.startswith("phantoms")
+    if trainable:
+        preset = ("--preset", "tiny") if phantoms else ()
+        yield Step(
+            "Train an encoder on the training split",
+            ("train", corpus, encoder, *preset, "--resume"),
             Path(encoder, "encoder.json"),
-        ),
-        Step(
-            "Embed the images and build the index",
-            ("index", corpus, index, "--encoder", encoder),
-            Path(index, "CURRENT"),
-        ),
-        Step("Search it", ("search", index, QUERY, "-k", "5"), None),
-        Step(
-            "Compare lexical, vector and hybrid ranking",
-            ("eval", index, corpus, report),
-            Path(report, "metrics.json"),
-        ),
-        Step(
-            "Write the Vespa application package",
-            ("app", index, app),
-            Path(app, "services.xml"),
-        ),
+        )
+    yield Step(
+        "Build the index",
+        ("index", corpus, index, *(("--encoder", encoder) if trainable else ())),
+        Path(index, "CURRENT"),
     )
+    yield Step("Search it", ("search", index, QUERY if phantoms else query, "-k", "5"), None)
+    yield Step(
+        "Compare lexical, vector and hybrid ranking",
+        ("eval", index, corpus, report),
+        Path(report, "metrics.json"),
+    )
+    yield Step(
+        "Write the Vespa application package", ("app", index, app), Path(app, "services.xml")
+    )
+
+
+def _contents(corpus: Path) -> tuple[str, bool]:
+    """The first words of a caption, and whether there are pairs to train on."""
+    query, trainable = "", False
+    for row in Corpus.open(corpus).rows(("caption", "split", "hashes")):
+        query = query or " ".join(row["caption"].split()[:WORDS])
+        pair = row["caption"] and row["hashes"]["image_sha256"]
+        trainable = trainable or bool(pair and row["split"] == "train")
+    return query, trainable
 
 
 def run_steps(
-    todo: Sequence[Step],
-    run: Callable[[Sequence[str]], int],
+    todo: Iterable[Step],
+    run: Callable[[tuple[str, ...]], int],
     announce: Callable[[Step, bool], None],
 ) -> int:
     """Run each step that is not done, and every step after one that had to be run.
@@ -92,7 +94,7 @@ def run_steps(
         announce(step, skipped)
         if skipped:
             continue
-        if step.produces and step.left:
+        if step.produces and step.done:
             shutil.rmtree(step.produces.parent)
         code = run(step.arguments)
         if code:
@@ -101,8 +103,19 @@ def run_steps(
     return 0
 
 
+def check_source(source: str, out: Path) -> None:
+    """Raise DemoError if the corpus in `out` was made from another source."""
+    if not (out / "corpus" / "corpus.json").exists():
+        return
+    made_from = CorpusManifest.load(out / "corpus").source
+    if made_from != source and Path(made_from).resolve() != Path(source).resolve():
+        raise DemoError(
+            f"{out} was made from {made_from}: name another folder, or replace it with --fresh."
+        )
+
+
 def start_over(out: Path) -> None:
-    """Remove the outputs of earlier demos in `out`, including interrupted ones."""
-    for name in ("corpus", "encoder", "index", "report", "app"):
+    """Remove the outputs of earlier runs in `out`, including interrupted ones."""
+    for name in PARTS:
         for folder in (out / name, *out.glob(f".{name}.*")):
             shutil.rmtree(folder, ignore_errors=True)

@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "embed": "Compute the missing image vectors of a corpus; index and feed do this too.",
         "source": "Print the DICOM file and frame of a hit.",
         "forget": "Remove a patient from a corpus, its vectors, indexes and servers.",
-        "demo": "Run corpus, train, index, search, eval and app on phantoms.",
+        "demo": "Run corpus, train, index, search, eval and app, on phantoms or your own data.",
     },
 }
 """Panel -> command -> the first line of its help."""
@@ -58,7 +58,7 @@ def overview() -> str:
         "with BM25, vectors or both, evaluate the rankings, and deploy the best to Vespa.",
         "",
         "The usual order: corpus, train, index, then search or serve, eval and app.",
-        "Try demo first: it needs no data. rocosearch COMMAND --help explains a command.",
+        "Try demo first: without data, or on yours. rocosearch COMMAND --help explains a command.",
     ]
     for panel, commands in COMMANDS.items():
         lines += ["", f"{panel}:"]

@@ -48,7 +48,10 @@ CAPTIONS = (
 )
 CONCEPTS = ("concepts", "cuis", "cui", "concept_ids", "concept")
 CONCEPT_NAMES = ("concept_names", "concepts_name", "concepts_names", "concept_name")
-PATIENT = ("patient_id", "patientid", "subject_id", "subject", "patient")
+PATIENT = (
+    *("patient_id", "patientid", "subject_id", "subject", "patient"),
+    *("patienten_id", "patientenid", "patientennummer"),
+)
 IMAGES_AND_ID = frozenset((*IMAGES, *ID))
 KNOWN = frozenset((*ID, *IMAGES, *CAPTIONS, *CONCEPTS, *CONCEPT_NAMES, *PATIENT, "split"))
 ROWS_LOOKED_AT = 200

@@ -12,7 +12,7 @@ from typing import Any
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import Reason, Record, Rejection, Row
 from ingest.sources.columns import Columns
-from ingest.sources.fields import record_from, text_of
+from ingest.sources.fields import GROUPS, SPLIT, record_from, text_of
 from ingest.sources.file_index import FileIndex
 from ingest.sources.files import IMAGE_SUFFIXES, split_of, suffix_of
 from ingest.sources.table import Table, TableRow
@@ -77,14 +77,15 @@ class TableSource:
     def recognised(self) -> str:
         """What was recognised, in one line."""
         first, more = self.parts[0], len(self.parts) - 1
-        columns = first.columns
+        columns, there = first.columns, first.table.columns
+        grouping = ("group_id", *(name for name, *_ in GROUPS))
         roles = {
             "captions": columns.captions[: None if columns.joined else 1],
             "images": columns.images[:1],
-            "groups": (columns.group,),
-            "splits": (columns.split,),
+            "groups": (columns.group or next((name for name in grouping if name in there), ""),),
+            "splits": (columns.split or (SPLIT if SPLIT in there else ""),),
         }
-        titles = dict(zip(first.table.columns, first.table.titles, strict=True))
+        titles = dict(zip(there, first.table.titles, strict=True))
         said = [
             f"{role} from {' + '.join(titles.get(name, name) for name in names)}"
             for role, names in roles.items()

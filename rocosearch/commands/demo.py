@@ -1,9 +1,8 @@
-"""`rocosearch demo`: all steps on generated images, in a few minutes."""
+"""`rocosearch demo`: all steps, on generated images or on a data set."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,40 +10,48 @@ import typer
 
 from encoders.base.extras import need
 from rocosearch.console import results
-from rocosearch.demo import Step, run_steps, start_over, steps
+from rocosearch.demo import Step, check_source, run_steps, start_over, steps
 
 __all__ = ["EXAMPLE", "command"]
 
 EXAMPLE = """\
 rocosearch demo
-rocosearch demo --out /tmp/demo --records 400
+rocosearch demo phantoms:400 /tmp/demo
+rocosearch demo ~/images build/mine
 """
 
 
 def command(
     context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SOURCE]", help="What `rocosearch corpus` reads, a finished corpus too."
+        ),
+    ] = "phantoms:2700",
     out: Annotated[
-        Path, typer.Option("--out", metavar="OUT", help="Output folder of the demo.")
+        Path, typer.Argument(metavar="[OUT]", help="Folder for the outputs of all steps.")
     ] = Path("build/demo"),
-    records: Annotated[int, typer.Option(min=200, help="Number of phantoms.")] = 2700,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run all steps again, even finished ones.")
     ] = False,
 ) -> None:
-    """Run corpus, train, index, search, eval and app on phantoms.
+    """Run corpus, train, index, search, eval and app, on phantoms or your own data.
 
-    Each command is printed before it runs; finished steps are skipped.
+    Each command is printed before it runs; finished steps are skipped. Without image-caption
+    pairs to train on, ranking is lexical.
     """
     for module in ("torch", "scipy", "vespa"):
         need(module, "The demo", "train,eval,vespa")
     if fresh:
         start_over(out)
+    check_source(source, out)
     group = context.find_root().command
 
-    def run(arguments: Sequence[str]) -> int:
+    def run(arguments: tuple[str, ...]) -> int:
         return int(group.main(list(arguments), prog_name="rocosearch", standalone_mode=False) or 0)
 
-    code = run_steps(steps(out, records), run, _announce)
+    code = run_steps(steps(source, out), run, _announce)
     if code:
         raise typer.Exit(code)
     _what_next(out)
@@ -63,10 +70,5 @@ def _what_next(out: Path) -> None:
     )
     results.print(f"Vespa application package:        {out / 'app'}")
     results.print("\nWith your own images and captions", style="bold")
-    results.print(
-        "A folder with a metadata.jsonl of file_name and text, ROCO's or ImageCLEF's layout:\n$ "
-        "rocosearch corpus FOLDER my/corpus\n$ rocosearch train my/corpus my/encoder\n$ "
-        "rocosearch index my/corpus my/index --encoder my/encoder\n$ rocosearch search my/index "
-        '"your query"\n$ rocosearch eval my/index my/corpus my/report\nEach command explains '
-        "itself: rocosearch COMMAND --help"
-    )
+    results.print("One command, then the page:\n$ rocosearch demo FOLDER my")
+    results.print("$ rocosearch serve my/index my/corpus")

@@ -98,6 +98,17 @@ def test_columns_of_unknown_names_are_told_by_their_values(tmp_path):
     )
 
 
+def test_a_column_of_groups_is_told(tmp_path):
+    images(tmp_path, "p1.png")
+    write(tmp_path / "t.csv", "Bild;Befund;PatientenID;Split\np1;keine frische Fraktur;7;dev\n")
+    source = open_source(tmp_path)
+    (record,) = [row for row in source if isinstance(row, Record)]
+    assert (record.group_id, record.subject_id, record.split) == ("7", "7", "validation")
+    assert source.recognised.endswith(
+        "images from Bild, groups from PatientenID, splits from Split"
+    )
+
+
 def test_what_the_user_says_of_columns_holds(tmp_path):
     images(tmp_path, "p1.png", "p2.png")
     rows = "no,p1,Lunge frei.,Normal.,f1,dev\nno,p2,Erguss.,,f1,training\n"

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import pytest
 
-from rocosearch.demo import run_steps, start_over, steps
+from rocosearch import demo
+from rocosearch.demo import DemoError, check_source, run_steps, start_over
+from rocosearch.pipeline import build_corpus
+
+
+@pytest.fixture(autouse=True)
+def trainable(monkeypatch):
+    """The runs here write no corpus."""
+    monkeypatch.setattr(demo, "_contents", lambda corpus: ("a query", True))
+
+
+def steps(out, source="phantoms:200"):
+    return tuple(demo.steps(source, out))
 
 
 def _runner(todo, ran, fails=()):
@@ -13,8 +25,7 @@ def _runner(todo, ran, fails=()):
         produces = next(step.produces for step in todo if step.arguments == arguments)
         if produces:
             produces.parent.mkdir(parents=True, exist_ok=True)
-            source = arguments[1] if arguments[0] == "corpus" else ""
-            produces.write_text(json.dumps({"source": source}))
+            produces.touch()
         return 1 if arguments[0] in fails else 0
 
     return run
@@ -25,7 +36,7 @@ def _silent(step, skipped):
 
 
 def test_everything_runs_once_then_only_what_shows(tmp_path):
-    todo, ran = steps(tmp_path, 200), []
+    todo, ran = steps(tmp_path), []
     assert run_steps(todo, _runner(todo, ran), _silent) == 0
     assert ran == ["corpus", "train", "index", "search", "eval", "app"]
     ran.clear()
@@ -34,7 +45,7 @@ def test_everything_runs_once_then_only_what_shows(tmp_path):
 
 
 def test_what_follows_from_a_new_part_is_made_again(tmp_path):
-    todo, ran = steps(tmp_path, 200), []
+    todo, ran = steps(tmp_path), []
     run_steps(todo, _runner(todo, ran), _silent)
     (tmp_path / "encoder" / "encoder.json").unlink()
     ran.clear()
@@ -42,23 +53,21 @@ def test_what_follows_from_a_new_part_is_made_again(tmp_path):
     assert ran == ["train", "index", "search", "eval", "app"]
 
 
-def test_a_demo_of_another_size_is_made_again(tmp_path):
-    todo, ran = steps(tmp_path, 200), []
-    run_steps(todo, _runner(todo, ran), _silent)
-    ran.clear()
-    larger = steps(tmp_path, 400)
-    run_steps(larger, _runner(larger, ran), _silent)
-    assert ran == ["corpus", "train", "index", "search", "eval", "app"]
+def test_what_was_made_from_another_source_is_not_replaced(tmp_path):
+    build_corpus("phantoms:2", tmp_path / "corpus")
+    check_source("phantoms:2", tmp_path)
+    with pytest.raises(DemoError, match="was made from phantoms:2: name another folder"):
+        check_source("phantoms:3", tmp_path)
 
 
 def test_the_first_failure_ends_it(tmp_path):
-    todo, ran = steps(tmp_path, 200), []
+    todo, ran = steps(tmp_path), []
     assert run_steps(todo, _runner(todo, ran, fails=("train",)), _silent) == 1
     assert ran == ["corpus", "train"]
 
 
 def test_an_interrupted_training_goes_on_and_an_encoder_of_an_older_corpus_does_not(tmp_path):
-    todo = steps(tmp_path, 200)
+    todo = steps(tmp_path)
     assert "--resume" in todo[1].arguments
     (tmp_path / "encoder").mkdir()
     (tmp_path / "encoder" / "encoder.json").touch()
