@@ -13,12 +13,12 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from encoders.base.errors import UserError
+from encoders.base.errors import UserError, plain_reason
+from encoders.base.given import read_toml
 from ranking.types import DOCUMENT_FIELDS, TEXTS, Attribute, AttributeType, Filter, Value
 
 __all__ = [
@@ -109,11 +109,11 @@ def read_condition(text: str, *, exclude: bool = False) -> Filter:
 def read_attributes(path: Path) -> tuple[Attribute, ...]:
     """The fields that a fields.toml defines. Raises AttributeFault naming what is wrong."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except OSError as error:
-        raise AttributeFault(f"{path} cannot be read ({error.strerror}).") from None
-    except ValueError as error:
-        raise AttributeFault(f"{path} is no TOML: {error}.") from None
+        raise AttributeFault(f"{path} cannot be read ({plain_reason(error)}).") from None
+    except (ValueError, RecursionError) as error:
+        raise AttributeFault(f"{path} is not TOML: {plain_reason(error)}.") from None
     found = []
     for name, told in content.items():
         table = {"type": told} if isinstance(told, str) else told

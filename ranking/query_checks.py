@@ -145,7 +145,7 @@ def check_query(
             raise QueryError(f"{engine} does not take {PARTS[part]}: ask the embedded engine.")
     if not query.text.strip() and query.vector is None and not query.vectors:
         raise QueryError("The query is empty: give a text, an image or both.")
-    if query.filters or query.group_by or query.sort or query.facets:
+    if query.filters or query.group_by is not None or query.sort or query.facets:
         _check_fields(query, attributes)
     for name, cut in (("min_score", query.min_score), ("min_closeness", query.min_closeness)):
         if cut is not None and not (isinstance(cut, Real) and math.isfinite(cut)):
@@ -157,9 +157,9 @@ def check_query(
 def _check_fields(query: Query, attributes: Mapping[str, Attribute]) -> None:
     for condition in query.filters:
         check_condition(condition, attributes)
-    listed = {"grouped": query.group_by, "sorted": query.sort and query.sort.field}
+    listed = {"grouped": query.group_by, "sorted": query.sort.field if query.sort else None}
     for done, field in (*listed.items(), *(("counted", each) for each in query.facets)):
-        if not field:
+        if field is None:
             continue
         _check_field(field, attributes)
         if field in MULTIVALUED and done != "counted":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -73,8 +74,19 @@ def show(content: RenderableType, *, wrap: bool = False) -> None:
 
 
 def show_json(content: Mapping[str, object]) -> None:
-    """Print one JSON object on stdout, and nothing else."""
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    """Print one JSON object on stdout, and nothing else; numbers that are not finite are null."""
+    typer.echo(json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def finite(value: object) -> object:
+    """The value with None for each number that JSON cannot write."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return value
 
 
 @contextmanager

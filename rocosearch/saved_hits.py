@@ -22,6 +22,7 @@ from encoders.base.errors import UserError
 from encoders.base.storage import whole_folder
 from encoders.images.preprocess import open_image
 from ranking.types import Hit
+from rocosearch.console import finite
 from rocosearch.outputs import check_replaceable
 from rocosearch.page.pictures import Pictures
 
@@ -52,7 +53,7 @@ def save_hits(hits: Sequence[Hit], pictures: Pictures, folder: Path) -> int:
             shown.append((row, image))
             if image is not None:
                 name = _write(row["rank"], data, image, images)
-                lines.append(json.dumps({"file_name": name, **row}, ensure_ascii=False))
+                lines.append(json.dumps(finite({"file_name": name, **row}), ensure_ascii=False))
         (images / "metadata.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
         _contact_sheet(shown).save(beside / CONTACT_SHEET)
         _table(rows, beside / TABLE)

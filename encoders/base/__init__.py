@@ -2,6 +2,7 @@
 
 errors.py    UserError: the base of all errors that the user can correct
 extras.py    Optional dependencies (extras), and the error for a missing one
+given.py     Read files that a person named, within limits
 parquet.py   Parquet files of which every part has a checksum
 printable.py Make untrusted text safe to print: no control characters, no hidden text
 progress.py  The interface by which work reports its progress

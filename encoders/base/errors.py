@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["UserError"]
+import json
+
+__all__ = ["UserError", "plain_reason"]
 
 
 class UserError(Exception):
@@ -14,3 +16,22 @@ class UserError(Exception):
     """
 
     pointed = False
+
+
+def plain_reason(error: Exception) -> str:
+    """What is wrong with a file that was read, without Python's words; no full stop at the end.
+
+    >>> plain_reason(KeyError("x"))
+    'a value is missing, unknown or of the wrong type'
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8 text"
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is not JSON from line {error.lineno} on"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, KeyError | IndexError | TypeError | AttributeError):
+        return "a value is missing, unknown or of the wrong type"
+    return str(error).rstrip(".")

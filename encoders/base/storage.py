@@ -26,6 +26,7 @@ __all__ = [
     "SEEN",
     "LeftoverWarning",
     "exchange",
+    "link_or_copy",
     "locked",
     "make_folder",
     "new_file",
@@ -201,6 +202,21 @@ def exchange(path: Path, *, take: Path, keep: Path) -> None:
             raise
         finally:
             sync_file(path.parent)
+
+
+def link_or_copy(source: str, target: str) -> str:
+    """A hard link, for `shutil.copytree`; a copy where there are none.
+
+    Also where the group is to read it and may not yet: a link has one mode wherever it stands.
+    """
+    readable = _group & 0o040
+    try:
+        if Path(source).stat().st_mode & readable != readable:
+            raise PermissionError
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from encoders.base.extras import need
+from encoders.base.given import read_given
 from encoders.images.dicom_preamble import is_dicom
 from encoders.images.limits import (
     MAX_BYTES,
@@ -103,9 +104,7 @@ def open_image(image: ImageInput) -> Image.Image:
         return decode_image(image)
     image = Path(image)
     try:
-        if image.stat().st_size > MAX_BYTES:
-            raise ImageError(f"{image}: the file has more than {MAX_BYTES:,} bytes.")
-        return decode_image(image.read_bytes())
+        return decode_image(read_given(image, MAX_BYTES))
     except OSError as error:
         raise ImageError(f"{image}: cannot be read ({error.strerror}).") from None
     except ImageError as error:

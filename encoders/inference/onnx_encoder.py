@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 
 from encoders.base.errors import UserError
 from encoders.inference.graph import Graph
-from encoders.model.manifest import CURVES, Manifest
+from encoders.model.manifest import Manifest, read_curves
 from encoders.model.tokenizer import batch_ids, load_tokenizer
 
 if TYPE_CHECKING:  # a search by words alone need not wait for Pillow
@@ -59,9 +59,10 @@ class OnnxEncoder:
     """
 
     def __init__(
-        self, manifest: Manifest, tokenizer: Tokenizer, graphs: Mapping[str, Path], curves: str = ""
+        self, manifest: Manifest, tokenizer: Tokenizer, graphs: Mapping[str, Path]
     ) -> None:
-        self.manifest, self.curves = manifest, curves
+        self.manifest = manifest
+        self._folder = graphs[TEXT_GRAPH].parent
         self._tokenizer = tokenizer
         known = manifest.graphs
         self._text = Graph(graphs[TEXT_GRAPH], known.get(TEXT_GRAPH, ""))
@@ -84,13 +85,16 @@ class OnnxEncoder:
                 f"`rocosearch index CORPUS INDEX --encoder {folder}` with the encoder's own "
                 "folder, which adds them."
             )
-        curves = folder / CURVES
         return cls(
             manifest,
             load_tokenizer(folder),
             {name: folder / name for name in (TEXT_GRAPH, IMAGE_GRAPH)},
-            curves.read_text("utf-8") if curves.exists() else "",
         )
+
+    @property
+    def curves(self) -> str:
+        """The content of training.csv; read when asked for, since searches need none."""
+        return read_curves(self._folder)
 
     @property
     def scale(self) -> float:

@@ -27,7 +27,7 @@ from encoders.base.storage import sha256_bytes, sha256_file, whole_folder
 from encoders.images.preprocess import ImageInput
 from encoders.model import tokenizer as tokens
 from encoders.model.architecture import ClipConfig, EncoderError
-from encoders.model.manifest import CURVES, TRAINING, Manifest
+from encoders.model.manifest import CURVES, TRAINING, Manifest, read_curves
 from encoders.model.module import ClipModule
 
 __all__ = [
@@ -81,9 +81,7 @@ class Encoder:
             first = str(error).partition("\n")[0]
             raise EncoderError(f"{folder / WEIGHTS} does not fit its manifest: {first}") from None
         _check_finite(module, folder)
-        loaded = cls(
-            module.to(pick_device(device)), *map(_told, (folder / CURVES, folder / TRAINING))
-        )
+        loaded = cls(module.to(pick_device(device)), read_curves(folder), _told(folder / TRAINING))
         _check_same(loaded.manifest, manifest, folder)
         return loaded
 
@@ -132,7 +130,7 @@ class Encoder:
 
 
 def _told(path: Path) -> str:
-    return path.read_text("utf-8") if path.exists() else ""
+    return path.read_text("utf-8", "replace") if path.exists() else ""
 
 
 def pick_device(name: str) -> torch.device:

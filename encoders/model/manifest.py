@@ -7,6 +7,7 @@ never compared.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,13 +16,13 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from encoders.base.errors import UserError
+from encoders.base.errors import UserError, plain_reason
 from encoders.base.storage import put_back, sha256_bytes, write_whole
 
 if TYPE_CHECKING:  # reading a fingerprint must not import Pillow
     from encoders.images.preprocess import Preprocessing
 
-__all__ = ["CURVES", "FILE_NAME", "TRAINING", "Manifest", "ManifestError"]
+__all__ = ["CURVES", "FILE_NAME", "TRAINING", "Manifest", "ManifestError", "read_curves"]
 
 FILE_NAME = "encoder.json"
 # Beside it, where it was trained here: the curves, and how.
@@ -104,9 +105,31 @@ class Manifest:
                 f"{folder} is not an encoder: it has no {FILE_NAME}. "
                 "Name a folder written by `rocosearch train`."
             ) from None
-        except (OSError, ValueError) as error:
-            raise ManifestError(f"{path} cannot be read: {error}") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise ManifestError(f"{path} cannot be read ({plain_reason(error)}).") from None
         return _from_json(content, path)
+
+
+def read_curves(folder: Path) -> str:
+    """training.csv of an encoder, "" if it has none.
+
+    Raises ManifestError if it is not a table of numbers: only pictures and reports need it.
+    """
+    path = folder / CURVES
+    try:
+        text = path.read_text("utf-8")
+        names, *rows = csv.reader(text.splitlines())
+        numbers = [len(row) == len(names) and [float(x) for x in row if x] for row in rows]
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, csv.Error):
+        numbers = [False]
+    if not all(numbers) or not {"epoch", "step"} <= {*names}:
+        raise ManifestError(
+            f"{path} is damaged: it has no curves of a training run. Copy it again from where the "
+            "encoder came from, or delete it."
+        )
+    return text
 
 
 def _canonical(manifest: Manifest) -> str:
@@ -145,7 +168,9 @@ def _from_json(content: object, path: Path) -> Manifest:
             content[name] = tuple(float(x) for x in content[name])
         manifest = Manifest(**content)
     except (KeyError, TypeError, ValueError) as error:
-        raise ManifestError(f"{path} is damaged ({error}). Train or export it again.") from None
+        raise ManifestError(
+            f"{path} is damaged ({plain_reason(error)}). Train or export it again."
+        ) from None
     told = _impossible(manifest)
     if told:
         raise ManifestError(f"{path} says {told}. Train or export it again.")

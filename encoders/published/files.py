@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from encoders.base.errors import plain_reason
 from encoders.model.architecture import EncoderError
 from encoders.model.clip import WEIGHTS
 
@@ -27,8 +28,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises EncoderError."""
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise EncoderError(f"{path} cannot be read: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise EncoderError(f"{path} cannot be read ({plain_reason(error)}).") from None
     if not isinstance(content, dict):
         raise EncoderError(f"{path} is not a JSON object.")
     return content

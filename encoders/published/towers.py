@@ -14,6 +14,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from encoders.base.errors import plain_reason
 from encoders.model.architecture import EncoderError
 from encoders.model.bert import BertConfig
 from encoders.model.clip import Encoder
@@ -146,7 +147,9 @@ def _inner(folder: Path) -> Path:
         modules = json.loads((folder / "modules.json").read_text("utf-8"))
         first = folder / Path(str(modules[0]["path"])).name
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise EncoderError(f"{folder / 'modules.json'} cannot be read: {error}") from None
+        raise EncoderError(
+            f"{folder / 'modules.json'} cannot be read ({plain_reason(error)})."
+        ) from None
     return first if first.is_dir() else folder
 
 

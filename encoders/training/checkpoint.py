@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from encoders.base.errors import UserError
+from encoders.base.errors import UserError, plain_reason
 from encoders.base.storage import LOCK, whole_file
 
 __all__ = [
@@ -155,7 +155,7 @@ def _read(path: Path, *, with_tensors: bool = True) -> tuple[Counters, dict[str,
             return counters, {name: stream.get_tensor(name) for name in names}
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ResumeError(
-            f"{path} is damaged ({error}). Delete {path.parent} to start again."
+            f"{path} is damaged ({plain_reason(error)}). Delete {path.parent} to start again."
         ) from None
 
 

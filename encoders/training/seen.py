@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from encoders.base.errors import UserError
+from encoders.base.errors import UserError, plain_reason
 from encoders.base.parquet import check_footer, write_parquet
 from encoders.base.storage import SEEN, whole_file
 
@@ -149,7 +149,8 @@ class Record:
             kinds = np.array(table["kind"].to_pylist(), dtype=object)
             owners, hashes = table["owner"].to_numpy(), table["hash"].to_numpy()
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise SeenError(f"{path} cannot be read as a record of training: {error}") from None
+            reason = plain_reason(error).partition("\n")[0]
+            raise SeenError(f"{path} cannot be read as a record of training: {reason}") from None
 
         def part(role: str) -> Seen:
             marks = {kind: (roles == role) & (kinds == kind) for kind in KINDS}

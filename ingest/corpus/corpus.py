@@ -10,7 +10,6 @@ CORPUS/embeddings/<fingerprint>/part-*.parquet   vectors, added later by ingest.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ import pyarrow as pa
 
 from encoders.base.parquet import write_parquet
 from encoders.base.progress import Progress, silent
-from encoders.base.storage import put_back, whole_folder
+from encoders.base.storage import link_or_copy, put_back, whole_folder
 from ingest.corpus.duplicates import DUPLICATES, find_duplicates
 from ingest.corpus.manifest import MANIFEST, CorpusManifest
 from ingest.corpus.records import (
@@ -197,4 +196,4 @@ def _nothing_usable(source: Source, writer: CorpusWriter) -> str:
 def _keep_embeddings(old: Path, new: Path) -> None:
     for name in (EMBEDDINGS, FEATURES):
         if (old / name).is_dir():
-            shutil.copytree(old / name, new / name, copy_function=os.link)
+            shutil.copytree(old / name, new / name, copy_function=link_or_copy)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
+from encoders.base.errors import plain_reason
 from encoders.base.storage import sha256_bytes, write_whole
 from ingest.corpus.records import CorpusError
 from ranking.types import Attribute
@@ -70,8 +71,10 @@ class CorpusManifest:
                 f"{folder} is not a complete corpus: it has no {MANIFEST}. Write it again with "
                 "`rocosearch corpus`."
             ) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CorpusError(f"{path} is damaged ({error}). Write the corpus again.") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise CorpusError(
+                f"{path} is damaged ({plain_reason(error)}). Write the corpus again."
+            ) from None
         raise CorpusError(
             f"{folder} has corpus format {content['format']}; this version reads 1 to {FORMAT}. "
             "Write the corpus again with `rocosearch corpus`."

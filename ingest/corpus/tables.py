@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from encoders.base.errors import plain_reason
 from encoders.base.parquet import check_footer
 from ingest.corpus.records import CorpusError
 
@@ -58,5 +59,5 @@ def _told(path: Path, advice: str) -> Iterator[None]:
     except FileNotFoundError:
         raise CorpusError(f"{path} is missing: {advice}") from None
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
+        reason = plain_reason(error).partition("\n")[0]
         raise CorpusError(f"{path} is damaged ({reason}): {advice}") from None

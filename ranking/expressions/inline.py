@@ -100,6 +100,11 @@ def rename(tree: Node, names: Mapping[str, str]) -> Node:
     return map_children(tree, lambda child: rename(child, names))
 
 
+# What the arguments of a function stand for, each with the number of its nodes: a tree that
+# stands in several places is one object, and is counted at each.
+_Bound = Mapping[str, tuple[Node, int]]
+
+
 class _Inliner:
     def __init__(self, functions: Mapping[str, _Function], source: str) -> None:
         self.functions = functions
@@ -107,7 +112,7 @@ class _Inliner:
         self.nodes = 0
         self.level = 0
 
-    def expand(self, node: Node, bound: Mapping[str, Node], active: tuple[str, ...]) -> Node:
+    def expand(self, node: Node, bound: _Bound, active: tuple[str, ...]) -> Node:
         """`bound`: the arguments' values; `active`: the functions we are inside of."""
         self.level += 1
         if self.level > MOST_LEVELS:
@@ -116,23 +121,34 @@ class _Inliner:
         self.level -= 1
         return expanded
 
-    def _expanded(self, node: Node, bound: Mapping[str, Node], active: tuple[str, ...]) -> Node:
-        self.nodes += 1
+    def _expanded(self, node: Node, bound: _Bound, active: tuple[str, ...]) -> Node:
+        found, size = bound.get(node.name, (None, 1)) if isinstance(node, Name) else (None, 1)
+        self.nodes += size
         if self.nodes > _MOST_NODES:
-            raise ExpressionError(f"Functions make this expression too large: {self.source}")
-        if isinstance(node, Name) and node.name in bound:
-            return bound[node.name]
+            raise ExpressionError(
+                f"Functions make this expression too large: {self.source[:SHOWN]}"
+            )
+        if found is not None:
+            return found
         if isinstance(node, Name) and node.name in self.functions:
             return self._call(node.name, (), node, active)
         if isinstance(node, Call) and node.name in self.functions:
-            arguments = tuple(self.expand(a, bound, active) for a in node.arguments)
+            arguments = tuple(self._sized(a, bound, active) for a in node.arguments)
             return self._call(node.name, arguments, node, active)
         if isinstance(node, Call) and node.name in FEATURES:
             return map_children(node, lambda child: _bound_name(child, bound))
         return map_children(node, lambda child: self.expand(child, bound, active))
 
+    def _sized(self, node: Node, bound: _Bound, active: tuple[str, ...]) -> tuple[Node, int]:
+        before = self.nodes
+        return self.expand(node, bound, active), self.nodes - before
+
     def _call(
-        self, name: str, arguments: tuple[Node, ...], node: Name | Call, active: tuple[str, ...]
+        self,
+        name: str,
+        arguments: tuple[tuple[Node, int], ...],
+        node: Name | Call,
+        active: tuple[str, ...],
     ) -> Node:
         function = self.functions[name]
         if name in active:
@@ -151,8 +167,8 @@ class _Inliner:
         return pointed(message, self.source, node.at)
 
 
-def _bound_name(node: Node, bound: Mapping[str, Node]) -> Node:
-    return bound.get(node.name, node) if isinstance(node, Name) else node
+def _bound_name(node: Node, bound: _Bound) -> Node:
+    return bound.get(node.name, (node, 1))[0] if isinstance(node, Name) else node
 
 
 def _check(node: Node, source: str, declared: Collection[str]) -> None:

@@ -16,7 +16,13 @@ from ranking.names import ROLES
 from ranking.profiles.profile import Phase, Profile, ProfileError
 from ranking.types import TEXTS, Attribute
 
-__all__ = ["check_features", "check_line_of_descent", "check_profile", "check_resolved"]
+__all__ = [
+    "check_features",
+    "check_functions",
+    "check_line_of_descent",
+    "check_profile",
+    "check_resolved",
+]
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _QUERY = re.compile(r"query\((\w+)\)")
@@ -24,6 +30,8 @@ _QUERY = re.compile(r"query\((\w+)\)")
 _NO_FUNCTION = frozenset({"caption", "constant", "field", "inline", "onnx", "tensor"})
 MOST_ANCESTORS = 50
 MOST_PROFILES = 1000
+MOST_FUNCTIONS = 200  # of a profile, inherited ones too: each is checked against all
+MOST_FUNCTIONS_OF_ALL = 5000
 _MOST_HITS = 2**31 - 1
 _OWN = re.compile(r"(?:bm25|attribute)\(\w+\)")
 _VECTOR_INPUT = re.compile(r"q(_\w+)?")
@@ -155,6 +163,23 @@ def _phases(profile: Profile) -> Iterator[tuple[str, Phase]]:
         yield "second phase", profile.second_phase
     if profile.global_phase:
         yield "global phase", profile.global_phase
+
+
+def check_functions(profiles: Iterable[Profile]) -> None:
+    """Raise ProfileError if profiles, with all that they inherit, have too many functions."""
+    total = 0
+    for profile in profiles:
+        if len(profile.functions) > MOST_FUNCTIONS:
+            raise ProfileError(
+                f"Profile {profile.name} has {len(profile.functions):,} functions; at most "
+                f"{MOST_FUNCTIONS} are allowed, with those that it inherits."
+            )
+        total += len(profile.functions)
+    if total > MOST_FUNCTIONS_OF_ALL:
+        raise ProfileError(
+            f"The profiles have {total:,} functions, with those that they inherit; at most "
+            f"{MOST_FUNCTIONS_OF_ALL:,} are allowed."
+        )
 
 
 def check_resolved(profile: Profile) -> None:

@@ -10,7 +10,12 @@ from ranking.expressions.inline import parse_signature, rename
 from ranking.expressions.parser import parse_tree
 from ranking.expressions.tree import write
 from ranking.names import ROLES, EncoderNames
-from ranking.profiles.checks import check_line_of_descent, check_profile, check_resolved
+from ranking.profiles.checks import (
+    check_functions,
+    check_line_of_descent,
+    check_profile,
+    check_resolved,
+)
 from ranking.profiles.profile import Phase, Profile, ProfileError
 
 __all__ = ["ProfileSet"]
@@ -30,6 +35,7 @@ class ProfileSet:
         check_line_of_descent(self.profiles)
         for profile in self.profiles:
             check_profile(profile)
+        check_functions(self._resolved.values())
         for profile in map(self.resolve, self.names()):
             check_resolved(profile)
         if self.names() and not self.default:
@@ -45,7 +51,10 @@ class ProfileSet:
 
     @cached_property
     def _resolved(self) -> Mapping[str, Profile]:
-        return {name: self._flatten(name) for name in self.by_name}
+        found: dict[str, Profile] = {}
+        for name in self.by_name:
+            self._flatten(name, found)
+        return found
 
     def names(self) -> tuple[str, ...]:
         """Names of the profiles that a query can ask for, as they were written down."""
@@ -61,23 +70,12 @@ class ProfileSet:
             raise ProfileError(f"There is no profile {name}; there are {', '.join(self.names())}.")
         return self._resolved[name]
 
-    def _flatten(self, name: str) -> Profile:
+    def _flatten(self, name: str, found: dict[str, Profile]) -> Profile:
         profile = self.by_name[name]
-        if not profile.inherits:
-            return profile
-        parent = self._flatten(profile.inherits)
-        return replace(
-            profile,
-            inherits="",
-            first_phase=profile.first_phase or parent.first_phase,
-            retrieve=profile.retrieve or parent.retrieve,
-            text=profile.text or parent.text,
-            inputs={**parent.inputs, **profile.inputs},
-            functions=_merged(parent.functions, profile.functions),
-            second_phase=profile.second_phase or parent.second_phase,
-            global_phase=profile.global_phase or parent.global_phase,
-            match_features=profile.match_features or parent.match_features,
-        )
+        if name not in found:
+            parent = self._flatten(profile.inherits, found) if profile.inherits else None
+            found[name] = _together(profile, parent) if parent else profile
+        return found[name]
 
     def instantiate(self, names: EncoderNames | None) -> ProfileSet:
         """Return the profiles with one encoder's names in place of the placeholders.
@@ -117,6 +115,22 @@ class ProfileSet:
         """Return the set with these profiles added, or put in place of those of the same name."""
         together = {**self.by_name, **{profile.name: profile for profile in profiles}}
         return ProfileSet(tuple(together.values()), default or self.default)
+
+
+def _together(profile: Profile, parent: Profile) -> Profile:
+    """A profile with what it inherits from one that inherits nothing."""
+    return replace(
+        profile,
+        inherits="",
+        first_phase=profile.first_phase or parent.first_phase,
+        retrieve=profile.retrieve or parent.retrieve,
+        text=profile.text or parent.text,
+        inputs={**parent.inputs, **profile.inputs},
+        functions=_merged(parent.functions, profile.functions),
+        second_phase=profile.second_phase or parent.second_phase,
+        global_phase=profile.global_phase or parent.global_phase,
+        match_features=profile.match_features or parent.match_features,
+    )
 
 
 def _merged(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from sys import float_info
 from typing import Any, cast, get_args
 
+from encoders.base.errors import plain_reason
+from encoders.base.given import read_toml
 from encoders.base.storage import write_whole
 from ranking.profiles.checks import check_features
 from ranking.profiles.profile import Phase, Profile, ProfileError
@@ -44,7 +45,6 @@ _KEYS = {
     "match_features": list,
 }
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_MOST_BYTES = 1 << 20
 
 
 def load_profiles(path: str | Path, attributes: Collection[Attribute] | None = ()) -> ProfileSet:
@@ -71,15 +71,13 @@ def save_profiles(profiles: ProfileSet, path: str | Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ProfileError(f"{path} is larger than a megabyte, so it is not a profiles file.")
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return read_toml(path)
     except FileNotFoundError:
         raise ProfileError(f"There is no profiles file {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{path} cannot be read: {error}.") from None
+        raise ProfileError(f"{path} cannot be read: {plain_reason(error)}.") from None
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, deep brackets
-        raise ProfileError(f"{path} is not TOML: {error}.") from None
+        raise ProfileError(f"{path} is not TOML: {plain_reason(error)}.") from None
 
 
 def _profile_set(

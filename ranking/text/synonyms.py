@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from encoders.base.errors import UserError
+from encoders.base.given import read_given
 from ranking.text.tokens import query_terms
 
 __all__ = ["Expansion", "Synonyms", "SynonymsError", "read_synonyms", "synonym_lines"]
@@ -82,9 +83,7 @@ def read_synonyms(path: str | Path) -> Synonyms:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise SynonymsError(f"{path} has more than {MOST_BYTES >> 20} MB: shorten it.")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_given(path, MOST_BYTES).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise SynonymsError(f"{path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from encoders.base.errors import UserError
+from encoders.base.errors import UserError, plain_reason
 from encoders.base.storage import locked, write_whole
 
 __all__ = ["FILE_NAME", "STAGES", "Stage", "SwapError", "SwapState", "new_state", "working"]
@@ -57,8 +57,8 @@ class SwapState:
             raise SwapError(
                 f"No swap is in progress in {folder}: start one with `rocosearch swap start`."
             ) from None
-        except (OSError, ValueError) as error:
-            raise SwapError(f"{path} cannot be read ({error}).") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise SwapError(f"{path} cannot be read ({plain_reason(error)}).") from None
         if content.get("format") != FORMAT or content.get("stage") not in STAGES:
             raise SwapError(f"{path} was written by another version, or by hand.")
         return cls(**content)

@@ -37,6 +37,27 @@ def test_a_manifest_that_is_not_the_weights_own(tmp_path, small_encoder, change)
         Encoder.load(tmp_path / "e")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'"graphs"', b'"graphz"'),
+        (b'"dimension"', b'"dimensi\xff"'),
+        (b'"dimension": ', b'"dimension": "'),
+        (b"{", b"[" * 100_000),
+    ],
+    ids=str,
+)
+def test_a_damaged_manifest_is_told_in_plain_words(tmp_path, small_encoder, change):
+    small_encoder.save(tmp_path / "e")
+    path = tmp_path / "e" / "encoder.json"
+    path.write_bytes(path.read_bytes().replace(*change))
+    with pytest.raises(UserError) as caught:
+        Encoder.load(tmp_path / "e")
+    assert "encoder.json" in str(caught.value)
+    for word in ("__init__", "codec", "Expecting", "delimiter", "recursion"):
+        assert word not in str(caught.value)
+
+
 def test_weights_that_are_not_finite(tmp_path, small_encoder):
     state = {name: value.clone() for name, value in small_encoder.module.state_dict().items()}
     name = [name for name, value in state.items() if value.is_floating_point()][-1]

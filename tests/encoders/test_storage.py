@@ -12,6 +12,7 @@ import pytest
 from encoders.base import storage
 from encoders.base.storage import (
     LeftoverWarning,
+    link_or_copy,
     locked,
     make_folder,
     put_back,
@@ -75,6 +76,24 @@ def test_a_file_with_another_name_elsewhere_keeps_its_mode(tmp_path):
     with whole_folder(tmp_path / "index") as beside:
         os.link(tmp_path / "shared", beside / "weights")
     assert (mode(tmp_path / "shared"), mode(tmp_path / "index")) == (0o644, 0o700)
+
+
+def test_a_link_is_a_copy_where_the_group_could_not_read_it(tmp_path, monkeypatch):
+    private = tmp_path / "private"
+    write_whole(private, "x")
+    link_or_copy(str(private), str(tmp_path / "linked"))
+    monkeypatch.setattr(storage, "_group", 0o050)
+    with whole_folder(tmp_path / "shared") as folder:
+        link_or_copy(str(private), str(folder / "copied"))
+    assert (tmp_path / "linked").samefile(private)
+    assert stat.S_IMODE((tmp_path / "shared" / "copied").stat().st_mode) == 0o640
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+
+
+def test_a_secret_is_its_owners_alone_even_if_the_rest_is_shared(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "_group", 0o050)
+    write_whole(tmp_path / "key", "x", secret=True)
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("write", [write_whole, write_folder])

@@ -17,7 +17,19 @@ CHAIN = (
     + "".join(f'[profiles.p{n}]\ninherits = "{f"p{n - 1}" if n else "a"}"\n' for n in range(2000))
 )
 
+HEAD = FIRST + '"f0"\n[profiles.a.functions]\n'
+ALIKE = "".join(f'"f{n}(x)" = "bm25(caption) + x"\n' for n in range(1, 199)) + 'f0 = "f1(1)"\n'
+
 HOSTILE = {
+    "arguments that double 30 times": FIRST
+    + '"f30(1)"\n[profiles.a.functions]\n"f0(x)" = "bm25(caption) + x"\n'
+    + "".join(f'"f{n}(x)" = "f{n - 1}(f{n - 1}(x) + x)"\n' for n in range(1, 31)),
+    "10,000 functions": HEAD + "".join(f'f{n} = "f{n + 1} + 1"\n' for n in range(10_000)),
+    "900 heirs of 200 functions": HEAD
+    + ALIKE
+    + "".join(f'[profiles.p{n}]\ninherits = "a"\n' for n in range(900)),
+    "a key of 100,000 parts": ".".join("a" * 100_000) + " = 1\n",
+    "UTF-16": "\udcff\udcfe[\0",
     "an input of 400 digits": FIRST + f'"query(x)"\n[profiles.a.inputs]\nx = {NUMBER}\n',
     "a constant of 400 digits": FIRST + f'"{NUMBER} * bm25(caption)"\n',
     "a count of 400 digits": FIRST
@@ -40,9 +52,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_it_ends_in_a_sentence_in_a_second(tmp_path, name):
-    (tmp_path / "p.toml").write_text(HOSTILE[name])
+    (tmp_path / "p.toml").write_bytes(HOSTILE[name].encode(errors="surrogateescape"))
     started = time.process_time()
     with pytest.raises(UserError) as caught:
         load_profiles(tmp_path / "p.toml")
     assert time.process_time() - started < 1
+    assert "codec" not in str(caught.value)
     assert 10 < len(str(caught.value)) - len(str(tmp_path)) < 300

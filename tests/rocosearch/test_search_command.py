@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +14,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from encoders.base.errors import UserError
 from ingest.corpus.corpus import Corpus
 from ranking.types import Document, Hit
 from rocosearch import saved_hits
 from rocosearch.cli import app
 from rocosearch.page.pictures import Pictures
-from rocosearch.pipeline import build_corpus, build_index
+from rocosearch.pipeline import build_corpus, build_index, load_encoder
 from tests.vespa_app.conftest import tiny_encoder
 
 
@@ -78,6 +81,46 @@ def test_a_field_that_is_not_there(line, arguments):
     result = run(line.index, "lesion", *arguments)
     assert result.exit_code == 1
     assert "There is no field 'age'" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--group", ""], ["--sort", ""], ["--sort", "-"]])
+def test_a_field_without_a_name(line, arguments):
+    result = run(line.index, "lesion", *arguments)
+    assert result.exit_code == 1
+    assert "There is no field ''" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--image", "--profiles", "--synonyms"])
+def test_a_pipe_is_no_file(line, tmp_path, option):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", "/dev/zero"):
+        text = [] if option == "--image" else ["lesion"]
+        result = run(line.index, *text, option, place)
+        assert result.exit_code == 1
+        assert "a pipe or a device, not a file" in result.stderr
+    assert "a folder" in run(line.index, *text, option, tmp_path).stderr
+
+
+def test_json_has_no_number_that_is_not_finite(line, tmp_path):
+    profiles = tmp_path / "p.toml"
+    profiles.write_text('[profiles.p]\nretrieve = ["text"]\nfirst_phase = "bm25(caption) / 0"\n')
+    result = run(line.index, "lesion", "--profiles", profiles, "--json")
+
+    def no_json(constant):
+        raise AssertionError(constant)
+
+    hits = json.loads(result.stdout, parse_constant=no_json)["hits"]
+    assert {hit["score"] for hit in hits} == {None}
+
+
+def test_damaged_curves_are_no_matter_of_a_search(line, tmp_path):
+    copy = tmp_path / "index"
+    shutil.copytree(line.index, copy)
+    (encoder,) = (copy / "encoders").iterdir()
+    (encoder / "training.csv").write_bytes(b"step,epoch,loss\n1,1,\xff\n")
+    assert told(copy, "lesion", "-k", 3)["hits"] == told(line.index, "lesion", "-k", 3)["hits"]
+    with pytest.raises(UserError, match=r"training\.csv is damaged"):
+        _ = load_encoder(encoder).curves
 
 
 def test_operators_are_read_on_request(line):

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.base.errors import UserError
+from encoders.base.errors import UserError, plain_reason
 from encoders.base.storage import put_back, sha256_bytes, sha256_file
 from ranking.engine.segment.segment import Arrays, Segment
 from ranking.engine.store.array_file import read_arrays
@@ -234,5 +234,4 @@ def _read(path: Path, name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise _damaged(path, f"{name} is missing") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise _damaged(path, f"{name}: {reason}") from None
+        raise _damaged(path, f"{name}: {plain_reason(error)}") from None

@@ -6,7 +6,6 @@ ranking/engine/store/snapshot.py describes the files.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import uuid
@@ -19,6 +18,7 @@ from pathlib import Path
 from encoders.base.storage import (
     SEEN,
     LeftoverWarning,
+    link_or_copy,
     locked,
     make_folder,
     new_file,
@@ -109,16 +109,8 @@ def add_encoder(path: Path, encoder: Path, name: str) -> None:
     if not target.exists():
         with whole_folder(target) as folder:
             shutil.copytree(
-                encoder, folder, copy_function=_link, dirs_exist_ok=True, ignore=_unsearched
+                encoder, folder, copy_function=link_or_copy, dirs_exist_ok=True, ignore=_unsearched
             )
-
-
-def _link(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
 
 
 @dataclass(frozen=True)
