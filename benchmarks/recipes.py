@@ -7,7 +7,10 @@ OUT keeps one line of JSON a run, so that a benchmark that was killed goes on wh
 the table is written anew after each run. Figures are of the validation split (full pool): MRR@10
 of text to image ("caption") and of a caption to the other images of its case ("same case"), mean
 over the seeds with the 95% interval of the mean (Student's t), and CPU seconds. Every run keeps
-its epoch of best caption MRR@10. docs/experiments.md has the results.
+its epoch of best caption MRR@10. "last epoch" involves no choice, nor does the test split where
+there is one. The figures in brackets are 95% intervals over queries as well as seeds: clusters of
+cases and equal captions are resampled, and the seeds' half-width is added in quadrature. "gain" is
+the difference from the first recipe over the same seeds. docs/experiments.md has the results.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from encoders.base.progress import silent
@@ -30,14 +34,17 @@ from encoders.training.augment import NO_AUGMENTATION, Augmentation
 from encoders.training.augment_text import TextAugmentation
 from encoders.training.curves import VALIDATION
 from encoders.training.frozen import frozen_images, text_features
-from encoders.training.pairs import Pairs, read_pairs
-from encoders.training.presets import preset, resized, with_context, with_heads
-from encoders.training.train import train
-from encoders.training.validation import asked_once, embed_pairs, text_to_image_mrr
+from encoders.training.pairs import read_pairs
+from encoders.training.presets import TrainingConfig, preset, resized, with_context, with_heads
+from encoders.training.train import Further, train
+from encoders.training.validation import asked_once, embed_pairs, reciprocal_ranks
+from eval.collection.clusters import Clusters
+from eval.measure.bootstrap import bootstrap
 from ingest.corpus.corpus import FEATURES, Corpus
 from rocosearch.pipeline import training_pairs
 
 Row = dict[str, object]
+HELD_OUT = ("validation", "test")
 
 # "base" is the preset as it is; the others change what is named.
 RECIPES: Mapping[str, Mapping[str, object]] = {
@@ -56,6 +63,7 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
     "128 pixels": {"image_size": 128},
     "image pretraining": {"image_epochs": 5},
     "text pretraining": {"text_epochs": 5},
+    "text pretraining on further captions": {"text_epochs": 5, "further": True},
 }
 # With --text-tower: a published text tower, locked, or tuned at a hundredth of the rate.
 TEXT_TOWERS: Mapping[str, Mapping[str, object]] = {
@@ -114,6 +122,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--recipes", default="all", help="names, comma-separated, or all")
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--text-tower", type=Path, help="folder of a published BERT")
+    parser.add_argument("--further", type=Path, help="corpus whose captions pretraining reads")
     parser.add_argument("--start", type=Path, help="folder of an encoder to fine-tune")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
@@ -142,6 +151,7 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
     changes = {"epochs": options.epochs, "patience": 0, "seed": seed, "ask": options.ask}
     changes |= recipes(options)[name]
     sizes = ("image_size", "context", "heads", "dimension")
+    further = Corpus.open(options.further) if changes.pop("further", False) else None
     size, context, heads, dimension = (int(str(changes.pop(each, 0))) for each in sizes)
     config = preset(options.preset, **changes)
     if dimension:
@@ -157,27 +167,20 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
         resized(config, size) if size else config,
         resume=True,
         cache=corpus.path / FEATURES,
+        further=Further(texts=[r.caption for r in further.records()] if further else ()),
     )
     encoder = Encoder.load(folder)
-    cache = corpus.path / FEATURES
-    towers = replace(config, model=encoder.module.config)
-    held_out = read_pairs(
-        training_pairs(corpus, "validation"),
-        encoder.module.config.preprocessing,
-        options.out,
-        "reading",
-        silent,
-        frozen_images(encoder.module.image, towers, pick_device("auto"), cache),
-    )
     last = encoder.curves.strip().splitlines()[-1]
     names = encoder.curves.splitlines()[0].split(",")
+    found = {split: asked(corpus, encoder, config, split, options) for split in HELD_OUT}
     shutil.rmtree(folder)
     return {
         "recipe": name,
         "seed": seed,
         "caption": trained.mrr10,
         "last": float(dict(zip(names, last.split(","), strict=True))[VALIDATION]),
-        "same case": same_case(encoder, held_out, options.ask, cache),
+        "same case": found["validation"].pop("same case"),
+        "asked": found,
         "best epoch": trained.best_epoch,
         "cpu_seconds": trained.cpu_seconds,
         "pairs": trained.pairs,
@@ -186,13 +189,44 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
     }
 
 
-def same_case(encoder: Encoder, held_out: Pairs, ask: str, cache: Path) -> float:
-    """MRR@10 of a caption to the other images of its case."""
-    features = text_features(encoder.module, held_out.texts, cache)
-    images, texts = embed_pairs(encoder.module, held_out, features)
+def asked(
+    corpus: Corpus,
+    encoder: Encoder,
+    config: TrainingConfig,
+    split: str,
+    options: argparse.Namespace,
+) -> dict[str, object]:
+    """RR@10 of each question of a split with the cluster it is of, and the MRR@10 of same case."""
+    cache, module = corpus.path / FEATURES, encoder.module
+    towers = replace(config, model=module.config)
+    held_out = read_pairs(
+        training_pairs(corpus, split),
+        module.config.preprocessing,
+        options.out,
+        "reading",
+        silent,
+        frozen_images(module.image, towers, pick_device("auto"), cache),
+    )
+    if not len(held_out):
+        return {"values": [], "clusters": [], "same case": 0.0}
+    images, texts = embed_pairs(module, held_out, text_features(module, held_out.texts, cache))
     captions, cases = held_out.labels.T
-    weights = asked_once(captions) if ask == "caption" else None
-    return text_to_image_mrr(images, texts, cases, own=False, weights=weights)
+    weights = asked_once(captions) if options.ask == "caption" else np.ones(len(captions))
+    values = reciprocal_ranks(images, texts, cases, own=False)
+    asks = ~np.isnan(values)
+    case = float(np.average(values[asks], weights=weights[asks])) if asks.any() else 0.0
+    keys = [[f"caption {c}", *([f"case {g}"] if g >= 0 else [])] for c, g in held_out.labels]
+    rows = np.arange(len(captions))
+    if options.ask == "caption":
+        rows = np.sort(np.unique(captions, return_index=True)[1])
+    # A caption of several images finds each of them: any of its rows asks the same question.
+    values = reciprocal_ranks(images, texts, captions)
+    clusters = Clusters.connect(keys).numbers
+    return {
+        "values": [round(float(v), 5) for v in values[rows]],
+        "clusters": clusters[rows].tolist(),
+        "same case": case,
+    }
 
 
 def read_rows(log: Path) -> list[Row]:
@@ -203,20 +237,51 @@ def read_rows(log: Path) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown of all runs so far."""
+    heads = ("recipe", "seeds", "caption MRR@10", "gain", "last epoch", "test", "gain")
     lines = [
-        "| recipe | seeds | caption MRR@10 | last epoch | same case MRR@10 | best epochs | CPU s |",
-        "|---|---|---|---|---|---|---|",
+        f"| {' | '.join((*heads, 'same case MRR@10', 'best epochs', 'CPU s'))} |",
+        "|---" * 10 + "|",
     ]
-    for name in dict.fromkeys(row["recipe"] for row in rows):
-        runs = [row for row in rows if row["recipe"] == name]
+    names = list(dict.fromkeys(str(row["recipe"]) for row in rows))
+    for name in names:
+        runs, first = ([r for r in rows if r["recipe"] == n] for n in (name, names[0]))
+        paired = [r for r in first if r["seed"] in {run["seed"] for run in runs}]
+        cells = [name, str(len(runs))]
+        for split in HELD_OUT:
+            cells += [over_all(questions(runs, split), runs, split, 0.0)]
+            gains = questions(runs[: len(paired)], split) - questions(paired, split)
+            cells += [over_all(gains, runs, split, -1.0) if name != names[0] else ""]
+            cells += [interval(column(runs, "last"))] if split == "validation" else []
         epochs = ", ".join(str(row["best epoch"]) for row in runs)
-        cells = [interval(column(runs, measure)) for measure in ("caption", "last", "same case")]
-        seconds = np.mean(column(runs, "cpu_seconds"))
-        lines.append(f"| {name} | {len(runs)} | {' | '.join(cells)} | {epochs} | {seconds:.0f} |")
+        cells += [interval(column(runs, "same case")), epochs]
+        cells += [f"{np.mean(column(runs, 'cpu_seconds')):.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     if rows:
         pairs, pool, chance = (rows[0][name] for name in ("pairs", "pool", "chance"))
         lines.append(f"\n{pairs:,} pairs, pool {pool:,}, chance of a caption {chance:.3f}")
     return "\n".join(lines) + "\n"
+
+
+def questions(runs: Sequence[Row], split: str) -> NDArray[np.float64]:
+    """RR@10 of each seed and question, float64 [seeds, questions]."""
+    return np.array([run["asked"][split]["values"] for run in runs])  # type: ignore[index]
+
+
+def over_all(values: NDArray[np.float64], runs: Sequence[Row], split: str, lowest: float) -> str:
+    """Mean, its interval over seeds, and that over seeds and clusters."""
+    if not values.size:
+        return ""
+    numbers = np.array(runs[0]["asked"][split]["clusters"])  # type: ignore[index]
+    clusters = Clusters.connect([[str(n)] for n in numbers])
+    mean = float(values.mean())
+    ends = bootstrap(values.mean(axis=0)[:, None], clusters).interval(lowest=lowest)
+    means, half = values.mean(axis=1), 0.0
+    if len(means) > 1:
+        half = student.ppf(0.975, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5
+    low, high = (
+        mean + sign * np.hypot(end[0] - mean, half) for sign, end in zip((-1, 1), ends, strict=True)
+    )
+    return f"{interval(means.tolist())} ({max(low, lowest):.3f} to {min(high, 1):.3f})"
 
 
 def column(rows: Sequence[Row], name: str) -> list[float]:

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from encoders.base.printable import printable as visible
-from encoders.base.progress import Progress
+from encoders.base.progress import EXPECTED, Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars, TaskID
@@ -151,22 +151,28 @@ class _BarForEachStage:
 class PlainLines:
     """Lines for a log: the end of each stage, and a progress line after a long silence.
 
-    patience: seconds of silence before the first line; `seconds`: between later lines.
+    patience: seconds of silence before the first line; `seconds`: between later lines. No line is
+    repeated: where nothing has changed, the next says for how long, each after twice the silence.
     """
 
     def __init__(self, seconds: float = 10.0, patience: float = 2.0) -> None:
         self._seconds, self._patience = seconds, patience
         self._lock = threading.Lock()
         self._now: tuple[str, int, int | None, str] = ("starting", 0, None, "")
-        self._told, self._quiet = time.monotonic(), min(seconds, patience)
+        self._told = self._changed = time.monotonic()
+        self._quiet, self._last = min(seconds, patience), ""
         self._ended = threading.Event()
 
     def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
         """Report as `encoders.base.progress.Progress` says."""
         with self._lock:
+            if stage == EXPECTED:  # said beforehand of the stage that goes on
+                say(f"{stage}: {note}")
+                return
             if stage != self._now[0]:
-                self._quiet = min(self._quiet, self._patience)
-            self._now = (stage, done, total, note)
+                self._quiet = self._patience
+            self._quiet = min(self._quiet, self._seconds)
+            self._now, self._changed = (stage, done, total, note), time.monotonic()
             if done == total or time.monotonic() - self._told >= self._quiet:
                 self._tell()
 
@@ -192,14 +198,22 @@ class PlainLines:
                 self._tell()
 
     def _tell(self) -> None:
-        stage, done, total, note = self._now
+        stage, done, total, _ = self._now
         self._told = time.monotonic()
-        self._quiet = self._patience if done == total else self._seconds
+        self._quiet = self._patience if done == total else max(self._quiet, self._seconds)
+        line = self._line()
+        if line == self._last:
+            self._quiet *= 2
+            say(f"{stage} ... {self._told - self._changed:.0f} s")
+            return
+        self._last = line
+        say(line)
+
+    def _line(self) -> str:
+        stage, done, total, note = self._now
         count = f"{done:,}" if total is None else f"{done:,}/{total:,}"
         if total == 1:  # one step: its number says nothing
-            count = "done" if done == total else "..."
-            say(f"{stage}: {note or count}")
-        elif total is None and not done:
-            say(f"{stage} ...{'  ' + note if note else ''}")
-        else:
-            say(f"{stage}: {count}{'  ' + note if note else ''}")
+            return f"{stage}: {note or ('done' if done == total else '...')}"
+        if total is None and not done:
+            return f"{stage} ...{'  ' + note if note else ''}"
+        return f"{stage}: {count}{'  ' + note if note else ''}"

@@ -142,6 +142,8 @@ class Run:
                 self._end_epoch(epoch)
             elif within % max(1, steps // ROWS_PER_EPOCH) == 0:
                 self._add_row()
+                told = f"epoch {epoch + 1}, step {within:,} of {steps:,}, {self._note({})}"
+                self.progress("training", epoch, total, told)
             started = time.monotonic()
             # Large models take seconds to write: at most a twentieth of the time goes there.
             due = started - saved > max(self.config.checkpoint_seconds, 20 * cost)

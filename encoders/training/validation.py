@@ -11,7 +11,14 @@ from encoders.model.clip import ClipModule
 from encoders.training.frozen import text_features
 from encoders.training.pairs import Pairs
 
-__all__ = ["asked_once", "chance_mrr", "embed_pairs", "predict_concepts", "text_to_image_mrr"]
+__all__ = [
+    "asked_once",
+    "chance_mrr",
+    "embed_pairs",
+    "predict_concepts",
+    "reciprocal_ranks",
+    "text_to_image_mrr",
+]
 
 DEPTH = 10
 BATCH = 256
@@ -46,16 +53,30 @@ def text_to_image_mrr(
     own: bool = True,
     weights: NDArray[np.float64] | None = None,
 ) -> float:
-    """Mean MRR@10 of the texts [N, D] over all images [N, D].
+    """Mean of `reciprocal_ranks` over the texts that ask something; 0 where none does.
+
+    weights: how much each text counts, float [N]; None: all alike.
+    """
+    values = reciprocal_ranks(images, texts, labels, own)
+    asks = ~np.isnan(values)
+    weights = np.ones(len(texts)) if weights is None else weights
+    return float(np.average(values[asks], weights=weights[asks])) if asks.any() else 0.0
+
+
+def reciprocal_ranks(
+    images: NDArray[np.float32],
+    texts: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    own: bool = True,
+) -> NDArray[np.float64]:
+    """RR@10 of each of the texts [N, D] over all images [N, D]; NaN for one that asks nothing.
 
     Relevant are the text's own image and those with the same label (int64 [N], -1: none): an
     equal caption cannot be told apart. Without `own`, the text's own image is taken out, and
     texts that share their label with no other ask nothing: the protocol same-case. Of equal
-    scores the irrelevant image goes first. 0 where nothing is asked. weights: how much each
-    text counts, float [N]; None: all alike.
+    scores the irrelevant image goes first.
     """
-    weights = np.ones(len(texts)) if weights is None else weights
-    total, asked = 0.0, 0.0
+    values = np.full(len(texts), np.nan)
     for start in range(0, len(texts), BATCH):
         rows = np.arange(start, min(start + BATCH, len(texts)))
         scores = texts[rows] @ images.T
@@ -65,11 +86,9 @@ def text_to_image_mrr(
             scores[np.arange(len(rows)), rows] = -np.inf
         best = np.where(same, scores, -np.inf).max(axis=1, keepdims=True)
         ranks = 1 + ((scores >= best) & ~same).sum(axis=1)
-        asks = same.any(axis=1)
-        found = asks & (ranks <= DEPTH)
-        total += float((weights[rows][found] / ranks[found]).sum())
-        asked += float(weights[rows][asks].sum())
-    return total / asked if asked else 0.0
+        found = np.where(ranks <= DEPTH, 1 / ranks, 0.0)
+        values[rows] = np.where(same.any(axis=1), found, np.nan)
+    return values
 
 
 def asked_once(labels: NDArray[np.int64]) -> NDArray[np.float64]:

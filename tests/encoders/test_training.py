@@ -148,7 +148,7 @@ def test_an_interrupted_run_is_not_thrown_away(
     interrupted(drawn_pairs, small_training, tmp_path / "a")
     state = next((tmp_path / ".a.training").glob("state*"))
     before = state.read_bytes()
-    with pytest.raises(ResumeError, match=r"step 1, epoch 1\): continue with --resume, or delete"):
+    with pytest.raises(ResumeError, match=r"step \d, epoch 1\): continue with --resume, or delete"):
         train(drawn_pairs[:72], drawn_pairs[72:], tmp_path / "a", small_training)
     assert state.read_bytes() == before
 

@@ -72,6 +72,22 @@ def test_nothing_waits_in_silence(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_no_line_of_a_log_is_repeated(capsys):
+    lines = PlainLines(seconds=0.05, patience=0.05)
+    with lines.watching():
+        lines("training", 1, 3, "loss 3.98")
+        expect(lines, "training at most 3 epochs", 200, 5e6)
+        time.sleep(0.5)
+        lines("training", 2, 3, "loss 3.34")
+        time.sleep(0.3)
+    printed = capsys.readouterr().err.splitlines()
+    assert "after expected ..." not in printed
+    assert "training: 1/3  loss 3.98" in printed
+    counts = [line for line in printed if "/3" in line]
+    assert len(counts) == len(set(counts))
+    assert 1 <= sum(line.startswith("training ... ") for line in printed) <= 8
+
+
 HOSTILE = "[/x] [red]a\x1b[2Jb\u202ec"
 
 
