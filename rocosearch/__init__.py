@@ -3,6 +3,7 @@
 The Python API of the same steps is `rocosearch.pipeline`.
 
 application.py             The subcommands as a typer application
+captioning.py              Train a caption decoder on a corpus, and let it describe images
 classification.py          Classify the images of a corpus: zero-shot, few-shot, linear probe
 cli.py                     The `rocosearch` command: print the overview, or run a subcommand
 concept_classification.py  Predict concepts of images: zero-shot, linear probe

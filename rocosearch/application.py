@@ -45,7 +45,7 @@ def make_app(names: Sequence[str] | None = None) -> typer.Typer:
 
 
 def _add(app: typer.Typer, name: str) -> None:
-    module = import_module(f"rocosearch.commands.{name}")
+    module = import_module(f"rocosearch.commands.{name.replace('-', '_')}")
     # One paragraph for each example.
     examples = "Examples:\n\n" + "\n\n".join(module.EXAMPLE.splitlines())
     if hasattr(module, "app"):

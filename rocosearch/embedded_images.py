@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from rocosearch.opening import embedding_encoder, encoder_folder, load_encoder
 
 if TYPE_CHECKING:
     from encoders.inference.onnx_encoder import OnnxEncoder
+    from encoders.model.clip import ClipModule
 
-__all__ = ["EmbeddedImages", "open_embedded"]
+__all__ = ["EmbeddedImages", "open_embedded", "read_features"]
 
 CHUNK = 512
 
@@ -55,7 +56,11 @@ class EmbeddedImages:
         if find_spec("torch") is None:
             rows = [self.rows[identifier] for identifier in ids]
             return self.vectors[rows], "the vectors (torch is not installed)"
-        found = _features(self.corpus, self.folder, ids, progress)
+        # torch takes seconds to load
+        from encoders.model.clip import Encoder  # noqa: PLC0415
+
+        module = Encoder.load(encoder_folder(self.folder, progress)).module
+        found = read_features(self.corpus, module, ids, progress)(ids)
         return found, "features before the projection"
 
 
@@ -79,39 +84,43 @@ def open_embedded(
     return EmbeddedImages(opened, held_out, encoder, loaded, ids, vectors)
 
 
-def _features(
-    corpus: Corpus, encoder: Path, ids: Sequence[str], progress: Progress
-) -> NDArray[np.float32]:
-    """They are cached in CORPUS/features; training with the same frozen tower uses them."""
+def read_features(
+    corpus: Corpus,
+    module: ClipModule,
+    ids: Sequence[str],
+    progress: Progress = silent,
+    *,
+    cells: bool = False,
+) -> Callable[[Sequence[str]], NDArray[Any]]:
+    """Run the image tower over the images with these ids; returns what reads their features.
+
+    They are cached in CORPUS/features; training with the same frozen tower uses them. cells: those
+    of the last feature map, float16 [N, cells, W], in place of what the projection gets.
+    """
     # torch takes seconds to load
     from encoders.images.preprocess import open_image  # noqa: PLC0415
-    from encoders.model.clip import Encoder  # noqa: PLC0415
     from encoders.training.frozen import FrozenImages  # noqa: PLC0415
 
-    module = Encoder.load(encoder_folder(encoder, progress)).module
     prepare, device = module.config.preprocessing, module.logit_scale.device
-    frozen = FrozenImages(module.image, prepare, device, corpus.path / FEATURES)
-    row_of = {identifier: row for row, identifier in enumerate(ids)}
-    found: list[NDArray[np.float32] | None] = [None] * len(ids)
-    waiting: list[tuple[int, bytes, bytes]] = []
+    frozen = FrozenImages(module.image, prepare, device, corpus.path / FEATURES, cells=cells)
+    wanted = set(ids)
+    keys: dict[str, bytes] = {}
+    waiting: list[tuple[bytes, bytes]] = []
 
     def embed() -> None:
-        chunk = list(waiting)
-        made = frozen.of(
-            [key for _, key, _ in chunk],
-            lambda new: np.stack([prepare.pixels(open_image(chunk[n][2])) for n in new]),
+        frozen.of(
+            [key for key, _ in waiting],
+            lambda new: np.stack([prepare.pixels(open_image(waiting[n][1])) for n in new]),
         )
-        for (row, _, _), features in zip(chunk, made, strict=True):
-            found[row] = features
         waiting.clear()
+        progress("image features", len(keys), len(wanted))
 
     for record in corpus.records():
-        row = row_of.get(record.id)
-        if row is not None and record.image is not None:
-            waiting.append((row, bytes.fromhex(record.image_sha256), record.image))
+        if record.id in wanted and record.image is not None:
+            keys[record.id] = bytes.fromhex(record.image_sha256)
+            waiting.append((keys[record.id], record.image))
         if len(waiting) == CHUNK:
             embed()
-            progress("image features", sum(each is not None for each in found), len(ids))
     if waiting:
         embed()
-    return np.stack([each for each in found if each is not None])
+    return lambda some: frozen.of([keys[identifier] for identifier in some])

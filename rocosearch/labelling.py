@@ -1,7 +1,7 @@
 """Predict concepts and words for every image of a corpus.
 
 Both come from the training split: concepts from a linear probe, words from the captions of the
-nearest images.
+nearest images, or from a decoder that has learned its captions.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from encoders.training.concepts import multi_hot
 from ingest.corpus.duplicates import normal_caption
 from ingest.corpus.predictions import Prediction, write_predictions
 from ingest.corpus.records import SCHEMA, Record, from_arrow
+from rocosearch.captioning import BEAMS, describe
 from rocosearch.concept_classification import AT_LEAST, group_numbers
-from rocosearch.embedded_images import EmbeddedImages, open_embedded
+from rocosearch.embedded_images import EmbeddedImages, open_embedded, read_features
 from rocosearch.fields import field_of
+from rocosearch.opening import encoder_folder
 
 __all__ = ["Labelled", "label_corpus", "near_captions"]
 
@@ -39,6 +41,7 @@ class Labelled:
 
     mean_average_precision: of training images by probes that had not seen their case or article.
     threshold: probability from which a concept is predicted, of best F1 on the same images.
+    captions: how many near captions each image got; decoder: what described it instead.
     """
 
     encoder: str
@@ -47,6 +50,7 @@ class Labelled:
     mean_average_precision: float
     threshold: float
     captions: int
+    decoder: str = ""
 
     def summary(self) -> dict[str, object]:
         """Everything as JSON values."""
@@ -58,13 +62,16 @@ def label_corpus(
     encoder: Path,
     *,
     captions: int = 10,
+    decoder: Path | None = None,
     concept_fields: Sequence[str] = (),
     seed: int = 0,
     progress: Progress = silent,
 ) -> Labelled:
     """Predict concepts and words for every image, and store them in the corpus.
 
-    captions: number of distinct captions of the nearest training images to use; 0: none.
+    captions: number of distinct captions of the nearest training images to use; 0: none. decoder:
+    a folder of `train-decoder` that describes the images instead, those without a caption and those
+    that are not in the training split: what it would say of the others it has learned by heart.
     concept_fields: fields of the records whose values count as concepts too. The concepts are
     those that at least five training images have; training images are predicted by a probe that was
     not trained on their case or article. Raises ClassificationError if no image is in the training
@@ -81,29 +88,56 @@ def label_corpus(
     named, precision, threshold = _concepts(
         embedded, records, learned, concept_fields, seed, progress
     )
-    if not captions and not any(names for names, _ in named):
+    if not (captions or decoder) and not any(names for names, _ in named):
         raise ClassificationError(
             f"No concept has {AT_LEAST} training images in {corpus}. Name a field with "
             "--concept-field, or use --captions above 0."
         )
-    words = near_captions(
-        embedded.vectors,
-        [record.caption if own else "" for record, own in zip(records, learned, strict=True)],
-        hashes,
-        captions,
-        progress,
-    )
+    taken = [record.caption if own else "" for record, own in zip(records, learned, strict=True)]
+    described = ""
+    if decoder is None:
+        words = near_captions(embedded.vectors, taken, hashes, captions, progress)
+    else:
+        captions = 0
+        words, described = _described(embedded, decoder, taken, progress)
     fingerprint = embedded.encoder.manifest.fingerprint
     write_predictions(
         corpus,
         list(zip(embedded.ids, hashes, strict=True)),
         [Prediction(*pair, text) for pair, text in zip(named, words, strict=True)],
-        {"encoder": fingerprint, "threshold": threshold, "captions": captions},
+        {
+            "encoder": fingerprint,
+            "threshold": threshold,
+            "captions": captions,
+            "decoder": described,
+        },
     )
     counts = Counter(name for names, _ in named for name in names)
     return Labelled(
-        fingerprint, len(records), dict(counts.most_common()), precision, threshold, captions
+        fingerprint,
+        len(records),
+        dict(counts.most_common()),
+        precision,
+        threshold,
+        captions,
+        described,
     )
+
+
+def _described(
+    embedded: EmbeddedImages, folder: Path, learned: Sequence[str], progress: Progress
+) -> tuple[list[str], str]:
+    """What the decoder says of images whose caption it has not learned, and its fingerprint."""
+    # torch takes seconds to load
+    from encoders.model.clip import Encoder  # noqa: PLC0415
+    from encoders.model.decoder import Decoder  # noqa: PLC0415
+
+    decoder = Decoder.load(folder, embedded.encoder.manifest.fingerprint)
+    ids = [i for i, text in zip(embedded.ids, learned, strict=True) if not text]
+    module = Encoder.load(encoder_folder(embedded.folder, progress)).module
+    cells = read_features(embedded.corpus, module, ids, progress, cells=True)
+    said = dict(zip(ids, describe(decoder, ids, cells, BEAMS, progress), strict=True))
+    return [said[i][0] if i in said else "" for i in embedded.ids], decoder.fingerprint
 
 
 def _concepts(

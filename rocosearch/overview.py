@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "look": "Draw learning curves, similarities, neighbours and heat maps of an encoder.",
         "classify": "Classify held-out images: zero-shot by prompts, few-shot, and with a linear "
         "probe.",
+        "train-decoder": "Train a decoder that describes images, on the captions of a corpus.",
         "label": "Predict concepts and words for every image, and store them in the corpus.",
         "embed": "Compute the missing image vectors of a corpus; index and feed do this too.",
         "source": "Print the DICOM file and frame of a hit.",
@@ -62,5 +63,5 @@ def overview() -> str:
     ]
     for panel, commands in COMMANDS.items():
         lines += ["", f"{panel}:"]
-        lines += [f"  {name:<9} {summary}" for name, summary in commands.items()]
+        lines += [f"  {name:<13} {summary}" for name, summary in commands.items()]
     return "\n".join([*lines, "", "Exit codes: 0 success, 1 failure, 2 wrong usage."])

@@ -30,6 +30,9 @@ EXTRAS: Mapping[str, str] = {
     "pycurl": "vespa",
     "certifi": "vespa",
     "accelerate": "gpus",
+    "sacrebleu": "captions",
+    "rouge_score": "captions",
+    "pycocoevalcap": "captions",
 }
 """Module -> the extra of pyproject.toml that installs it."""
 

@@ -3,6 +3,7 @@
 architecture.py          Configurations of the towers, and the towers built from them
 bert.py                  BERT as a text tower
 clip.py                  The encoder as a torch module with its folder: load and save
+decoder.py               A caption decoder: a causal transformer that reads an image tower's cells
 efficientnet.py          EfficientNet-Lite as an image tower
 manifest.py              encoder.json: the manifest with everything that determines a vector
 module.py                Both towers as one torch module, with tokenizer and learned temperature

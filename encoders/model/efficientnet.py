@@ -93,10 +93,14 @@ class EfficientNet(nn.Module):
         self.projection = nn.Linear(config.top * config.grid**2, dimension, bias=False)
         nn.init.normal_(self.projection.weight, std=(config.top * config.grid**2) ** -0.5)
 
+    def cells(self, pixels: Tensor) -> Tensor:
+        """[B, C, S, S] to the last feature map [B, W, s, s]."""
+        found: Tensor = self.body(pixels)
+        return found
+
     def features(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, W]: all but the projection."""
-        cells: Tensor = self.body(pixels)
-        return F.adaptive_avg_pool2d(cells, self.config.grid).flatten(1)
+        return F.adaptive_avg_pool2d(self.cells(pixels), self.config.grid).flatten(1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, D]."""

@@ -224,5 +224,9 @@ class ModifiedResNet(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to the last feature map's cells, float [B, W * P]."""
-        cells: Tensor = self.blocks(self.stem(pixels))
-        return cells.flatten(1)
+        return self.cells(pixels).flatten(1)
+
+    def cells(self, pixels: Tensor) -> Tensor:
+        """[B, C, S, S] to the last feature map [B, W, s, s]."""
+        found: Tensor = self.blocks(self.stem(pixels))
+        return found

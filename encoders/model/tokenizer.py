@@ -17,8 +17,10 @@ from tokenizers.processors import TemplateProcessing
 from encoders.base.errors import UserError
 
 __all__ = [
+    "END_ID",
     "FILE_NAME",
     "PAD_ID",
+    "START_ID",
     "TokenizerError",
     "batch_ids",
     "load_tokenizer",
@@ -27,7 +29,7 @@ __all__ = [
 
 FILE_NAME = "tokenizer.json"
 PAD, START, END = "<pad>", "<s>", "</s>"
-PAD_ID = 0
+PAD_ID, START_ID, END_ID = 0, 1, 2
 
 
 class TokenizerError(UserError):

@@ -302,6 +302,12 @@ class ViT(nn.Module):
         pooled = self.norm(states[:, 0])
         return pooled if self.pooler is None else self.pooler(pooled)
 
+    def cells(self, pixels: Tensor) -> Tensor:
+        """Normalised float [B, C, S, S] to the patches' states as a map [B, W, s, s]."""
+        states = self.norm(self.states(pixels)[:, self.before_patches :])
+        side = round(states.shape[1] ** 0.5)
+        return states.transpose(1, 2).reshape(len(states), -1, side, side)
+
     def patch_features(self, pixels: Tensor) -> Tensor | None:
         """Normalised float [B, C, S, S] to each patch in the joint space [B, P, D], row by row.
 

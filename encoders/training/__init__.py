@@ -3,6 +3,7 @@
 augment.py           Image augmentation in batches
 augment_text.py      Text augmentation, drawn again for each step
 batches.py           The batches of each step, determined by seed and step number
+captioning.py        Training of a caption decoder on the cells of a frozen image tower, resumable
 checkpoint.py        The state of a training run in one file, written atomically
 choice.py            The default preset, and the reason for it
 concepts.py          Concepts as extra supervision: labels for pretraining, and balanced sampling

@@ -3,10 +3,11 @@
 A tower is frozen where training changes nothing of it but its projection, and its input is not
 augmented. An epoch then costs what the projections cost: seconds.
 
-    FOLDER/<tower>/part-<hash>.safetensors    keys uint8 [N, 32], features float32 [N, W]
+    FOLDER/<tower>/part-<hash>.npy    key uint8 [N, 32], features float [N, ...]
 
 <tower> is a hash of the tower's weights and of how its input is prepared, a key the sha256 of an
-image's bytes or of a text. Parts are written whole, so any number of trainings may share a folder.
+image's bytes or of a text. Parts are written whole, so any number of trainings may share a folder,
+and read through memory maps: what is on disk need not fit into memory.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import sha256_bytes, whole_file
@@ -42,43 +43,56 @@ BATCH = 32  # texts
 # cache (EfficientNet-Lite0, one thread: 19 ms an image; 28 by eights, 37 by 32; channels first 63).
 IMAGES = {"cpu": 1}
 MANY = 64
+GRID = 4  # cells a side that a decoder reads: 16 cells of 1,280 halves are 41 KB an image
+CELLS = f"cells {GRID}"
 Floats = NDArray[np.float32]
+Features = NDArray[Any]  # float32, or float16 of cells
 
 
 class Kept:
-    """Features by key, in memory and, where a folder is named, in its parts."""
+    """Features by key, in memory or, where a folder is named, mapped from its parts."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._rows: dict[bytes, Floats] = {}
-        for part in sorted(folder.glob("part-*.safetensors")) if folder else ():
+        self._parts: list[NDArray[np.void]] = []
+        self._places: dict[bytes, tuple[int, int]] = {}  # part and row
+        for path in sorted(folder.glob("part-*.npy")) if folder else ():
             try:
-                content = load_file(part)
-                self._add(content["keys"], content["features"])
-            except (SafetensorError, OSError, KeyError):
-                part.unlink(missing_ok=True)  # cut short by a full disk: it is made again
+                self._add(np.load(path, mmap_mode="r"))
+            except (OSError, ValueError, EOFError):
+                path.unlink(missing_ok=True)  # cut short by a full disk: it is made again
 
-    def of(self, keys: Sequence[bytes], make: Callable[[list[int]], Floats]) -> Floats:
-        """Float32 [N, W] of the keys; `make` gives those of the numbers it is asked for."""
+    def of(self, keys: Sequence[bytes], make: Callable[[list[int]], Features]) -> Features:
+        """Features [N, ...] of the keys; `make` gives those of the numbers it is asked for."""
         first = {key: number for number, key in reversed(list(enumerate(keys)))}
-        new = sorted(number for key, number in first.items() if key not in self._rows)
+        new = sorted(number for key, number in first.items() if key not in self._places)
         if new:
             made = make(new)
-            packed = np.stack([np.frombuffer(keys[n], np.uint8) for n in new])
-            self._add(packed, made)
+            kind = [("key", np.uint8, 32), ("features", made.dtype, made.shape[1:])]
+            part = np.empty(len(new), kind)
+            part["key"] = [np.frombuffer(keys[n], np.uint8) for n in new]
+            part["features"] = made
             if self._folder:
-                name = sha256_bytes(packed.tobytes())[:16]
-                with whole_file(self._folder / f"part-{name}.safetensors") as path:
-                    save_file({"keys": packed, "features": made}, path)
-        return np.stack([self._rows[key] for key in keys])
+                name = sha256_bytes(part["key"].tobytes())[:16]
+                path = self._folder / f"part-{name}.npy"
+                with whole_file(path) as beside, beside.open("wb") as stream:
+                    np.save(stream, part)
+                part = np.load(path, mmap_mode="r")
+            self._add(part)
+        found = [self._places[key] for key in keys]
+        return np.stack([self._parts[part]["features"][row] for part, row in found])
 
-    def _add(self, keys: NDArray[np.uint8], features: Floats) -> None:
-        for key, row in zip(keys, features, strict=True):
-            self._rows[key.tobytes()] = row
+    def _add(self, part: NDArray[np.void]) -> None:
+        for row, key in enumerate(np.asarray(part["key"])):
+            self._places[key.tobytes()] = (len(self._parts), row)
+        self._parts.append(part)
 
 
 class FrozenImages:
-    """Features of a frozen image tower."""
+    """Features of a frozen image tower, float32 [N, W].
+
+    cells: of its last feature map instead, averaged to GRID x GRID cells, float16 [N, cells, W].
+    """
 
     def __init__(
         self,
@@ -86,22 +100,25 @@ class FrozenImages:
         preprocessing: Preprocessing,
         device: torch.device,
         cache: Path | None,
+        *,
+        cells: bool = False,
     ) -> None:
         self._tower, self._preprocessing, self._device = tower.eval(), preprocessing, device
-        told = json.dumps(asdict(preprocessing), sort_keys=True)
+        self._cells = cells
+        told = json.dumps(asdict(preprocessing), sort_keys=True) + (CELLS if cells else "")
         self._kept = Kept(cache and cache / _name(tower, told))
 
     def of(
         self,
         keys: Sequence[bytes],
         pixels: Callable[[list[int]], NDArray[np.uint8]] | None = None,
-    ) -> Floats:
-        """Float32 [N, W] of images by their keys; `pixels` gives uint8 [n, C, S, S] of the new.
+    ) -> Features:
+        """Features of images by their keys; `pixels` gives uint8 [n, C, S, S] of the new.
 
         Without `pixels` there must be no new one.
         """
 
-        def make(new: list[int]) -> Floats:
+        def make(new: list[int]) -> Features:
             if pixels is None:
                 raise KeyError(f"{len(new)} images have no features yet.")
             return self._features(pixels(new))
@@ -109,15 +126,19 @@ class FrozenImages:
         return self._kept.of(keys, make)
 
     @torch.inference_mode()
-    def _features(self, pixels: NDArray[np.uint8]) -> Floats:
+    def _features(self, pixels: NDArray[np.uint8]) -> Features:
         self._tower.to(self._device)
         self._tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         out, size = [], IMAGES.get(self._device.type, MANY)
         for start in range(0, len(pixels), size):
             part = torch.from_numpy(pixels[start : start + size]).to(self._device)
             seen = normalize(part, self._preprocessing)
-            features = self._tower.features(seen.contiguous(memory_format=torch.channels_last))
-            out.append(features.float().cpu().numpy())
+            seen = seen.contiguous(memory_format=torch.channels_last)
+            if self._cells:
+                grid = F.adaptive_avg_pool2d(self._tower.cells(seen), GRID)
+                out.append(grid.flatten(2).transpose(1, 2).half().cpu().numpy())
+            else:
+                out.append(self._tower.features(seen).float().cpu().numpy())
         return np.concatenate(out)
 
 

@@ -15,6 +15,7 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = """\
 rocosearch label build/corpus build/encoder
 rocosearch label build/corpus build/encoder --captions 0 --concept-field modality
+rocosearch label build/corpus build/encoder --decoder build/decoder
 rocosearch index build/corpus build/index --encoder build/encoder
 rocosearch search build/index pneumonia --profile hybrid_pseudo --filter predicted_concepts=C0040405
 """
@@ -34,6 +35,13 @@ def command(
             min=0, max=50, help="Number of nearest captions whose words are used; 0: none."
         ),
     ] = 10,
+    decoder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DECODER",
+            help="Take the words of this decoder instead: a folder of `rocosearch train-decoder`.",
+        ),
+    ] = None,
     concept_field: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,9 +54,9 @@ def command(
     """Predict concepts and words for every image, and store them in the corpus.
 
     Concepts come from a linear probe, words from the captions of the nearest images of the
-    training split. They are marked as predicted: index and feed put them into separate fields
-    (predicted_concepts, pseudo_caption), and no evaluation uses them as truth. Run index or feed
-    afterwards.
+    training split, or with --decoder from a decoder. They are marked as predicted: index and feed
+    put them into separate fields (predicted_concepts, pseudo_caption), and no evaluation uses them
+    as truth. Run index or feed afterwards.
     """
     from rocosearch.labelling import label_corpus
 
@@ -57,6 +65,7 @@ def command(
             corpus,
             encoder,
             captions=captions,
+            decoder=decoder,
             concept_fields=tuple(concept_field or ()),
             seed=seed,
             progress=progress,
@@ -65,6 +74,8 @@ def command(
         show_json(found.summary())
         return
     told = f"words of {found.captions} near captions" if found.captions else "no words"
+    if found.decoder:
+        told = f"captions by decoder {found.decoder[:8]}, none where it has learned the image's own"
     results.print(
         f"{found.images:,} images labelled by {found.encoder[:8]}: {len(found.concepts):,} "
         f"concepts, {told}.",

@@ -123,7 +123,7 @@ def test_frozen_towers_run_once_and_become_one_encoder(
     weights = Encoder.load(tmp_path / "a").module.image.state_dict()
     published = image_part("efficientnet-lite0").weights
     assert all(weights[name].equal(value) for name, value in published.items())
-    assert len(list(cache.rglob("part-*.safetensors"))) == 2  # training and validation images
+    assert len(list(cache.rglob("part-*.npy"))) == 2  # training and validation images
 
     def fail(*_: object) -> None:
         raise AssertionError("run again, though its features are kept")
