@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "CaptionMissing",
     "CaptionVectors",
     "CellType",
     "ConfigUrl",
@@ -74,6 +75,14 @@ OptionalEncoder = Annotated[
 CaptionVectors = Annotated[
     bool,
     typer.Option("--caption-vectors", help="Captions have a vector too, of the text tower."),
+]
+CaptionMissing = Annotated[
+    bool,
+    typer.Option(
+        "--caption-missing",
+        help="Images without a caption are ranked by predicted words too: those of `rocosearch "
+        "label`, which runs first if the corpus has none of this encoder.",
+    ),
 ]
 Studies = Annotated[
     bool,

@@ -21,6 +21,7 @@ from encoders.published.folders import is_published
 from ingest.corpus.corpus import EMBEDDINGS, FEATURES, Corpus, write_corpus
 from ingest.corpus.duplicates import normal_caption
 from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
+from ingest.corpus.predictions import Predictions
 from ingest.corpus.records import CorpusError, Record as CorpusRecord, from_arrow
 from ingest.corpus.writer import REJECTED
 from ingest.feed.documents import documents
@@ -291,12 +292,15 @@ def build_index(
     profiles: str | Path | None = None,
     studies: bool = False,
     captions: bool = False,
+    caption_missing: bool = False,
     progress: Progress = in_notebook,
 ) -> EmbeddedEngine:
     """Compute missing vectors of `encoder`, then build the index at `out`.
 
     Without an encoder ranking is lexical only. studies: the images of a case are one document.
     captions: they have a vector too, of the text tower; without an encoder that is a UserError.
+    caption_missing: images without one are ranked by predicted words too: hybrid_pseudo is the
+    default profile, and a corpus without predictions of this encoder is labelled first.
     """
     corpus, out = Path(corpus), Path(out)
     encoder = Path(encoder) if encoder else None
@@ -307,6 +311,17 @@ def build_index(
         shipped = shipped.replaced(STUDY_PROFILES, default="study")
     own = opened.manifest.fields
     chosen = load_profiles(profiles, own) if profiles else shipped
+    if caption_missing:
+        if encoder is None:
+            raise UserError("--caption-missing needs an encoder, which predicts the words.")
+        if studies:
+            raise UserError("--caption-missing is for images: leave out --studies.")
+        from rocosearch.labelling import label_corpus
+
+        encoder = encoder_folder(encoder, progress)
+        if Predictions(corpus).encoder != Manifest.load(encoder).fingerprint:
+            label_corpus(corpus, encoder, progress=progress)
+        chosen = chosen.replaced((), default="hybrid_pseudo")
     if captions and encoder is None:
         raise UserError("--caption-vectors needs an encoder, whose text tower makes them.")
     dimension = Manifest.load(encoder).dimension if encoder else 0

@@ -123,6 +123,8 @@ class CaptionDecoder(nn.Module):
         while ids.shape[1] < self.config.context and not bool(ended.all()):
             logits, past = self._read(ids if past[0] is None else ids[:, -1:], seen, past)
             likely = logits[:, -1].log_softmax(dim=-1)
+            if ids.shape[1] == 1:
+                likely[:, END_ID] = -torch.inf  # no caption is empty
             likely[ended] = -torch.inf
             likely[ended, END_ID] = 0.0
             total = (scores[..., None] + likely.view(count, beams, -1)).flatten(1)

@@ -162,6 +162,9 @@ class _Run:
             counters.seconds, counters.cpu_seconds = clock.read()
             if within == 0:
                 self._end_epoch(epoch)
+            else:
+                told = f"epoch {epoch + 1}, step {within:,} of {self.steps:,}"
+                self.progress("training", epoch, config.epochs, told)
             if counters.stopped or counters.seconds - saved > config.checkpoint_seconds:
                 save_state(self.work, self.module, self.optimizer, self.best, counters)
                 saved = clock.read()[0]

@@ -55,6 +55,12 @@ class Predictions:
             )
             self._places = {key: row for row, key in enumerate(keys)}
 
+    @property
+    def encoder(self) -> str:
+        """Fingerprint of the encoder that predicted; "" where nothing was predicted."""
+        told = (self._table.schema.metadata or {}) if self._table is not None else {}
+        return str(json.loads(told.get(b"rocosearch", b"{}")).get("encoder", ""))
+
     def of(self, identifier: str, image_sha256: str) -> Prediction:
         """What is predicted of an image; nothing where it was not looked at."""
         place = self._places.get((identifier, image_sha256))

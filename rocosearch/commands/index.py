@@ -5,6 +5,7 @@ from __future__ import annotations
 from rocosearch.console import progress_bars, results, show_json
 from rocosearch.options import (
     AsJson,
+    CaptionMissing,
     CaptionVectors,
     CorpusFolder,
     OptionalEncoder,
@@ -18,6 +19,7 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = """\
 rocosearch index build/corpus build/index --encoder build/encoder
 rocosearch index build/roco build/roco-index
+rocosearch index build/corpus build/index --encoder build/encoder --caption-missing
 rocosearch index build/cines build/studies --encoder build/encoder --studies
 """
 
@@ -30,6 +32,7 @@ def command(
     profiles: ProfilesFile = None,
     studies: Studies = False,
     captions: CaptionVectors = False,
+    caption_missing: CaptionMissing = False,
     as_json: AsJson = False,
 ) -> None:
     """Embed the images of a corpus and build an index.
@@ -49,6 +52,7 @@ def command(
             profiles=profiles,
             studies=studies,
             captions=captions,
+            caption_missing=caption_missing,
             progress=progress,
         )
     info = engine.info()

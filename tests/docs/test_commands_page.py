@@ -12,7 +12,7 @@ from rocosearch.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "commands.md").read_text("utf-8")
-SECTIONS = dict(re.findall(r"^## rocosearch (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
+SECTIONS = dict(re.findall(r"^## rocosearch ([\w-]+)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
 COMMANDS = typer.main.get_command(app).commands
 
 

@@ -72,8 +72,9 @@ def test_what_was_read_before_need_not_be_read_again():
     for image in range(2):
         ids = [START_ID]
         while len(ids) < 12 and ids[-1] != END_ID:
-            logits = module(torch.tensor([ids]), cells[image : image + 1])
-            ids.append(int(logits[0, -1].argmax()))
+            logits = module(torch.tensor([ids]), cells[image : image + 1])[0, -1]
+            logits[END_ID] -= 1e9 * (len(ids) == 1)  # no caption is empty
+            ids.append(int(logits.argmax()))
         assert found[image] == [[i for i in ids[1:] if i != END_ID]]
 
 
@@ -95,7 +96,7 @@ def test_beams_find_what_an_exhaustive_search_finds():
         texts += [
             [*t, w] for t in texts if END_ID not in t for w in range(5) if [*t, w] not in texts
         ]
-    whole = [t for t in texts if len(t) == 3 or t[-1:] == [END_ID]]
+    whole = [t for t in texts if (len(t) == 3 or t[-1:] == [END_ID]) and t[:1] != [END_ID]]
     likeliest = max(whole, key=score)
     assert best[0] == [t for t in likeliest if t != END_ID]
 

@@ -9,13 +9,17 @@ import pytest
 from typer.testing import CliRunner
 
 from encoders.analysis.zero_shot import ClassificationError
+from encoders.base.errors import UserError
 from eval.collection.pool import load_pool
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
 from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Filter, Query
+from rocosearch.captioning import train_caption_decoder
 from rocosearch.cli import app
 from rocosearch.labelling import label_corpus, near_captions
+from rocosearch.outputs import OutputError
+from rocosearch.pipeline import build_index
 
 VECTORS = np.array([[1, 0], [0.9, 0.436], [0.8, 0.6], [0, 1]], np.float32)
 
@@ -90,3 +94,33 @@ def test_the_command_tells_what_was_predicted(made, corpus):
     assert told.exit_code == 0, told.output
     assert "60 images labelled" in told.stdout
     assert "words of 10 near captions" in told.stdout
+
+
+def test_a_decoder_describes_images_whose_caption_it_has_not_learned(made, corpus, tmp_path):
+    encoder = made[0] / "encoder"
+    decoder = train_caption_decoder(corpus, encoder, tmp_path / "decoder", epochs=3)
+    assert decoder.figures["held_out"]
+    with pytest.raises(OutputError, match="--replace"):
+        train_caption_decoder(corpus, encoder, tmp_path / "decoder")
+
+    found = label_corpus(corpus, encoder, decoder=tmp_path / "decoder")
+
+    labelled = list(documents(Corpus.open(corpus)))
+    assert (found.decoder, found.captions) == (decoder.fingerprint, 0)
+    assert all(not d.pseudo_caption for d in labelled if d.split == "train" and d.caption)
+    others = [d for d in labelled if d.split != "train"]
+    assert all(d.pseudo_caption for d in others)
+    judged = load_pool(Corpus.open(corpus), *_all(corpus), scope="all")
+    assert not {d.pseudo_caption for d in others} & set(judged.captions) - {
+        d.caption for d in labelled
+    }
+
+
+def test_an_index_for_missing_captions_has_words_for_them(made, corpus, tmp_path):
+    engine = build_index(
+        corpus, tmp_path / "index", encoder=made[0] / "encoder", caption_missing=True
+    )
+    assert engine.info().default_profile == "hybrid_pseudo"
+    assert all(d.pseudo_caption for d in documents(Corpus.open(corpus)))
+    with pytest.raises(UserError, match="needs an encoder"):
+        build_index(corpus, tmp_path / "other", caption_missing=True)
