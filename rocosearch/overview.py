@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "look": "Draw learning curves, similarities, neighbours and heat maps of an encoder.",
         "classify": "Classify held-out images: zero-shot by prompts, few-shot, and with a linear "
         "probe.",
-        "train-decoder": "Train a decoder that describes images, on the captions of a corpus.",
+        "train-decoder": "Train a decoder that describes images on the captions of a corpus.",
         "label": "Predict concepts and words for every image, and store them in the corpus.",
         "embed": "Compute the missing image vectors of a corpus; index and feed do this too.",
         "source": "Print the DICOM file and frame of a hit.",

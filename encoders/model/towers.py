@@ -306,7 +306,8 @@ class ViT(nn.Module):
         """Normalised float [B, C, S, S] to the patches' states as a map [B, W, s, s]."""
         states = self.norm(self.states(pixels)[:, self.before_patches :])
         side = round(states.shape[1] ** 0.5)
-        return states.transpose(1, 2).reshape(len(states), -1, side, side)
+        found: Tensor = states.transpose(1, 2).reshape(len(states), -1, side, side)
+        return found
 
     def patch_features(self, pixels: Tensor) -> Tensor | None:
         """Normalised float [B, C, S, S] to each patch in the joint space [B, P, D], row by row.

@@ -38,6 +38,7 @@ from encoders.training.optimizer import make_optimizer, rate_at, set_rate
 __all__ = ["CaptioningConfig", "Described", "train_decoder"]
 
 BATCH = 128  # held-out captions at a time
+TOGETHER = 8  # batches whose captions are sorted by length
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ class _Run:
             torch.manual_seed(config.seed)
             self.module = CaptionDecoder(model)
         self.optimizer = make_optimizer(self.module, config.weight_decay)
+        self.lengths = np.array([len(text) for text in pairs.captions])
         self.steps = max(1, len(pairs) // config.batch)
         self.best = self._weights()
         data = [[*each.ids, *each.captions] for each in (pairs, held_out)]
@@ -188,8 +190,11 @@ class _Run:
 
     def _step(self, step: int) -> float:
         epoch, within = divmod(step, self.steps)
-        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.pairs))
         size, config = self.config.batch, self.config
+        order = np.random.default_rng([config.seed, epoch]).permutation(len(self.pairs))
+        # Of some batches at a time, captions of a length together: little padding is computed.
+        near = [order[at : at + TOGETHER * size] for at in range(0, len(order), TOGETHER * size)]
+        order = np.concatenate([part[np.argsort(self.lengths[part])] for part in near])
         cells, texts = self.pairs.at(order[within * size : (within + 1) * size].tolist())
         self.module.train()
         self.optimizer.zero_grad()

@@ -37,7 +37,7 @@ def command(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a decoder on the captions of a corpus: it describes images that have none.
+    """Train a decoder that describes images on the captions of a corpus.
 
     A small transformer reads the cells of the encoder's image tower, which is not changed, and
     learns the captions of the training split. OUT has the weights (safetensors), the tokenizer and
