@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -86,7 +88,7 @@ def look(
     text = text or pool.records[row].caption
     with whole_folder(out) as beside:
         if loaded.curves:
-            draw_curves(loaded.curves).savefig(beside / CURVES, dpi=RESOLUTION)
+            _save(draw_curves(loaded.curves), beside / CURVES)
         _similarities(pool, chosen, beside / SIMILARITIES)
         _neighbours(pool, row, text, beside / NEIGHBOURS)
         _heat_maps(pool, row, text, beside / HEAT_MAP)
@@ -114,11 +116,18 @@ def _row(pool: _Pool, text: str, image: str, random: int) -> int:
     return pool.nearest(pool.encoder.encode_texts([text])[0])[0] if text else random
 
 
+def _save(figure: Figure, path: Path) -> None:
+    """Write the figure; letters that its font lacks are drawn as boxes, without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.savefig(path, dpi=RESOLUTION)
+
+
 def _similarities(pool: _Pool, rows: NDArray[np.int64], path: Path) -> None:
     captions = [pool.records[row].caption for row in rows]
     cosines = pool.encoder.encode_texts(captions) @ pool.vectors[rows].T
     images = [pool.image(int(row)) for row in rows]
-    draw_similarities(images, captions, cosines).savefig(path, dpi=RESOLUTION)
+    _save(draw_similarities(images, captions, cosines), path)
 
 
 def _neighbours(pool: _Pool, row: int, text: str, path: Path) -> None:
@@ -133,7 +142,7 @@ def _neighbours(pool: _Pool, row: int, text: str, path: Path) -> None:
 
     by_text = (text, hits(pool.encoder.encode_texts([text])[0]))
     by_image = (pool.image(row), hits(pool.vectors[row], row))
-    draw_neighbours([by_text, by_image]).savefig(path, dpi=RESOLUTION)
+    _save(draw_neighbours([by_text, by_image]), path)
 
 
 def _heat_maps(pool: _Pool, row: int, text: str, path: Path) -> None:
@@ -146,4 +155,4 @@ def _heat_maps(pool: _Pool, row: int, text: str, path: Path) -> None:
         (name, overlay(image, heat_map(encoder, image, text, method=name), resize=resize))
         for name in methods
     ]
-    draw_heat_maps(image, text, overlays).savefig(path, dpi=RESOLUTION)
+    _save(draw_heat_maps(image, text, overlays), path)

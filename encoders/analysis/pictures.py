@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
+from encoders.base.printable import printable
 from encoders.training.curves import CONCEPT_MAP, VALIDATION
 
 __all__ = ["Neighbour", "draw_curves", "draw_heat_maps", "draw_neighbours", "draw_similarities"]
@@ -133,4 +134,6 @@ def _frame(column: int, row: int) -> Rectangle:
 
 
 def _short(text: str, width: int, lines: int) -> str:
-    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
+    """Text of others: no control characters, and no `$` that begins a formula."""
+    wrapped = textwrap.wrap(printable(text), width, max_lines=lines, placeholder=" …")
+    return "\n".join(wrapped).replace("$", r"\$")

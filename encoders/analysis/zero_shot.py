@@ -67,7 +67,7 @@ def class_vectors(
 
     Each prompt has one {} for the name of the class.
     """
-    texts = [prompt.format(name) for name in classes for prompt in prompts]
+    texts = [prompt.replace("{}", name) for name in classes for prompt in prompts]
     vectors = encoder.encode_texts(texts).reshape(len(classes), len(prompts), -1).mean(axis=1)
     unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit

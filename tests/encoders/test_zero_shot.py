@@ -23,6 +23,11 @@ def clouds(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
 
 
+def test_other_braces_of_a_prompt_are_text(small_encoder: Encoder) -> None:
+    whole = class_vectors(small_encoder, ("ct",), ("{} {0} {a.b}",))
+    np.testing.assert_array_equal(whole, class_vectors(small_encoder, ("ct {0} {a.b}",), ("{}",)))
+
+
 def test_class_vectors_are_unit_means_of_prompts(small_encoder: Encoder) -> None:
     vectors = class_vectors(small_encoder, ("ct", "mri"), ("{}.", "a {} image."))
     assert vectors.shape == (2, 16)

@@ -211,3 +211,8 @@ def test_the_encoder_travels_with_the_index(tmp_path):
     assert Manifest.load(engine.encoder_folder) == manifest
     engine.feed(documents(4))
     assert Manifest.load(engine.encoder_folder) == manifest
+
+
+def test_a_path_that_is_too_long_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="File name too long"):
+        EmbeddedEngine.open(tmp_path / ("a" * 300))

@@ -233,5 +233,9 @@ def _read(path: Path, name: str) -> Iterator[None]:
         ) from None
     except FileNotFoundError:
         raise _damaged(path, f"{name} is missing") from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise EngineError(
+            f"{path / name} cannot be read ({error.strerror}): check the path and the disk."
+        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, f"{name}: {plain_reason(error)}") from None
