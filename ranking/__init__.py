@@ -1,6 +1,7 @@
 """What relevant means, and an engine in this process that computes it.
 
 attributes.py       Custom fields: typed attributes of documents, and conditions on them
+calibration.py      How probable it is that a hit is right, told by its match features
 document_checks.py  Checks of documents before they are indexed, shared by both engines
 html.py             A result as an HTML table for notebooks
 names.py            Schema names that contain an encoder's fingerprint

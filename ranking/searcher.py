@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.calibration import Calibration
 from ranking.engine.segment.labelled import closeness_by_label
 from ranking.names import encoder_names
 from ranking.text.synonyms import Synonyms
@@ -35,7 +36,8 @@ LIKE, UNLIKE = 0.75, 0.15
 class Searcher:
     """Encodes queries with the index's own encoder and asks an engine.
 
-    `synonyms`, where they are set, widen every text without operators.
+    `synonyms`, where they are set, widen every text without operators; `calibration` tells how
+    probable it is that a hit is right.
 
     >>> Searcher(engine, encoder).search("pleural effusion", k=5)  # doctest: +SKIP
     """
@@ -52,6 +54,7 @@ class Searcher:
         self.encoder = encoder
         self.embeds = embeds
         self.synonyms: Synonyms | None = None
+        self.calibration: Calibration | None = None
         self._info = engine.info()
         if encoder is None:
             return
@@ -99,6 +102,7 @@ class Searcher:
         sort: Sort | None = None,
         min_score: float | None = None,
         min_closeness: float | None = None,
+        min_probability: float | None = None,
         facets: tuple[str, ...] = (),
         frames: bool = False,
     ) -> Result:
@@ -113,10 +117,14 @@ class Searcher:
         are asked for, and 100 at least. operators: whether the text has any ("a phrase", +must,
         -not, field:term); else it is plain words. offset, sort, min_score, min_closeness, facets:
         as `Query` has them. frames: tell the closeness of all labelled vectors of each hit,
-        where the profile shows the closest.
+        where the profile shows the closest. min_probability: of the hits found, only those that
+        are right with this probability; for texts of plain words alone.
         Raises QueryError where neither is given or the profile cannot use what is.
         """
         text = text or ""
+        plain = bool(text.strip()) and image is None and not like and not unlike and not operators
+        if min_probability is not None:
+            self._check_cut(min_probability, plain=plain)
         name = profile or self.default_profile(text, (like or None) if image is None else image)
         vector = self._vector(text, image, name)
         if like or unlike:
@@ -143,12 +151,43 @@ class Searcher:
                 expansions=self.widening(text) if text and not operators else {},
             )
         )
+        if plain and self.calibration:
+            result = self._judged(result, text, self.calibration, min_probability, first=not offset)
         if frames and vector is not None:
             result = replace(result, frames=tuple(self._frames(hit, vector) for hit in result))
         if (image is None and not like and not unlike) or name not in self._info.text_profiles:
             return result
         unused = f"Profile {name} uses text only: the image was ignored."
         return replace(result, warnings=(*result.warnings, unused))
+
+    def _check_cut(self, cut: float, *, plain: bool) -> None:
+        if not 0 <= cut <= 1:
+            raise QueryError(f"min_probability is {cut!r}: give a number from 0 to 1.")
+        if not plain:
+            raise QueryError("A minimum probability needs a text of plain words, and no more.")
+        if self.calibration is None:
+            raise QueryError(
+                "A minimum probability needs fitted probabilities, and there are none for this "
+                "encoder's vectors here: fit them with `rocosearch calibrate INDEX`, and write "
+                "the application package of a server from that index."
+            )
+
+    @staticmethod
+    def _judged(
+        result: Result, text: str, calibration: Calibration, cut: float | None, *, first: bool
+    ) -> Result:
+        """The result with the probability that each hit is right, and without those below `cut`."""
+        made = calibration.probabilities(result.features, len(query_terms(text)))
+        if made is None:
+            if cut is not None:
+                raise QueryError("This profile shows no feature that a probability is fitted to.")
+            return result
+        result = replace(result, probabilities=tuple(made.tolist()))
+        least = calibration.cut if cut is None else cut
+        if first and len(result) and not (made >= least).any():
+            told = f"Nothing here looks like it: no hit is right with a probability of {least:.2g}."
+            result = replace(result, warnings=(*result.warnings, told))
+        return result if cut is None else result.only(made >= cut)
 
     def _frames(self, hit: Hit, vector: NDArray[np.float32]) -> dict[str, float]:
         """Closeness of a hit's labelled vectors, where its profile shows the closest."""

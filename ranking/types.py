@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -250,6 +251,7 @@ class Hit:
 
     closest: `closest(FIELD)` among them -> the label of the nearest vector, "" where there is none.
     frames: closeness of each of its labelled vectors, where `Searcher.search` was asked for it.
+    probability: that it is right, NaN where that is not known (ranking/calibration.py).
     """
 
     id: str
@@ -258,6 +260,7 @@ class Hit:
     document: Document | None = None
     closest: Mapping[str, str] = field(default_factory=dict)
     frames: Mapping[str, float] = field(default_factory=dict)
+    probability: float = math.nan
 
     @property
     def picture(self) -> str:
@@ -271,10 +274,10 @@ class Result:
 
     ids and scores have length n <= k; each array of `features` too; `documents` has length n,
     or 0 where the query did not ask for them. closest: labels of nearest vectors, by the name of
-    the match feature, each of length n. frames: as `Hit` has them. total: documents that matched.
-    facets: for each field asked for, its values with how many of those have them, most frequent
-    first. timing: seconds by stage. warnings: what the person who asked should know (a query
-    without a known word).
+    the match feature, each of length n. frames, probabilities: as `Hit` has them. total:
+    documents that matched. facets: for each field asked for, its values with how many of those
+    have them, most frequent first. timing: seconds by stage. warnings: what the person who asked
+    should know (a query without a known word).
     """
 
     ids: tuple[str, ...]
@@ -288,6 +291,7 @@ class Result:
     warnings: tuple[str, ...] = ()
     closest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     frames: tuple[Mapping[str, float], ...] = ()
+    probabilities: tuple[float, ...] = ()
 
     def __repr__(self) -> str:
         """The number of hits and the best of them; the columns can be long."""
@@ -302,6 +306,24 @@ class Result:
     def __len__(self) -> int:
         """Return the number of hits."""
         return len(self.ids)
+
+    def only(self, kept: NDArray[np.bool_]) -> Result:
+        """The same with the marked hits alone; bool [n]."""
+        rows = np.flatnonzero(kept).tolist()
+
+        def some(values: Sequence[Any]) -> tuple[Any, ...]:
+            return tuple(values[row] for row in rows) if len(values) else ()
+
+        return replace(
+            self,
+            ids=some(self.ids),
+            scores=self.scores[kept],
+            features={name: values[kept] for name, values in self.features.items()},
+            documents=some(self.documents),
+            closest={name: some(labels) for name, labels in self.closest.items()},
+            frames=some(self.frames),
+            probabilities=some(self.probabilities),
+        )
 
     @property
     def hits(self) -> tuple[Hit, ...]:
@@ -318,6 +340,7 @@ class Result:
                 document=self.documents[row] if self.documents else None,
                 closest={name: labels[row] for name, labels in self.closest.items()},
                 frames=self.frames[row] if self.frames else {},
+                probability=self.probabilities[row] if self.probabilities else math.nan,
             )
 
 

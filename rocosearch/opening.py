@@ -11,6 +11,7 @@ from encoders.inference.dual_encoder import DualEncoder
 from encoders.inference.onnx_encoder import OnnxEncoder
 from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
 from encoders.published.folders import check_folder, is_published
+from ranking.calibration import CALIBRATION, Calibration, fitted_on
 from ranking.engine.engine import EmbeddedEngine
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import load_profiles
@@ -77,11 +78,14 @@ def open_engine(index: str | Path, profiles: str | Path | None = None) -> Embedd
 def open_searcher(
     index: str | Path, *, encoder: str | Path | None = None, profiles: str | Path | None = None
 ) -> Searcher:
-    """Open an index with its own encoder, or with the named one.
+    """Open an index with its own encoder, or with the named one, and its probabilities.
 
     Raises EngineError if the index's vectors are from another encoder.
     """
     profiles = Path(profiles) if profiles else None
     engine = open_engine(index, profiles)
     folder = encoder or engine.encoder_folder
-    return Searcher(engine, load_encoder(folder) if folder else None)
+    searcher = Searcher(engine, load_encoder(folder) if folder else None)
+    own = searcher.encoder.manifest.fingerprint if searcher.encoder else ""
+    searcher.calibration = fitted_on(own, Calibration.read(Path(index) / CALIBRATION))
+    return searcher

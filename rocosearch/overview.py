@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     },
     "Better rankings": {
         "tune": "Tune the weights of the hybrid and learned profiles on a development split.",
+        "calibrate": "Fit the probability that a hit is right, on a held-out split of an index.",
         "synonyms": "Learn a synonym file from the concepts of the training split.",
         "compare": "Compare two reports: which figures rose or fell by more than noise.",
     },

@@ -28,6 +28,7 @@ from ingest.feed.documents import documents
 from ingest.sources.columns import Reading
 from ingest.sources.open import open_source
 from ingest.sources.stored_corpus import StoredCorpus
+from ranking.calibration import CALIBRATION, Calibration
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import ROLES, encoder_names
 from ranking.profiles.cosine import with_scale
@@ -65,6 +66,7 @@ if TYPE_CHECKING:  # torch takes seconds to load
 __all__ = [
     "build_corpus",
     "build_index",
+    "calibrate_index",
     "embed_images",
     "embedding_encoder",
     "evaluate",
@@ -305,6 +307,7 @@ def build_index(
     corpus, out = Path(corpus), Path(out)
     encoder = Path(encoder) if encoder else None
     check_replaceable(out, "CURRENT", "an index")
+    (out / CALIBRATION).unlink(missing_ok=True)  # of the vectors and captions of before
     opened = Corpus.open(corpus)
     shipped = SHIPPED.replaced(CAPTION_PROFILES if captions else ())
     if studies and encoder:
@@ -505,6 +508,26 @@ def tune_profiles(
     return tuning
 
 
+def calibrate_index(
+    index: str | Path,
+    *,
+    split: str = "validation",
+    profile: str | None = None,
+    progress: Progress = in_notebook,
+) -> Calibration:
+    """Fit how probable it is that a hit is right, on a held-out split; kept in the index.
+
+    Raises CalibrationError if the split's captions are too few or tell nothing.
+    """
+    from eval.tuning.calibration import calibrate
+
+    searcher = open_searcher(index)
+    found = open_engine(index).documents()
+    made = calibrate(searcher, found, split=split, profile=profile, progress=progress)
+    made.save(Path(index) / CALIBRATION)
+    return made
+
+
 def learn_synonyms(corpus: str | Path, out: str | Path, *, weight: float = 0.5) -> int:
     """Write a synonym file of the training split's concepts; return how many have several forms.
 
@@ -548,6 +571,7 @@ def write_app(
     options, kept = options or PackageOptions(), SHIPPED
     averages: Mapping[str, float] | None = None
     folder: Path | None = source
+    calibration = Calibration.read(source / CALIBRATION)
     if is_published(source):
         folder = encoder_folder(source, progress)
     elif not (source / ENCODER_FILE).exists():
@@ -565,6 +589,7 @@ def write_app(
         averages,
         others=[PackagedEncoder.open(encoder_folder(other, progress)) for other in others],
         options=options,
+        calibration=calibration,
         progress=progress,
     )
     return tuple(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()))

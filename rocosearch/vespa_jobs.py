@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
+from ranking.calibration import fitted_on
 from ranking.searcher import Searcher
 from rocosearch.outputs import check_file
 from vespa_app.deploy.config_server import ConfigServer
@@ -279,7 +280,11 @@ def open_server_searcher(server: Server, encoder: Path | None = None) -> Iterato
         if server.package:
             live.check_application(f"{server.package}")
         loaded = load_encoder(encoder) if encoder else None
-        yield Searcher(live, loaded, embeds=application.embeds)
+        searcher = Searcher(live, loaded, embeds=application.embeds)
+        current = "".join(each.fingerprint for each in application.encoders[:1])
+        own = loaded.manifest.fingerprint if loaded else current
+        searcher.calibration = fitted_on(own, application.calibration)
+        yield searcher
 
 
 def start_swap(

@@ -12,7 +12,7 @@ __all__ = ["MOST_RANKS", "why"]
 MOST_RANKS = 10_000
 """Largest rank that is searched for the document."""
 
-_CUTS = ("min_score", "min_closeness")
+_CUTS = ("min_score", "min_closeness", "min_probability")
 _OF_THE_LIST = ("group_by", "offset", "sort", "facets")
 
 
@@ -21,7 +21,7 @@ def why(searcher: Searcher, identifier: str, **asked: Any) -> dict[str, Any]:  #
 
     verdict: "absent" (it is not in the index), "excluded" (it is an example of the query),
     "not matched" (it has no word of the query, and no vector), "filtered" (`by` names the filters
-    that it fails), "cut" (below min_score or min_closeness), "not retrieved" (it can be scored,
+    that it fails), "cut" (below one of the minima), "not retrieved" (it can be scored,
     but is not among the nearest neighbours), "matched" (`rank` by score, from 1), or "low" (rank
     beyond 10,000). score, features: its ranking, if it can be scored.
     """

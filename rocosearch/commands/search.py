@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import textwrap
 from collections.abc import Mapping
@@ -99,6 +100,14 @@ def command(
         float | None,
         typer.Option(metavar="X", help="Only images with at least this closeness, 0 to 1."),
     ] = None,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Of the hits found, only those right with this probability, 0 to 1; needs "
+            "`rocosearch calibrate`.",
+        ),
+    ] = None,
     operators: Annotated[
         bool,
         typer.Option(
@@ -155,6 +164,7 @@ def command(
         "sort": parse_sort(sort),
         "min_score": min_score,
         "min_closeness": min_closeness,
+        "min_probability": min_probability,
     }
     from rocosearch.searchers import searching
 
@@ -246,7 +256,8 @@ def _hit_as_json(hit: Hit, pictures: Pictures | None) -> dict[str, object]:
     path = {"path": pictures.path(hit.picture)} if pictures else {}
     frames = {"closest": dict(hit.closest), "frames": dict(hit.frames)} if hit.closest else {}
     features = {"features": dict(hit.features), **frames}
-    return {"id": hit.id, "score": hit.score, **features, **shown, **path}
+    chance = {} if math.isnan(hit.probability) else {"probability": hit.probability}
+    return {"id": hit.id, "score": hit.score, **chance, **features, **shown, **path}
 
 
 def _show(rank: int, hit: Hit) -> None:
@@ -254,7 +265,12 @@ def _show(rank: int, hit: Hit) -> None:
     caption = (hit.document.caption if hit.document else "") or "(no caption)"
     short = textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")
     show(Padding(Text(visible(short)), INDENT), wrap=True)
-    parts = [_parts(hit.features), *(_closest(label) for label in hit.closest.values() if label)]
+    chance = [] if math.isnan(hit.probability) else [f"probability {hit.probability:.2f}"]
+    parts = [
+        *chance,
+        _parts(hit.features),
+        *(_closest(label) for label in hit.closest.values() if label),
+    ]
     show(Padding(Text("  ".join(parts), style="dim"), INDENT), wrap=True)
 
 
@@ -272,7 +288,7 @@ _VERDICTS = {
     "absent": "It is not in the index.",
     "excluded": "It is an example of the query, and examples are not returned as hits.",
     "filtered": "It does not pass the filters: {by}.",
-    "cut": "It is below --min-score or --min-closeness.",
+    "cut": "It is below --min-score, --min-closeness or --min-probability.",
     "not matched": "It contains no word of the query, and it has no vector.",
     "not retrieved": "It contains no word of the query, and it is not among the nearest "
     "neighbours.",

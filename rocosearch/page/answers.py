@@ -47,6 +47,7 @@ class Asked:
     sort: Sort | None = None
     min_score: float | None = None
     min_closeness: float | None = None
+    min_probability: float | None = None
     facets: tuple[str, ...] = ()
     inputs: Mapping[str, float] | None = None
 
@@ -67,6 +68,7 @@ class Asked:
             sort=_sort(values["sort"]),
             min_score=_number(values["min_score"]),
             min_closeness=_number(values["min_closeness"]),
+            min_probability=_number(values["min_probability"]),
             facets=tuple(dict.fromkeys(values["facet"])),
             inputs={n: float(v) for n, _, v in (each.partition("=") for each in values["input"])},
         )
@@ -163,6 +165,7 @@ class Desk:
             sort=asked.sort,
             min_score=asked.min_score,
             min_closeness=asked.min_closeness,
+            min_probability=asked.min_probability,
             facets=asked.facets,
             frames=True,
         )
@@ -218,6 +221,7 @@ def _hit(hit: Hit, stems: frozenset[str]) -> Json:
     return {
         "id": hit.id,
         "score": hit.score if math.isfinite(hit.score) else -1e308,
+        **({} if math.isnan(hit.probability) else {"probability": hit.probability}),
         "features": {name.partition("(")[0]: v for name, v in _shown(hit.features)},
         "caption": _marked(caption, stems),
         "modality": document.modality if document else "",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ranking.attributes import read_condition
+from ranking.calibration import Calibration, Evidence
 from ranking.names import encoder_names
 from ranking.profiles.profile import Profile
 from ranking.profiles.shipped import SHIPPED, ProfileSet
@@ -645,3 +646,20 @@ def test_expansions_find_documents_and_count_by_their_weight(engine):
 def test_an_expansion_needs_a_weight(engine, weight):
     with pytest.raises(QueryError, match="weight of head"):
         ask(engine, "effusion", profile="lexical", expansions={"head": weight})
+
+
+def test_hits_have_the_same_probability_in_every_engine(engine):
+    """It follows from the match features, whose values are the same."""
+    words, picture = Evidence(-2.0, {"bm25(caption)": 3.0}), {"closeness(field,embedding)": 4.0}
+    both = Evidence(-5.0, {"bm25(caption)": 3.0, **picture})
+    fitted = Calibration(FINGERPRINT, (words, Evidence(-3.0, picture), both))
+    found = ask(engine, "effusion chest", (1, 0, 0, 0), profile="hybrid")
+    chances = dict(zip(found.ids, fitted.probabilities(found.features, 2), strict=True))
+    bm25 = dict(zip(found.ids, found.features["bm25(caption)"], strict=True))
+    expected = {
+        "a1": -5 + 3 * bm25["a1"] / 2 + 4,  # both
+        "c2": -2 + 3 * bm25["c2"] / 2,  # no vector
+        "c4": -3 + 4 * 0.5,  # no caption, at a right angle
+    }
+    for name, odds in expected.items():
+        assert chances[name] == pytest.approx(1 / (1 + np.exp(-odds)), abs=1e-6)

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import datasets
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from encoders.base.errors import UserError
 from ingest.corpus.corpus import Corpus
+from ranking.calibration import CALIBRATION, Calibration
 from ranking.types import Document, Hit
 from rocosearch import saved_hits
 from rocosearch.cli import app
 from rocosearch.page.pictures import Pictures
-from rocosearch.pipeline import build_corpus, build_index, load_encoder
+from rocosearch.pipeline import build_corpus, build_index, load_encoder, write_app
 from tests.vespa_app.conftest import tiny_encoder
+from vespa_app.read.application import read_application
 
 
 class Line(NamedTuple):
@@ -274,3 +277,57 @@ def test_synonyms_are_learned_and_widen_a_search(line, tmp_path):
     learned = CliRunner().invoke(app, ["synonyms", str(line.corpus), str(tmp_path / "own.txt")])
     assert learned.exit_code == 1
     assert "no concept in two ways" in learned.stderr
+
+
+def test_probabilities(tmp_path):
+    """Fitted by the command; shown, cut by, taken into the package, gone with a new index."""
+    texts = (describe_words(number) for number in range(300))
+    rows = [
+        {"id": f"i{n}", "caption": text, "split": "validation" if n % 3 else "train"}
+        for n, text in enumerate(texts)
+    ]
+    with (tmp_path / "rows.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    corpus, index = tmp_path / "corpus", tmp_path / "index"
+    build_corpus(tmp_path / "rows.csv", corpus, splits="source")
+    build_index(corpus, index)
+    before = told(index, rows[1]["caption"])["hits"]
+    assert "probability" not in before[0]
+    refused = run(index, "lesion", "--min-probability", "0.5")
+    assert refused.exit_code == 1
+    assert "rocosearch calibrate" in refused.stderr
+
+    done = CliRunner().invoke(app, ["calibrate", str(index), "--json"])
+    assert done.exit_code == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["queries"] == 200
+    assert 0 < figures["cut"] < 1
+    assert (
+        "of the queries whose right hits"
+        in CliRunner().invoke(app, ["calibrate", str(index)]).stdout
+    )
+    found = told(index, rows[1]["caption"])["hits"]
+    chances = [hit["probability"] for hit in found]
+    assert chances[0] > 0.5 > chances[-1]
+    assert f"probability {chances[0]:.2f}" in run(index, rows[1]["caption"]).stdout
+    cut = told(index, rows[1]["caption"], "--min-probability", "0.5")["hits"]
+    assert [hit["id"] for hit in cut] == [hit["id"] for hit in found if hit["probability"] >= 0.5]
+    why = told(index, rows[1]["caption"], "--why", found[-1]["id"], "--min-probability", "0.5")
+    assert why["verdict"] == "cut"
+    off = told(index, "a fractured unicorn with lesion, chest, horn, hoof and a rainbow")
+    assert any("Nothing here looks like it" in warning for warning in off["warnings"])
+
+    write_app(index, tmp_path / "app")
+    kept = read_application(tmp_path / "app").calibration
+    assert kept == Calibration.read(index / CALIBRATION)
+    build_index(corpus, index)
+    assert "probability" not in told(index, rows[1]["caption"])["hits"][0]
+
+
+def describe_words(number: int) -> str:
+    """A caption of six words, of which no two captions share more than some."""
+    drawn = np.random.default_rng(number)
+    words = ("ring", "mass", "cyst", "lesion", "chest", "head", "knee", "left", "right", "upper")
+    return " ".join([*drawn.choice(words, 4, replace=False), f"patient{number}", "film"])

@@ -18,6 +18,7 @@ from encoders.export.graphs import ensure_graphs
 from encoders.inference.onnx_encoder import TEXT_GRAPH
 from encoders.model.manifest import Manifest
 from encoders.model.tokenizer import FILE_NAME as TOKENIZER, load_tokenizer
+from ranking.calibration import CALIBRATION, Calibration
 from ranking.profiles.checks import check_features
 from ranking.profiles.shipped import ProfileSet
 from vespa_app.package.options import DEFAULTS, PackageError, PackageOptions, check_encoder
@@ -96,6 +97,7 @@ def write_application(
     others: Sequence[PackagedEncoder] = (),
     options: PackageOptions = DEFAULTS,
     exported: Path | None = None,
+    calibration: Calibration | None = None,
     progress: Progress = silent,
 ) -> None:
     """Write the package into the folder `out`, whole or not at all, replacing an older one.
@@ -103,7 +105,7 @@ def write_application(
     manifest: of the current encoder, to which the plain profile names point; None gives a lexical
     application. others: encoders that stand beside it. encoder_folder: needed to embed inside
     Vespa. average_field_lengths: mean length in tokens by text field, from a snapshot.
-    exported: a package from which text towers that it has are copied.
+    exported: a package from which text towers that it has are copied. calibration: for clients.
 
     Raises PackageError as `application_package` does, and where embedding inside Vespa is asked
     for without the encoder's folder; ExportError if a text tower cannot be exported exactly.
@@ -119,6 +121,9 @@ def write_application(
         hosts = hosts_xml(options.cluster)
         if hosts:
             (beside / "hosts.xml").write_text(hosts, encoding="utf-8")
+        if calibration:
+            (beside / "ext").mkdir()
+            calibration.save(beside / "ext" / CALIBRATION)
         if options.embedding == "vespa":
             _write_models(beside, encoders, exported, progress)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from ranking.attributes import parse_attribute
+from ranking.calibration import CALIBRATION, Calibration
 from ranking.names import encoder_names, vector_field_names
 from ranking.types import (
     TEXTS,
@@ -31,6 +32,7 @@ from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
 from vespa_app.read.xml_file import read_xml
 
 __all__ = [
+    "CALIBRATION_FILE",
     "PACKAGE_FILES",
     "QUERY_PROFILES",
     "Application",
@@ -41,7 +43,16 @@ __all__ = [
 ]
 
 QUERY_PROFILES = "search/query-profiles"
-PACKAGE_FILES = (f"schemas/{SCHEMA_NAME}.sd", "services.xml", "hosts.xml", f"{QUERY_PROFILES}/")
+CALIBRATION_FILE = f"ext/{CALIBRATION}"
+"""Vespa leaves what is in `ext` alone."""
+
+PACKAGE_FILES = (
+    f"schemas/{SCHEMA_NAME}.sd",
+    "services.xml",
+    "hosts.xml",
+    CALIBRATION_FILE,
+    f"{QUERY_PROFILES}/",
+)
 """What `read_application` reads of a package; a name that ends in a slash is a folder."""
 
 MAX_HITS = 400  # Vespa's, where no query profile sets maxHits
@@ -125,7 +136,8 @@ class Application:
 
     attributes: fields of one's own.
     id_summary: a summary class that holds the id alone, "" if there is none.
-    max_hits: most hits that one query may ask for.
+    max_hits: most hits that one query may ask for. calibration: how probable it is that a hit is
+    right, where the package tells.
     """
 
     profiles: Mapping[str, ServedProfile]
@@ -135,6 +147,7 @@ class Application:
     schema: str = SCHEMA_NAME
     max_hits: int = MAX_HITS
     attributes: tuple[Attribute, ...] = ()
+    calibration: Calibration | None = None
 
     @cached_property
     def vector_fields(self) -> Mapping[str, tuple[ServedEncoder, VectorField]]:
@@ -192,6 +205,7 @@ def read_application(package: str | Path) -> Application:
             for name, kind in default.items()
             if name.startswith(OWN_FIELD)
         ),
+        calibration=Calibration.read(package / CALIBRATION_FILE),
     )
 
 

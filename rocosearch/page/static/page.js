@@ -227,7 +227,7 @@ function cardOf(hit, rank) {
   const told = element("div", "told");
   const top = element("span", "rank", `${rank} · ${hit.score.toPrecision(4)}${hit.modality ? ` · ${hit.modality}` : ""}`);
   top.append(element("b", "verdict"));
-  told.append(top, captionInto(element("p", "caption"), hit), barsOf(hit.features));
+  told.append(top, captionInto(element("p", "caption"), hit), barsOf(hit));
   if (Object.keys(hit.frames || {}).length > 1) told.append(framesOf(hit));
   card.append(told);
   showVerdict(card);
@@ -261,8 +261,9 @@ function captionInto(place, hit) {
   return place;
 }
 
-function barsOf(features) {
+function barsOf({ features, probability }) {
   const bars = element("div", "bars");
+  if (probability !== undefined) addBar(bars, "probability", probability, probability);
   if ("bm25" in features) addBar(bars, "words", features.bm25, features.bm25 / FULL_BM25);
   if ("closeness" in features) {
     const share = (features.closeness - LEAST_CLOSENESS) / (1 - LEAST_CLOSENESS);
@@ -297,7 +298,8 @@ function open(place) {
   if (about.pictures) picture.src = pictureOf(hit.id, "large");
   byId("where").setAttribute("aria-pressed", "false");
   captionInto(byId("shown-caption"), hit);
-  const rows = [["score", hit.score], ...Object.entries(hit.features)];
+  const chance = hit.probability === undefined ? [] : [["probability", hit.probability]];
+  const rows = [["score", hit.score], ...chance, ...Object.entries(hit.features)];
   byId("shown-parts").replaceChildren(...rows.map(([name, value]) => {
     const row = element("tr");
     row.append(element("td", "quiet", name), element("td", "", value.toPrecision(5)));

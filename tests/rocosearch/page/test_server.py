@@ -11,6 +11,7 @@ import requests
 from PIL import Image
 
 from encoders.base.errors import UserError
+from ranking.calibration import Calibration, Evidence
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from ranking.text.synonyms import Expansion, Synonyms
@@ -266,3 +267,22 @@ def test_pages_sorting_cuts_and_facets(served):
     total = hits(get(served, "/search?text=lesion&profile=lexical&k=100"))
     assert sum(counts.values()) == len(total)
     assert list(counts.values()) == sorted(counts.values(), reverse=True)
+
+
+def test_hits_show_how_probably_they_are_right(tmp_path):
+    documents = [Document("a", "ring lesion of the chest"), Document("b", "ring of the knee")]
+    searcher = Searcher(EmbeddedEngine.in_memory(documents))
+    searcher.calibration = Calibration("", (Evidence(-1.0, {"bm25(caption)": 2.0}),), cut=0.99)
+    desk = Desk(searcher)
+    (found,) = desk.answer(Asked(text="ring lesion"))["lists"]
+    first, second = (hit["probability"] for hit in found["hits"])
+    assert 1 > first > second > 0
+    assert any("Nothing here looks like it" in warning for warning in found["warnings"])
+    (cut,) = desk.answer(Asked(text="ring lesion", min_probability=first))["lists"]
+    assert [hit["id"] for hit in cut["hits"]] == ["a"]
+
+
+def test_a_minimum_probability_is_read_from_the_address(served):
+    told = refused(get(served, "/search?text=lesion&min_probability=0.5"))
+    assert "rocosearch calibrate" in told
+    refused(get(served, "/search?text=lesion&min_probability=2"))

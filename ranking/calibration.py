@@ -1,0 +1,134 @@
+"""How probable it is that a hit is right, told by its match features.
+
+Platt scaling (Platt 1999, Probabilistic outputs for support vector machines): logistic regression
+over what words and image say. `rocosearch calibrate` fits it (eval/tuning/calibration.py) and
+keeps the numbers as JSON beside the index; `rocosearch app` copies them into the package of a
+Vespa application, whose hits come with the same match features.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.base.errors import UserError
+from encoders.base.storage import write_whole
+
+__all__ = [
+    "CALIBRATION",
+    "CAPTION_VECTOR",
+    "Calibration",
+    "CalibrationError",
+    "Evidence",
+    "evidence",
+    "fitted_on",
+    "is_there",
+]
+
+CALIBRATION = "calibration.json"
+
+Terms = int | NDArray[np.int64]
+Columns = Mapping[str, NDArray[np.float64]]
+
+CAPTION_VECTOR = "closeness(field,caption_embedding)"
+_WORDS = "bm25(caption)"
+_VECTORS = ("closeness(field,embedding)", "closeness(field,frames)", CAPTION_VECTOR)
+
+
+class CalibrationError(UserError):
+    """Probabilities cannot be fitted or read; the message says why."""
+
+
+def evidence(features: Columns, terms: Terms) -> dict[str, NDArray[np.float64]]:
+    """What counts, by name, each float64 [hits]: BM25 for each word of the query, closeness.
+
+    terms: how many the query has, or each hit's query, int [hits].
+    """
+    found = {name: features[name] for name in _VECTORS if name in features}
+    if _WORDS in features:
+        found[_WORDS] = features[_WORDS] / np.maximum(terms, 1)
+    return found
+
+
+def is_there(features: Columns, name: str) -> NDArray[np.bool_]:
+    """Which hits have a caption, or a vector: bool [hits]."""
+    if name == _WORDS and "attribute(has_caption)" in features:
+        return features["attribute(has_caption)"] > 0
+    return features[name] > 0 if name != _WORDS else np.ones(len(features[name]), np.bool_)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One regression: log odds = bias + the sum of weight * evidence, by the evidence's name."""
+
+    bias: float
+    weights: Mapping[str, float]
+
+    def probabilities(self, found: Columns) -> NDArray[np.float64]:
+        """Probability of each hit, float64 [hits]."""
+        odds = self.bias + sum(weight * found[name] for name, weight in self.weights.items())
+        return np.asarray(1 / (1 + np.exp(-np.clip(odds, -700, 700))), np.float64)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A regression for each set of evidence that a hit may have.
+
+    fingerprint: the encoder whose vectors it was fitted on, "" where there were none. cut: hits of
+    a lower probability look like nothing that was asked for. told: how it was fitted.
+    """
+
+    fingerprint: str
+    models: tuple[Evidence, ...]
+    cut: float = 0.0
+    told: Mapping[str, float] = field(default_factory=dict)
+
+    def probabilities(self, features: Columns, terms: Terms) -> NDArray[np.float64] | None:
+        """Probability that each hit is right, float64 [hits], of a query of plain words.
+
+        terms: how many the query has.
+        NaN for a hit without evidence; None where the profile shows none of the features.
+        """
+        own = f"_{self.fingerprint[:8]})"  # of a deployed profile, which names its encoder
+        features = {name.replace(own, ")"): values for name, values in features.items()}
+        found = evidence(features, terms)
+        usable = [model for model in self.models if model.weights.keys() <= found.keys()]
+        if not usable:
+            return None
+        made = np.full(len(next(iter(found.values()))), np.nan)
+        for model in sorted(usable, key=lambda each: len(each.weights)):
+            there = np.all([is_there(features, name) for name in model.weights], axis=0)
+            made = np.where(there, model.probabilities(found), made)
+        return made
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        write_whole(path, json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration | None:
+        """Read it; None if there is no such file. Raises CalibrationError if it is damaged."""
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            models = tuple(
+                Evidence(float(each["bias"]), {n: float(w) for n, w in each["weights"].items()})
+                for each in content["models"]
+            )
+            told = {name: float(value) for name, value in content["told"].items()}
+            return cls(str(content["fingerprint"]), models, float(content["cut"]), told)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise CalibrationError(
+                f"{path} is damaged: fit it again with `rocosearch calibrate`."
+            ) from None
+
+
+def fitted_on(fingerprint: str, found: Calibration | None) -> Calibration | None:
+    """The calibration, if it was fitted on the vectors of this encoder."""
+    return found if found and found.fingerprint == fingerprint else None
