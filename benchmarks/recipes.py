@@ -32,6 +32,7 @@ from encoders.base.storage import whole_file
 from encoders.model.clip import Encoder, pick_device
 from encoders.training.augment import NO_AUGMENTATION, Augmentation
 from encoders.training.augment_text import TextAugmentation
+from encoders.training.concepts import average_precision
 from encoders.training.curves import VALIDATION
 from encoders.training.frozen import frozen_images, text_features
 from encoders.training.pairs import read_pairs
@@ -86,6 +87,8 @@ ADAPTERS: Mapping[str, Mapping[str, object]] = {
     "sigmoid loss, batches of 128": {"loss": "sigmoid", "batch": 128},
     "same case positive": {"positives": "group"},
     "learning rate 3e-3": {"learning_rate": 3e-3},
+    "concept pairs": {"concept_pairs": True},
+    "concept loss": {"concept_epochs": 10},
 }
 # With --start: an encoder that was trained on other pairs.
 STARTS: Mapping[str, Mapping[str, object]] = {
@@ -151,6 +154,7 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
     changes = {"epochs": options.epochs, "patience": 0, "seed": seed, "ask": options.ask}
     changes |= recipes(options)[name]
     sizes = ("image_size", "context", "heads", "dimension")
+    concept_pairs = bool(changes.pop("concept_pairs", False))
     further = Corpus.open(options.further) if changes.pop("further", False) else None
     size, context, heads, dimension = (int(str(changes.pop(each, 0))) for each in sizes)
     config = preset(options.preset, **changes)
@@ -161,7 +165,7 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
     folder = options.out / "encoder"
     fields = options.concept_field
     trained = train(
-        training_pairs(corpus, "train", fields),
+        training_pairs(corpus, "train", fields, concept_pairs=concept_pairs),
         training_pairs(corpus, "validation", fields),
         folder,
         resized(config, size) if size else config,
@@ -180,6 +184,7 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
         "caption": trained.mrr10,
         "last": float(dict(zip(names, last.split(","), strict=True))[VALIDATION]),
         "same case": found["validation"].pop("same case"),
+        **{f"concepts, {split}": own.pop("concepts") for split, own in found.items()},
         "asked": found,
         "best epoch": trained.best_epoch,
         "cpu_seconds": trained.cpu_seconds,
@@ -196,7 +201,10 @@ def asked(
     split: str,
     options: argparse.Namespace,
 ) -> dict[str, object]:
-    """RR@10 of each question of a split with the cluster it is of, and the MRR@10 of same case."""
+    """RR@10 of each question of a split with the cluster it is of, and the MRR@10 of same case.
+
+    Concepts: mean average precision of the whole split, asked by the name of each concept.
+    """
     cache, module = corpus.path / FEATURES, encoder.module
     towers = replace(config, model=module.config)
     held_out = read_pairs(
@@ -208,7 +216,7 @@ def asked(
         frozen_images(module.image, towers, pick_device("auto"), cache),
     )
     if not len(held_out):
-        return {"values": [], "clusters": [], "same case": 0.0}
+        return {"values": [], "clusters": [], "same case": 0.0, "concepts": 0.0}
     images, texts = embed_pairs(module, held_out, text_features(module, held_out.texts, cache))
     captions, cases = held_out.labels.T
     weights = asked_once(captions) if options.ask == "caption" else np.ones(len(captions))
@@ -226,7 +234,23 @@ def asked(
         "values": [round(float(v), 5) for v in values[rows]],
         "clusters": clusters[rows].tolist(),
         "same case": case,
+        "concepts": concept_precision(encoder, images, held_out.concepts),
     }
+
+
+def concept_precision(
+    encoder: Encoder, images: NDArray[np.float32], concepts: Sequence[tuple[str, ...]]
+) -> float:
+    """Mean over the concepts of the average precision of a ranking by the concept's name."""
+    names = sorted({name for own in concepts for name in own})
+    if not names:
+        return 0.0
+    truth = np.array([[name in own for name in names] for own in concepts])
+    some = ~truth.all(axis=0)  # what every image has ranks nothing
+    names, truth = [n for n, s in zip(names, some, strict=True) if s], truth[:, some]
+    scores = images @ encoder.encode_texts(names).T
+    found = [average_precision(s, t) for s, t in zip(scores.T, truth.T, strict=True)]
+    return float(np.mean(found))
 
 
 def read_rows(log: Path) -> list[Row]:
@@ -238,9 +262,10 @@ def read_rows(log: Path) -> list[Row]:
 def table(rows: Sequence[Row]) -> str:
     """Markdown of all runs so far."""
     heads = ("recipe", "seeds", "caption MRR@10", "gain", "last epoch", "test", "gain")
+    heads += ("same case MRR@10", "concepts", "test", "best epochs", "CPU s")
     lines = [
-        f"| {' | '.join((*heads, 'same case MRR@10', 'best epochs', 'CPU s'))} |",
-        "|---" * 10 + "|",
+        f"| {' | '.join(heads)} |",
+        "|---" * 12 + "|",
     ]
     names = list(dict.fromkeys(str(row["recipe"]) for row in rows))
     for name in names:
@@ -253,7 +278,8 @@ def table(rows: Sequence[Row]) -> str:
             cells += [over_all(gains, runs, split, -1.0) if name != names[0] else ""]
             cells += [interval(column(runs, "last"))] if split == "validation" else []
         epochs = ", ".join(str(row["best epoch"]) for row in runs)
-        cells += [interval(column(runs, "same case")), epochs]
+        shown = ("same case", *(f"concepts, {split}" for split in HELD_OUT))
+        cells += [*(interval(column(runs, name)) for name in shown), epochs]
         cells += [f"{np.mean(column(runs, 'cpu_seconds')):.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
     if rows:
@@ -286,7 +312,7 @@ def over_all(values: NDArray[np.float64], runs: Sequence[Row], split: str, lowes
 
 def column(rows: Sequence[Row], name: str) -> list[float]:
     """One figure of each run."""
-    return [float(str(row[name])) for row in rows]
+    return [float(str(row.get(name, 0.0))) for row in rows]
 
 
 def interval(values: Sequence[float]) -> str:

@@ -50,11 +50,11 @@ class CaptioningConfig:
     """
 
     model: DecoderConfig = field(default_factory=lambda: DecoderConfig(2048, 0, 0))
-    epochs: int = 30
-    patience: int = 4
+    epochs: int = 10
+    patience: int = 3
     batch: int = 32
-    learning_rate: float = 1e-3
-    warmup: float = 0.1
+    learning_rate: float = 3e-3
+    warmup: float = 0.05
     weight_decay: float = 0.1
     clip_norm: float = 1.0
     smoothing: float = 0.1

@@ -27,7 +27,7 @@ def command(
     *,
     epochs: Annotated[
         int, typer.Option(min=1, help="Most epochs; training stops earlier by validation.")
-    ] = 30,
+    ] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Seed for weights, order and dropout.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume an interrupted training.")
