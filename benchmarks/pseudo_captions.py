@@ -1,10 +1,10 @@
 """What words of near captions are worth for images that have no caption.
 
     rocosearch label build/medpix build/medpix-adapter-0
-    rocosearch train-decoder build/medpix build/medpix-adapter-0 build/medpix-decoder-0
+    rocosearch train-decoder build/medpix build/medpix-adapter-0 build/medpix-decoder-0.safetensors
     python benchmarks/pseudo_captions.py build/medpix build/medpix-adapter-0 build/medpix-adapter-1
     python benchmarks/pseudo_captions.py build/medpix build/medpix-adapter-0 \
-        --decoders build/medpix-decoder-0
+        --decoders build/medpix-decoder-0.safetensors
 
 Every caption of the validation split is a query, once; its images are to be found among those of
 the split, of which none has a caption. MRR@10 by the vector, by the words of near captions of the

@@ -13,7 +13,7 @@ from encoders.base.progress import Progress, silent
 from ingest.corpus.corpus import Corpus
 from rocosearch.embedded_images import read_features
 from rocosearch.opening import encoder_folder
-from rocosearch.outputs import OutputError, check_replaceable
+from rocosearch.outputs import OutputError, check_file
 
 if TYPE_CHECKING:
     from encoders.model.decoder import Decoder
@@ -43,18 +43,15 @@ def train_caption_decoder(
     """
     # torch takes seconds to load
     from encoders.model.clip import Encoder  # noqa: PLC0415
-    from encoders.model.decoder import DECODER  # noqa: PLC0415
     from encoders.training.captioning import (  # noqa: PLC0415
         CaptioningConfig,
         Described,
         train_decoder,
     )
 
-    check_replaceable(out, DECODER, "a decoder")
-    if (out / DECODER).exists() and not replace_decoder:
-        raise OutputError(
-            f"{out} is a finished decoder: name another folder, or overwrite it with --replace."
-        )
+    check_file(out)
+    if out.exists() and not replace_decoder:
+        raise OutputError(f"{out} exists: name another file, or overwrite it with --replace.")
     opened = Corpus.open(corpus)
     loaded = Encoder.load(encoder_folder(encoder, progress))
     captions: dict[str, dict[str, str]] = {"train": {}, "validation": {}}

@@ -70,7 +70,7 @@ def label_corpus(
     """Predict concepts and words for every image, and store them in the corpus.
 
     captions: number of distinct captions of the nearest training images to use; 0: none. decoder:
-    a folder of `train-decoder` that describes the images instead, those without a caption and those
+    a file of `train-decoder` that describes the images instead, those without a caption and those
     that are not in the training split: what it would say of the others it has learned by heart.
     concept_fields: fields of the records whose values count as concepts too. The concepts are
     those that at least five training images have; training images are predicted by a probe that was
@@ -125,14 +125,14 @@ def label_corpus(
 
 
 def _described(
-    embedded: EmbeddedImages, folder: Path, learned: Sequence[str], progress: Progress
+    embedded: EmbeddedImages, path: Path, learned: Sequence[str], progress: Progress
 ) -> tuple[list[str], str]:
     """What the decoder says of images whose caption it has not learned, and its fingerprint."""
     # torch takes seconds to load
     from encoders.model.clip import Encoder  # noqa: PLC0415
     from encoders.model.decoder import Decoder  # noqa: PLC0415
 
-    decoder = Decoder.load(folder, embedded.encoder.manifest.fingerprint)
+    decoder = Decoder.load(path, embedded.encoder.manifest.fingerprint)
     ids = [i for i, text in zip(embedded.ids, learned, strict=True) if not text]
     module = Encoder.load(encoder_folder(embedded.folder, progress)).module
     cells = read_features(embedded.corpus, module, ids, progress, cells=True)

@@ -21,7 +21,6 @@ from encoders.published.folders import is_published
 from ingest.corpus.corpus import EMBEDDINGS, FEATURES, Corpus, write_corpus
 from ingest.corpus.duplicates import normal_caption
 from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
-from ingest.corpus.predictions import Predictions
 from ingest.corpus.records import CorpusError, Record as CorpusRecord, from_arrow
 from ingest.corpus.writer import REJECTED
 from ingest.feed.documents import documents
@@ -319,6 +318,7 @@ def build_index(
             raise UserError("--caption-missing needs an encoder, which predicts the words.")
         if studies:
             raise UserError("--caption-missing is for images: leave out --studies.")
+        from ingest.corpus.predictions import Predictions
         from rocosearch.labelling import label_corpus
 
         encoder = encoder_folder(encoder, progress)

@@ -4,8 +4,8 @@ Attention as in Vaswani et al. (2017), section 3.2, normalised before each part;
 the output's too (Press and Wolf 2017). Shapes: B images, P cells of F numbers, T tokens, W width,
 V words, K beams.
 
-    DECODER/model.safetensors, tokenizer.json, decoder.json (settings, figures, hashes, and the
-    fingerprint of the encoder whose cells it reads)
+A decoder is one safetensors file. Its metadata has settings, words and figures, and the fingerprint
+of the encoder whose cells it reads.
 """
 
 from __future__ import annotations
@@ -16,20 +16,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from encoders.base.storage import sha256_bytes, whole_folder
+from encoders.base.storage import sha256_bytes, write_whole
 from encoders.model.architecture import EncoderError
-from encoders.model.tokenizer import END_ID, FILE_NAME as TOKENIZER, START_ID, load_tokenizer
+from encoders.model.tokenizer import END_ID, START_ID
 
-__all__ = ["DECODER", "CaptionDecoder", "Decoder", "DecoderConfig"]
+__all__ = ["CaptionDecoder", "Decoder", "DecoderConfig"]
 
-DECODER, WEIGHTS = "decoder.json", "model.safetensors"
-FORMAT = 1
 LENGTH = 0.7  # a beam's log-probability is divided by its length to this power (Wu et al. 2016)
 
 Past = tuple[Tensor, Tensor]  # keys and values of the tokens before, [B, heads, T, W / heads] each
@@ -181,59 +179,47 @@ class Decoder:
     @property
     def fingerprint(self) -> str:
         """Of the weights, the words and the encoder."""
-        return sha256_bytes(json.dumps(self._hashes(), sort_keys=True).encode())[:32]
+        words = self.tokenizer.to_str().encode()
+        return sha256_bytes(save(self._state()) + words + self.encoder.encode())[:32]
 
-    def _hashes(self) -> dict[str, str]:
-        state = {n: v.cpu().contiguous() for n, v in self.module.state_dict().items()}
-        words = self.tokenizer.to_str(pretty=True).encode()
-        return {
-            "encoder": self.encoder,
-            "weights_sha256": sha256_bytes(save(state)),
-            "tokenizer_sha256": sha256_bytes(words),
-        }
+    def _state(self) -> dict[str, Tensor]:
+        return {n: v.cpu().contiguous() for n, v in self.module.state_dict().items()}
 
-    def save(self, folder: Path) -> None:
-        """Write the folder whole."""
+    def save(self, path: Path) -> None:
+        """Write the file whole."""
         told = {
-            "format": FORMAT,
-            **self._hashes(),
-            "settings": asdict(self.module.config),
-            "figures": dict(self.figures),
+            "fingerprint": self.fingerprint,
+            "encoder": self.encoder,
+            "settings": json.dumps(asdict(self.module.config)),
+            "figures": json.dumps(dict(self.figures)),
+            "tokenizer": self.tokenizer.to_str(),
         }
-        state = {n: v.cpu().contiguous() for n, v in self.module.state_dict().items()}
-        with whole_folder(folder) as beside:
-            (beside / WEIGHTS).write_bytes(save(state))
-            (beside / TOKENIZER).write_text(self.tokenizer.to_str(pretty=True), "utf-8")
-            (beside / DECODER).write_text(json.dumps(told, indent=2), "utf-8")
+        write_whole(path, save(self._state(), told))
 
     @classmethod
-    def load(cls, folder: Path, encoder: str) -> Decoder:
-        """Read a folder for the encoder with this fingerprint.
+    def load(cls, path: Path, encoder: str) -> Decoder:
+        """Read a decoder of the encoder with this fingerprint.
 
-        Raises EncoderError if a file is missing or changed, or if the decoder is another encoder's.
+        Raises EncoderError if it is missing, changed or of another encoder.
         """
-        again = "Train it again with `rocosearch train-decoder`."
+        again = "Train it with `rocosearch train-decoder`."
         try:
-            told = json.loads((folder / DECODER).read_text("utf-8"))
-            content = (folder / WEIGHTS).read_bytes()
-            words = (folder / TOKENIZER).read_bytes()
-            if told["format"] != FORMAT:
-                raise EncoderError(f"{folder / DECODER} has format {told['format']!r}. {again}")
-            for name, found in (("weights", content), ("tokenizer", words)):
-                if sha256_bytes(found) != told[f"{name}_sha256"]:
-                    raise EncoderError(f"The {name} in {folder} do not match their hash. {again}")
-            module = CaptionDecoder(DecoderConfig(**told["settings"]))
-            module.load_state_dict(load(content))
-            loaded = cls(module, load_tokenizer(folder), told["encoder"], told["figures"])
-        except FileNotFoundError as error:
-            missing = Path(error.filename).name
-            raise EncoderError(f"{folder} is no decoder: it has no {missing}. {again}") from None
-        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError):
-            raise EncoderError(f"{folder} is a damaged decoder. {again}") from None
+            with safe_open(path, framework="pt") as stream:
+                told = stream.metadata()
+                state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+            module = CaptionDecoder(DecoderConfig(**json.loads(told["settings"])))
+            module.load_state_dict(state)
+            words = Tokenizer.from_str(told["tokenizer"])
+            loaded = cls(module, words, told["encoder"], json.loads(told["figures"]))
+            if loaded.fingerprint != told["fingerprint"]:
+                raise ValueError("changed")
+        except FileNotFoundError:
+            raise EncoderError(f"There is no decoder {path}. {again}") from None
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError):
+            raise EncoderError(f"{path} is no decoder, or was changed. {again}") from None
         if loaded.encoder != encoder:
             raise EncoderError(
-                f"The decoder in {folder} reads encoder {loaded.encoder[:8]}, not {encoder[:8]}: "
-                "name that encoder, or train a decoder for this one with `rocosearch "
-                "train-decoder`."
+                f"The decoder {path} reads encoder {loaded.encoder[:8]}, not {encoder[:8]}: name "
+                "that encoder, or train a decoder for this one with `rocosearch train-decoder`."
             )
         return loaded

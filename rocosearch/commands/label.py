@@ -15,7 +15,7 @@ __all__ = ["EXAMPLE", "command"]
 EXAMPLE = """\
 rocosearch label build/corpus build/encoder
 rocosearch label build/corpus build/encoder --captions 0 --concept-field modality
-rocosearch label build/corpus build/encoder --decoder build/decoder
+rocosearch label build/corpus build/encoder --decoder build/decoder.safetensors
 rocosearch index build/corpus build/index --encoder build/encoder
 rocosearch search build/index pneumonia --profile hybrid_pseudo --filter predicted_concepts=C0040405
 """
@@ -39,7 +39,7 @@ def command(
         Path | None,
         typer.Option(
             metavar="DECODER",
-            help="Take the words of this decoder instead: a folder of `rocosearch train-decoder`.",
+            help="Take the words of this decoder instead: a file of `rocosearch train-decoder`.",
         ),
     ] = None,
     concept_field: Annotated[

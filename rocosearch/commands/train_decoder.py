@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from rocosearch.console import progress_bars, results, say, show_json
-from rocosearch.options import AsJson, CorpusFolder, OutFolder
+from rocosearch.console import progress_bars, say, show_json, tell
+from rocosearch.options import AsJson, CorpusFolder
 
 __all__ = ["EXAMPLE", "command"]
 
 EXAMPLE = """\
-rocosearch train-decoder build/corpus build/encoder build/decoder
-rocosearch label build/corpus build/encoder --decoder build/decoder
+rocosearch train-decoder build/corpus build/encoder build/decoder.safetensors
+rocosearch label build/corpus build/encoder --decoder build/decoder.safetensors
 """
 
 
@@ -23,7 +23,7 @@ def command(
     encoder: Annotated[
         Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
     ],
-    out: OutFolder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: safetensors.")],
     *,
     epochs: Annotated[
         int, typer.Option(min=1, help="Most epochs; training stops earlier by validation.")
@@ -40,8 +40,8 @@ def command(
     """Train a decoder that describes images on the captions of a corpus.
 
     A small transformer reads the cells of the encoder's image tower, which is not changed, and
-    learns the captions of the training split. OUT has the weights (safetensors), the tokenizer and
-    decoder.json. `rocosearch label --decoder OUT` writes its captions into the corpus.
+    learns the captions of the training split. `rocosearch label --decoder OUT` writes its captions
+    into the corpus.
     """
     from rocosearch.captioning import train_caption_decoder
 
@@ -63,22 +63,14 @@ def command(
             "yellow",
         )
         raise typer.Exit(130) from None
-    told = dict(decoder.figures)
+    told: dict[str, Any] = {"file": str(out), "fingerprint": decoder.fingerprint, **decoder.figures}
     if as_json:
-        show_json({"folder": str(out), "fingerprint": decoder.fingerprint, **told})
+        show_json(told)
         return
-    quality = "no validation pairs, so the last epoch was kept"
-    if told["nats_per_token"] is not None:
-        quality = (
-            f"{told['nats_per_token']:.2f} nats per token of {told['held_out']:,} validation "
-            f"captions after epoch {told['best_epoch']}"
-        )
+    line = "Trained on {pairs:,} captions, {epochs} epochs, {seconds:.0f} s ({stopped})"
+    if told["held_out"]:
+        line += ": {nats_per_token:.2f} nats per token of {held_out:,} validation captions"
+        line += " after epoch {best_epoch}"
     if "bleu" in told:
-        quality += (
-            f"; BLEU {told['bleu']:.1f}, ROUGE-L {told['rouge_l']:.3f}, CIDEr {told['cider']:.3f}"
-        )
-    results.print(
-        f"Trained on {told['pairs']:,} captions, {told['epochs']} epochs, {told['seconds']:.0f} s "
-        f"({told['stopped']}): {quality}. Decoder {decoder.fingerprint[:8]} in {out}.",
-        markup=False,
-    )
+        line += "; BLEU {bleu:.1f}, ROUGE-L {rouge_l:.3f}, CIDEr {cider:.3f}"
+    tell(line.format(**told) + f". Decoder {decoder.fingerprint[:8]} in {out}.")
