@@ -40,7 +40,7 @@ from ranking.names import encoder_names
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import SHIPPED
 from ranking.types import Query, VectorField
-from rocosearch.captioning import BEAMS, describe
+from rocosearch.captioning import BEAMS, GREEDY, describe
 from rocosearch.embedded_images import read_features
 from rocosearch.labelling import near_captions
 from rocosearch.opening import load_encoder
@@ -132,7 +132,7 @@ def generated(
     encoder = Encoder.load(folder)
     decoder = Decoder.load(path, encoder.manifest.fingerprint)
     cells = read_features(corpus, encoder.module, ids, cells=True)
-    greedy = [texts[0] for texts in describe(decoder, ids, cells, 1)]
+    greedy = [texts[0] for texts in describe(decoder, ids, cells, GREEDY)]
     beams = list(describe(decoder, ids, cells, BEAMS))
     return {
         "greedy": dict(zip(ids, greedy, strict=True)),

@@ -18,9 +18,10 @@ from rocosearch.outputs import OutputError, check_file
 if TYPE_CHECKING:
     from encoders.model.decoder import Decoder
 
-__all__ = ["BEAMS", "describe", "train_caption_decoder"]
+__all__ = ["BEAMS", "GREEDY", "describe", "train_caption_decoder"]
 
-BEAMS = 4
+BEAMS = 4  # for the scores; in a field for search greedy captions do better (docs/experiments.md)
+GREEDY = 1
 CHUNK = 64  # images described at a time
 
 

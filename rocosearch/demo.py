@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.base.errors import UserError
-from ingest.corpus.corpus import Corpus
-from ingest.corpus.manifest import CorpusManifest
 
 __all__ = ["DemoError", "Step", "check_source", "run_steps", "start_over", "steps"]
 
@@ -70,6 +68,8 @@ def steps(source: str, out: Path) -> Iterator[Step]:
 
 def _contents(corpus: Path) -> tuple[str, bool]:
     """The first words of a caption, and whether there are pairs to train on."""
+    from ingest.corpus.corpus import Corpus  # noqa: PLC0415 - help needs no pyarrow
+
     query, trainable = "", False
     for row in Corpus.open(corpus).rows(("caption", "split", "hashes")):
         query = query or " ".join(row["caption"].split()[:WORDS])
@@ -107,6 +107,8 @@ def check_source(source: str, out: Path) -> None:
     """Raise DemoError if the corpus in `out` was made from another source."""
     if not (out / "corpus" / "corpus.json").exists():
         return
+    from ingest.corpus.manifest import CorpusManifest  # noqa: PLC0415 - help needs no pyarrow
+
     made_from = CorpusManifest.load(out / "corpus").source
     if made_from != source and Path(made_from).resolve() != Path(source).resolve():
         raise DemoError(

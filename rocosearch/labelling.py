@@ -21,7 +21,7 @@ from encoders.training.concepts import multi_hot
 from ingest.corpus.duplicates import normal_caption
 from ingest.corpus.predictions import Prediction, write_predictions
 from ingest.corpus.records import SCHEMA, Record, from_arrow
-from rocosearch.captioning import BEAMS, describe
+from rocosearch.captioning import GREEDY, describe
 from rocosearch.concept_classification import AT_LEAST, group_numbers
 from rocosearch.embedded_images import EmbeddedImages, open_embedded, read_features
 from rocosearch.fields import field_of
@@ -136,7 +136,7 @@ def _described(
     ids = [i for i, text in zip(embedded.ids, learned, strict=True) if not text]
     module = Encoder.load(encoder_folder(embedded.folder, progress)).module
     cells = read_features(embedded.corpus, module, ids, progress, cells=True)
-    said = dict(zip(ids, describe(decoder, ids, cells, BEAMS, progress), strict=True))
+    said = dict(zip(ids, describe(decoder, ids, cells, GREEDY, progress), strict=True))
     return [said[i][0] if i in said else "" for i in embedded.ids], decoder.fingerprint
 
 
