@@ -34,8 +34,17 @@ class EncoderNames:
 
     @property
     def tokens(self) -> str:
-        """The query's token vectors, which `max_sim` compares with patches."""
+        """The query's token vectors, which `max_sim` and `rerank` compare with patches."""
         return f"q_tokens_{self.short}"
+
+    @property
+    def reranker(self) -> str:
+        """The ONNX model that `rerank` asks."""
+        return f"reranker_{self.short}"
+
+    def reranker_input(self, side: str) -> str:
+        """The function that gives the model its `tokens` or `patches`."""
+        return f"reranker_{side}_{self.short}"
 
     def field(self, role: str) -> str:
         """The vector field of one of ROLES."""

@@ -133,6 +133,7 @@ class Searcher:
             Query(
                 text=text,
                 vector=vector,
+                vectors=self._tokens(text, name),
                 profile=name,
                 inputs=inputs or {},
                 k=k,
@@ -221,6 +222,14 @@ class Searcher:
             return vectors[0] if vectors else None
         total = np.sum([vector / np.linalg.norm(vector) for vector in vectors], axis=0)
         return np.asarray(total / (np.linalg.norm(total) or 1.0), np.float32)
+
+    def _tokens(self, text: str, profile: str) -> dict[str, NDArray[np.float32]]:
+        """The text's token vectors, where the profile compares them with patches."""
+        known = profile in self._info.profiles and self.engine.profiles.resolve(profile).late
+        if self.encoder is None or not text.strip() or not known:
+            return {}
+        field = encoder_names(self.encoder.manifest.fingerprint).field("patches")
+        return {field: self.encoder.encode_tokens([text])[0]}
 
     def _moved(
         self, vector: NDArray[np.float32] | None, like: Sequence[str], unlike: Sequence[str]

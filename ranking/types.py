@@ -194,7 +194,7 @@ class Query:
     text: what a person typed; plain words unless `operators` (phrases, +must, -not, field:term).
     vector: float32 [dimension] for the profile's vector fields, made by the index's encoder;
     vectors: by field, where a profile compares those of several encoders, in place of `vector`; for
-    patches [tokens, dimension], which `max_sim` compares.
+    patches [tokens, dimension], which `max_sim` and `rerank` compare.
     inputs: values of the profile's `query()` numbers; what is absent takes the profile's default.
     k: hits wanted, after the first `offset`. sort: by a field's value instead of the score.
     target_hits: how many nearest neighbours, or weakAnd hits, to retrieve.
@@ -378,6 +378,10 @@ class RankProfile(Protocol):
     @property
     def retrieve(self) -> tuple[Retriever, ...]:
         """What it finds candidates by."""
+
+    @property
+    def late(self) -> bool:
+        """Whether it compares the query's tokens with patches."""
 
 
 class Profiles(Protocol):

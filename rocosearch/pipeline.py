@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, expect, in_notebook
 from encoders.base.storage import write_whole
@@ -51,8 +53,10 @@ from rocosearch.opening import (
 from rocosearch.outputs import OutputError, check_file, check_profiles_file, check_replaceable
 
 if TYPE_CHECKING:  # torch takes seconds to load
+    from encoders.inference.onnx_encoder import OnnxEncoder
     from encoders.training.pairs import Pair
     from encoders.training.presets import TrainingConfig
+    from encoders.training.reranking import MatchingPairs, TrainedReranker
     from encoders.training.seen import Record, Seen
     from encoders.training.train import Further, Trained
     from eval.evaluate import Options
@@ -63,6 +67,7 @@ if TYPE_CHECKING:  # torch takes seconds to load
     from vespa_app.package.options import PackageOptions
 
 __all__ = [
+    "PATCHES_OF_STUDIES",
     "build_corpus",
     "build_index",
     "calibrate_index",
@@ -76,12 +81,17 @@ __all__ = [
     "open_searcher",
     "seen_record",
     "train_encoder",
+    "train_reranker",
     "training_pairs",
     "tune_profiles",
     "write_app",
 ]
 
 
+PATCHES_OF_STUDIES = (
+    "A profile reads patches, which are of single images: index without --studies, or take a "
+    "profile without max_sim and rerank."
+)
 # Measured on 100,000 made-up captions with vectors (benchmarks/cold_start.py), to tell in advance.
 DOCUMENTS_A_SECOND = 2_000
 BYTES_A_DOCUMENT = 300
@@ -202,6 +212,60 @@ def train_encoder(
     return trained
 
 
+def train_reranker(
+    corpus: Path,
+    encoder: Path,
+    *,
+    replace: bool = False,
+    progress: Progress = silent,
+    **settings: float,
+) -> TrainedReranker:
+    """Train a re-ranker on the training split, and add it to the encoder's folder.
+
+    The best epoch by the validation split is kept. replace: overwrite an older one; otherwise that
+    is an error. settings: fields of encoders.training.reranking.RerankerSettings.
+    """
+    from encoders.inference.reranker import RERANKER
+    from encoders.training.reranking import RerankerSettings, train_reranker as train_on
+    from ingest.vectors.embed import embed_corpus, embed_patches
+
+    if (encoder / RERANKER).exists() and not replace:
+        raise OutputError(f"{encoder} has a re-ranker: overwrite it with --replace.")
+    opened = Corpus.open(corpus)
+    ensure_graphs(encoder, progress, parts=True)
+    loaded = load_encoder(encoder)
+    embed_corpus(opened, loaded, progress)
+    embed_patches(opened, loaded, progress)
+    pairs, held_out = (_matching_pairs(opened, loaded, s) for s in ("train", "validation"))
+    chosen = RerankerSettings(**settings)  # type: ignore[arg-type]
+    return train_on(pairs, held_out, encoder, loaded.manifest.fingerprint, chosen, progress)
+
+
+def _matching_pairs(corpus: Corpus, encoder: OnnxEncoder, split: str) -> MatchingPairs:
+    """A split's pairs as the encoder sees them."""
+    from encoders.training.pairs import labels_of
+    from encoders.training.reranking import MatchingPairs
+
+    names = encoder_names(encoder.manifest.fingerprint)
+    patches, image = names.field("patches"), names.embedding
+    found = [
+        d
+        for d in documents(corpus, encoder.manifest.fingerprint, patches=True)
+        if d.split == split and d.caption and patches in d.labelled
+    ]
+    captions = [document.caption or "" for document in found]
+    vectors = [document.vectors[image] for document in found]
+    of_each = [list(document.labelled[patches].values()) for document in found]
+    size = encoder.manifest.dimension
+    return MatchingPairs(
+        np.asarray(vectors, np.float32).reshape(-1, size),
+        encoder.encode_texts(captions),
+        np.asarray(of_each, np.float32).reshape(len(found), -1, size),
+        encoder.encode_tokens(captions),
+        np.stack([labels_of(captions), labels_of(document.group_id for document in found)], axis=1),
+    )
+
+
 def _further(corpus: Corpus, config: TrainingConfig) -> Further:
     """Images without a caption, and captions without an image, where pretraining wants them."""
     from encoders.training.train import Further
@@ -302,6 +366,7 @@ def build_index(
     captions: they have a vector too, of the text tower; without an encoder that is a UserError.
     caption_missing: images without one are ranked by predicted words too: hybrid_pseudo is the
     default profile, and a corpus without predictions of this encoder is labelled first.
+    Images' patches have vectors where a profile reads them.
     """
     corpus, out = Path(corpus), Path(out)
     encoder = Path(encoder) if encoder else None
@@ -325,6 +390,9 @@ def build_index(
         if Predictions(corpus).encoder != Manifest.load(encoder).fingerprint:
             label_corpus(corpus, encoder, progress=progress)
         chosen = chosen.replaced((), default="hybrid_pseudo")
+    patches = encoder is not None and any(chosen.resolve(name).late for name in chosen.names())
+    if patches and studies:
+        raise UserError(PATCHES_OF_STUDIES)
     if captions and encoder is None:
         raise UserError("--caption-vectors needs an encoder, whose text tower makes them.")
     dimension = Manifest.load(encoder).dimension if encoder else 0
@@ -337,23 +405,28 @@ def build_index(
     if encoder is None:
         found = documents(opened, None, studies=studies)
         return EmbeddedEngine.build(out, found, (), chosen, attributes=own, progress=progress)
-    from ingest.vectors.embed import embed_captions, embed_corpus
+    from ingest.vectors.embed import embed_captions, embed_corpus, embed_patches
 
     encoder = encoder_folder(encoder, progress)
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
     if captions:
         embed_captions(opened, loaded, progress)
+    if patches:
+        embed_patches(opened, load_encoder(encoder), progress)
     manifest = loaded.manifest
     _keep_record(opened, encoder, manifest.fingerprint)
     chosen = with_scale(chosen, manifest.logit_scale)
     names = encoder_names(manifest.fingerprint)
-    roles = ["embedding", *["frames"] * studies, *["caption_embedding"] * captions]
+    wanted = {"frames": studies, "patches": patches, "caption_embedding": captions}
+    roles = ["embedding", *(role for role, has in wanted.items() if has)]
     fields = [
         VectorField(names.field(role), manifest.dimension, manifest.fingerprint, labels=ROLES[role])
         for role in roles
     ]
-    found = documents(opened, manifest.fingerprint, studies=studies, captions=captions)
+    found = documents(
+        opened, manifest.fingerprint, studies=studies, captions=captions, patches=patches
+    )
     return EmbeddedEngine.build(
         out, found, fields, chosen, attributes=own, encoder=encoder, progress=progress
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
 from ranking.calibration import fitted_on
+from ranking.names import ROLES
 from ranking.searcher import Searcher
+from ranking.types import VectorField
 from rocosearch.outputs import check_file
+from rocosearch.pipeline import PATCHES_OF_STUDIES
 from vespa_app.deploy.config_server import ConfigServer
 from vespa_app.deploy.deploy import CloudTarget, deploy, deploy_to_cloud
 from vespa_app.doctor import Finding, examine
@@ -121,7 +124,14 @@ def feed_corpus(
     with open_target(server, fingerprints) as target:
         check_fields(fingerprints, target.name, target.vector_fields)  # embedding may take hours
         source = _source(
-            corpus, encoder, view, progress, delete=delete, studies=studies, captions=captions
+            corpus,
+            encoder,
+            view,
+            progress,
+            delete=delete,
+            studies=studies,
+            captions=captions,
+            patches=_has_patches(target.vector_fields),
         )
         doubt = "" if visit else contradiction(source.corpus, target)
         found = reconcile(source.corpus, target) if visit or doubt else None
@@ -146,10 +156,17 @@ def write_feed(
 
     check_file(out)
     fingerprints = _fingerprints(encoder, progress)
-    check_fields(
-        fingerprints, "The application", [f for e in application.encoders for f in e.fields]
+    fields = [field for served in application.encoders for field in served.fields]
+    check_fields(fingerprints, "The application", fields)
+    source = _source(
+        corpus,
+        encoder,
+        view,
+        progress,
+        studies=studies,
+        captions=captions,
+        patches=_has_patches(fields),
     )
-    source = _source(corpus, encoder, view, progress, studies=studies, captions=captions)
     check_own_fields(source.corpus, "the application", application.attributes)
     named = with_fingerprints(application, fingerprints)
     return write_feed_file(source, named, out, progress)
@@ -320,6 +337,10 @@ def _fingerprints(encoder: Path | None, progress: Progress) -> tuple[str, ...]:
     return (Manifest.load(encoder_folder(encoder, progress)).fingerprint,) if encoder else ()
 
 
+def _has_patches(fields: Iterable[VectorField]) -> bool:
+    return any(field.labels == ROLES["patches"] for field in fields)
+
+
 def _source(
     corpus: Path,
     encoder: Path | None,
@@ -329,6 +350,7 @@ def _source(
     delete: bool = False,
     studies: bool = False,
     captions: bool = False,
+    patches: bool = False,
 ) -> FeedSource:
     from ingest.corpus.corpus import Corpus
     from ingest.feed.feed import FeedSource
@@ -336,14 +358,19 @@ def _source(
     opened = Corpus.open(corpus)
     if encoder is None:
         return FeedSource(opened, (), view, delete, studies)
-    from ingest.vectors.embed import embed_captions, embed_corpus
-    from rocosearch.opening import embedding_encoder
+    from ingest.vectors.embed import embed_captions, embed_corpus, embed_patches
+    from rocosearch.opening import embedding_encoder, load_encoder
 
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(opened, loaded, progress)
     if captions:
         embed_captions(opened, loaded, progress)
-    return FeedSource(opened, (loaded.manifest.fingerprint,), view, delete, studies, captions)
+    if patches and studies:
+        raise UserError(PATCHES_OF_STUDIES)
+    if patches:
+        embed_patches(opened, load_encoder(encoder), progress)
+    made = (loaded.manifest.fingerprint,)
+    return FeedSource(opened, made, view, delete, studies, captions, patches)
 
 
 def _cloud_target(name: str) -> CloudTarget:

@@ -2,9 +2,11 @@
 
     export_towers(encoder, folder)   # text.onnx and image.onnx, and their hashes in encoder.json
 
-text.onnx    input_ids, attention_mask, int64 [B, T]  ->  text_embedding, float32 [B, D]
-image.onnx   pixels, uint8 [B, C, S, S]               ->  image_embedding, float32 [B, D], and for a
-             vision transformer patch_embeddings, float32 [B, P, D], row by row
+text.onnx    input_ids, attention_mask, int64 [B, T]  ->  text_embedding, float32 [B, D], and
+             token_embeddings, float32 [B, T, D]
+image.onnx   pixels, uint8 [B, C, S, S]               ->  image_embedding, float32 [B, D],
+             part_embeddings, float32 [B, P, D], of at most 16 patches row by row, and for a vision
+             transformer patch_embeddings, of all of its patches
 
 Vectors have length 1, as the encoder's; pixels are normalised inside the graph. The text graph also
 runs inside Vespa: https://docs.vespa.ai/en/rag/embedding.html#huggingface-embedder
@@ -27,11 +29,13 @@ from encoders.export.torch_to_onnx import ExportError, write_onnx
 from encoders.inference.onnx_encoder import (
     IMAGE_GRAPH,
     IMAGE_VECTORS,
+    PART_VECTORS,
     PATCH_VECTORS,
     PIXELS,
     TEXT_GRAPH,
     TEXT_INPUTS,
     TEXT_VECTORS,
+    TOKEN_VECTORS,
     OnnxEncoder,
 )
 from encoders.model.clip import ClipModule, Encoder
@@ -103,7 +107,8 @@ def _write_text(module: ClipModule, path: Path) -> None:
         0: torch.export.Dim("batch"),
         1: torch.export.Dim("tokens", max=module.config.text.context),
     }
-    write_onnx(_TextGraph(module), inputs, dict.fromkeys(TEXT_INPUTS, axes), [TEXT_VECTORS], path)
+    outputs = [TEXT_VECTORS, TOKEN_VECTORS]
+    write_onnx(_TextGraph(module), inputs, dict.fromkeys(TEXT_INPUTS, axes), outputs, path)
 
 
 class _TextGraph(nn.Module):
@@ -111,18 +116,17 @@ class _TextGraph(nn.Module):
         super().__init__()
         self.clip = module
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.clip.embed_ids(input_ids, attention_mask)
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        words = (input_ids, attention_mask)
+        return self.clip.embed_ids(*words), self.clip.embed_tokens(*words)
 
 
 def _write_image(module: ClipModule, path: Path) -> list[str]:
     """Write the graph and return the names of its outputs."""
     pixels = torch.from_numpy(_drawn_pixels(module, 2)).to(next(module.parameters()).device)
     with torch.inference_mode():
-        outputs = [
-            IMAGE_VECTORS,
-            *([] if module.embed_patches(pixels) is None else [PATCH_VECTORS]),
-        ]
+        found = _seen(module, pixels)
+        outputs = [name for name, tensor in found.items() if tensor is not None]
     batch = {PIXELS: {0: torch.export.Dim("batch")}}
     write_onnx(_ImageGraph(module), {PIXELS: pixels}, batch, outputs, path)
     return outputs
@@ -134,8 +138,16 @@ class _ImageGraph(nn.Module):
         self.clip = module
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        found = (self.clip.embed_pixels(pixels), self.clip.embed_patches(pixels))
-        return tuple(each for each in found if each is not None)
+        return tuple(each for each in _seen(self.clip, pixels).values() if each is not None)
+
+
+def _seen(module: ClipModule, pixels: Tensor) -> dict[str, Tensor | None]:
+    """What the image graph gives, by output; None where the tower has no such thing."""
+    return {
+        IMAGE_VECTORS: module.embed_pixels(pixels),
+        PART_VECTORS: module.embed_parts(pixels),
+        PATCH_VECTORS: module.embed_patches(pixels),
+    }
 
 
 def _drawn_pixels(module: ClipModule, count: int) -> NDArray[np.uint8]:
@@ -161,6 +173,9 @@ def _text_parity(encoder: Encoder, exported: OnnxEncoder, texts: Sequence[str]) 
     gaps = np.abs(encoder.encode_texts(texts) - found).max(axis=1)
     worst = int(gaps.argmax())
     _check("text tower", float(gaps[worst]), repr(texts[worst][:40]))
+    for text in texts:
+        expected, tokens = (each.encode_tokens([text])[0] for each in (encoder, exported))
+        _check("text tower", float(np.abs(expected - tokens).max()), f"tokens of {text[:40]!r}")
     return float(gaps[worst])
 
 
@@ -169,12 +184,12 @@ def _image_parity(module: ClipModule, exported: OnnxEncoder, outputs: Sequence[s
     device = next(module.parameters()).device
     with torch.inference_mode():
         on_device = torch.from_numpy(pixels).to(device)
-        expected = [module.embed_pixels(on_device), module.embed_patches(on_device)]
-    runs = {IMAGE_VECTORS: exported.encode_pixels, PATCH_VECTORS: exported.encode_patches}
+        expected = _seen(module, on_device)
     worst = 0.0
-    found = [tensor.float().cpu().numpy() for tensor in expected if tensor is not None]
-    for name, vectors in zip(outputs, found, strict=True):
-        gap = float(np.abs(vectors - runs[name](pixels)).max())
+    for name in outputs:
+        vectors = expected[name]
+        assert vectors is not None  # noqa: S101
+        gap = float(np.abs(vectors.float().cpu().numpy() - exported.see(name, pixels)).max())
         _check("image tower", gap, f"drawn images ({name})")
         worst = max(worst, gap)
     return worst

@@ -40,3 +40,8 @@ class DualEncoder(ImageEncoder, Protocol):
 
     def encode_texts(self, texts: Sequence[str], batch_size: int = ...) -> NDArray[np.float32]:
         """Vectors float32 [N, D]."""
+
+    def encode_tokens(
+        self, texts: Sequence[str], batch_size: int = ...
+    ) -> list[NDArray[np.float32]]:
+        """Vectors float32 [T, D] of the tokens of each text."""

@@ -32,17 +32,21 @@ if TYPE_CHECKING:  # a search by words alone need not wait for Pillow
 __all__ = [
     "IMAGE_GRAPH",
     "IMAGE_VECTORS",
+    "PART_VECTORS",
     "PATCH_VECTORS",
     "PIXELS",
     "TEXT_GRAPH",
     "TEXT_INPUTS",
     "TEXT_VECTORS",
+    "TOKEN_VECTORS",
     "NoGraphsError",
+    "NoPartsError",
     "OnnxEncoder",
 ]
 
 TEXT_GRAPH, IMAGE_GRAPH = "text.onnx", "image.onnx"
 TEXT_INPUTS, TEXT_VECTORS = ("input_ids", "attention_mask"), "text_embedding"
+TOKEN_VECTORS, PART_VECTORS = "token_embeddings", "part_embeddings"
 PIXELS, IMAGE_VECTORS, PATCH_VECTORS = "pixels", "image_embedding", "patch_embeddings"
 
 Vectors = NDArray[np.float32]
@@ -50,6 +54,10 @@ Vectors = NDArray[np.float32]
 
 class NoGraphsError(UserError):
     """The encoder's towers have not been exported yet."""
+
+
+class NoPartsError(UserError):
+    """The encoder gives no vectors of patches and tokens."""
 
 
 class OnnxEncoder:
@@ -124,17 +132,46 @@ class OnnxEncoder:
         As many batches are worked on at a time as there are cores, each by one thread from the
         file to the vector. Raises ImageError for an image that cannot be decoded.
         """
-        out = np.empty((len(images), self.manifest.dimension), np.float32)
+        return self._encode_images(IMAGE_VECTORS, images, batch_size)
 
-        def encode(batch: slice) -> None:
-            out[batch] = self.encode_pixels(self.pixels(images[batch]))
+    def encode_parts(self, images: Sequence[ImageInput], batch_size: int = 64) -> Vectors:
+        """Unit vectors float32 [N, P, D] of each image's patches, 16 at most; as `encode_images`.
 
+        Raises NoPartsError where the towers have none.
+        """
+        self._check_parts(self._image, PART_VECTORS)
+        return self._encode_images(PART_VECTORS, images, batch_size)
+
+    def encode_tokens(self, texts: Sequence[str], batch_size: int = 32) -> list[Vectors]:
+        """Unit vectors float32 [T, D] of the tokens of each text, the special ones included.
+
+        Raises NoPartsError where the towers have none.
+        """
+        self._check_parts(self._text, TOKEN_VECTORS)
+        found: list[Vectors] = []
+        for start in range(0, len(texts), batch_size):
+            ids, mask = batch_ids(self._tokenizer, texts[start : start + batch_size])
+            tokens = self._text.run(TOKEN_VECTORS, dict(zip(TEXT_INPUTS, (ids, mask), strict=True)))
+            found += [row[: int(own.sum())] for row, own in zip(tokens, mask, strict=True)]
+        return found
+
+    def _check_parts(self, graph: Graph, output: str) -> None:
+        if output not in graph.outputs:
+            raise NoPartsError(
+                f"The encoder {self.manifest.fingerprint[:8]} gives no vectors of patches and "
+                "tokens: its image tower pools by attention, or it was exported by an earlier "
+                "version (`rocosearch train-reranker` exports it again)."
+            )
+
+    def _encode_images(self, output: str, images: Sequence[ImageInput], batch_size: int) -> Vectors:
         from encoders.images.limits import parsers_silenced  # noqa: PLC0415
 
+        def encode(batch: slice) -> Vectors:
+            return self.see(output, self.pixels(images[batch]))
+
         with parsers_silenced, ThreadPoolExecutor(_cores()) as pool:
-            for _ in pool.map(encode, _batches(len(images), batch_size)):
-                pass
-        return out
+            found = list(pool.map(encode, _batches(len(images), batch_size)))
+        return np.concatenate(found) if found else np.empty((0, self.manifest.dimension), "f4")
 
     def pixels(self, images: Sequence[ImageInput]) -> NDArray[np.uint8]:
         """What the image tower sees, uint8 [N, C, S, S]. Raises ImageError."""
@@ -144,7 +181,11 @@ class OnnxEncoder:
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
         """Unit vectors float32 [N, D] of uint8 [N, C, S, S]."""
-        return self._image.run(IMAGE_VECTORS, {PIXELS: pixels})
+        return self.see(IMAGE_VECTORS, pixels)
+
+    def see(self, output: str, pixels: NDArray[np.uint8]) -> Vectors:
+        """One output of the image tower for uint8 [N, C, S, S]."""
+        return self._image.run(output, {PIXELS: pixels})
 
     @cached_property
     def has_patches(self) -> bool:
@@ -153,7 +194,7 @@ class OnnxEncoder:
 
     def encode_patches(self, pixels: NDArray[np.uint8]) -> Vectors:
         """Unit vectors float32 [N, P, D] of the patches, row by row; only if `has_patches`."""
-        return self._image.run(PATCH_VECTORS, {PIXELS: pixels})
+        return self.see(PATCH_VECTORS, pixels)
 
 
 def _batches(count: int, largest: int) -> Iterator[slice]:

@@ -57,6 +57,11 @@ class BertTower(nn.Module):
         states: Tensor = self.bert(input_ids, attention_mask)
         return states[:, 0] if self.config.pooling == "cls" else mean_pool(states, attention_mask)
 
+    def token_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """int64 [B, T] twice to each token in the joint space [B, T, D]."""
+        projected: Tensor = self.projection(self.bert(input_ids, attention_mask))
+        return projected
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to float [B, D], not normalised; T <= context."""
         projected: Tensor = self.projection(self.features(input_ids, attention_mask))

@@ -119,6 +119,20 @@ class Encoder:
         return self._encode([{"image": image} for image in images], batch_size)
 
     @torch.inference_mode()
+    def encode_tokens(
+        self, texts: Sequence[str], batch_size: int = 32
+    ) -> list[NDArray[np.float32]]:
+        """Unit vectors float32 [T, D] of the tokens of each text."""
+        found: list[NDArray[np.float32]] = []
+        for start in range(0, len(texts), batch_size):
+            words = self.module.preprocess([{"text": t} for t in texts[start : start + batch_size]])
+            words = {name: value.to(_device(self.module)) for name, value in words.items()}
+            tokens = self.module.embed_tokens(**words).float().cpu().numpy()
+            lengths = words["attention_mask"].sum(dim=1).tolist()
+            found += [row[:length] for row, length in zip(tokens, lengths, strict=True)]
+        return found
+
+    @torch.inference_mode()
     def _encode(self, inputs: list[dict[str, Any]], batch_size: int) -> NDArray[np.float32]:
         out = np.empty((len(inputs), self.manifest.dimension), dtype=np.float32)
         device = _device(self.module)

@@ -15,6 +15,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from encoders.model.towers import project_cells
+
 __all__ = ["LITE0", "EfficientNet", "EfficientNetConfig", "InvertedResidual", "SameConv"]
 
 LITE0 = (
@@ -101,6 +103,10 @@ class EfficientNet(nn.Module):
     def features(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, W]: all but the projection."""
         return F.adaptive_avg_pool2d(self.cells(pixels), self.config.grid).flatten(1)
+
+    def patch_features(self, pixels: Tensor) -> Tensor:
+        """Normalised float [B, C, S, S] to each cell in the joint space [B, P, D], row by row."""
+        return project_cells(self.body(pixels), self.projection.weight, self.config.grid)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, D]."""

@@ -15,7 +15,8 @@ from torch.nn import functional as F  # noqa: N812
 from encoders.images.preprocess import Preprocessing, open_image
 from encoders.model import tokenizer as tokens
 from encoders.model.architecture import ClipConfig, image_tower, text_tower
-from encoders.model.towers import ViT
+from encoders.model.resnet import ModifiedResNet
+from encoders.model.towers import PATCH_GRID, ViT
 
 __all__ = ["MAX_LOGIT_SCALE", "ClipModule", "normalize"]
 
@@ -101,6 +102,24 @@ class ClipModule(nn.Module):
             return None
         found = self.image.patch_features(normalize(pixels, self.config.preprocessing))
         return None if found is None else self.unit(found.flatten(0, 1)).view_as(found)
+
+    def embed_parts(self, pixels: Tensor) -> Tensor | None:
+        """The same to unit vectors of PATCH_GRID x PATCH_GRID patches at most; None as above."""
+        if isinstance(self.image, ModifiedResNet):
+            return None
+        found = self.image.patch_features(normalize(pixels, self.config.preprocessing))
+        if found is None:
+            return None
+        side = math.isqrt(found.shape[1])
+        if side > PATCH_GRID:
+            cells = found.transpose(1, 2).reshape(-1, found.shape[2], side, side)
+            found = F.adaptive_avg_pool2d(cells, PATCH_GRID).flatten(2).transpose(1, 2)
+        return self.unit(found.flatten(0, 1)).view_as(found)
+
+    def embed_tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """int64 [B, T] twice to a unit vector of each token [B, T, D]; 0 where there is none."""
+        found = self.text.token_features(input_ids, attention_mask)[:, : attention_mask.shape[1]]
+        return self.unit(found.flatten(0, 1)).view_as(found) * attention_mask[..., None]
 
     def embed_ids(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to unit vectors [B, D]."""

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from encoders.model.towers import project_cells
+
 __all__ = ["ModifiedResNet", "ModifiedResNetConfig", "ResNet", "ResNetConfig", "Residual"]
 
 
@@ -107,6 +109,10 @@ class ResNet(nn.Module):
         if cells.shape[-1] != self.config.grid:
             cells = F.adaptive_avg_pool2d(cells, self.config.grid)
         return cells.flatten(1)
+
+    def patch_features(self, pixels: Tensor) -> Tensor:
+        """Normalised float [B, C, S, S] to each cell in the joint space [B, P, D], row by row."""
+        return project_cells(self.cells(pixels), self.projection.weight, self.config.grid)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, D]."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 __all__ = [
+    "PATCH_GRID",
     "Activation",
     "AttentionPool",
     "Block",
@@ -28,7 +29,10 @@ __all__ = [
     "ViTConfig",
     "attend",
     "mean_pool",
+    "project_cells",
 ]
+
+PATCH_GRID = 4  # patches of an image on a side, where they are pooled
 
 Activation = Literal["gelu", "quick_gelu", "gelu_tanh"]
 
@@ -165,6 +169,18 @@ def attend(qkv: Tensor, heads: int, mask: Tensor | None) -> Tensor:
     return attended.transpose(1, 2).reshape(batch, tokens, width)
 
 
+def project_cells(cells: Tensor, weight: Tensor, grid: int) -> Tensor:
+    """A feature map [B, W, s, s] to cells in the joint space [B, P, D], row by row.
+
+    weight: of a tower's projection, [D, W * grid * grid]: what each cell adds to the image's
+    vector. Where it is the same for all cells (grid 1), there are PATCH_GRID x PATCH_GRID.
+    """
+    pooled = F.adaptive_avg_pool2d(cells, grid if grid > 1 else PATCH_GRID).flatten(2)  # [B, W, P]
+    if grid == 1:
+        return pooled.transpose(1, 2) @ weight.T
+    return torch.einsum("bwp,dwp->bpd", pooled, weight.view(len(weight), -1, grid**2))
+
+
 def mean_pool(states: Tensor, attention_mask: Tensor) -> Tensor:
     """States [B, T, W] and a mask [B, T] to the mean over the tokens [B, W]."""
     weights = attention_mask.to(states.dtype)[..., None]  # [B, T, 1]
@@ -233,6 +249,11 @@ class TextTower(nn.Module):
             return mean_pool(states, attention_mask)
         first = (input_ids == self.config.eos_id).int().argmax(dim=1)  # [B]
         return states[torch.arange(states.shape[0], device=states.device), first]
+
+    def token_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """int64 [B, T] twice to each token in the joint space [B, T, D]."""
+        projected: Tensor = self.projection(self.states(input_ids, attention_mask))
+        return projected
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to float [B, D], not normalised; T <= context."""

@@ -22,7 +22,7 @@ from encoders.images.preprocess import ImageError, ImageInput, Preprocessing, op
 if TYPE_CHECKING:
     from encoders.training.frozen import FrozenImages
 
-__all__ = ["Pair", "Pairs", "fingerprint_of", "read_pairs"]
+__all__ = ["Pair", "Pairs", "fingerprint_of", "labels_of", "read_pairs"]
 
 IN_MEMORY = 2 * 2**30  # bytes; larger sets of images are kept in a memory-mapped file
 CHUNK = 512
@@ -113,7 +113,7 @@ def read_pairs(
         pixels=store.all(pixels, shape),
         texts=tuple(row.text for row in rows),
         labels=np.stack(
-            [_labels(row.text for row in rows), _labels(row.group for row in rows)], axis=1
+            [labels_of(row.text for row in rows), labels_of(row.group for row in rows)], axis=1
         ),
         concepts=tuple(tuple(row.concepts) for row in rows),
         fingerprint=sha256_bytes("".join(digests).encode()),
@@ -159,7 +159,7 @@ def _decoded(
     return out
 
 
-def _labels(values: Iterable[str]) -> NDArray[np.int64]:
+def labels_of(values: Iterable[str]) -> NDArray[np.int64]:
     """A number for each distinct value, -1 for an empty one."""
     numbers: dict[str, int] = {}
     listed = [numbers.setdefault(v, len(numbers)) if v else -1 for v in values]

@@ -84,11 +84,12 @@ class PoolSearcher:
         engine, filters = self._views.prepare(task)
         retrieve = self._profiles.resolve(profile).retrieve
         vectors = self.query_vectors(task) if "vector" in retrieve else None
-        ids = self.pool.ids
+        ids, late = self.pool.ids, self._tokens(task, profile)
         queries = [
             Query(
                 text=topic.text if "text" in retrieve else "",
                 vector=None if vectors is None else vectors[row],
+                vectors=late[row],
                 profile=profile,
                 inputs=inputs or {},
                 k=depth,
@@ -104,6 +105,14 @@ class PoolSearcher:
         results = engine.search_many(queries)
         refuse_partial(results, task)
         return results
+
+    def _tokens(self, task: Task, profile: str) -> list[Mapping[str, Vectors]]:
+        """The topics' token vectors, by the field that the profile compares them with."""
+        if not self._profiles.resolve(profile).late or task.asks != "text" or self.encoder is None:
+            return [{}] * len(task.topics)
+        field = encoder_names(self.encoder.manifest.fingerprint).field("patches")
+        texts = [topic.text for topic in task.topics]
+        return [{field: tokens} for tokens in self.encoder.encode_tokens(texts)]
 
     def query_vectors(self, task: Task) -> Vectors:
         """One vector a topic, float32 [queries, dimension]."""

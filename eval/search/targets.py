@@ -143,12 +143,13 @@ class EmbeddedViews:
         key = (task.texts, task.vectors, self._tells(task))
         if key not in self._made:
             info = self._engine.info()
-            self._made[key] = EmbeddedEngine.in_memory(
+            self._made[key] = made = EmbeddedEngine.in_memory(
                 self._seen_by(task),
                 info.vector_fields,
                 self._engine.profiles,
                 attributes=info.attributes,
             )
+            made.encoder_folder = self._engine.encoder_folder
         return self._made[key], ()
 
     def vectors(self, rows: Sequence[int], field: VectorField) -> Vectors:

@@ -10,6 +10,7 @@ import json
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from encoders.base.storage import sha256_bytes
 from ingest.corpus.corpus import Corpus
 from ingest.corpus.predictions import Prediction, Predictions
 from ingest.corpus.records import own_value
-from ingest.vectors.embed import embedding_parts, part_vectors, read_part
+from ingest.vectors.embed import CAPTIONS, PATCHES, embedding_parts, part_vectors, read_part
 from ranking.names import encoder_names, vector_field_names
 from ranking.types import Document
 
@@ -52,6 +53,7 @@ def documents(
     view: View = "full",
     studies: bool = False,
     captions: bool = False,
+    patches: bool = False,
 ) -> Iterator[Document]:
     """Every record as a document, in corpus order, with a vector of each encoder that made one.
 
@@ -59,7 +61,8 @@ def documents(
     view: "full", or "split-caption", whose captions are their second halves (for the protocol
     of that name, whose queries are the first halves). studies: the images of a case, or the frames
     of a file, are one document, in the place of its last. captions: with their captions' vectors
-    too, which the view split-caption has not: they would tell of the first halves.
+    too, which the view split-caption has not: they would tell of the first halves. patches: with
+    vectors of the images' patches, labelled 0, 1, ...; not of studies.
     Each carries what was predicted of its image. Memory: the ids with the places of their vectors,
     a few part files, and all predictions.
     """
@@ -69,8 +72,11 @@ def documents(
     }
     if captions and view == "full":
         for each in wanted:
-            parts = embedding_parts(corpus, each, captions=True)
+            parts = embedding_parts(corpus, each, CAPTIONS)
             stores[encoder_names(each).field("caption_embedding")] = _Vectors(parts)
+    for each in wanted if patches else ():
+        parts = embedding_parts(corpus, each, PATCHES)
+        stores[encoder_names(each).field("patches")] = _Vectors(parts)
     images = _images(corpus, stores, view)
     yield from _studies(corpus, images) if studies else (image for _, image in images)
 
@@ -88,8 +94,15 @@ def _images(
             name: store.get(caption if name.startswith("caption_") else image)
             for name, store in stores.items()
         }
-        vectors = {name: vector for name, vector in found.items() if vector is not None}
-        yield _study_key(row), _document(row, vectors, view, predictions.of(*image), own)
+        rows = {name: several for name, several in found.items() if several is not None}
+        vectors = {n: several[0] for n, several in rows.items() if not n.startswith(PATCHES)}
+        labelled = {
+            name: {str(label): vector for label, vector in enumerate(several)}
+            for name, several in rows.items()
+            if name not in vectors
+        }
+        made = _document(row, vectors, view, predictions.of(*image), own)
+        yield _study_key(row), replace(made, labelled=labelled)
 
 
 def _study_key(row: Mapping[str, Any]) -> str:
@@ -192,28 +205,32 @@ class _Vectors:
     """Looks vectors up; parts stay in memory while neighbours are asked for."""
 
     parts: list[Path]
-    _places: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    _places: dict[bytes, tuple[int, slice]] = field(default_factory=dict)
     _loaded: OrderedDict[int, NDArray[np.float32]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         for number, part in enumerate(self.parts):
             table = read_part(part, ["id", "image_sha256"])
             keys = zip(table["id"].to_pylist(), table["image_sha256"].to_pylist(), strict=True)
-            self._places.update((_digest(key), (number, row)) for row, key in enumerate(keys))
+            row = 0
+            for key, several in groupby(keys):
+                end = row + sum(1 for _ in several)
+                self._places[_digest(key)] = number, slice(row, end)
+                row = end
 
     def get(self, key: tuple[str, str]) -> NDArray[np.float32] | None:
-        """float32 [D] of an id and its image's hash, or None if there is none."""
+        """float32 [rows, D] of an id and its image's hash, or None if there are none."""
         place = self._places.get(_digest(key))
         if place is None:
             return None
-        number, row = place
+        number, rows = place
         if number not in self._loaded:
             if len(self._loaded) == PARTS_IN_MEMORY:
                 self._loaded.popitem(last=False)
             self._loaded[number] = part_vectors(self.parts[number])
         self._loaded.move_to_end(number)
-        vector: NDArray[np.float32] = self._loaded[number][row]
-        return vector
+        vectors: NDArray[np.float32] = self._loaded[number][rows]
+        return vectors
 
 
 def _digest(key: tuple[str, str]) -> bytes:

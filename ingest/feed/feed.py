@@ -42,7 +42,7 @@ class FeedSource:
     """What is fed: a corpus, the encoders whose vectors go with it, and the view of captions.
 
     delete: also remove from the target what has left the corpus since it was fed. studies: the
-    images of a case are one document. captions: with vectors of captions.
+    images of a case are one document. captions, patches: with vectors of those.
     """
 
     corpus: Corpus
@@ -51,6 +51,7 @@ class FeedSource:
     delete: bool = False
     studies: bool = False
     captions: bool = False
+    patches: bool = False
 
     def documents(self) -> Iterator[Document]:
         """What the target should hold."""
@@ -60,6 +61,7 @@ class FeedSource:
             view=self.view,
             studies=self.studies,
             captions=self.captions,
+            patches=self.patches,
         )
 
     def ids(self) -> list[str]:

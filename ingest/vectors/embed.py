@@ -2,6 +2,7 @@
 
     CORPUS/embeddings/<fingerprint>/part-<hash>.parquet   id, image_sha256, vector float32 [D]
     CORPUS/embeddings/<fingerprint>/captions/             the same of captions, by their sha256
+    CORPUS/embeddings/<fingerprint>/patches/              of images' patches, a row each, in order
 
 A part is named after the records in it, so that the same work gives the same file: a job that
 was killed, or run twice, or split over machines, ends with the same folder.
@@ -23,6 +24,7 @@ from encoders.base.parquet import write_parquet
 from encoders.base.progress import Progress, expect, silent
 from encoders.base.storage import sha256_bytes, whole_file
 from encoders.inference.dual_encoder import DualEncoder, ImageEncoder
+from encoders.inference.onnx_encoder import OnnxEncoder
 from encoders.model.manifest import Manifest
 from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.records import CorpusError, Record, from_arrow
@@ -30,10 +32,13 @@ from ingest.corpus.tables import opened, read_table
 from ingest.vectors.vectors import VectorError, check_vectors
 
 __all__ = [
+    "CAPTIONS",
+    "PATCHES",
     "EmbedReport",
     "Partition",
     "embed_captions",
     "embed_corpus",
+    "embed_patches",
     "embedding_parts",
     "part_vectors",
     "read_embeddings",
@@ -41,7 +46,7 @@ __all__ = [
     "without_vector",
 ]
 
-CAPTIONS = "captions"
+CAPTIONS, PATCHES = "captions", "patches"
 CHUNK = 1024  # vectors in one part file: what a kill can cost
 NORMALIZED = b"normalized"  # of a part's metadata: whether its vectors are of length 1
 REPORTED = 256  # images between two reports
@@ -151,6 +156,28 @@ def embed_captions(corpus: Corpus, encoder: DualEncoder, progress: Progress = si
     return made
 
 
+def embed_patches(corpus: Corpus, encoder: OnnxEncoder, progress: Progress = silent) -> int:
+    """Embed, patch by patch, the images that have no such vectors of this encoder yet.
+
+    Returns how many were made. Raises NoPartsError where the encoder gives none.
+    """
+    folder = _folder(corpus, encoder.manifest.fingerprint) / PATCHES
+    done, made = _stored_keys(folder), 0
+    waiting = (
+        (record.id, record.image_sha256, record.image)
+        for record in corpus.records()
+        if record.image is not None and (record.id, record.image_sha256) not in done
+    )
+    while chunk := list(islice(waiting, REPORTED)):
+        vectors = encoder.encode_parts([image for *_, image in chunk])
+        keys = [(i, digest) for i, digest, _ in chunk for _ in range(vectors.shape[1])]
+        flat = vectors.reshape(-1, vectors.shape[2])
+        _write_part(folder, keys, flat, encoder.manifest)
+        made += len(chunk)
+        progress("embed patches", len(done) + made, corpus.manifest.images)
+    return made
+
+
 def _ends(count: int, *, first: bool) -> list[int]:
     """Where `count` images are cut, so that something can be told while they are encoded."""
     if count <= SAMPLE:
@@ -201,9 +228,9 @@ def without_vector(corpus: Corpus, fingerprint: str) -> int:
     return sum(bool(sha256) and (name, sha256) not in done for name, sha256 in keys)
 
 
-def embedding_parts(corpus: Corpus, fingerprint: str, *, captions: bool = False) -> list[Path]:
-    """The part files of one encoder's vectors of images, or of captions; none where none are."""
-    return _parts(_folder(corpus, fingerprint) / (CAPTIONS if captions else ""))
+def embedding_parts(corpus: Corpus, fingerprint: str, of: str = "") -> list[Path]:
+    """The part files of one encoder's vectors of images, or `of` CAPTIONS or PATCHES."""
+    return _parts(_folder(corpus, fingerprint) / of)
 
 
 def part_vectors(part: Path) -> Floats:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from encoders.base.progress import Progress, silent
+from encoders.inference.reranker import Reranker, RerankerManifest
 from encoders.model.manifest import Manifest
 from ranking.document_checks import collect, fault, named, several, with_vectors
 from ranking.engine.candidates import Route
@@ -28,6 +29,7 @@ from ranking.engine.segment.segment import Segment, segment_arrays
 from ranking.engine.store import snapshot
 from ranking.engine.store.merge_policy import Part, merged, without
 from ranking.engine.store.writer import Change, add_encoder, publish, write_segment, writing
+from ranking.names import ROLES
 from ranking.profiles.cosine import in_metric
 from ranking.profiles.shipped import SHIPPED, ProfileSet, save_profiles
 from ranking.query_checks import check_types
@@ -122,6 +124,8 @@ class EmbeddedEngine:
             name = ""
             if encoder is not None:
                 name = Manifest.load(encoder).fingerprint[:16]
+                if (reranker := RerankerManifest.load(encoder)) is not None:
+                    name = name[:8] + reranker.fingerprint[:8]
                 add_encoder(path, encoder, name)
             written = partial(save_profiles, profiles)
             change = Change(vector_fields, attributes, [(segment, None)], written, name)
@@ -265,9 +269,15 @@ class EmbeddedEngine:
             fields = tuple(self._reader.fields.values())
             profile = self.profiles.resolve(name)
             profile = in_metric(profile, fields[0].distance) if fields else profile
-            plan = make_plan(profile, fields, self._reader.attributes)
+            reranker = self._reranker(fields) if profile.reranks else None
+            plan = make_plan(profile, fields, self._reader.attributes, reranker)
             self._plans[name] = plan
         return plan
+
+    def _reranker(self, fields: Sequence[VectorField]) -> Reranker | None:
+        folder, labels = self.encoder_folder, ROLES["patches"]
+        made = next((field.fingerprint for field in fields if field.labels == labels), "")
+        return Reranker.load(folder, made) if folder else None
 
     def feed(self, documents: Iterable[Document]) -> FeedReport:
         """Add documents, replacing those of the same id; they can be found when it returns."""

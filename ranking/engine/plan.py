@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from encoders.inference.reranker import Reranker
 from ranking.attributes import features_of
 from ranking.engine.program import Program, compile_program
 from ranking.expressions.expression import Expression, parse
@@ -35,7 +36,7 @@ _COMPARED = re.compile(r"(closeness|distance)\((?:field,)?(\w+)\)")
 _HAS_VECTOR = re.compile(r"attribute\(has_vector(?:_(\w+))?\)")
 _OWN = re.compile(r"(?P<kind>bm25|attribute)\((?P<has>has_)?(?P<field>\w+)\)")
 _INPUT = re.compile(r"query\((\w+)\)")
-_MAX_SIM = re.compile(r"max_sim\(\w+,(\w+)\)")
+_LATE = re.compile(r"(max_sim|rerank)\(\w+,(\w+)\)")
 _CLOSEST = re.compile(r"closest\((\w+)\)")
 _PLACEHOLDER = "embedding"
 
@@ -71,7 +72,7 @@ class Plan:
     features: by canonical name all that any phase reads, `query()` left out. vector_fields: those
     that the profile compares vectors of, by name; index_fields: all that the index has. closest:
     match features that show a label -> their field. late: features computed for the best hits of
-    the first phase alone, whose patches are read -> their field.
+    the first phase alone, whose patches are read -> their field. reranker: what `rerank` asks.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Plan:
     index_fields: tuple[str, ...]
     closest: Mapping[str, str]
     late: Mapping[str, VectorField]
+    reranker: Reranker | None = None
 
     @cached_property
     def window(self) -> int:
@@ -149,10 +151,12 @@ def make_plan(
     profile: Profile,
     fields: Sequence[VectorField],
     attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
+    reranker: Reranker | None = None,
 ) -> Plan:
     """Parse a resolved profile's expressions and check that the index has what they name.
 
-    Raises EngineError naming the profile and the feature where it has not.
+    reranker: the encoder's, if it has one. Raises EngineError naming the profile and the feature
+    where there is no such thing.
     """
     first = parse(profile.first_phase, profile.functions)
     second, last = (
@@ -168,7 +172,12 @@ def make_plan(
     shown = {name: each for name, each in shown.items() if name not in closest}
     parsed = [first, *shown.values(), *(phase.expression for phase in (second, last) if phase)]
     read = sorted({name for expression in parsed for name in expression.features})
-    late = {n: _patches(profile, n, m[1], fields) for n in read if (m := _MAX_SIM.fullmatch(n))}
+    late = {n: _patches(profile, n, m[2], fields) for n in read if (m := _LATE.fullmatch(n))}
+    if reranker is None and profile.reranks:
+        raise EngineError(
+            f"Profile {profile.name} re-ranks, and this index's encoder has no re-ranker: train "
+            "one with `rocosearch train-reranker CORPUS ENCODER`, and index the corpus again."
+        )
     read = [n for n in read if not (_INPUT.fullmatch(n) or n in late)]
     named = {n: _own_feature(n, attributes) for n in read}
     known = {n: own or _feature(profile, n, fields, attributes) for n, own in named.items()}
@@ -186,6 +195,7 @@ def make_plan(
         index_fields=tuple(field.name for field in fields),
         closest=closest,
         late=late,
+        reranker=reranker,
     )
 
 
@@ -273,7 +283,7 @@ def _closest(profile: Profile, name: str, fields: Sequence[VectorField]) -> str:
 def _patches(
     profile: Profile, feature: str, name: str, fields: Sequence[VectorField]
 ) -> VectorField:
-    """The field of patches that MaxSim reads. Raises EngineError where it has no labels."""
+    """The field of patches that a feature reads. Raises EngineError where it has no labels."""
     own = _compared_field(profile, name, fields)
     found = next((field for field in fields if field.name == own), None)
     if found is None or not found.labels:

@@ -158,6 +158,20 @@ class IndexReader:
                 found[row] = index.max_sim(tokens, place)
         return found
 
+    def patches(
+        self, field: VectorField, docs: NDArray[np.int64], count: int
+    ) -> NDArray[np.float32]:
+        """Vectors under the labels 0 to count - 1: float32 [docs, count, D], 0 where none is."""
+        found = np.zeros((len(docs), count, field.dimension), np.float32)
+        for row, number in enumerate(docs.tolist()):
+            segment, place = self.place(number)
+            index = segment.vectors[field.name]
+            labelled = index.of(place) if isinstance(index, LabelledIndex) else {}
+            for label in range(count):
+                if (vector := labelled.get(str(label))) is not None:
+                    found[row, label] = vector
+        return found
+
     def numbers(self, name: str, docs: NDArray[np.int64]) -> NDArray[np.float64]:
         """Values of a number, date or bool of one's own, NaN where missing: float64 [docs]."""
         found = np.empty(len(docs))

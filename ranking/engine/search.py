@@ -139,10 +139,13 @@ def _late(
     """Candidates with the features that only the best have."""
     if not plan.late or plan.late.keys() <= found.features.keys():
         return found
-    values = {
-        name: reader.max_sim(field.name, tokens[name], found.docs)
-        for name, field in plan.late.items()
-    }
+    values = {}
+    for name, field in plan.late.items():
+        if name.startswith("max_sim") or plan.reranker is None:
+            values[name] = reader.max_sim(field.name, tokens[name], found.docs)
+            continue
+        patches = reader.patches(field, found.docs, plan.reranker.manifest.patches)
+        values[name] = plan.reranker.score(tokens[name], patches)
     return replace(found, features={**found.features, **values})
 
 

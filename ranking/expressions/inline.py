@@ -33,6 +33,7 @@ FEATURES: Mapping[str, tuple[int, ...]] = {
     "distance": (1, 2),
     "max_sim": (2,),
     "query": (1,),
+    "rerank": (2,),
 }
 NORMALIZERS = frozenset({"normalize_linear", "reciprocal_rank", "reciprocal_rank_fusion"})
 
@@ -215,7 +216,7 @@ def _check_feature(node: Call, source: str) -> None:
     counted = len(node.arguments) in FEATURES[node.name]
     if not (named and counted):
         raise pointed(f"{node.name} takes the name of a field or an input:", source, node.at)
-    if node.name == "max_sim":
+    if node.name in ("max_sim", "rerank"):
         return
     if len(node.arguments) == 2 and write(node.arguments[0]) != "field":
         raise pointed(

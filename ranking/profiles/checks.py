@@ -13,7 +13,7 @@ from ranking.expressions.parser import parse_tree
 from ranking.expressions.tokens import pointed
 from ranking.expressions.tree import Call, Name, walk, write
 from ranking.names import ROLES
-from ranking.profiles.profile import Phase, Profile, ProfileError
+from ranking.profiles.profile import LATE, Phase, Profile, ProfileError
 from ranking.types import TEXTS, Attribute
 
 __all__ = [
@@ -38,7 +38,7 @@ _VECTOR_INPUT = re.compile(r"q(_\w+)?")
 _ROLE = rf"(?:{'|'.join(ROLES)})(?:_\w+)?"
 _FIELD_FEATURES = re.compile(
     rf"bm25\((?:{'|'.join(TEXTS)})\)|(?:closeness|distance)\((?:field,)?{_ROLE}\)|closest\({_ROLE}\)"
-    r"|max_sim\(q_tokens(?:_\w+)?,patches(?:_\w+)?\)"
+    r"|(?:max_sim|rerank)\(q_tokens(?:_\w+)?,patches(?:_\w+)?\)"
     r"|attribute\((?:has_caption|has_vector(?:_\w+)?)\)"
 )
 
@@ -55,10 +55,10 @@ def check_features(profile: Profile, attributes: Collection[Attribute] | None = 
                 f"Profile {profile.name}: the match feature {text} has arguments; give it a "
                 "function without any, which calls it."
             )
-        if text.startswith("max_sim"):
+        if text.startswith(LATE):
             raise ProfileError(
                 f"Profile {profile.name}: the match feature {text} is no rank feature of Vespa's; "
-                "name a function that is max_sim(q_tokens, patches), and show that."
+                f"name a function that is {text}, and show that."
             )
     own = features_of(attributes or ())
     for where, text, expression in _parsed(profile):
@@ -71,7 +71,7 @@ def check_features(profile: Profile, attributes: Collection[Attribute] | None = 
                 known += ["attribute(has_caption)", "attribute(has_vector)", *own]
                 fault = (
                     f"there is no {feature}; there are {', '.join(known)}, "
-                    f"max_sim(q_tokens,patches), query() of the inputs, "
+                    f"max_sim(q_tokens,patches), rerank(q_tokens,patches), query() of the inputs, "
                     f"and the vectors {', '.join(ROLES)}."
                 )
                 raise _refusal(profile, where, text, fault, {feature})

@@ -11,7 +11,7 @@ from ranking.expressions.expression import Expression, parse
 from ranking.names import ROLES
 from ranking.types import Retriever
 
-__all__ = ["MISSING", "Phase", "Profile", "ProfileError", "inputs_of_half_a_query"]
+__all__ = ["LATE", "MISSING", "Phase", "Profile", "ProfileError", "inputs_of_half_a_query"]
 
 
 MISSING = "missing"
@@ -21,7 +21,10 @@ _COMPARED = re.compile(
     rf"(?:closeness|distance|closest)\((?:field,)?({'|'.join(ROLES)})(?:_\w+)?\)"
 )
 _COMPARING = ("closeness(", "closest(", "distance(")
-_OF_VECTORS = (*_COMPARING, "max_sim(", "attribute(has_vector", "query(q)", "query(q_")
+LATE = ("max_sim(", "rerank(")
+"""How features of the query's tokens and a document's patches begin."""
+
+_OF_VECTORS = (*_COMPARING, *LATE, "attribute(has_vector", "query(q)", "query(q_")
 
 
 class ProfileError(UserError):
@@ -93,7 +96,12 @@ class Profile:
     @property
     def late(self) -> bool:
         """Whether a resolved profile compares the query's tokens with patches."""
-        return any(n.startswith("max_sim(") for e in self.expressions() for n in e.features)
+        return any(n.startswith(LATE) for e in self.expressions() for n in e.features)
+
+    @property
+    def reranks(self) -> bool:
+        """Whether a resolved profile asks the encoder's re-ranker."""
+        return any(n.startswith(LATE[1]) for e in self.expressions() for n in e.features)
 
 
 def inputs_of_half_a_query(

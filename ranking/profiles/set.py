@@ -16,7 +16,7 @@ from ranking.profiles.checks import (
     check_profile,
     check_resolved,
 )
-from ranking.profiles.profile import Phase, Profile, ProfileError
+from ranking.profiles.profile import LATE, Phase, Profile, ProfileError
 
 __all__ = ["ProfileSet"]
 
@@ -144,8 +144,9 @@ def _renamed(profile: Profile, names: EncoderNames) -> Profile:
     mapping = {
         "attribute(has_vector)": f"attribute({names.has_vector})",
         "query(q)": f"query({names.query})",
-        "max_sim(q_tokens,patches)": f"max_sim({names.tokens},{names.field('patches')})",
     }
+    for call in LATE:
+        mapping[f"{call}q_tokens,patches)"] = f"{call}{names.tokens},{names.field('patches')})"
     for role in ROLES:
         own = names.field(role)
         mapping[f"closest({role})"] = f"closest({own})"

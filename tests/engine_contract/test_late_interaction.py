@@ -1,13 +1,17 @@
-"""MaxSim of the query's tokens with a document's patches, over the best hits of a first phase."""
+"""MaxSim and a re-ranker of the query's tokens and a document's patches, over the best hits."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from encoders.inference.reranker import Reranker
+from ranking.engine.engine import EmbeddedEngine
 from ranking.profiles.shipped import SHIPPED, Phase, Profile
-from ranking.types import Document, Query, QueryError, VectorField
+from ranking.types import Document, EngineError, Query, QueryError, VectorField
+from tests.encoder_folders import reranker_folder
 from tests.engine_contract.test_contract import FIELD, FINGERPRINT, NAMES
+from tests.live.contract import RERANKERS
 
 PATCHES = VectorField(NAMES.field("patches"), 4, FINGERPRINT, labels="patch")
 LATE = "max_sim(q_tokens, patches)"
@@ -26,6 +30,14 @@ PROFILES = SHIPPED.replaced(
             inherits="late",
             second_phase=Phase("late", 6),
             global_phase=Phase("normalize_linear(late) + normalize_linear(bm25(caption))", 3),
+        ),
+        Profile(
+            "reranked",
+            inherits="late",
+            functions={"matches": "rerank(q_tokens, patches)"},
+            second_phase=Phase("late", 9),
+            global_phase=Phase("matches + 0.5 * late", 5),
+            match_features=("late", "matches"),
         ),
         Profile(
             "late_first", "late", ("text",), functions={"late": LATE}, match_features=("late",)
@@ -62,9 +74,18 @@ def brute(document: Document) -> float:
 EXPECTED = {each.id: brute(each) for each in DOCUMENTS}
 
 
+@pytest.fixture(scope="module")
+def encoder_folder():
+    return reranker_folder(FINGERPRINT, 4)
+
+
 @pytest.fixture
-def engine(make_engine):
-    return make_engine(DOCUMENTS, [FIELD, PATCHES], PROFILES)
+def engine(make_engine, encoder_folder, monkeypatch):
+    monkeypatch.setitem(RERANKERS, FINGERPRINT, encoder_folder)
+    made = make_engine(DOCUMENTS, [FIELD, PATCHES], PROFILES)
+    if isinstance(made, EmbeddedEngine):
+        made.encoder_folder = encoder_folder
+    return made
 
 
 def ask(engine, profile, tokens=TOKENS, **more):
@@ -94,6 +115,29 @@ def test_a_first_phase_may_be_max_sim_too(engine):
     found = {i for i in EXPECTED if int(i[1:]) % 3}
     assert result.ids == tuple(sorted(found, key=lambda i: (-EXPECTED[i], i)))
     np.testing.assert_allclose(result.scores, [EXPECTED[i] for i in result.ids], atol=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [TOKENS, np.repeat(TOKENS, 3, axis=0), TOKENS[:0]])
+def test_the_global_phase_asks_the_reranker(engine, encoder_folder, tokens):
+    result = ask(engine, "reranked", tokens)
+    model = Reranker.load(encoder_folder, FINGERPRINT)
+    stored = np.zeros((len(DOCUMENTS), model.manifest.patches, 4), np.float32)
+    for row, each in enumerate(DOCUMENTS):
+        for label, vector in each.labelled.get(PATCHES.name, {}).items():
+            stored[row, int(label)] = vector
+    expected = dict(zip(EXPECTED, model.score(tokens, stored), strict=True))
+    found = [expected[identifier] for identifier in result.ids]
+    np.testing.assert_allclose(result.features["matches"], found, atol=1e-4)
+    scores = result.features["matches"] + 0.5 * result.features["late"]
+    np.testing.assert_allclose(result.scores[:5], scores[:5], atol=1e-4)
+    assert list(result.scores) == sorted(result.scores, reverse=True)
+    assert (len(tokens) > 0) == bool(np.any(result.features["matches"]))
+
+
+def test_without_a_reranker_the_profile_is_refused():
+    engine = EmbeddedEngine.in_memory(DOCUMENTS, [FIELD, PATCHES], PROFILES)
+    with pytest.raises(EngineError, match="train-reranker"):
+        ask(engine, "reranked")
 
 
 def test_without_tokens_it_is_zero(engine):

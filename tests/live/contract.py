@@ -15,6 +15,9 @@ from vespa_app.package.options import PackageOptions
 from vespa_app.package.package import PackagedEncoder, write_application
 from vespa_app.read.application import read_application
 
+RERANKERS: dict[str, Path] = {}
+"""Folders of encoders that have a re-ranker, by fingerprint."""
+
 _deployed: list[tuple[object, ...]] = []
 
 
@@ -51,6 +54,7 @@ def make_live(path: Path, server: LiveServer):
             package,
             current,
             profiles,
+            RERANKERS.get(current.fingerprint),
             others=[PackagedEncoder(each) for each in others],
             options=PackageOptions(embedding="client", cluster=ROOMY, attributes=tuple(attributes)),
         )

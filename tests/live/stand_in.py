@@ -28,6 +28,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
+from encoders.inference.reranker import RERANKER_GRAPH, RerankerManifest
 from ranking.attributes import is_number, number_of, shown_number, told, value_of
 from ranking.engine.engine import EmbeddedEngine
 from ranking.engine.segment.postings import idf
@@ -182,7 +183,19 @@ class StandIn:
             self._engine = EmbeddedEngine.in_memory(
                 documents, schema.vector_fields, schema.profiles, attributes=self._attributes
             )
+            self._engine.encoder_folder = self._reranker()
         return self._engine
+
+    def _reranker(self) -> Path | None:
+        """A folder of the deployed re-ranker, with what the schema says of it."""
+        for graph in self.package.glob("files/reranker_*.onnx"):
+            sizes = re.findall(r"d1\[(\d+)\],d2\[(\d+)\]", self._schema.read_text("utf-8"))
+            (tokens, size), (patches, _) = sizes
+            (graph.parent / RERANKER_GRAPH).write_bytes(graph.read_bytes())
+            made = RerankerManifest("", int(size), int(tokens), int(patches), 0, 0, 0)
+            made.save(graph.parent)
+            return graph.parent
+        return None
 
     def _search(self, body: dict) -> tuple[int, dict]:
         if float(body["timeout"].removesuffix("ms").removesuffix("s")) <= 1:

@@ -31,6 +31,7 @@ _MAX_SIM = re.compile(
 )
 
 
+_RERANK = re.compile(r"sum\(onnx\(reranker_(\w+)\)\.score\)")
 OWN_MAX_SIM, MAX_SIM = re.compile(r"\bmax_sim\b"), "max_sim_by_name"
 """A schema's own function of the name of a feature here, and how it is called instead."""
 
@@ -125,6 +126,8 @@ def _functions(block: Block) -> Iterator[tuple[str, str]]:
         for function in block.find(kind):
             signature = re.sub(r"^(?:function|macro)\s+(?:inline\s+)?", "", function.head)
             text = _by_name(function.text("expression"))
+            if signature.startswith("reranker_"):  # tensors for the model, which has its own here
+                continue
             yield OWN_MAX_SIM.sub(MAX_SIM, signature.replace("()", "").strip()), text
 
 
@@ -139,8 +142,12 @@ def _expression(block: Block, phase: str) -> str:
 
 
 def _by_name(expression: str) -> str:
-    """MaxSim in tensors, as the feature that computes it here; its name is free in a schema."""
-    return _MAX_SIM.sub(r"max_sim(\1,\2)", OWN_MAX_SIM.sub(MAX_SIM, expression))
+    """MaxSim in tensors, and the re-ranker, as the features that compute them here.
+
+    The name of the first is free in a schema.
+    """
+    found = _MAX_SIM.sub(r"max_sim(\1,\2)", OWN_MAX_SIM.sub(MAX_SIM, expression))
+    return _RERANK.sub(r"rerank(q_tokens_\1,patches_\1)", found)
 
 
 def _phase(block: Block, name: str) -> Phase | None:

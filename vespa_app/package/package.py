@@ -6,7 +6,7 @@ write_application(Path("app"), Manifest.load(folder), SHIPPED, encoder_folder=fo
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from encoders.base.progress import Progress, silent
 from encoders.base.storage import whole_folder
 from encoders.export.graphs import ensure_graphs
 from encoders.inference.onnx_encoder import TEXT_GRAPH
+from encoders.inference.reranker import RerankerManifest
 from encoders.model.manifest import Manifest
 from encoders.model.tokenizer import FILE_NAME as TOKENIZER, load_tokenizer
 from ranking.calibration import CALIBRATION, Calibration
@@ -28,6 +29,8 @@ from vespa_app.package.schema import image_schema
 from vespa_app.package.services import hosts_xml, model_folder, services_configuration
 
 __all__ = ["PackagedEncoder", "application_package", "write_application"]
+
+NO_RERANKERS: Mapping[Path, RerankerManifest] = {}
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,13 @@ def application_package(
     profiles: ProfileSet,
     average_field_lengths: Mapping[str, float] | None = None,
     options: PackageOptions = DEFAULTS,
+    rerankers: Mapping[Path, RerankerManifest] = NO_RERANKERS,
 ) -> ApplicationPackage:
     """The package as pyvespa has it, without the models' files and hosts.xml.
 
-    encoders: the current one first; none gives a lexical application. Raises PackageError where
-    an option, a profile or an encoder does not suit the others.
+    encoders: the current one first; none gives a lexical application. rerankers: those of the
+    encoders, by their folders. Raises PackageError where an option, a profile or an encoder does
+    not suit the others, or a profile re-ranks and an encoder has no re-ranker.
     """
     for manifest in encoders:
         check_encoder(manifest, options)
@@ -63,6 +68,9 @@ def application_package(
     usable = [profile for profile in resolved if encoders or not profile.uses_vector]
     if not usable:
         raise PackageError("Every rank profile needs a vector, and no encoder was given.")
+    used = rerankers if any(profile.reranks for profile in usable) else NO_RERANKERS
+    if any(profile.reranks for profile in usable):
+        _check_rerankers(encoders, used.values())
     default = profiles.default if profiles.default in {p.name for p in usable} else usable[0].name
     return ApplicationPackage(
         name=options.name,
@@ -71,7 +79,12 @@ def application_package(
                 encoders,
                 options.vectors,
                 vespa_rank_profiles(
-                    profiles, encoders, average_field_lengths, options.ann, options.vectors.distance
+                    profiles,
+                    encoders,
+                    average_field_lengths,
+                    options.ann,
+                    options.vectors.distance,
+                    [*used.values()],
                 ),
                 options.summaries,
                 {
@@ -80,6 +93,7 @@ def application_package(
                     *(["patches"] if any(profile.late for profile in usable) else []),
                 },
                 options.attributes,
+                used,
             )
         ],
         services_config=services_configuration(encoders, options),
@@ -112,8 +126,10 @@ def write_application(
     """
     encoders = [PackagedEncoder(manifest, encoder_folder)] if manifest else []
     encoders += others
+    folders = [encoder.folder for encoder in encoders if encoder.folder]
+    rerankers = {f: found for f in folders if (found := RerankerManifest.load(f))}
     package = application_package(
-        [e.manifest for e in encoders], profiles, average_field_lengths, options
+        [e.manifest for e in encoders], profiles, average_field_lengths, options, rerankers
     )
     with whole_folder(out) as beside:
         package.to_files(beside)
@@ -153,6 +169,15 @@ def _write_text_tower(encoder: Path, out: Path, progress: Progress) -> None:
     out.mkdir(parents=True)
     shutil.copyfile(encoder / TEXT_GRAPH, out / TEXT_GRAPH)
     (out / TOKENIZER).write_text(tokenizer.to_str(), encoding="utf-8")
+
+
+def _check_rerankers(encoders: Sequence[Manifest], there: Iterable[RerankerManifest]) -> None:
+    lacking = {m.fingerprint for m in encoders} - {each.encoder for each in there}
+    if lacking:
+        raise PackageError(
+            f"A profile re-ranks, and the encoder {min(lacking)[:8]} has no re-ranker: train one "
+            "with `rocosearch train-reranker`, or leave the profile out."
+        )
 
 
 def _check_distinct(encoders: Sequence[Manifest]) -> None:

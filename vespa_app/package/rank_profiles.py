@@ -21,9 +21,10 @@ from vespa.package import (
     SecondPhaseRanking,
 )
 
+from encoders.inference.reranker import RerankerManifest
 from encoders.model.manifest import Manifest
 from ranking.expressions.deployed import for_vespa
-from ranking.names import encoder_names
+from ranking.names import EncoderNames, encoder_names
 from ranking.profiles.cosine import in_metric, scaled
 from ranking.profiles.shipped import Phase, Profile, ProfileSet
 from ranking.types import Distance
@@ -35,6 +36,7 @@ __all__ = ["vespa_rank_profiles"]
 # MaxSim as tensors, as a server was seen to compute it; Vespa knows no shorter form.
 _MAX_SIM = re.compile(r"max_sim\((\w+),(\w+)\)")
 _TENSORS = r"sum(reduce(sum(query(\1) * cell_cast(attribute(\2), float), x), max, patch), token)"
+_RERANK = re.compile(r"rerank\(q_tokens_(\w+),\w+\)")
 _MOST_WHOLE = 2.0**63  # from here on Vespa reads a whole number with a point only
 Ranking = TypeVar("Ranking", SecondPhaseRanking, GlobalPhaseRanking)
 
@@ -45,12 +47,13 @@ def vespa_rank_profiles(
     average_field_lengths: Mapping[str, float] | None,
     ann: AnnThresholds,
     distance: Distance = "prenormalized-angular",
+    rerankers: Sequence[RerankerManifest] = (),
 ) -> list[RankProfile]:
     """Rank profiles for the schema; the first encoder is the current one.
 
     average_field_lengths: mean length in tokens by text field, for bm25; what is not named is left
     to each content node. Without encoders, only profiles that need no vector. distance: how
-    vectors are compared.
+    vectors are compared. rerankers: of the encoders, where a profile asks them.
 
     Raises PackageError for a profile that Vespa would take but get wrong.
     """
@@ -72,6 +75,13 @@ def vespa_rank_profiles(
                     else []
                 ),
             ],
+            functions=[
+                function
+                for reranker in rerankers
+                if reranker.encoder == manifest.fingerprint
+                for function in _reranker_inputs(own, reranker)
+            ]
+            or None,
         )
         for own, manifest in zip(names, encoders, strict=True)
     ]
@@ -89,6 +99,22 @@ def vespa_rank_profiles(
     return written
 
 
+def _reranker_inputs(names: EncoderNames, reranker: RerankerManifest) -> list[Function]:
+    """Labelled vectors as the dense tensors that the model takes: 0 where a label is missing."""
+    size = reranker.dimension
+    sources = {
+        "tokens": (reranker.tokens, f"query({names.tokens}){{token:(d1),x:(d2)}}"),
+        "patches": (
+            reranker.patches,
+            f"attribute({names.field('patches')}){{patch:(d1),x:(d2)}}",
+        ),
+    }
+    return [
+        Function(names.reranker_input(side), f"tensor<float>(d0[1],d1[{n}],d2[{size}])({source})")
+        for side, (n, source) in sources.items()
+    ]
+
+
 def _check_names(profiles: ProfileSet) -> None:
     for name in profiles.names():
         if name == BASE or name.startswith(f"{BASE}_"):
@@ -102,7 +128,8 @@ def _in_vespas_words(profile: Profile) -> Profile:
     """The profile with expressions that Vespa computes as we do."""
 
     def written(text: str) -> str:
-        return _MAX_SIM.sub(_TENSORS, for_vespa(text, profile.functions))
+        deployed = for_vespa(text, profile.functions)
+        return _RERANK.sub(r"sum(onnx(reranker_\1).score)", _MAX_SIM.sub(_TENSORS, deployed))
 
     def phase(old: Phase | None) -> Phase | None:
         return old and replace(old, expression=written(old.expression))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from vespa.package import (
     HNSW,
@@ -10,11 +11,13 @@ from vespa.package import (
     DocumentSummary,
     Field,
     FieldSet,
+    OnnxModel,
     RankProfile,
     Schema,
     Summary,
 )
 
+from encoders.inference.reranker import RERANKER_GRAPH, RerankerManifest
 from encoders.model.manifest import Manifest
 from ranking.names import ROLES, EncoderNames, encoder_names
 from ranking.types import DOCUMENT_FIELDS, MULTIVALUED, TEXTS, Attribute, AttributeType
@@ -33,11 +36,12 @@ def image_schema(
     summaries: Mapping[str, tuple[str, ...]],
     roles: Collection[str] = ("embedding",),
     attributes: Sequence[Attribute] = (),
+    rerankers: Mapping[Path, RerankerManifest] = {},
 ) -> Schema:
     """The schema with the fields of every encoder, side by side, and those of one's own.
 
-    roles: what vectors are of (`ranking.names.ROLES`). Raises PackageError where a summary class
-    names an unknown field.
+    roles: what vectors are of (`ranking.names.ROLES`). rerankers: by their folders. Raises
+    PackageError where a summary class names an unknown field.
     """
     fields = [*_common_fields(), *(field for own in attributes for field in _own_fields(own))]
     for manifest in encoders:
@@ -47,6 +51,7 @@ def image_schema(
         document=Document(fields=fields),
         fieldsets=[FieldSet(name="default", fields=["caption"])],
         rank_profiles=list(rank_profiles),
+        models=[_onnx_model(folder, manifest) for folder, manifest in rerankers.items()],
         document_summaries=_summaries(summaries, {field.name for field in fields}),
     )
 
@@ -118,6 +123,13 @@ def _vector(names: EncoderNames, role: str, dimension: int, vectors: VectorOptio
             neighbors_to_explore_at_insert=vectors.explore_at_insert,
         ),
     )
+
+
+def _onnx_model(folder: Path, manifest: RerankerManifest) -> OnnxModel:
+    names = encoder_names(manifest.encoder)
+    inputs = {side: names.reranker_input(side) for side in ("tokens", "patches")}
+    graph = str(folder / RERANKER_GRAPH)
+    return OnnxModel(names.reranker, graph, inputs, {"score": "score"})
 
 
 def _text(name: str, *shown: str) -> Field:

@@ -59,7 +59,7 @@ MAX_HITS = 400  # Vespa's, where no query profile sets maxHits
 
 _TENSOR = re.compile(r"tensor<(\w+)>\((?:(\w+)\{\},)?x\[(\d+)\]\)")
 _COMPARED = re.compile(r"(?:closeness|distance)\(field, ?(\w+)\)|closest\((\w+)\)")
-_PATCHES = re.compile(r"query\(q_tokens_\w+\) \* cell_cast\(attribute\((\w+)\)")
+_PATCHES = re.compile(r"attribute\(patches_([0-9a-f]{8})\)|onnx\(reranker_([0-9a-f]{8})\)")
 _SUFFIXED = re.compile(r"(\w+)_([0-9a-f]{8})")
 _INPUT = re.compile(r"query\((\w+)\)\s+double")
 _TEXT_FIELD = re.compile(r'defaultIndex: "(\w+)"')
@@ -107,7 +107,8 @@ class ServedProfile:
     """One rank profile: what it finds by, what it reads, its encoder (None: reads no vector).
 
     texts: text fields that it reads the BM25 of, first the one where words are looked for.
-    named: vector fields whose closeness it names. patches: the field that MaxSim reads, if any.
+    named: vector fields whose closeness it names. patches: the field that MaxSim or the
+    re-ranker reads.
     """
 
     name: str
@@ -123,6 +124,11 @@ class ServedProfile:
     def compared(self) -> tuple[str, ...]:
         """Names of the vector fields that it compares: the encoder's own where it names none."""
         return self.named or ((self.encoder.field.name,) if self.encoder else ())
+
+    @property
+    def late(self) -> bool:
+        """Whether it compares the query's tokens with patches."""
+        return bool(self.patches)
 
     @property
     def text(self) -> str:
@@ -290,9 +296,14 @@ def _served(
                 inputs=frozenset(_INPUT.findall(content)),
                 encoder=encoder,
                 named=_named(content, encoder),
-                patches=found[1] if (found := _PATCHES.search(content)) else "",
+                patches=_patches(content),
             ),
         )
+
+
+def _patches(content: str) -> str:
+    found = _PATCHES.search(content)
+    return f"patches_{found[1] or found[2]}" if found else ""
 
 
 def _reads(content: str) -> frozenset[Retriever]:

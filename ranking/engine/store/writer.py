@@ -100,7 +100,7 @@ def write_segment(path: Path, arrays: Arrays) -> str:
 
 
 # Searching needs the ONNX towers; training on from the weights is done where the encoder came from.
-_unsearched = shutil.ignore_patterns("model.safetensors", SEEN, "LOCK", ".*")
+_unsearched = shutil.ignore_patterns("*.safetensors", SEEN, "LOCK", ".*")
 
 
 def add_encoder(path: Path, encoder: Path, name: str) -> None:
