@@ -22,6 +22,8 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "tune": "Tune the weights of the hybrid and learned profiles on a development split.",
         "calibrate": "Fit the probability that a hit is right, on a held-out split of an index.",
         "synonyms": "Learn a synonym file from the concepts of the training split.",
+        "train-reranker": "Train a re-ranker: the tokens of a text attend to the patches of an "
+        "image.",
         "compare": "Compare two reports: which figures rose or fell by more than noise.",
     },
     "Vespa": {
@@ -64,5 +66,5 @@ def overview() -> str:
     ]
     for panel, commands in COMMANDS.items():
         lines += ["", f"{panel}:"]
-        lines += [f"  {name:<13} {summary}" for name, summary in commands.items()]
+        lines += [f"  {name:<14} {summary}" for name, summary in commands.items()]
     return "\n".join([*lines, "", "Exit codes: 0 success, 1 failure, 2 wrong usage."])
