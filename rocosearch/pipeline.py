@@ -37,6 +37,7 @@ from ranking.profiles.shipped import (
     CAPTION_PROFILES,
     SHIPPED,
     STUDY_PROFILES,
+    ProfileSet,
     load_profiles,
     save_profiles,
 )
@@ -213,11 +214,11 @@ def train_encoder(
 
 
 def train_reranker(
-    corpus: Path,
-    encoder: Path,
+    corpus: str | Path,
+    encoder: str | Path,
     *,
     replace: bool = False,
-    progress: Progress = silent,
+    progress: Progress = in_notebook,
     **settings: float,
 ) -> TrainedReranker:
     """Train a re-ranker on the training split, and add it to the encoder's folder.
@@ -229,6 +230,7 @@ def train_reranker(
     from encoders.training.reranking import RerankerSettings, train_reranker as train_on
     from ingest.vectors.embed import embed_corpus, embed_patches
 
+    corpus, encoder = Path(corpus), Path(encoder)
     if (encoder / RERANKER).exists() and not replace:
         raise OutputError(f"{encoder} has a re-ranker: overwrite it with --replace.")
     opened = Corpus.open(corpus)
@@ -390,9 +392,7 @@ def build_index(
         if Predictions(corpus).encoder != Manifest.load(encoder).fingerprint:
             label_corpus(corpus, encoder, progress=progress)
         chosen = chosen.replaced((), default="hybrid_pseudo")
-    patches = encoder is not None and any(chosen.resolve(name).late for name in chosen.names())
-    if patches and studies:
-        raise UserError(PATCHES_OF_STUDIES)
+    patches = encoder is not None and _reads_patches(chosen, studies=studies)
     if captions and encoder is None:
         raise UserError("--caption-vectors needs an encoder, whose text tower makes them.")
     dimension = Manifest.load(encoder).dimension if encoder else 0
@@ -430,6 +430,13 @@ def build_index(
     return EmbeddedEngine.build(
         out, found, fields, chosen, attributes=own, encoder=encoder, progress=progress
     )
+
+
+def _reads_patches(profiles: ProfileSet, *, studies: bool) -> bool:
+    found = any(profiles.resolve(name).late for name in profiles.names())
+    if found and studies:
+        raise UserError(PATCHES_OF_STUDIES)
+    return found
 
 
 def _keep_record(corpus: Corpus, encoder: Path, fingerprint: str) -> None:

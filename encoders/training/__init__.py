@@ -7,6 +7,7 @@ captioning.py        Training of a caption decoder on the cells of a frozen imag
 checkpoint.py        The state of a training run in one file, written atomically
 choice.py            The default preset, and the reason for it
 concepts.py          Concepts as extra supervision: labels for pretraining, and balanced sampling
+cross_encoder.py     The network of a re-ranker: tokens of a text attend to patches of an image
 curves.py            training.csv: the learning curves
 distributed.py       Training in several processes, one per GPU, started by `accelerate launch`
 frozen.py            Cached features of frozen towers, on disk by content
@@ -20,5 +21,6 @@ presets.py           Named recipes: towers and training settings
 record.py            training.json: settings and results of a finished run
 train.py             Train a CLIP: the entry point, resumable, on CPUs or GPUs
 validation.py        Validation: MRR@10 of text to image over all held-out pairs
+reranking.py         Train a re-ranker on what an encoder gives, and export it
 seen.py              seen.parquet: hashes of all pairs that an encoder was trained and validated on
 """

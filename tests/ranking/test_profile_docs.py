@@ -16,6 +16,7 @@ from ranking.expressions.functions import FUNCTIONS
 from ranking.names import ROLES, encoder_names
 from ranking.profiles.shipped import SHIPPED, ProfileSet, load_profiles
 from ranking.types import Document, Query, VectorField
+from tests.encoder_folders import reranker_folder
 from vespa_app.package.options import PackageOptions
 from vespa_app.package.package import write_application
 
@@ -64,6 +65,7 @@ def test_in_the_embedded_engine(profiles):
         for n, caption in enumerate(["left effusion", "effusion", None, "normal chest"])
     ]
     engine = EmbeddedEngine.in_memory(documents, fields, profiles.instantiate(names))
+    engine.encoder_folder = reranker_folder(MANIFEST.fingerprint, 4)
     for name in profiles.names():
         result = engine.search(Query("left effusion", vectors[2], name))
         assert np.isfinite(result.scores).all()
@@ -74,7 +76,8 @@ def test_in_the_embedded_engine(profiles):
 
 def test_in_vespa(profiles, tmp_path, vespa_check):
     options = PackageOptions(embedding="client")
-    write_application(tmp_path / "app", MANIFEST, profiles, options=options)
+    folder = reranker_folder(MANIFEST.fingerprint, 4)
+    write_application(tmp_path / "app", MANIFEST, profiles, folder, options=options)
     done = subprocess.run(
         [vespa_check, "validate", "--strict", tmp_path / "app"],
         capture_output=True,
