@@ -71,7 +71,7 @@ class RerankerSettings:
     width: int = 64
     layers: int = 2
     heads: int = 4
-    epochs: int = 10
+    epochs: int = 5
     negatives: int = 7
     pool: int = 50
     window: int = 50

@@ -24,7 +24,7 @@ def command(
         Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
     ],
     *,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the captions.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the captions.")] = 5,
     negatives: Annotated[
         int, typer.Option(min=1, max=100, help="Wrong images beside the right one of a caption.")
     ] = 7,
