@@ -25,7 +25,7 @@ from ingest.corpus.duplicates import normal_caption
 from ingest.corpus.manifest import MANIFEST as CORPUS_FILE
 from ingest.corpus.records import CorpusError, Record as CorpusRecord, from_arrow
 from ingest.corpus.writer import REJECTED
-from ingest.feed.documents import documents
+from ingest.feed.documents import PATCHES_OF_STUDIES, documents
 from ingest.sources.columns import Reading
 from ingest.sources.open import open_source
 from ingest.sources.stored_corpus import StoredCorpus
@@ -68,7 +68,6 @@ if TYPE_CHECKING:  # torch takes seconds to load
     from vespa_app.package.options import PackageOptions
 
 __all__ = [
-    "PATCHES_OF_STUDIES",
     "build_corpus",
     "build_index",
     "calibrate_index",
@@ -89,10 +88,6 @@ __all__ = [
 ]
 
 
-PATCHES_OF_STUDIES = (
-    "A profile reads patches, which are of single images: index without --studies, or take a "
-    "profile without max_sim and rerank."
-)
 # Measured on 100,000 made-up captions with vectors (benchmarks/cold_start.py), to tell in advance.
 DOCUMENTS_A_SECOND = 2_000
 BYTES_A_DOCUMENT = 300

@@ -15,7 +15,6 @@ from ranking.names import ROLES
 from ranking.searcher import Searcher
 from ranking.types import VectorField
 from rocosearch.outputs import check_file
-from rocosearch.pipeline import PATCHES_OF_STUDIES
 from vespa_app.deploy.config_server import ConfigServer
 from vespa_app.deploy.deploy import CloudTarget, deploy, deploy_to_cloud
 from vespa_app.doctor import Finding, examine
@@ -358,6 +357,7 @@ def _source(
     opened = Corpus.open(corpus)
     if encoder is None:
         return FeedSource(opened, (), view, delete, studies)
+    from ingest.feed.documents import PATCHES_OF_STUDIES
     from ingest.vectors.embed import embed_captions, embed_corpus, embed_patches
     from rocosearch.opening import embedding_encoder, load_encoder
 

@@ -25,7 +25,7 @@ from ingest.vectors.embed import CAPTIONS, PATCHES, embedding_parts, part_vector
 from ranking.names import encoder_names, vector_field_names
 from ranking.types import Document
 
-__all__ = ["VIEWS", "View", "documents", "mean_direction", "second_half"]
+__all__ = ["PATCHES_OF_STUDIES", "VIEWS", "View", "documents", "mean_direction", "second_half"]
 
 View = Literal["full", "split-caption"]
 VIEWS: tuple[View, ...] = ("full", "split-caption")
@@ -44,6 +44,10 @@ COLUMNS = (
     "extra",
 )
 PARTS_IN_MEMORY = 16
+PATCHES_OF_STUDIES = (
+    "A profile reads patches, which are of single images: leave out --studies, or take a profile "
+    "without max_sim and rerank."
+)
 
 
 def documents(
