@@ -12,8 +12,14 @@ from encoders.base.storage import SEEN
 from encoders.training.seen import Record
 from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.predictions import PREDICTIONS
-from ingest.feed.forget import forget_in_corpus, forget_in_engine, records_of
+from ingest.feed.forget import (
+    forget_in_corpus,
+    forget_in_engine,
+    forget_in_ledgers,
+    records_of,
+)
 from ingest.sources.pseudonyms import Pseudonyms
+from rocosearch.page.judgements import Judgements, beside
 from rocosearch.pipeline import open_engine
 
 __all__ = ["forget"]
@@ -26,7 +32,8 @@ def forget(
 
     Returns the pseudonym, how many records were in the corpus and in its training split, what
     each encoder that had embedded it saw of the patient (`_seen_by`), how many documents each
-    target lost, and whether the corpus had labels. The targets come first
+    target lost, whether the corpus had labels, how many judgements were removed, and which other
+    targets were fed the documents (waiting). The targets come first
     and the key's own list last, so that the same command ends a job that was interrupted.
     Raises UserError where nothing is known of the patient.
     """
@@ -43,6 +50,8 @@ def forget(
     removed = {target: _forget_in_target(target, ids) for target in targets}
     if found.ids:
         forget_in_corpus(opened, subject, ids, [one.file for one in known], progress)
+    judged = Judgements(beside(corpus)).forget(ids)
+    waiting = forget_in_ledgers(opened, ids, {_ledger_name(each) for each in targets})
     names.forget(subject)
     return {
         "subject": subject,
@@ -51,6 +60,8 @@ def forget(
         "encoders": encoders,
         "removed": removed,
         "predictions": labelled,
+        "judgements": judged,
+        "waiting": waiting,
     }
 
 
@@ -68,8 +79,21 @@ def _seen_by(corpus: Corpus, fingerprint: str, subject: str) -> str:
     return "nothing"
 
 
+def _ledger_name(target: str) -> str:
+    """What a feed's ledger calls the target."""
+    if not _is_url(target):
+        return str(Path(target).resolve())
+    from vespa_app.http.credentials import Credentials, check_url  # noqa: PLC0415 - may be absent
+
+    return check_url(target, Credentials.from_environment())
+
+
+def _is_url(target: str) -> bool:
+    return target.startswith(("http://", "https://"))
+
+
 def _forget_in_target(target: str, ids: Sequence[str]) -> int:
-    if not target.startswith(("http://", "https://")):
+    if not _is_url(target):
         return forget_in_engine(open_engine(Path(target)), ids)
     from rocosearch.vespa_jobs import Server, open_server_searcher  # noqa: PLC0415 - may be absent
 

@@ -34,6 +34,7 @@ __all__ = [
     "feed",
     "held_hashes",
     "ledger_path",
+    "ledgers_of",
 ]
 
 
@@ -96,10 +97,15 @@ class FeedResult:
         return self.put + self.updated + self.removed
 
 
+def ledgers_of(corpus: Corpus) -> Path:
+    """The folder of a corpus's ledgers."""
+    return corpus.path.with_name(f"{corpus.path.name}.feeds")
+
+
 def ledger_path(corpus: Corpus, target: Target) -> Path:
     """The path of their ledger: beside the corpus, whose folder may be replaced."""
     name = sha256_bytes(target.name.encode())[:12]
-    return corpus.path.with_name(f"{corpus.path.name}.feeds") / f"{name}.sqlite"
+    return ledgers_of(corpus) / f"{name}.sqlite"
 
 
 def feed(

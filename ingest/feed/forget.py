@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +15,20 @@ from encoders.base.progress import Progress, silent
 from encoders.base.storage import whole_file
 from ingest.corpus.corpus import EMBEDDINGS, FEATURES, Corpus, write_corpus
 from ingest.corpus.records import CorpusError, Rejection, Row
+from ingest.feed.feed import ledgers_of
+from ingest.feed.ledger import Ledger
 from ingest.sources.stored_corpus import StoredCorpus
 from ingest.vectors.embed import read_part
 from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Engine
 
-__all__ = ["Forgotten", "forget_in_corpus", "forget_in_engine", "records_of"]
+__all__ = [
+    "Forgotten",
+    "forget_in_corpus",
+    "forget_in_engine",
+    "forget_in_ledgers",
+    "records_of",
+]
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,22 @@ def forget_in_corpus(
         elif len(kept) < len(table):
             with whole_file(part) as path:
                 write_parquet(kept, path, compression={"id": "zstd", "image_sha256": "zstd"})
+
+
+def forget_in_ledgers(corpus: Corpus, ids: Sequence[str], cleaned: Collection[str]) -> list[str]:
+    """Remove documents from the ledgers of targets that lost them; names the others that have any.
+
+    cleaned: names of targets. The next feed to another target removes the documents there.
+    """
+    others = []
+    for path in sorted(ledgers_of(corpus).glob("*.sqlite")):
+        with Ledger.at(path) as ledger:
+            if ledger.target in cleaned:
+                ledger.forget(ids)
+                ledger.write_dead_letters(path.with_suffix(".dead.jsonl"))
+            elif ledger.holding(ids):
+                others.append(ledger.target)
+    return others
 
 
 def forget_in_engine(engine: Engine, ids: Sequence[str]) -> int:

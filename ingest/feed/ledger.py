@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -60,7 +60,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path, target: str, content: str = "") -> None:
-        self.path = path
+        self.path, self.target = path, target
         self.restarted = False
         make_folder(path.parent)
         if not path.exists():  # SQLite gives its other files the mode of this one
@@ -73,6 +73,8 @@ class Ledger:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            # What is deleted is overwritten: a removed patient's ids are not left in free pages.
+            self._connection.execute("PRAGMA secure_delete = ON")
             self._connection.executescript(TABLES)
             self._claim(target, content)
 
@@ -143,6 +145,18 @@ class Ledger:
             self._connection.executemany(
                 "DELETE FROM documents WHERE id = ?", ((identifier,) for identifier in identifiers)
             )
+
+    @classmethod
+    def at(cls, path: Path) -> Ledger:
+        """Open a ledger for the target that it is kept for."""
+        with _told(path), closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+            about = dict(connection.execute("SELECT name, value FROM about"))
+        return cls(path, str(about.get("target")), str(about.get("content", "")))
+
+    def holding(self, ids: Iterable[str]) -> list[str]:
+        """Which of these ids it has, refused ones too."""
+        self.note(ids)
+        return self._ids("SELECT id FROM documents WHERE id IN noted ORDER BY id")
 
     def fingerprints(self) -> list[str]:
         """The encoders whose vectors the target holds."""

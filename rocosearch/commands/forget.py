@@ -66,6 +66,10 @@ def command(
             "The corpus had labels, and words of the patient's captions may stand in those of "
             "other images, in indexes and servers too: label, index and feed again."
         )
+    if told["judgements"]:
+        tell(f"{told['judgements']:,} judgements of the documents were removed.")
+    for target in told["waiting"]:
+        tell(f"{target} was fed the documents too: name it here, or feed it again, to remove them.")
     tell(
         "Backups, exports, feed files and reports are not changed: remove the patient from them "
         "yourself."

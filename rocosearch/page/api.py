@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from functools import cache, partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
@@ -74,10 +74,11 @@ class Api:
         self.desk = desk
         self.pictures_kept = pictures
         self.judgements_kept = judgements
-        self.lexicon = cache(lexicon) if lexicon else None
+        self.lexicon = lexicon
+        self._words = lru_cache(1)(lambda _: lexicon() if lexicon else None)
         self._measured = _Measured()
-        self.map_drawn = cache(self._draw_map)
-        self.start = cache(self._start)
+        self.map_drawn = lru_cache(1)(self._draw_map)
+        self.start = lru_cache(1)(self._start)
 
     def application(self, door: Door) -> Starlette:
         """The ASGI application behind its guard."""
@@ -108,14 +109,13 @@ class Api:
 
     def about(self, _: Values) -> Response:
         """Describe the profiles, filters and inputs."""
-        if self.lexicon:
-            self.lexicon()
+        self._words(self._version())
         told = {
             "pictures": self.pictures_kept is not None,
             "judging": self.judgements_kept is not None,
             "suggesting": self.lexicon is not None,
             "map": self._mapped() is not None,
-            **self.start(),
+            **self.start(self._version()),
         }
         return JSONResponse({**self.desk.about(), **told})
 
@@ -159,7 +159,7 @@ class Api:
 
     def suggest(self, values: Values) -> Response:
         """Complete a prefix."""
-        words = self.lexicon() if self.lexicon else None
+        words = self._words(self._version())
         found = words.result().complete(values["prefix"]) if words and words.done() else []
         return JSONResponse({"suggestions": [{"text": t, "documents": n} for t, n in found]})
 
@@ -207,7 +207,13 @@ class Api:
         engine = self.desk.searcher.engine
         return engine if isinstance(engine, EmbeddedEngine) and self.desk.field else None
 
-    def _start(self) -> dict[str, Any]:
+    def _version(self) -> object:
+        """Changes with the corpus, or without one with the number of documents."""
+        if self.pictures_kept:
+            return self.pictures_kept.version
+        return self.desk.searcher.engine.count() if self.lexicon else None
+
+    def _start(self, _: object) -> dict[str, Any]:
         """Images and example queries for the start page: ids, and the first words of captions."""
         samples = self.pictures_kept.some(SAMPLES) if self.pictures_kept else []
         found = [self.desk.searcher.engine.get(name) for name in samples[:EXAMPLES]]

@@ -12,12 +12,14 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from encoders.base.errors import UserError
-from encoders.base.storage import sync_file
+from encoders.base.storage import sync_file, write_whole
 
 __all__ = ["Judgement", "Judgements", "beside"]
 
@@ -56,19 +58,44 @@ class Judgements:
         )
         line = json.dumps(asdict(written), ensure_ascii=False) + "\n"
         with self._lock:
-            # Only the owner may read it: queries can tell of patients. One write, to the end.
             new = not self.path.exists()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with self._opened() as descriptor:
                 _end_the_last_line(descriptor)
-                os.write(descriptor, line.encode())
+                os.write(descriptor, line.encode())  # one write, to the end
                 os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
             if new:
                 sync_file(self.path.parent)
         return written
+
+    def forget(self, documents: Collection[str]) -> int:
+        """Remove the lines of these documents; return how many there were."""
+        if not self.path.exists():
+            return 0
+        with self._lock, self._opened() as descriptor:
+            _end_the_last_line(descriptor)
+            lines = self.path.read_bytes().splitlines(keepends=True)
+            numbered = enumerate(lines, 1)
+            kept = [each for n, each in numbered if self._read(each, n).document not in documents]
+            if len(kept) < len(lines):
+                write_whole(self.path, b"".join(kept), secret=True)
+        return len(lines) - len(kept)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The file for this process alone; made for its owner: queries can tell of patients."""
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if self._is(descriptor):
+                    yield descriptor
+                    return
+            finally:
+                os.close(descriptor)
+
+    def _is(self, descriptor: int) -> bool:
+        """Whether it is still the file, and not what `forget` has replaced."""
+        return self.path.exists() and os.path.samestat(os.fstat(descriptor), self.path.stat())
 
     def last(self) -> list[Judgement]:
         """The last judgement of each pair, in the order of first judgement.

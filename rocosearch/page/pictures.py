@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -21,19 +22,38 @@ SIDES = {"small": 320, "large": 1600}
 """The longest side in pixels."""
 
 KEPT = 1_000
+MANIFEST = "corpus.json"
 QUALITY = 85
 
 
 class Pictures:
-    """JPEGs of a corpus's images; recently used small ones are cached."""
+    """JPEGs of a corpus's images; recently used small ones are cached.
+
+    A corpus that was written again (`rocosearch forget`) is read again.
+    """
 
     def __init__(self, corpus: Corpus) -> None:
         """Read the position of each image, not the images."""
+        self._corpus = corpus
+        self._lock = threading.Lock()
+        self._read()
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Changes when the corpus is written again."""
+        try:
+            told = (self._corpus.path / MANIFEST).stat()
+        except OSError:  # just being replaced, or removed
+            return ()
+        return told.st_ino, told.st_mtime_ns, told.st_size
+
+    def _read(self) -> None:
         from ingest.corpus.tables import opened  # noqa: PLC0415
 
+        self._version = self.version
         self._places: dict[str, tuple[Path, int, int]] = {}
         self._studies: dict[str, str] = {}  # a study is shown by its first image
-        for part in corpus.parts:
+        for part in self._corpus.parts:
             with opened(part) as file:
                 for group in range(file.num_row_groups):
                     table = file.read_row_group(group, columns=["id", "group_id"])
@@ -42,6 +62,11 @@ class Pictures:
                         self._studies.setdefault(study, ids[row])
                     self._places |= {name: (part, group, row) for row, name in enumerate(ids)}
         self._small = lru_cache(KEPT)(self._draw)
+
+    def _refresh(self) -> None:
+        with self._lock:
+            if self._version != self.version:
+                self._read()
 
     def __contains__(self, identifier: str) -> bool:
         """Whether the corpus has the document."""
@@ -53,6 +78,7 @@ class Pictures:
 
     def some(self, count: int) -> list[str]:
         """Ids of documents, spread over the corpus."""
+        self._refresh()
         step = max(1, len(self._places) // count)
         return list(islice(self._places, step // 2, None, step))[:count]
 
@@ -61,12 +87,14 @@ class Pictures:
 
         size: "small", or "large".
         """
+        self._refresh()
         if identifier not in self._places:
             identifier = self._studies.get(identifier, "")
         return self._draw(identifier, "large") if size == "large" else self._small(identifier)
 
     def original(self, identifier: str) -> bytes | None:
         """The original bytes of the image; None if the document has none."""
+        self._refresh()
         return cast("bytes | None", self._column(identifier, "bytes"))
 
     def _column(self, identifier: str, name: str) -> object:
@@ -76,8 +104,11 @@ class Pictures:
 
         part, group, row = self._places[identifier]
         with opened(part) as file:
-            column = file.read_row_group(group, columns=[f"image.{name}"])["image"]
-            return (column[row].as_py() or {}).get(name)
+            found = file.read_row_group(group, columns=["id", f"image.{name}"]).slice(row, 1)
+        for here in found.to_pylist():
+            if here["id"] == identifier:  # or else the corpus was written again just now
+                return (here["image"] or {}).get(name)
+        return None
 
     def _draw(self, identifier: str, size: str = "small") -> bytes | None:
         from encoders.images.preprocess import open_image  # noqa: PLC0415

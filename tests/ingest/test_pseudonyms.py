@@ -20,6 +20,7 @@ from ingest.sources.dicom_record import chosen_frames
 from ingest.sources.pseudonyms import Pseudonyms
 from ingest.vectors.embed import embed_corpus, read_embeddings
 from rocosearch.cli import app
+from rocosearch.page.judgements import Judgement, Judgements, beside
 
 from .conftest import PixelEncoder
 from .dicom_made import RAMP, dicom_bytes, uid
@@ -169,6 +170,10 @@ def test_a_forgotten_patient_is_nowhere(export, tmp_path, by):
     keep_record(out, "b" * 64, images=[image])
     keep_record(out, "c" * 64, subjects=["patient-of-others"])
     keep_record(out, "d" * 64, validated=[subject])
+    run("feed", out, "--to", index)
+    kept, judged = Judgements(beside(out)), next(name for name in before if name not in gone)
+    for name in (gone[0], judged):
+        kept.add(Judgement("finding", name, 1))
     told = run("forget", "ID-2" if by == "id" else subject, "--key", key, out, index)
     for name in "ab":
         assert f"Encoder {name * 8} was trained on the patient" in told
@@ -177,6 +182,8 @@ def test_a_forgotten_patient_is_nowhere(export, tmp_path, by):
     assert f"Encoder {encoder.manifest.fingerprint[:8]} has no record" in told
     assert f"2 records of {subject} were removed" in told
     assert f"{index}: 2 documents removed" in told
+    assert "1 judgements of the documents were removed" in told
+    assert [each.document for each in kept.last()] == [judged]
     after = Corpus.open(out)
     assert {r.id: r for r in after.records()} == {k: v for k, v in before.items() if k not in gone}
     assert after.manifest.split_rule == corpus.manifest.split_rule
@@ -184,7 +191,7 @@ def test_a_forgotten_patient_is_nowhere(export, tmp_path, by):
     assert left.keys() == vectors.keys() - set(gone)
     assert all(np.array_equal(left[name], vectors[name]) for name in left)
     hidden = re.compile("|".join([*gone, "finding 2"]).encode())
-    for folder in (out, index):
+    for folder in (out, index, tmp_path / "out.feeds"):
         for path in folder.rglob("*"):
             if path.is_file() and path.suffix != ".parquet":
                 assert not hidden.search(path.read_bytes()), path

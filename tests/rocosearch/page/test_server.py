@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from urllib.parse import quote, urlsplit
 
@@ -11,6 +12,7 @@ import requests
 from PIL import Image
 
 from encoders.base.errors import UserError
+from ingest.feed.forget import forget_in_corpus
 from ranking.calibration import Calibration, Evidence
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
@@ -18,7 +20,7 @@ from ranking.text.synonyms import Expansion, Synonyms
 from ranking.types import Document
 from rocosearch.page.answers import Asked, Desk
 from rocosearch.page.opening import open_page
-from rocosearch.pipeline import build_corpus, open_searcher
+from rocosearch.pipeline import build_corpus, build_index, open_searcher
 
 
 def get(served, path, **headers):
@@ -286,3 +288,35 @@ def test_a_minimum_probability_is_read_from_the_address(served):
     told = refused(get(served, "/search?text=lesion&min_probability=0.5"))
     assert "rocosearch calibrate" in told
     refused(get(served, "/search?text=lesion&min_probability=2"))
+
+
+def _told(url: str, prefix: str) -> dict[str, int]:
+    """Suggestions, once the words are counted."""
+    for _ in range(200):
+        found = requests.get(f"{url}/suggest?prefix={prefix}", timeout=60).json()["suggestions"]
+        if found:
+            break
+        time.sleep(0.05)
+    return {each["text"]: each["documents"] for each in found}
+
+
+def test_what_is_forgotten_is_shown_no_more(tmp_path):
+    corpus = build_corpus("phantoms:60", tmp_path / "corpus")
+    engine = build_index(tmp_path / "corpus", tmp_path / "index")
+    gone, *others = [record for record in corpus.records() if "lesion" in record.caption.lower()]
+    with open_page(open_searcher(tmp_path / "index"), tmp_path / "corpus", port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        url = server.url.rstrip("/")
+
+        def image(identifier: str) -> int:
+            return requests.get(f"{url}/images/{identifier}", timeout=60).status_code
+
+        assert (image(gone.id), image(others[-1].id)) == (200, 200)
+        assert _told(url, "lesi")["lesion"] == len(others) + 1
+        forget_in_corpus(corpus, "nobody", [gone.id], [])
+        engine.remove([gone.id])
+        assert (image(gone.id), image(others[-1].id)) == (404, 200)
+        assert _told(url, "lesi")["lesion"] == len(others)
+        server.shutdown()
+        thread.join()
