@@ -23,6 +23,8 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 SMALL_SIDE, LARGEST_SIDE = 1024, 2048  # smaller images are enlarged, larger ones reduced
 SURE = 0.4  # of the reader, for a text of several characters
 FINE, AROUND, NOISE = 6, 20, 12  # pixels, pixels, grey levels
+LARGE, LARGE_PIXELS = 1 / 6, 24  # of the image's shorter side; no annotation is written so large
+TALLER = 1.5  # times a text's height, at most, is a part of it that was not read
 GROWN = (1.6, 0.4)  # of a box's height, beside it and above and below: ends are often cut
 
 
@@ -66,11 +68,13 @@ class TextFinder:
         sure: list[Box] = []
         faint: list[Box] = []
         for corners, text, score in zip(answer.boxes, answer.txts, answer.scores, strict=True):
+            if _thickness(corners) > max(LARGE * min(grey.size), LARGE_PIXELS):
+                continue  # a bone or an organ that looks like a letter
             characters = sum(map(str.isalnum, text))
             read = score >= SURE and characters >= 2
             (sure if read else faint).append(_grown(corners, grey.size))
-        # What was not read is a part of a text where it stands beside one.
-        return sure + [box for box in faint if any(_touch(box, other) for other in sure)]
+        # What was not read is a part of a text where it stands beside one, and is no larger.
+        return sure + [box for box in faint if any(_continues(box, other) for other in sure)]
 
 
 def detail(grey: Image.Image) -> Image.Image:
@@ -108,6 +112,15 @@ def _joined(boxes: Sequence[Box]) -> list[Box]:
         left, top, right, bottom = zip(*together, strict=True)
         found.append((min(left), min(top), max(right), max(bottom)))
     return found
+
+
+def _thickness(corners: Any) -> float:  # noqa: ANN401 - float [4, 2]
+    """The shorter side of a box, which may stand upright or aslant."""
+    return float(np.linalg.norm(corners[1:3] - corners[:2], axis=1).min())
+
+
+def _continues(one: Box, text: Box) -> bool:
+    return _touch(one, text) and one[3] - one[1] <= TALLER * (text[3] - text[1])
 
 
 def _touch(one: Box, other: Box) -> bool:
