@@ -15,6 +15,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_DECODED",
     "MAX_PIXELS",
+    "MAX_SIDE",
     "WINDOW",
     "ImageError",
     "parsers_silenced",
@@ -23,6 +24,7 @@ __all__ = [
 
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 100_000_000
+MAX_SIDE = 100_000
 MAX_DECODED = 300_000_000  # bytes: 100 megapixels in three colours of 8 bits
 WINDOW = (0.5, 99.5)  # percentiles of a high-bit image that become black and white
 

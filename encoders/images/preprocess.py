@@ -23,6 +23,7 @@ from encoders.images.limits import (
     MAX_BYTES,
     MAX_DECODED,
     MAX_PIXELS,
+    MAX_SIDE,
     WINDOW,
     ImageError,
     parsers_silenced,
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 ImageInput = Image.Image | bytes | str | Path
+# A progressive JPEG has some ten scans; each is decoded over the whole image.
+JPEG_SCAN, MOST_SCANS = b"\xff\xda", 100
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "JPEG2000", "PPM")
 
 
@@ -146,6 +149,8 @@ def _decode(data: bytes) -> Image.Image:
         return decode_dicom(data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(image)
+        if image.format in {"JPEG", "MPO"} and data.count(JPEG_SCAN) > MOST_SCANS:
+            raise ImageError(f"The JPEG image has more than {MOST_SCANS} scans.")
         # A process-wide switch of Pillow's that others may have set: half an image is no image.
         if ImageFile.LOAD_TRUNCATED_IMAGES:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -159,6 +164,11 @@ def _check_size(image: Image.Image) -> None:
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"The image has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are decoded."
+        )
+    if max(width, height) > MAX_SIDE:  # a line takes some steps of Python, however short
+        raise ImageError(
+            f"The image has {width:,} x {height:,} pixels; sides of at most {MAX_SIDE:,} are "
+            "decoded."
         )
     if width < 1 or height < 1:
         raise ImageError(f"The image has {width} x {height} pixels.")

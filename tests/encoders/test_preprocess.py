@@ -39,10 +39,21 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
+def jpeg_of_many_scans() -> bytes:
+    """A progressive JPEG whose last scan stands in it 200 times."""
+    stream = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(stream, "JPEG", progressive=True)
+    data = stream.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * 200 + data[-2:]
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (b"", "empty"),
+        (jpeg_of_many_scans(), "more than 100 scans"),
+        (png_header(1, 90_000_000), "1 x 90,000,000 pixels"),
         (b"no image at all", "not an image in a known format"),
         (png_header(12_000, 12_000), "12,000 x 12,000 pixels"),
         (png_header(40_000, 40_000), "more than 100,000,000 pixels"),
