@@ -288,8 +288,10 @@ class EmbeddedEngine:
         """Add or replace vectors of existing documents; an absent id is reported as failed."""
         with self._writing():
             changed, failed = [], []
+            fields = tuple(self._reader.fields.values())
+            attributes = tuple(self._reader.attributes.values())
             for update in several(documents, "documents"):
-                reason = fault(update, tuple(self._reader.fields.values()))
+                reason = fault(update, fields, attributes)
                 number = None if reason else self._reader.number(update.id)
                 if number is None:
                     failed.append((named(update), reason or "there is no such document"))

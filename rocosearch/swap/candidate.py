@@ -9,25 +9,59 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import TypedDict
 
 from encoders.base.progress import Progress, silent
 from encoders.export.graphs import ensure_graphs
 from encoders.model.manifest import Manifest
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
-from ingest.vectors.embed import embed_corpus
+from ingest.vectors.embed import embed_captions, embed_corpus
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.cosine import with_scale
-from ranking.types import Document, EngineError
+from ranking.types import Document, EngineError, VectorField
 from rocosearch.opening import embedding_encoder, encoder_folder
 from rocosearch.pipeline import evaluate
 from rocosearch.swap.job import Backfilled
 from rocosearch.swap.state import SwapError
 
-__all__ = ["backfill_index", "build_candidate", "check_encoders", "evaluate_index"]
+__all__ = [
+    "Documents",
+    "backfill_index",
+    "build_candidate",
+    "check_encoders",
+    "evaluate_index",
+    "fed_from",
+]
 
 BATCH = 2048
+FILLED = ("embedding", "frames", "caption_embedding")  # roles of fields that a corpus fills
+
+
+class Documents(TypedDict):
+    """What documents of an index are of, as `ingest.feed.documents` takes it."""
+
+    studies: bool
+    captions: bool
+
+
+def fed_from(engine: EmbeddedEngine) -> Documents:
+    """Whether its documents are studies, and whether captions have vectors: by its fields.
+
+    Raises SwapError if it has vectors that are not made from a corpus.
+    """
+    roles = {_role(field) for field in engine.info().vector_fields}
+    if others := sorted(roles.difference(FILLED)):
+        raise SwapError(
+            f"The index has the vectors {', '.join(others)}, which cannot be made from a corpus: "
+            "build a new index with the new encoder."
+        )
+    return {"studies": "frames" in roles, "captions": "caption_embedding" in roles}
+
+
+def _role(field: VectorField) -> str:
+    return field.name.rpartition("_")[0]
 
 
 def check_encoders(index: Path, encoder: Path) -> tuple[str, str]:
@@ -36,6 +70,7 @@ def check_encoders(index: Path, encoder: Path) -> tuple[str, str]:
     Raises SwapError if the index has no encoder, or already has the new one.
     """
     opened = EmbeddedEngine.open(index)
+    fed_from(opened)
     old = next((field.fingerprint for field in opened.info().vector_fields), "")
     new = Manifest.load(encoder_folder(encoder)).fingerprint
     if not old:
@@ -46,25 +81,29 @@ def check_encoders(index: Path, encoder: Path) -> tuple[str, str]:
 
 
 def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = silent) -> None:
-    """Write to `out` the documents and profiles of `index`, with a field for the new encoder.
+    """Write to `out` the documents and profiles of `index`, with the new encoder's fields.
 
-    The field is empty. An existing candidate is kept.
+    The fields are empty. An existing candidate is kept.
     """
     encoder = encoder_folder(encoder, progress)
     manifest = ensure_graphs(encoder, progress)
     if _is_candidate(out, manifest.fingerprint):
         return
     current = EmbeddedEngine.open(index)
-    field = replace(
-        current.info().vector_fields[0],  # cells and metric stay
-        name=encoder_names(manifest.fingerprint).embedding,
-        dimension=manifest.dimension,
-        fingerprint=manifest.fingerprint,
-    )
+    names = encoder_names(manifest.fingerprint)
+    fields = [
+        replace(  # cells, metric and labels stay
+            field,
+            name=names.field(_role(field)),
+            dimension=manifest.dimension,
+            fingerprint=manifest.fingerprint,
+        )
+        for field in current.info().vector_fields
+    ]
     EmbeddedEngine.build(
         out,
         _without_vectors(current),
-        [field],
+        fields,
         with_scale(current.profiles, manifest.logit_scale, instead_of=_scales(current)),
         attributes=current.info().attributes,
         encoder=encoder,
@@ -83,14 +122,14 @@ def _is_candidate(path: Path, fingerprint: str) -> bool:
         fields = EmbeddedEngine.open(path).info().vector_fields
     except EngineError:
         return False
-    return [field.fingerprint for field in fields] == [fingerprint]
+    return {field.fingerprint for field in fields} == {fingerprint}
 
 
 def _without_vectors(engine: EmbeddedEngine) -> Iterator[Document]:
     for identifier in engine.ids():
         document = engine.get(identifier)
         if document is not None:
-            yield replace(document, vectors={})
+            yield replace(document, vectors={}, labelled={})
 
 
 def backfill_index(
@@ -103,15 +142,15 @@ def backfill_index(
     loaded = embedding_encoder(encoder, progress)
     embed_corpus(corpus, loaded, progress)
     engine = EmbeddedEngine.open(path)
-    fingerprint = loaded.manifest.fingerprint
-    name = encoder_names(fingerprint).embedding
+    fed = fed_from(engine)
+    if fed["captions"]:
+        embed_captions(corpus, loaded, progress)
     held = set(engine.ids())
-    wanted = (
-        each for each in documents(corpus, fingerprint) if each.id in held and name in each.vectors
-    )
+    found = documents(corpus, loaded.manifest.fingerprint, **fed)
+    wanted = (each for each in found if each.id in held and each.vectors)
     with_vector = 0
     for batch in _batches(wanted):
-        missing = [each for each in batch if not _has_vector(engine, each.id, name)]
+        missing = [each for each in batch if not _has_vectors(engine, each)]
         failed = engine.update(missing).failed if missing else ()
         if failed:
             identifier, reason = failed[0]
@@ -128,13 +167,25 @@ def _batches(items: Iterable[Document]) -> Iterator[list[Document]]:
         yield batch
 
 
-def _has_vector(engine: EmbeddedEngine, identifier: str, name: str) -> bool:
-    document = engine.get(identifier)
-    return document is not None and name in document.vectors
+def _has_vectors(engine: EmbeddedEngine, wanted: Document) -> bool:
+    held = engine.get(wanted.id)
+    return (
+        held is not None
+        and wanted.vectors.keys() <= held.vectors.keys()
+        and wanted.labelled.keys() <= held.labelled.keys()
+    )
 
 
 def evaluate_index(index: Path, corpus: Path, out: Path, progress: Progress = silent) -> Path:
-    """Write the report of an index to `out`, unless it exists; return `out`."""
+    """Write the report of an index to `out`, unless it exists; return `out`.
+
+    Raises SwapError if its documents are studies, since the queries are about images.
+    """
+    if fed_from(EmbeddedEngine.open(index))["studies"]:
+        raise SwapError(
+            f"The documents of {index} are studies, which no evaluation asks about: compare the "
+            "encoders on an index of the images, and switch with --force."
+        )
     if not (out / "metrics.json").exists():
         evaluate(index, corpus, out, progress=progress)
     return out

@@ -19,9 +19,10 @@ from pathlib import Path
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import whole_folder
 from ingest.corpus.corpus import Corpus
+from ingest.feed.documents import documents
 from ingest.feed.feed import FeedSource, feed
 from ingest.feed.targets import VespaTarget
-from ingest.vectors.embed import embed_corpus, read_embeddings
+from ingest.vectors.embed import embed_captions, embed_corpus
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from rocosearch.opening import embedding_encoder
@@ -30,6 +31,7 @@ from rocosearch.swap.candidate import (
     build_candidate,
     check_encoders,
     evaluate_index,
+    fed_from,
 )
 from rocosearch.swap.job import Backfilled, Swap
 from rocosearch.swap.live import compare_live
@@ -161,10 +163,13 @@ class VespaMover:
         """Update every document with its vector, then check that none is missing."""
         corpus = Corpus.open(Path(self._state.corpus))
         encoder = embedding_encoder(Path(self._state.encoder), progress)
+        fed = fed_from(EmbeddedEngine.open(Path(self._state.index)))
         embed_corpus(corpus, encoder, progress)
+        if fed["captions"]:
+            embed_captions(corpus, encoder, progress)
         application = read_application(self._folder / "packages" / "beside")
         with DocumentClient(self._state.server["url"]) as client:
-            source = FeedSource(corpus, (self._state.old, self._state.new))
+            source = FeedSource(corpus, (self._state.old, self._state.new), **fed)
             result = feed(source, VespaTarget(client, application), progress=progress)
             if result.refused:
                 raise SwapError(
@@ -173,14 +178,15 @@ class VespaMover:
             progress("visit", 0, None)
             name = encoder_names(self._state.new).fingerprint
             there = set(client.ids(f'image.{name} == "{self._state.new}"'))
-        wanted = set(read_embeddings(corpus, self._state.new)[0])
+        found = list(documents(corpus, self._state.new, studies=fed["studies"]))
+        wanted = {each.id for each in found if each.vectors}
         lacking = wanted - there
         if lacking:
             raise SwapError(
                 f"{len(lacking)} documents still have no new vector, such as {min(lacking)}: run "
                 "the backfill again."
             )
-        return Backfilled(len(wanted), len(corpus))
+        return Backfilled(len(wanted), len(found))
 
     def reports(self, progress: Progress) -> tuple[Path, Path]:
         """Evaluate on local indexes, and query the server with both encoders.

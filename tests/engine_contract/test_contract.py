@@ -614,6 +614,14 @@ def test_a_condition_at_fault_is_refused_in_a_sentence(cases, conditions, option
         found(cases, *conditions, **options)
 
 
+def test_an_update_of_a_vector_leaves_fields_of_ones_own(cases):
+    (document,) = (each for each in CASES if each.id == "b")
+    moved = replace(document, vectors={NAMES.embedding: vector(0, 0, 0, 1)})
+    assert cases.update([moved]).ok == 1
+    assert cases.get("b").attributes == document.attributes
+    np.testing.assert_allclose(cases.get("b").vectors[NAMES.embedding], vector(0, 0, 0, 1))
+
+
 def test_a_value_of_another_type_is_no_value(cases):
     wrong = [case("x", age="sixty"), case("y", seen="2019-02-30"), case("z", height=1)]
     report = cases.feed([*wrong, case("f", age=7)])

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -363,7 +363,7 @@ def asked(method: str, path: str, body: str = "") -> tuple[int, bytes]:
         connection.request(method, path, body or None, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
-    except OSError:
+    except (OSError, HTTPException):
         return 0, b""
     finally:
         connection.close()

@@ -5,13 +5,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ingest.corpus.corpus import write_corpus
+from ingest.corpus.records import Record
 from ranking.engine.engine import EmbeddedEngine
-from ranking.types import EngineError, Query
-from rocosearch.pipeline import open_searcher
+from ranking.names import encoder_names
+from ranking.types import Attribute, EngineError, Filter, Query, VectorField
+from rocosearch.pipeline import build_index, open_searcher
 from rocosearch.swap import SwapError, open_swap, start_on_index
 from rocosearch.swap.state import working
+from tests.ingest.conftest import Rows, png_bytes
 
 
 def encoder_of(index: Path) -> str:
@@ -208,3 +213,67 @@ def test_an_interrupted_switch_is_not_taken_for_two_indexes(setting, monkeypatch
             step()
     swap.rollback()
     assert encoder_of(setting.index) == setting.fingerprints[0]
+
+
+def contents(engine):
+    """Documents and vector fields, which stay when the index is switched."""
+    return [engine.get(each) for each in engine.ids()], engine.info().vector_fields
+
+
+def test_studies_captions_and_own_fields_are_swapped_as_well(setting, tmp_path):
+    """All vector fields of the index get the new encoder's vectors; own values stay."""
+    own = (Attribute("grade", "int", "grade"), Attribute("findings", "text", "findings"))
+    rows = [
+        Record(
+            f"r{n}",
+            f"finding {n} in a chest",
+            image=png_bytes(20 * n, side=16),
+            group_id=f"case{n // 3}",
+            group_kind="case",
+            split="test",
+            extra={"grade": n, "findings": "an effusion"},
+        )
+        for n in range(12)
+    ]
+    corpus, index = tmp_path / "own", tmp_path / "studies"
+    write_corpus(Rows(rows), corpus, attributes=own)
+    build_index(corpus, index, encoder=setting.old, studies=True, captions=True)
+    before = EmbeddedEngine.in_memory(*contents(EmbeddedEngine.open(index)), attributes=own)
+    swap = start_on_index(index, corpus, setting.new)
+    assert swap.backfill().with_vector == 4
+    with pytest.raises(SwapError, match=r"are studies, .* switch with --force"):
+        swap.shadow()
+    swap.switch(force=True)
+    after = EmbeddedEngine.open(index)
+    roles = [field.name.rpartition("_")[0] for field in after.info().vector_fields]
+    assert roles == ["embedding", "frames", "caption_embedding"]
+    assert {field.fingerprint for field in after.info().vector_fields} == {setting.fingerprints[1]}
+    assert after.info().attributes == before.info().attributes
+    for identifier in before.ids():
+        old, new = before.get(identifier), after.get(identifier)
+        assert new.attributes == old.attributes
+        assert len(new.vectors) == len(old.vectors) == 2
+        ((_, frames),) = new.labelled.items()
+        assert [*frames] == [*next(iter(old.labelled.values()))]
+        assert {len(vector) for vector in frames.values()} == {16}
+    found = open_searcher(index).search(
+        "finding", profile="study", filters=(Filter("grade", ("6",), comparison="<"),), k=4
+    )
+    assert len(found) == 2
+    swap.finish()
+    fresh = build_index(
+        corpus, tmp_path / "fresh", encoder=setting.new, studies=True, captions=True
+    )
+    query = Query("finding 3", np.eye(16, dtype=np.float32)[0], profile="study", k=4)
+    assert EmbeddedEngine.open(index).search(query).ids == fresh.search(query).ids
+
+
+def test_vectors_that_no_corpus_makes_are_not_lost_in_silence(setting, tmp_path):
+    names = encoder_names(setting.fingerprints[0])
+    fields = [
+        VectorField(names.embedding, 24, setting.fingerprints[0]),
+        VectorField(names.field("patches"), 24, setting.fingerprints[0], labels="patch"),
+    ]
+    EmbeddedEngine.build(tmp_path / "late", [], fields, encoder=setting.old)
+    with pytest.raises(SwapError, match="the vectors patches, which cannot be made"):
+        start_on_index(tmp_path / "late", setting.corpus, setting.new)
