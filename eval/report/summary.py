@@ -8,7 +8,7 @@ from eval.leakage.leakage import KINDS, PROVEN
 from eval.measure.bootstrap import ENOUGH
 from eval.measure.chance import small_figure
 from eval.measure.results import TaskResult
-from eval.measure.significance import ALPHA, Comparison, families
+from eval.measure.significance import ALPHA, DECLARED, Comparison
 from eval.report.evaluation import Evaluation
 from eval.search.rank_bm25 import BASELINE
 
@@ -32,16 +32,12 @@ def summary(evaluation: Evaluation) -> list[str]:
 
 
 def _ranked(result: TaskResult) -> list[str]:
-    """The rankings that the question is about, the best first."""
-    declared = {
-        name for pair in families(list(result.shown.estimates))["declared"] for name in pair
-    }
-    figures = {
-        profile: found[result.metric].value
-        for profile, found in result.shown.estimates.items()
-        if profile in declared or not declared
-    } or {p: f[result.metric].value for p, f in result.shown.estimates.items()}
-    return sorted(figures, key=lambda profile: -figures[profile])
+    """The rankings that the question is about, the best first: no baseline, where there is more."""
+    figures = {name: found[result.metric].value for name, found in result.shown.estimates.items()}
+    asked = [name for name in DECLARED if name in figures]
+    if len(asked) < 2:
+        asked = [name for name in figures if name != BASELINE] or list(figures)
+    return sorted(asked, key=lambda profile: -figures[profile])
 
 
 def _level(result: TaskResult, ranked: list[str]) -> list[str]:

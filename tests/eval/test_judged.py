@@ -106,13 +106,13 @@ def values_of(rng, shift):
     return {f"q{n:03d}": {"x": 1.0} if rng.random() < shift else {"y": 1.0} for n in range(200)}
 
 
-def made_up_result(extra=(), leakage=None):
+OURS = (("lexical", 0.3), ("vector", 0.6), ("hybrid", 0.65))
+
+
+def made_up_result(extra=(), leakage=None, ours=OURS):
     rng = np.random.default_rng(0)
     asked = task({f"q{n:03d}": {"x": 1} for n in range(200)}, ["x", "y", *map(str, range(500))])
-    runs = {
-        name: values_of(rng, s) for name, s in (("lexical", 0.3), ("vector", 0.6), ("hybrid", 0.65))
-    }
-    runs |= {name: values_of(rng, share) for name, share in extra}
+    runs = {name: values_of(rng, share) for name, share in (*ours, *extra)}
     return judged_result(asked, runs, leakage)
 
 
@@ -139,6 +139,13 @@ def test_the_decision_says_no_more_than_the_tests():
         "Use hybrid or vector ranking: hybrid leads, is better than lexical, and is not shown to "
         "be better than vector."
     )
+
+
+def test_a_baseline_is_not_the_ranking_to_use():
+    """Of an index without vectors lexical ranking alone is evaluated, beside the baseline."""
+    told = sentences(made_up_result([("rank-bm25 defaults", 0.9)], ours=OURS[:1]))
+    assert told[0] == "lexical ranking alone was evaluated."
+    assert told[1].startswith("The baseline rank-bm25 defaults is better than lexical by 0.")
 
 
 def test_figures_are_leaky_by_their_effect():

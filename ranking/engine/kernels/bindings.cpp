@@ -317,6 +317,8 @@ std::string instruction_set() {
 }  // namespace
 
 NB_MODULE(_core, m) {
+    // Programs that a cache holds when Python ends are no leak that a user should read of.
+    nb::set_leak_warnings(false);
     nb::exception<DamagedError>(m, "DamagedError", PyExc_ValueError);
 
     nb::class_<HeldPostings>(m, "Postings")
