@@ -603,24 +603,31 @@ def calibrate_index(
     return made
 
 
-def learn_synonyms(corpus: str | Path, out: str | Path, *, weight: float = 0.5) -> int:
-    """Write a synonym file of the training split's concepts; return how many have several forms.
+def learn_synonyms(
+    corpus: str | Path, out: str | Path, *, weight: float = 0.1, split: str = "train"
+) -> int:
+    """Write a synonym file of a split's concepts; return how many have several forms.
 
-    Raises CorpusError if there is no training split, or no concept is said in two ways there.
+    split: "all" learns from every record, where those that are searched carry concepts too.
+    Raises CorpusError if there is no such split, or no concept is said in two ways there.
     """
     corpus, out = Path(corpus), Path(out)
     from eval.collection.pool import load_pool
-    from eval.protocols.concept_queries import concept_forms
+    from eval.protocols.concept_queries import learned_forms
 
     check_file(out)
     opened = Corpus.open(corpus)
-    if not opened.manifest.splits.get("train"):
-        raise CorpusError(f"{corpus} has no training split to learn synonyms from.")
+    every = split == "all"
+    if not every and not opened.manifest.splits.get(split):
+        raise CorpusError(f"{corpus} has no split {split!r} to learn synonyms from.")
     ids = opened.table(["id"])["id"].to_pylist()
-    forms = concept_forms(load_pool(opened, ids, (), split="train"))
-    lines = list(synonym_lines(dict.fromkeys(some, weight) for some in forms.values() if some[1:]))
+    pool = load_pool(
+        opened, ids, (), split=None if every else split, scope="all" if every else "split"
+    )
+    forms = learned_forms(pool).values()
+    lines = list(synonym_lines(dict.fromkeys(some, weight) for some in forms))
     if not lines:
-        raise CorpusError(f"The training split of {corpus} says no concept in two ways.")
+        raise CorpusError(f"Split {split!r} of {corpus} says no concept in two ways.")
     write_whole(out, "\n".join(lines) + "\n")
     return len(lines)
 

@@ -21,11 +21,12 @@ from eval.protocols.overlap import STOP_WORDS
 from eval.protocols.tasks import GRADED, Skipped, Task, Topic, left_out_notes
 from ingest.corpus.duplicates import normal_caption
 
-__all__ = ["concept_forms", "concept_queries", "named_forms", "surface_forms"]
+__all__ = ["concept_forms", "concept_queries", "learned_forms", "named_forms", "surface_forms"]
 
 LONGEST = 3  # words of a form
 FEWEST = 5  # captions that must hold a form
 PRECISION = 0.95  # of captions that hold a form, those that carry the concept
+FEWEST_LEARNED, PRECISION_LEARNED = 2, 0.8  # the same for a synonym
 COVERED = 0.05  # of captions that carry a concept, those that hold a form
 MOST_QUERIES = 1_000
 SEED = 0
@@ -79,11 +80,24 @@ def concept_forms(pool: Pool) -> dict[str, list[str]]:
     return named_forms(pool) if any(pool.concept_names) else surface_forms(pool)
 
 
-def surface_forms(pool: Pool) -> dict[str, list[str]]:
+def learned_forms(pool: Pool) -> dict[str, list[str]]:
+    """Concept -> synonyms, for concepts with two or more: names, else phrases by a milder rule.
+
+    A rare phrase that is wrong costs a query little; one that is missing costs it every document
+    that says nothing else.
+    """
+    if any(pool.concept_names):
+        return {concept: names for concept, names in named_forms(pool).items() if names[1:]}
+    return surface_forms(pool, FEWEST_LEARNED, PRECISION_LEARNED)
+
+
+def surface_forms(
+    pool: Pool, fewest: int = FEWEST, precision: float = PRECISION
+) -> dict[str, list[str]]:
     """Concept -> its forms, for concepts with two or more; no two share a word.
 
-    A phrase of up to three words is a form where at least five captions hold it, 95 % of them
-    carry the concept, and it is in 5 % of the captions that carry the concept.
+    A phrase of up to three words is a form where at least `fewest` captions hold it, a share of
+    `precision` of them carries the concept, and it is in 5 % of the captions that do.
     """
     concepts = sorted(set(chain.from_iterable(pool.concepts)))
     place = {concept: row for row, concept in enumerate(concepts)}
@@ -94,11 +108,11 @@ def surface_forms(pool: Pool) -> dict[str, list[str]]:
     holds = _matrix([[grams[gram] for gram in row] for row in per_document], len(grams))
     carries = _matrix([[place[c] for c in set(row)] for row in pool.concepts], len(concepts))
     counts = np.asarray(holds.sum(axis=0)).ravel()
-    often = np.flatnonzero(counts >= FEWEST)
+    often = np.flatnonzero(counts >= fewest)
     together = (carries.T @ holds.tocsc()[:, often]).tocoo()
     carried = np.asarray(carries.sum(axis=0)).ravel()
     kept = together.data >= np.maximum(
-        PRECISION * counts[often][together.col], COVERED * carried[together.row]
+        precision * counts[often][together.col], COVERED * carried[together.row]
     )
     texts = list(grams)
     found: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)

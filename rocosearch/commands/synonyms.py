@@ -23,17 +23,24 @@ def command(
     *,
     weight: Annotated[
         float, typer.Option(min=0.01, max=1.0, help="What a synonym counts beside a word typed.")
-    ] = 0.5,
+    ] = 0.1,
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Split to learn from; all: every record, if those you search have concepts too.",
+        ),
+    ] = "train",
     as_json: AsJson = False,
 ) -> None:
     """Learn a synonym file from the concepts of the training split.
 
-    Forms of one concept are its names, or phrases of captions that nearly always come with it.
+    Forms of one concept are its names, or phrases of captions that mostly come with it.
     Use the file with --synonyms of search and serve, or edit it first: one line for each concept.
     """
     from rocosearch.pipeline import learn_synonyms
 
-    lines = learn_synonyms(corpus, out, weight=weight)
+    lines = learn_synonyms(corpus, out, weight=weight, split=split)
     if as_json:
         show_json({"synonyms": str(out), "concepts": lines})
     else:

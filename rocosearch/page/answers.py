@@ -108,7 +108,7 @@ class Desk:
             inputs = {n: dict(engine.profiles.resolve(n).inputs) for n in engine.profiles.names()}
         return {
             "documents": info.documents,
-            "profiles": list(info.profiles) if vectors else ["lexical"],
+            "profiles": list(info.profiles if vectors else info.text_profiles),
             "default": info.default_profile if vectors else "lexical",
             "inputs": inputs,
             "facets": {name: dict(values) for name, values in self._facets.items()},
@@ -222,7 +222,7 @@ def _hit(hit: Hit, stems: frozenset[str]) -> Json:
         "id": hit.id,
         "score": hit.score if math.isfinite(hit.score) else -1e308,
         **({} if math.isnan(hit.probability) else {"probability": hit.probability}),
-        "features": {name.partition("(")[0]: v for name, v in _shown(hit.features)},
+        "features": _shown(hit.features),
         "caption": _marked(caption, stems),
         "modality": document.modality if document else "",
         "group": document.group_id if document else "",
@@ -232,12 +232,14 @@ def _hit(hit: Hit, stems: frozenset[str]) -> Json:
     }
 
 
-def _shown(features: Mapping[str, float]) -> list[tuple[str, float]]:
-    return [
-        (name, value)
-        for name, value in features.items()
-        if name.startswith(("bm25(", "closeness(")) and math.isfinite(value)
-    ]
+def _shown(features: Mapping[str, float]) -> dict[str, float]:
+    """BM25 and closeness: the profile's first of each by its short name, further ones in full."""
+    shown: dict[str, float] = {}
+    for name, value in features.items():
+        short = name.partition("(")[0]
+        if short in {"bm25", "closeness"} and math.isfinite(value):
+            shown[name if short in shown else short] = value
+    return shown
 
 
 @lru_cache(50_000)

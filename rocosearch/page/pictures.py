@@ -69,8 +69,8 @@ class Pictures:
                 self._read()
 
     def __contains__(self, identifier: str) -> bool:
-        """Whether the corpus has the document."""
-        return identifier in self._places
+        """Whether the corpus has the document, an image or a study."""
+        return identifier in self._places or identifier in self._studies
 
     def path(self, identifier: str) -> str:
         """The image's name in the source, "" if there is none."""

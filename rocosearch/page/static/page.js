@@ -242,6 +242,7 @@ function framesOf(hit) {
     frame.title = label;
     if (about.pictures) frame.prepend(thumbnail(label, label));
     strip.append(frame);
+    if (label === hit.picture) requestAnimationFrame(() => { strip.scrollLeft = frame.offsetLeft - strip.offsetLeft - frame.offsetWidth; });
   }
   return strip;
 }
@@ -294,8 +295,8 @@ function open(place) {
   const picture = byId("shown-picture");
   shown.classList.toggle("bare", !about.pictures);
   picture.hidden = !about.pictures;
-  picture.alt = `Image of ${hit.id}`;
-  if (about.pictures) picture.src = pictureOf(hit.id, "large");
+  picture.alt = `Image of ${hit.picture || hit.id}`;
+  if (about.pictures) picture.src = pictureOf(hit.picture || hit.id, "large");
   byId("where").setAttribute("aria-pressed", "false");
   captionInto(byId("shown-caption"), hit);
   const chance = hit.probability === undefined ? [] : [["probability", hit.probability]];
@@ -317,8 +318,9 @@ function open(place) {
 function where() {
   const pressed = byId("where").getAttribute("aria-pressed") !== "true";
   byId("where").setAttribute("aria-pressed", pressed);
-  const heat = new URLSearchParams({ id: flat[opened].id, text: text.value.trim() });
-  byId("shown-picture").src = pressed ? `/heatmap?${heat}` : pictureOf(flat[opened].id, "large");
+  const id = flat[opened].picture || flat[opened].id;
+  const heat = new URLSearchParams({ id, text: text.value.trim() });
+  byId("shown-picture").src = pressed ? `/heatmap?${heat}` : pictureOf(id, "large");
   byId("shown-said").textContent = pressed ? "Red: covering it makes the image less like the words, as the encoder sees it. No diagnosis." : "";
 }
 

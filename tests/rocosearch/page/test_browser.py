@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException
@@ -12,9 +14,14 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from ranking.engine.engine import EmbeddedEngine
+from ranking.searcher import Searcher
+from ranking.types import Attribute, Document
 from rocosearch.page.judgements import Judgements, beside
 from rocosearch.page.opening import open_page
-from rocosearch.pipeline import open_searcher
+from rocosearch.pipeline import build_corpus, build_index, open_searcher
+from tests.encoder_folders import save_whole
+from tests.vespa_app.conftest import tiny_encoder
 
 
 @pytest.fixture
@@ -202,6 +209,71 @@ def test_no_screen_scrolls_sideways(page, width):
     ask(page, "lesion")
     assert page.execute_script("return document.documentElement.scrollWidth") <= width
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@contextmanager
+def opened(browser, searcher, corpus=None):
+    """The page over another searcher."""
+    with open_page(searcher, corpus, port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        browser.get(server.url)
+        waited(browser, lambda: browser.find_element(By.ID, "about").text)
+        yield browser
+        browser.get("about:blank")
+        server.shutdown()
+        thread.join()
+
+
+def test_conditions_on_fields_of_ones_own(browser):
+    ages = {"a": {"age": 71}, "b": {"age": 34}, "c": {}}
+    documents = [Document(n, f"pneumothorax {n}", attributes=own) for n, own in ages.items()]
+    documents.append(Document("d", "no pneumothorax", attributes={"age": 66}))
+    engine = EmbeddedEngine.in_memory(documents, attributes=[Attribute("age", "int")])
+    with opened(browser, Searcher(engine)) as page:
+        ask(page, "pneumothorax")
+        assert len(shown_ids(page)) == 4
+        page.find_element(By.CSS_SELECTOR, "#filters summary").click()
+        line = page.find_element(By.CSS_SELECTOR, "#facets input")
+        assert "age" in line.get_attribute("title")
+        line.send_keys("age>60" + Keys.ENTER)
+        waited(page, lambda: set(shown_ids(page)) == {"a", "d"})
+        # What only excludes it goes by the ranking, which an index without vectors offers too.
+        Select(page.find_element(By.ID, "profile")).select_by_visible_text("lexical_affirmed")
+        waited(page, lambda: shown_ids(page) == ["a"])
+        page.refresh()
+        waited(page, lambda: shown_ids(page) == ["a"])
+        line = page.find_element(By.CSS_SELECTOR, "#facets input")
+        assert line.get_attribute("value") == "age>60"
+        page.execute_script("arguments[0].value = ''", line)
+        page.find_element(By.CSS_SELECTOR, "#filters summary").click()
+        line.send_keys("agee>60" + Keys.ENTER)
+        waited(page, lambda: "no field 'agee'" in page.find_element(By.ID, "said").text)
+
+
+def test_a_study_shows_its_frames_and_opens_the_nearest(browser, tmp_path):
+    save_whole(tiny_encoder(0, 24), tmp_path / "encoder")
+    build_corpus("cines:6", tmp_path / "corpus")
+    index = tmp_path / "index"
+    build_index(tmp_path / "corpus", index, encoder=tmp_path / "encoder", studies=True)
+    with opened(browser, open_searcher(index), tmp_path / "corpus") as page:
+        ask(page, "ring lesion in the chest")
+        strip = found(page, ".hit .frames")[0]
+        pictures = strip.find_elements(By.TAG_NAME, "img")
+        assert len(pictures) == 12
+        best = strip.find_element(By.CLASS_NAME, "best")
+        numbers = [float(each.text or 0) for each in strip.find_elements(By.TAG_NAME, "span")]
+        assert float(best.text) == max(numbers)
+        inside = """
+        const [strip, best] = [...arguments].map((each) => each.getBoundingClientRect());
+        return strip.left <= best.left && best.right <= strip.right;
+        """
+        waited(page, lambda: page.execute_script(inside, strip, best))
+        frame = best.get_attribute("title")
+        found(page, ".hit")[0].click()
+        shown = page.find_element(By.ID, "shown-picture")
+        waited(page, lambda: int(shown.get_property("naturalWidth")) > 0)
+        assert quote(frame, safe="") in shown.get_attribute("src")
 
 
 class Elsewhere(BaseHTTPRequestHandler):

@@ -320,3 +320,14 @@ def test_what_is_forgotten_is_shown_no_more(tmp_path):
         assert _told(url, "lesi")["lesion"] == len(others)
         server.shutdown()
         thread.join()
+
+
+def test_parts_of_the_score_that_share_a_name_are_all_shown():
+    documents = [Document("a", "Effusion. No lesion."), Document("b", "No effusion.")]
+    desk = Desk(Searcher(EmbeddedEngine.in_memory(documents)))
+    (found,) = desk.answer(Asked(text="effusion", profiles=("lexical_affirmed",)))["lists"]
+    (hit,) = found["hits"]
+    assert hit["features"].keys() == {"bm25", "bm25(negated)"}
+    assert hit["features"]["bm25"] == hit["score"] > hit["features"]["bm25(negated)"] == 0
+    assert "lexical_affirmed" in desk.about()["profiles"]
+    assert "vector" not in desk.about()["profiles"]
