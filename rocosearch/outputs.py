@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from encoders.base.errors import UserError
@@ -15,12 +16,20 @@ class OutputError(UserError):
     """OUT was not written by this command, or cannot be written."""
 
 
-def check_replaceable(out: Path, written_last: str, what: str) -> None:
-    """Refuse to replace a folder that no command wrote."""
+def check_replaceable(
+    out: Path, written_last: str, what: str, unfinished: Collection[str] = ()
+) -> None:
+    """Refuse to replace a folder that no command wrote.
+
+    unfinished: what a writer that was killed may have left there.
+    """
     _check_place(out)
     if not out.exists() or (out / written_last).exists():
         return
-    if not out.is_dir() or any(out.iterdir()):
+    if not out.is_dir() or any(
+        each.name not in unfinished and not each.name.startswith(f".{written_last}.new.")
+        for each in out.iterdir()
+    ):
         raise OutputError(
             f"{out} exists and is not {what}, so it is not replaced: name another folder."
         )

@@ -31,6 +31,7 @@ from ingest.sources.open import open_source
 from ingest.sources.stored_corpus import StoredCorpus
 from ranking.calibration import CALIBRATION, Calibration
 from ranking.engine.engine import EmbeddedEngine
+from ranking.engine.store.writer import UNFINISHED
 from ranking.names import ROLES, encoder_names
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import (
@@ -367,7 +368,7 @@ def build_index(
     """
     corpus, out = Path(corpus), Path(out)
     encoder = Path(encoder) if encoder else None
-    check_replaceable(out, "CURRENT", "an index")
+    check_replaceable(out, "CURRENT", "an index", UNFINISHED)
     (out / CALIBRATION).unlink(missing_ok=True)  # of the vectors and captions of before
     opened = Corpus.open(corpus)
     shipped = SHIPPED.replaced(CAPTION_PROFILES if captions else ())

@@ -11,7 +11,7 @@ import pytest
 
 from ranking.profiles.shipped import SHIPPED, save_profiles
 from rocosearch.outputs import OutputError, check_profiles_file, check_replaceable
-from rocosearch.pipeline import tune_profiles
+from rocosearch.pipeline import build_corpus, build_index, tune_profiles
 
 
 def test_tuning_looks_at_its_file_first(tmp_path):
@@ -33,6 +33,20 @@ def test_nothing_can_be_made_below_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, not a folder"):
         check_replaceable(tmp_path / "file" / "sub" / "out", "encoder.json", "an encoder")
+
+
+def test_an_index_whose_first_writer_was_killed_is_made_again(tmp_path):
+    build_corpus("phantoms:20", tmp_path / "corpus")
+    out = tmp_path / "index"
+    for name in ("LOCK", ".CURRENT.new.abc", "segments/0123456789abcdef"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).touch()
+    assert build_index(tmp_path / "corpus", out).count() == 20
+    assert not (out / "segments" / "0123456789abcdef").exists()
+    (tmp_path / "mine" / "segments").mkdir(parents=True)
+    (tmp_path / "mine" / "note.txt").touch()
+    with pytest.raises(OutputError, match="is not an index"):
+        build_index(tmp_path / "corpus", tmp_path / "mine")
 
 
 def test_a_terminated_command_leaves_nothing_half_made(tmp_path):

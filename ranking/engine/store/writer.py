@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from encoders.base.storage import (
+    LOCK,
     SEEN,
     LeftoverWarning,
     link_or_copy,
@@ -34,13 +35,15 @@ from ranking.engine.store.array_file import write_arrays
 from ranking.engine.store.snapshot import CURRENT, GENERATION, PROFILES, Alive, Generation, current
 from ranking.types import Attribute, EngineError, VectorField
 
-__all__ = ["Change", "add_encoder", "publish", "write_segment", "writing"]
+__all__ = ["UNFINISHED", "Change", "add_encoder", "publish", "write_segment", "writing"]
 
 _OWN = {
     "generations": re.compile(r"[0-9]{1,9}"),
     "segments": re.compile(r"[0-9a-f]{16}"),
     "encoders": re.compile(r"[0-9a-f]{16}"),
 }
+UNFINISHED = frozenset({LOCK, *_OWN})
+"""What stands in the folder of a new index whose writer was killed; the next one clears it."""
 
 
 @contextmanager
@@ -56,6 +59,7 @@ def writing(path: Path, *, new: bool = False) -> Iterator[None]:
     busy = EngineError(f"{path} is being written by another process: wait until it is done.")
     try:
         with locked(path, busy):
+            _clean(path)
             try:
                 yield
             finally:
@@ -71,18 +75,21 @@ def _clean(path: Path) -> None:
 
     Only what bears names as given here. What cannot be removed now goes with a later change.
     """
-    try:
-        generation = current(path)
-    except EngineError:
-        return
-    needed = {
-        "generations": (str(generation.number),),
-        "segments": generation.segments,
-        "encoders": (generation.encoder,),
-    }
-    for kind, names in needed.items():
+    needed: dict[str, tuple[str, ...]] = {}
+    if (path / CURRENT).exists():
+        try:
+            generation = current(path)
+        except EngineError:  # damaged: what can still be saved is kept
+            return
+        needed = {
+            "generations": (str(generation.number),),
+            "segments": generation.segments,
+            "encoders": (generation.encoder,),
+        }
+    for kind, own in _OWN.items():
+        names = needed.get(kind, ())
         for entry in (path / kind).glob("*"):
-            if entry.name in names or not _OWN[kind].fullmatch(entry.name):
+            if entry.name in names or not own.fullmatch(entry.name):
                 continue
             try:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
