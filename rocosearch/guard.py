@@ -5,6 +5,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -143,6 +144,10 @@ def _tell(error: Exception) -> None:
 def _sentence(error: Exception) -> str:
     if isinstance(error, UserError):
         return str(error)
+    if _disk_full(error):
+        return (
+            "The disk is full: free some space, or write elsewhere, and run the same command again."
+        )
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     if isinstance(error, MemoryError):
@@ -153,3 +158,14 @@ def _sentence(error: Exception) -> str:
         f"{error or 'no message'}. This is a bug; set {TRACE}=1 in the environment to see the "
         "traceback."
     )
+
+
+def _disk_full(error: BaseException | None) -> bool:
+    """Whether the disk is why; pyarrow and safetensors say so in their message alone."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 __all__ = ["UserError", "plain_reason"]
 
@@ -25,7 +27,8 @@ def plain_reason(error: Exception) -> str:
     'a value is missing, unknown or of the wrong type'
     """
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        full = os.strerror(errno.ENOSPC)  # shutil gives a list of what it could not copy
+        return error.strerror or (full if full in str(error) else "not all files could be copied")
     if isinstance(error, UnicodeError):
         return "it is not UTF-8 text"
     if isinstance(error, json.JSONDecodeError):

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from encoders.base.errors import UserError
 from rocosearch.guard import TRACE, GuardedGroup
 
+FULL = "The disk is full: free some space, or write elsewhere, and run the same command again.\n"
+
 
 def _run(error: BaseException, **environment: str):
     app = typer.Typer(cls=GuardedGroup, pretty_exceptions_enable=False)
@@ -31,7 +33,9 @@ def _run(error: BaseException, **environment: str):
     [
         (UserError("There is no [corpus] at x."), 1, "There is no [corpus] at x.\n"),
         (KeyboardInterrupt(), 130, "interrupted; run the same command again to resume\n"),
-        (OSError(errno.ENOSPC, "No space left on device"), 1, "No space left on device\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, FULL),
+        (ValueError("I/O error: No space left on device (os error 28)"), 1, FULL),
+        (OSError(errno.EIO, "Input/output error"), 1, "Input/output error\n"),
         (
             PermissionError(errno.EACCES, "Permission denied", "out/x"),
             1,

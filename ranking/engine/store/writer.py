@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from encoders.base.errors import plain_reason
 from encoders.base.storage import (
     LOCK,
     SEEN,
@@ -65,9 +66,8 @@ def writing(path: Path, *, new: bool = False) -> Iterator[None]:
             finally:
                 _clean(path)
     except OSError as error:
-        raise EngineError(
-            f"{path} could not be written ({error.strerror or error}); the old index is unchanged."
-        ) from error
+        left = "; the old index is unchanged" if (path / CURRENT).exists() else ""
+        raise EngineError(f"{path} could not be written ({plain_reason(error)}){left}.") from error
 
 
 def _clean(path: Path) -> None:
