@@ -19,10 +19,10 @@ from encoders.export.graphs import ensure_graphs
 from encoders.export.towers import ExportError, export_towers
 from encoders.images.preprocess import ImageError, Preprocessing
 from encoders.inference.graph import GraphError
-from encoders.inference.onnx_encoder import NoGraphsError, OnnxEncoder
+from encoders.inference.onnx_encoder import NoGraphsError, NoPartsError, OnnxEncoder
 from encoders.model.clip import ClipConfig, ClipModule, Encoder
 from encoders.model.manifest import Manifest, ManifestError
-from encoders.model.resnet import ModifiedResNetConfig, ResNetConfig
+from encoders.model.resnet import ModifiedResNet, ModifiedResNetConfig, ResNetConfig
 from encoders.model.tokenizer import train_tokenizer
 from encoders.model.towers import TextConfig, ViTConfig
 
@@ -94,6 +94,16 @@ def test_the_exported_towers_give_the_encoders_vectors(
     np.testing.assert_allclose(found, encoder.encode_images(shown), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert loaded.has_patches == bool(patches)
+    tokens = encoder.encode_tokens(TEXTS)
+    for own, expected in zip(loaded.encode_tokens(TEXTS), tokens, strict=True):
+        np.testing.assert_allclose(own, expected, atol=1e-5)
+    if isinstance(encoder.module.image, ModifiedResNet):
+        with pytest.raises(NoPartsError, match="pools by attention"):
+            loaded.encode_parts(shown)
+    else:
+        parts = loaded.encode_parts(shown)
+        assert parts.shape == (9, parts.shape[1], 24)
+        np.testing.assert_allclose(np.linalg.norm(parts, axis=2), 1, atol=1e-5)
     if patches:
         pixels = loaded.pixels(shown)
         with torch.inference_mode():
@@ -105,7 +115,7 @@ def test_the_exported_towers_give_the_encoders_vectors(
 def test_the_text_graph_is_what_vespa_takes(exported_folder: Path) -> None:
     graph = onnx.load(exported_folder / "text.onnx").graph
     assert [value.name for value in graph.input] == ["input_ids", "attention_mask"]
-    assert [value.name for value in graph.output] == ["text_embedding"]
+    assert [value.name for value in graph.output] == ["text_embedding", "token_embeddings"]
 
 
 def test_graphs_tell_nothing_of_where_they_were_made(exported_folder: Path) -> None:
