@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from ingest.corpus.records import CorpusError
-from ingest.sources.files import normal_name
+from ingest.sources.files import normal_name, split_of
 
 __all__ = [
     "CAPTIONS",
@@ -50,8 +50,10 @@ CONCEPTS = ("concepts", "cuis", "cui", "concept_ids", "concept")
 CONCEPT_NAMES = ("concept_names", "concepts_name", "concepts_names", "concept_name")
 PATIENT = (
     *("patient_id", "patientid", "subject_id", "subject", "patient"),
-    *("patienten_id", "patientenid", "patientennummer"),
+    *("subjectid", "patient_number", "patient_no", "patient_nr", "patientnr", "mrn"),
+    *("patienten_id", "patientenid", "patientennummer", "num_patient", "id_patient"),
 )
+SPLITS = ("split", "set", "subset", "partition", "phase")
 IMAGES_AND_ID = frozenset((*IMAGES, *ID))
 KNOWN = frozenset((*ID, *IMAGES, *CAPTIONS, *CONCEPTS, *CONCEPT_NAMES, *PATIENT, "split"))
 ROWS_LOOKED_AT = 200
@@ -136,7 +138,7 @@ def find_columns(
         images=images,
         id=own,
         group=given(reading.group, "--group-column"),
-        split=given(reading.split, "--split-column"),
+        split=given(reading.split, "--split-column") or _split_column(columns, sample),
         joined=bool(captions),
     )
 
@@ -165,6 +167,17 @@ def _images(
     chosen = fitting or (best if best and shares[best] >= 0.5 else next(iter(named), ""))
     further = (name for name in named if name != chosen and name.endswith(("_name", "_names")))
     return (chosen, *further) if chosen else ()
+
+
+def _split_column(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> str:
+    """A column of splits: `split`, or one of a like name with nothing but words for splits."""
+    if SPLITS[0] in columns:
+        return SPLITS[0]
+    for name in SPLITS[1:]:
+        values = [str(row[name]) for row in sample if row.get(name)]
+        if values and all(map(split_of, values)):
+            return name
+    return ""
 
 
 def _distinct(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:

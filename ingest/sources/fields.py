@@ -12,7 +12,7 @@ from ingest.sources.columns import CONCEPT_NAMES, CONCEPTS, PATIENT, Columns, is
 from ingest.sources.files import split_named
 from ingest.sources.modalities import modality_of
 
-__all__ = ["GROUPS", "SPLIT", "group_keys", "record_from", "text_of"]
+__all__ = ["GROUPS", "group_keys", "record_from", "text_of"]
 
 CUIS = re.compile(r"C\d{7}(\s+C\d{7})+")
 DEEPEST = 64  # levels of a JSON value

@@ -12,7 +12,7 @@ from typing import Any
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import Reason, Record, Rejection, Row
 from ingest.sources.columns import Columns
-from ingest.sources.fields import GROUPS, SPLIT, record_from, text_of
+from ingest.sources.fields import GROUPS, record_from, text_of
 from ingest.sources.file_index import FileIndex
 from ingest.sources.files import IMAGE_SUFFIXES, split_of, suffix_of
 from ingest.sources.table import Table, TableRow
@@ -83,7 +83,7 @@ class TableSource:
             "captions": columns.captions[: None if columns.joined else 1],
             "images": columns.images[:1],
             "groups": (columns.group or next((name for name in grouping if name in there), ""),),
-            "splits": (columns.split or (SPLIT if SPLIT in there else ""),),
+            "splits": (columns.split,),
         }
         titles = dict(zip(there, first.table.titles, strict=True))
         said = [

@@ -109,6 +109,17 @@ def test_a_column_of_groups_is_told(tmp_path):
     )
 
 
+def test_a_column_with_words_for_splits_alone_holds_them(tmp_path):
+    images(tmp_path, "p1.png", "p2.png")
+    rows = "p1|one two three|{}|3\np2|four five six|training|4\n"
+    write(tmp_path / "t.txt", "file|report|set|num_patient\n" + rows.format("dev"))
+    records, _ = read(tmp_path)
+    assert [(r.split, r.subject_id) for r in records] == [("validation", "3"), ("train", "4")]
+    write(tmp_path / "t.txt", "file|report|set|num_patient\n" + rows.format("blue"))
+    records, _ = read(tmp_path)
+    assert [(r.split, r.extra["set"]) for r in records] == [("", "blue"), ("", "training")]
+
+
 def test_what_the_user_says_of_columns_holds(tmp_path):
     images(tmp_path, "p1.png", "p2.png")
     rows = "no,p1,Lunge frei.,Normal.,f1,dev\nno,p2,Erguss.,,f1,training\n"
