@@ -8,9 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from encoders.base.errors import UserError
+from ranking.calibration import CALIBRATION, Calibration, Evidence
 from rocosearch.cli import app
+from rocosearch.pipeline import write_app
 from rocosearch.searchers import searching
 from tests.eval.served import serving
+from vespa_app.package.options import PackageOptions
 
 TEXT = "lesion in the chest"
 
@@ -26,6 +29,29 @@ def test_a_server_gives_what_the_index_gives(made):
         found = searcher.search(TEXT, k=5)
     assert found.ids == expected.ids
     assert found.scores == pytest.approx(expected.scores, rel=1e-6)
+
+
+def test_a_server_gives_the_probabilities_that_its_package_has(made, tmp_path):
+    root, engine = made
+    fingerprint = engine.info().vector_fields[0].fingerprint
+    both = {"bm25(caption)": 2.0, "closeness(field,embedding)": 3.0}
+    fitted = Calibration(fingerprint, (Evidence(-3.0, both),), cut=0.1)
+    fitted.save(root / "index" / CALIBRATION)
+    write_app(root / "index", tmp_path / "app", options=PackageOptions(embedding="client"))
+    with searching(str(root / "index")) as searcher:
+        expected = searcher.search(TEXT, k=5)
+        least = sorted(expected.probabilities)[2]
+    (root / "index" / CALIBRATION).unlink()
+    with (
+        serving(engine) as url,
+        searching(url, encoder=root / "encoder", package=tmp_path / "app") as searcher,
+    ):
+        found = searcher.search(TEXT, k=5)
+        cut = searcher.search(TEXT, k=5, min_probability=least - 1e-6)
+    assert found.probabilities == pytest.approx(expected.probabilities, rel=1e-5)
+    assert len(cut) == 3
+    with serving(engine) as url, searching(url, package=root / "app") as searcher:
+        assert searcher.calibration is None
 
 
 def test_the_command_takes_the_url(made):

@@ -331,3 +331,13 @@ def test_parts_of_the_score_that_share_a_name_are_all_shown():
     assert hit["features"]["bm25"] == hit["score"] > hit["features"]["bm25(negated)"] == 0
     assert "lexical_affirmed" in desk.about()["profiles"]
     assert "vector" not in desk.about()["profiles"]
+
+
+def test_operators_are_read_on_request(served):
+    asked = "/search?text=lesion+-%22plain+film%22&profile=lexical&k=60"
+    plain = hits(get(served, asked))
+    read = hits(get(served, f"{asked}&operators=true"))
+    said = ["".join(piece for piece, _ in hit["caption"]).lower() for hit in read]
+    assert said
+    assert all("lesion" in text and "plain film" not in text for text in said)
+    assert len(read) < len(plain)
