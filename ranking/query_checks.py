@@ -78,10 +78,19 @@ def check_types(query: object) -> None:
             right = all(isinstance(each, inner) for each in value)
         if not right:
             raise QueryError(f"{name} is {repr(value)[:80]}: give {said}.")
+    for condition in query.filters:
+        _check_filter(condition)
     _check_numbers(query)
     if not isinstance(query.matching, str) or query.matching not in _MATCHING:
         known = " or ".join(map(repr, _MATCHING))
         raise QueryError(f"matching is {query.matching!r}: give {known}.")
+
+
+def _check_filter(condition: Filter) -> None:
+    values: object = condition.values
+    texts = isinstance(values, _SEVERAL) and all(isinstance(each, str) for each in values)
+    if not isinstance(condition.field, str) or not texts:
+        raise QueryError(f"{repr(condition)[:80]} is no condition: name a field, and texts.")
 
 
 def _check_numbers(query: Query) -> None:

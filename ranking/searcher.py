@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from ranking.calibration import Calibration
 from ranking.engine.segment.labelled import closeness_by_label
 from ranking.names import encoder_names
+from ranking.query_checks import check_types
 from ranking.text.synonyms import Synonyms
 from ranking.text.tokens import query_terms
 from ranking.types import Engine, EngineError, Filter, Hit, Query, QueryError, Result, Sort
@@ -121,7 +124,25 @@ class Searcher:
         are right with this probability; for texts of plain words alone.
         Raises QueryError where neither is given or the profile cannot use what is.
         """
-        text = text or ""
+        text = "" if text is None else text
+        asked = Query(
+            text=text,
+            profile="" if profile is None else profile,
+            inputs={} if inputs is None else inputs,
+            k=k,
+            offset=offset,
+            sort=sort,
+            min_score=min_score,
+            min_closeness=min_closeness,
+            facets=facets,
+            target_hits=Query.target_hits if target_hits is None else target_hits,
+            filters=filters,
+            exclude_ids=exclude_ids,
+            group_by=group_by,
+            operators=operators,
+        )
+        check_types(asked)
+        _check_examples(image, like, unlike, min_probability)
         plain = bool(text.strip()) and image is None and not like and not unlike and not operators
         if min_probability is not None:
             self._check_cut(min_probability, plain=plain)
@@ -129,26 +150,15 @@ class Searcher:
         vector = self._vector(text, image, name)
         if like or unlike:
             vector = self._moved(vector, like, unlike)
+        wanted = max(k + offset, Query.target_hits) if target_hits is None else target_hits
         result = self.engine.search(
-            Query(
-                text=text,
+            replace(
+                asked,
                 vector=vector,
                 vectors=self._tokens(text, name),
                 profile=name,
-                inputs=inputs or {},
-                k=k,
-                offset=offset,
-                sort=sort,
-                min_score=min_score,
-                min_closeness=min_closeness,
-                facets=facets,
-                target_hits=max(k + offset, Query.target_hits)
-                if target_hits is None
-                else target_hits,
-                filters=filters,
-                exclude_ids=exclude_ids.union(like, unlike),
-                group_by=group_by,
-                operators=operators,
+                target_hits=wanted,
+                exclude_ids=frozenset(exclude_ids).union(like, unlike),
                 expansions=self.widening(text) if text and not operators else {},
             )
         )
@@ -257,3 +267,20 @@ class Searcher:
         if found is None:
             raise QueryError(f"{identifier} has no image vector in this index.")
         return found / np.float32(np.linalg.norm(found) or 1.0)
+
+
+def _check_examples(image: object, like: object, unlike: object, cut: object) -> None:
+    """Refuse what is not of the types that `Searcher.search` declares. Raises QueryError."""
+    if image is not None and not isinstance(image, bytes | str | Path) and not _is_image(image):
+        raise QueryError(f"image is {repr(image)[:80]}: give a path, bytes or a Pillow image.")
+    for name, ids in (("like", like), ("unlike", unlike)):
+        if not isinstance(ids, tuple | list) or not all(isinstance(each, str) for each in ids):
+            raise QueryError(f"{name} is {repr(ids)[:80]}: give a list of ids.")
+    if cut is not None and not isinstance(cut, Real):
+        raise QueryError(f"min_probability is {repr(cut)[:80]}: give a number from 0 to 1.")
+
+
+def _is_image(value: object) -> bool:
+    """Without Pillow there are none."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(value, pillow.Image)

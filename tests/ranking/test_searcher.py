@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from encoders.base.errors import UserError
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.shipped import SHIPPED
@@ -127,3 +129,18 @@ def test_what_the_types_would_not_allow_is_a_sentence(options, reason):
     )
     with pytest.raises(QueryError, match=reason):
         engine.search(Query("chest", **options))
+
+
+ODD = (0, -1, 1.5, True, b"x", "x" * 9, [], {}, object(), float("nan"), 1j, [None], range(3))
+PARTS = ("text", "image", "like", "unlike", "profile", "inputs", "k", "filters", "exclude_ids")
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_what_is_of_another_type_is_refused_in_a_sentence(value):
+    """Or taken for what it can be: no other error comes."""
+    searcher = Searcher(engine(), Encoder())
+    asked = [{part: value} for part in (*PARTS, "group_by", "offset", "sort", "min_score")]
+    asked += [{"filters": (f,)} for f in (Filter(value, ("ct",)), Filter("modality", value))]
+    for parts in asked:
+        with suppress(UserError):
+            searcher.search(**{"text": "chest", **parts})
