@@ -31,7 +31,12 @@ class Encoder:
         return np.stack([self._vector(text.encode()) for text in texts])
 
     def encode_images(self, images: Sequence[bytes]) -> np.ndarray:
-        return np.stack([self._vector(image) for image in images])
+        return np.stack(
+            [
+                self._vector(bytes(image, "utf-8") if isinstance(image, str) else image)
+                for image in images
+            ]
+        )
 
     def _vector(self, content: bytes) -> np.ndarray:
         seed = int.from_bytes(hashlib.sha256(content).digest()[:8], "little")
