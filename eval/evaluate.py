@@ -40,7 +40,7 @@ from ingest.corpus.corpus import Corpus
 
 __all__ = ["DEFAULT_PROFILES", "Options", "evaluate"]
 
-DEFAULT_PROFILES = ("lexical", "vector", "hybrid_sum", "hybrid")
+DEFAULT_PROFILES = ("lexical", "vector", "hybrid_sum", "hybrid", "frames", "study")
 BLEND = "hybrid"
 SIMILARITY_BATCH = 32
 

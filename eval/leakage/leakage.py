@@ -83,12 +83,12 @@ def find_leakage(task: Task, captions: Sequence[str], overlap: Overlap | None = 
 
     captions: of the pool's documents. overlap: what of them was trained on. Excluded and
     hidden documents are not looked at, and neither are captions that are indexed by their
-    vectors only.
+    vectors only, or not at all.
     """
     relevant = _relevant(task, len(captions))
     found: dict[Kind, Marks] = {}
     elsewhere = 0
-    if task.asks == "text":
+    if task.asks == "text" and task.vectors != "frames":
         texts = tuple(captions) if task.texts is None else task.texts
         found, elsewhere = _compare_texts(task.topics, texts, relevant)
     if task.shares_words:
@@ -169,6 +169,10 @@ def _indexed(texts: tuple[str, ...]) -> _Index:
 
 def _relevant(task: Task, count: int) -> _Pairs:
     judged = task.qrels.grades.tocoo()
+    if task.owners is not None:
+        return _Pairs(
+            judged.row.astype(np.int64), task.owners[judged.col], (len(task.topics), count)
+        )
     # Judged documents that are not indexed are numbered behind the pool's.
     kept = (judged.data > 0) & (judged.col < count)
     topics, documents = (part[kept].astype(np.int64) for part in (judged.row, judged.col))

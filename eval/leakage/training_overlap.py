@@ -74,7 +74,7 @@ class SeenTexts:
 
 @dataclass(frozen=True)
 class Overlap:
-    """bool [documents] each, in the order of the pool.
+    """bool [documents] each, in the order of the pool; of a study, whether any image is so.
 
     same_image: the document's image was trained on, or a file of equal bytes; copy_image: a
     verified copy of one; near_image: one that looks alike, which proves nothing; caption,
@@ -118,7 +118,7 @@ def find_overlap(corpus: Corpus, pool: Pool, fingerprint: str, record: Record | 
     names = ["id", "caption", "group_id", "subject_id", "split", "hashes"]
     columns = corpus.table(names).to_pydict()
     place = {name: row for row, name in enumerate(columns["id"])}
-    rows = [place[name] for name in pool.ids]
+    rows = [place[name] for name in pool.images]
     files = [each["image_sha256"] or "" for each in columns["hashes"]]
     looks = [each["image_dhash"] or "" for each in columns["hashes"]]
     normal = [normal_caption(text or "") for text in columns["caption"]]
@@ -161,13 +161,15 @@ def find_overlap(corpus: Corpus, pool: Pool, fingerprint: str, record: Record | 
     captions = [normal[row] for row in rows]
     equal = texts.equal(captions)
     return Overlap(
-        same_image=same,
-        copy_image=copies & ~same,
-        near_image=(alike | unverified) & ~same & ~copies,
-        caption=equal,
-        near_caption=texts.near(captions) & ~equal,
-        group=seen.has("group", [groups[row] for row in rows])
-        | seen.has("subject", [subjects[row] for row in rows]),
+        same_image=pool.any_image(same),
+        copy_image=pool.any_image(copies & ~same),
+        near_image=pool.any_image((alike | unverified) & ~same & ~copies),
+        caption=pool.any_image(equal),
+        near_caption=pool.any_image(texts.near(captions) & ~equal),
+        group=pool.any_image(
+            seen.has("group", [groups[row] for row in rows])
+            | seen.has("subject", [subjects[row] for row in rows])
+        ),
         known=record is not None,
         texts=texts,
         notes=tuple(notes),
@@ -176,7 +178,7 @@ def find_overlap(corpus: Corpus, pool: Pool, fingerprint: str, record: Record | 
 
 def _chosen_on(validated: Seen, files: Words, pool: Pool) -> list[str]:
     """A note where queries are made of images that chose the encoder's epoch."""
-    count = int((validated.has_image(files) & pool.asking).sum())
+    count = int((pool.any_image(validated.has_image(files)) & pool.asking).sum())
     if not count:
         return []
     told = (

@@ -90,8 +90,9 @@ def write_pool(path: Path, results: Sequence[TaskResult], pool: Pool, depth: int
         stream.write("\t".join(HEADER) + "\n")
         for result in results:
             for query, text, row in _unjudged(result, depth):
-                caption = pool.captions[row] if row < len(pool) else ""
-                name = result.task.qrels.documents[row]
+                name, owners = result.task.qrels.documents[row], result.task.owners
+                place = row if owners is None else int(owners[row])
+                caption = pool.captions[place] if place < len(pool) else ""
                 cells = (result.task.protocol, query, name, "", text, caption)
                 stream.write("\t".join(cell.translate(_ONE_LINE) for cell in cells) + "\n")
                 count += 1

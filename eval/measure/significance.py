@@ -76,10 +76,10 @@ class Comparison:
 def families(profiles: Sequence[str]) -> dict[Family, list[Pair]]:
     """The pairs that are compared: the declared three, and all others against them.
 
-    Where none of the declared profiles was evaluated, every pair of those that were is declared.
+    Where fewer than two of the declared profiles were evaluated, every pair is declared.
     """
     declared = [name for name in DECLARED if name in profiles]
-    if not declared:
+    if len(declared) < 2:
         return {"declared": list(combinations(profiles, 2)), "further": []}
     further = [name for name in profiles if name not in declared]
     return {

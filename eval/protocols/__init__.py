@@ -6,6 +6,7 @@ groups.py           Same-group protocols: an image retrieves other images of its
 known_item.py       Known-item protocols: the query is made from the one relevant image
 overlap.py          The overlap curve: queries that share fewer and fewer words with the caption
 own_topics.py       A user's own topics and judgements, in TREC or BEIR format
+studies.py          An index of studies: a text finds a frame, a study finds studies like it
 tasks.py            A task of a protocol: queries, relevance judgements, excluded documents
 """
 
@@ -16,7 +17,7 @@ from functools import partial
 
 from eval.collection.pool import Pool
 from eval.collection.runs import EvaluationError
-from eval.protocols import concept_queries, concepts, groups, known_item, overlap
+from eval.protocols import concept_queries, concepts, groups, known_item, overlap, studies
 from eval.protocols.tasks import Builder, Skipped, Task
 
 __all__ = ["ALIASES", "PAIRS", "PROTOCOLS", "build_tasks", "expand"]
@@ -32,6 +33,8 @@ PROTOCOLS: dict[str, Builder] = {
     "concepts": concepts.concepts,
     "image-to-image": groups.image_to_image,
     "image-to-caption": known_item.image_to_caption,
+    "text-to-frame": studies.text_to_frame,
+    "study-to-study": studies.study_to_study,
 }
 # The pairs card needs both sides' vectors and no engine: eval/measure/pairs.py.
 PAIRS = "pairs"

@@ -7,18 +7,19 @@ lexical ranking the answer; so each task also comes without such siblings, as `N
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from eval.collection.pool import Pool
 from eval.protocols.concepts import shared_concepts
 from eval.protocols.tasks import Asks, Skipped, Task, Topic, make_task
 
-__all__ = ["image_to_image", "same_group"]
+__all__ = ["by_image", "image_to_image", "same_group"]
 
 
 def same_group(pool: Pool, kind: str) -> list[Task | Skipped]:
     """The caption of one image finds the others of its case or article."""
     name = f"same-{kind}"
-    siblings = _siblings(pool, kind)
+    siblings = _siblings(_groups(pool, kind))
     normalised = pool.normalised
     rows = [row for row in pool.query_rows if siblings[row] and normalised[row]]
     if not rows:
@@ -60,26 +61,43 @@ def image_to_image(pool: Pool) -> list[Task | Skipped]:
 
     Where the corpus has no groups, those that share a concept, graded by how many.
     """
-    siblings = [
-        [other for other in rows if pool.has_vector[other]]
-        for rows in _siblings(pool, "case", "article")
-    ]
+    name = "image-to-image"
+    if pool.members:
+        return [Skipped(name, "documents are studies: study-to-study")]
+    groups = _groups(pool, "case", "article")
+    return by_image(
+        pool, name, ("An image", "images"), "images of the same case or article", groups
+    )
+
+
+def by_image(
+    pool: Pool,
+    name: str,
+    kind: tuple[str, str],
+    others: str,
+    groups: Sequence[tuple[str, str]],
+) -> list[Task | Skipped]:
+    """A document's vector finds the others of its group, else those that share a concept.
+
+    kind: what documents are called, one and several; others: what those of a group are.
+    """
+    siblings = [[other for other in rows if pool.has_vector[other]] for rows in _siblings(groups)]
     rows = [row for row in pool.query_rows if siblings[row] and pool.has_vector[row]]
     if rows:
-        description = "An image finds the other images of the same case or article."
-        return [_group_task(pool, "image-to-image", description, rows, siblings, {}, asks="image")]
+        description = f"{kind[0]} finds the other {others}."
+        return [_group_task(pool, name, description, rows, siblings, {}, asks="image")]
     askable = [row for row in pool.query_rows if pool.has_vector[row]]
     if not askable:
-        return [Skipped("image-to-image", "no document has an image vector")]
+        return [Skipped(name, "no document has an image vector")]
     task = shared_concepts(
         pool,
-        "image-to-image",
-        "An image finds images that share concepts, graded by how many.",
+        name,
+        f"{kind[0]} finds {kind[1]} that share concepts, graded by how many.",
         askable,
         [""] * len(askable),
         asks="image",
     )
-    return [task or Skipped("image-to-image", "no two images share a group or a concept")]
+    return [task or Skipped(name, "no two documents share a group or a concept")]
 
 
 def _group_task(
@@ -114,13 +132,18 @@ def _group_task(
     )
 
 
-def _siblings(pool: Pool, *kinds: str) -> list[list[int]]:
-    """For each document the other rows of its group, where the group is of one of the kinds."""
+def _groups(pool: Pool, *kinds: str) -> list[tuple[str, str]]:
+    """Kind and group of each document, ("", "") where the group is of no such kind."""
+    pairs = zip(pool.group_kinds, pool.groups, strict=True)
+    return [(kind, group) if kind in kinds else ("", "") for kind, group in pairs]
+
+
+def _siblings(groups: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """For each document the other rows of its group."""
     members: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    keys = list(zip(pool.group_kinds, pool.groups, strict=True))
-    for row, (kind, group) in enumerate(keys):
-        if group and kind in kinds:
-            members[kind, group].append(row)
+    for row, key in enumerate(groups):
+        if key[1]:
+            members[key].append(row)
     return [
-        [other for other in members.get(key, ()) if other != row] for row, key in enumerate(keys)
+        [other for other in members.get(key, ()) if other != row] for row, key in enumerate(groups)
     ]

@@ -31,7 +31,7 @@ KNOWN_ITEM = "RR@10"
 GRADED = "nDCG@10"
 
 Asks = Literal["text", "image"]
-Vectors = Literal["images", "captions"]
+Vectors = Literal["images", "captions", "frames"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Task:
     """One protocol on one pool.
 
     texts: what is indexed instead of the captions, one a document; None for the captions.
-    vectors: whether documents are found by their image's vector or by their caption's.
+    vectors: whether documents are found by their image's vector or by their caption's, or the
+    frames of studies are found, each by its own. owners: then the study's row of each frame.
     asks: whether queries are texts or images. no_lexical: why lexical ranking does not apply,
     "" if it does. shares_words: whether words of the query in the index are what it measures,
     and so no leakage. metric: what it is judged by. notes: counts of what was left out, for the
@@ -75,6 +76,7 @@ class Task:
     shares_words: bool = False
     metric: str = KNOWN_ITEM
     notes: tuple[str, ...] = ()
+    owners: NDArray[np.int64] | None = None
 
     @property
     def searched(self) -> NDArray[np.int64]:

@@ -60,14 +60,19 @@ def explorer_data(evaluation: Evaluation, seed: int = 0) -> Json:
         for row, why in choose_queries(result, count, seed):
             topics.append(_topic(result, row, why))
     shown = _shown_documents(topics)
-    captions = dict(zip(evaluation.pool.ids, evaluation.pool.captions, strict=True))
-    pictures = thumbnails(evaluation.corpus, shown)
+    pool = evaluation.pool
+    captions = dict(zip(pool.ids, pool.captions, strict=True))
+    owned = {image: pool.captions[row] for image, row in zip(pool.images, pool.owners, strict=True)}
+    first = {name: images[0] for name, images in zip(pool.ids, pool.members, strict=False)}
+    pictures = thumbnails(evaluation.corpus, {first.get(name, name) for name in shown})
     return {
         "headline": headline.task.protocol if headline else "",
         "colours": {name: plots.colour(name) for r in evaluation.tasks for name in r.runs},
         "leaks": LEAKS,
         "documents": {
-            name: _document(captions.get(name, ""), pictures.get(name, ""))
+            name: _document(
+                (owned | captions).get(name, ""), pictures.get(first.get(name, name), "")
+            )
             for name in sorted(shown)
         },
         "topics": topics,

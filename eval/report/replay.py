@@ -68,7 +68,7 @@ def _told(result: TaskResult, hashes: dict[str, str]) -> dict[str, Any]:
         "protocol": task.protocol,
         "description": task.description,
         "asks": task.asks,
-        "indexed": "caption vectors" if task.vectors == "captions" else indexed,
+        "indexed": {"captions": "caption vectors", "frames": "frames"}.get(task.vectors, indexed),
         "hidden": any(topic.hidden for topic in task.topics),
         "metric": result.metric,
         "topics": f"{task.protocol}.topics.tsv",

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from eval.collection.pool import Pool
 from eval.protocols.tasks import Task
 from ingest.corpus.corpus import Corpus
-from ingest.feed.documents import second_half
+from ingest.feed.documents import second_half, study_key
 from ingest.vectors.embed import read_embeddings
 from ranking.engine.engine import EmbeddedEngine
+from ranking.names import vector_field_names
 from ranking.profiles.shipped import ProfileSet
 from ranking.types import Document, Engine, Filter, VectorField
 from vespa_app.engine import VespaEngine
@@ -86,8 +87,10 @@ class ServedTarget:
 
     def with_vectors(self, corpus: Corpus, ids: Collection[str], field: VectorField) -> set[str]:
         """Ids that the corpus keeps a vector of: what was fed."""
-        embedded, _ = read_embeddings(corpus, field.fingerprint)
-        return set(ids).intersection(embedded)
+        embedded = set(read_embeddings(corpus, field.fingerprint)[0])
+        rows = corpus.rows(["id", "group_id", "group_kind"])
+        studies = {study_key(row) for row in rows if row["id"] in embedded}
+        return set(ids) & (embedded | studies)
 
     def views(self, pool: Pool, encode: Encode, field: VectorField | None) -> ServedViews:
         """The server as it is."""
@@ -172,10 +175,29 @@ class EmbeddedViews:
         if task.vectors == "captions" and self._field is not None:
             vectors = self._encode(self._pool.captions)
             documents = [
-                replace(document, vectors={self._field.name: vector})
+                self._of_one(document, document.id, vector)
                 for document, vector in zip(documents, vectors, strict=True)
             ]
+        if task.vectors == "frames":
+            documents = [
+                self._of_one(replace(document, caption=""), label, vector)
+                for document in documents
+                for label, vector in document.labelled.get(self._frames, {}).items()
+            ]
         return documents
+
+    @property
+    def _frames(self) -> str:
+        """The field of the encoder's frames."""
+        names = vector_field_names(self._field.name) if self._field else None
+        return names.field("frames") if names else ""
+
+    def _of_one(self, document: Document, name: str, vector: NDArray[np.float32]) -> Document:
+        """The document found by this vector alone; one of a study has it as its only frame."""
+        if self._field is None:
+            return document
+        frames = {self._frames: {name: vector}} if self._frames in document.labelled else {}
+        return replace(document, id=name, vectors={self._field.name: vector}, labelled=frames)
 
 
 def _without_caption_vectors(document: Document) -> Document:
@@ -211,6 +233,8 @@ class ServedViews:
         """Tasks that need other documents than the server holds, or hide captions."""
         if task.vectors == "captions":
             return "the server has vectors of images, not of captions: evaluate the embedded index"
+        if task.vectors == "frames":
+            return "the server ranks studies, not frames: evaluate the embedded index"
         if any(topic.hidden for topic in task.topics):
             return "Vespa cannot hide captions from ranking: evaluate the embedded index"
         if (task.texts is not None) and not self.holds_halves:

@@ -25,7 +25,17 @@ from ingest.vectors.embed import CAPTIONS, PATCHES, embedding_parts, part_vector
 from ranking.names import encoder_names, vector_field_names
 from ranking.types import Document
 
-__all__ = ["PATCHES_OF_STUDIES", "VIEWS", "View", "documents", "mean_direction", "second_half"]
+__all__ = [
+    "PATCHES_OF_STUDIES",
+    "VIEWS",
+    "View",
+    "documents",
+    "joined_captions",
+    "mean_direction",
+    "second_half",
+    "shared",
+    "study_key",
+]
 
 View = Literal["full", "split-caption"]
 VIEWS: tuple[View, ...] = ("full", "split-caption")
@@ -106,16 +116,17 @@ def _images(
             if name not in vectors
         }
         made = _document(row, vectors, view, predictions.of(*image), own)
-        yield _study_key(row), replace(made, labelled=labelled)
+        yield study_key(row), replace(made, labelled=labelled)
 
 
-def _study_key(row: Mapping[str, Any]) -> str:
+def study_key(row: Mapping[str, Any]) -> str:
+    """The id of the study that a record belongs to: its case, or itself."""
     return str(row["group_id"] if row["group_kind"] == "case" and row["group_id"] else row["id"])
 
 
 def _studies(corpus: Corpus, images: Iterable[tuple[str, Document]]) -> Iterator[Document]:
     """Documents of images, by the study of each, joined as soon as a study's last has come."""
-    left = Counter(map(_study_key, corpus.rows(["id", "group_id", "group_kind"])))
+    left = Counter(map(study_key, corpus.rows(["id", "group_id", "group_kind"])))
     open_studies: dict[str, list[Document]] = {}
     for key, image in images:
         open_studies.setdefault(key, []).append(image)
@@ -135,7 +146,7 @@ def _study(key: str, images: Sequence[Document]) -> Document:
     return replace(
         first,
         id=key,
-        caption="\n".join(dict.fromkeys(filter(None, (image.caption for image in images)))),
+        caption=joined_captions(image.caption for image in images),
         vectors={
             name: mean_direction([image.vectors[name] for image in images if name in image.vectors])
             for name in dict.fromkeys(name for image in images for name in image.vectors)
@@ -145,10 +156,10 @@ def _study(key: str, images: Sequence[Document]) -> Document:
         concept_names=tuple(dict.fromkeys(c for image in images for c in image.concept_names)),
         predicted_concepts=tuple(dict.fromkeys(c for i in images for c in i.predicted_concepts)),
         pseudo_caption="\n".join(dict.fromkeys(i.pseudo_caption for i in images)).strip(),
-        modality=_shared(image.modality for image in images),
-        source=_shared(image.source for image in images),
-        licence=_shared(image.licence for image in images),
-        split=_shared(image.split for image in images),
+        modality=shared(image.modality for image in images),
+        source=shared(image.source for image in images),
+        licence=shared(image.licence for image in images),
+        split=shared(image.split for image in images),
         attributes={
             name: value
             for name, value in first.attributes.items()
@@ -157,7 +168,12 @@ def _study(key: str, images: Sequence[Document]) -> Document:
     )
 
 
-def _shared(values: Iterable[str]) -> str:
+def joined_captions(captions: Iterable[str | None]) -> str:
+    """A study's caption: the different ones of its images, one a line."""
+    return "\n".join(dict.fromkeys(filter(None, captions)))
+
+
+def shared(values: Iterable[str]) -> str:
     """The value that all have, else ""."""
     found = set(values)
     return found.pop() if len(found) == 1 else ""

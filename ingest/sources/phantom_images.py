@@ -16,7 +16,7 @@ from struct import pack
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NO_FINDING", "draw", "png"]
+__all__ = ["NO_FINDING", "Motion", "draw", "png"]
 
 Array = NDArray[np.float32]
 
@@ -25,6 +25,18 @@ HEIGHT = {"upper": -0.42, "middle": 0.02, "lower": 0.44}
 NO_FINDING = "none"
 OFFSET = 0.40  # of a finding from the midline
 JITTER = 0.03
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How far a finding lies from its place, and how many times as large it is."""
+
+    x: float = 0.0
+    y: float = 0.0
+    scale: float = 1.0
+
+
+STILL = Motion()
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,9 @@ def _grid(side: int) -> tuple[Array, Array]:
     return x, y
 
 
-def draw(attributes: Mapping[str, str], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw(
+    attributes: Mapping[str, str], side: int, rng: np.random.Generator, motion: Motion = STILL
+) -> NDArray[np.uint8]:
     """Grey image uint8 [side, side] of a phantom with these attributes."""
     x, y = _grid(side)
     # Every patient lies a little differently.
@@ -53,7 +67,7 @@ def draw(attributes: Mapping[str, str], side: int, rng: np.random.Generator) -> 
     x, y = (x - shift[0]) * scale, (y - shift[1]) * scale
     tissue = _REGIONS[attributes["region"]](x, y)
     image = _LOOKS[attributes["modality"]](tissue, x, y, rng)
-    image = _with_finding(image, attributes, x, y, rng)
+    image = _with_finding(image, attributes, x, y, rng, motion)
     image = _FINISHES[attributes["modality"]](image, x, y, rng)
     return np.asarray(np.clip(image, 0, 1) * 255, np.uint8)
 
@@ -235,15 +249,20 @@ _FINISHES: dict[str, Callable[[Array, Array, Array, np.random.Generator], Array]
 
 
 def _with_finding(
-    image: Array, attributes: Mapping[str, str], x: Array, y: Array, rng: np.random.Generator
+    image: Array,
+    attributes: Mapping[str, str],
+    x: Array,
+    y: Array,
+    rng: np.random.Generator,
+    motion: Motion,
 ) -> Array:
     if attributes["finding"] == NO_FINDING:
         return image
     sign = 1 if attributes["side"] == "left" else -1
     jitter = rng.uniform(-JITTER, JITTER, 2)
-    cx = sign * OFFSET + float(jitter[0])
-    cy = HEIGHT[attributes["position"]] + float(jitter[1])
-    radius = RADIUS[attributes["size"]] * float(rng.uniform(0.93, 1.07))
+    cx = sign * OFFSET + float(jitter[0]) + motion.x
+    cy = HEIGHT[attributes["position"]] + float(jitter[1]) + motion.y
+    radius = RADIUS[attributes["size"]] * float(rng.uniform(0.93, 1.07)) * motion.scale
     weight, grey = _FINDINGS[attributes["finding"]](x - cx, y - cy, radius, rng)
     return np.asarray(image * (1 - weight) + weight * grey, np.float32)
 

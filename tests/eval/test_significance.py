@@ -181,6 +181,7 @@ def test_the_family_is_declared():
     assert found["declared"] == [("lexical", "vector"), ("lexical", "hybrid"), ("vector", "hybrid")]
     assert len(found["further"]) == 6
     assert families(["mine", "other"])["declared"] == [("mine", "other")]
+    assert families(["vector", "mine"])["declared"] == [("vector", "mine")]
 
 
 def test_wins_ties_and_losses():
