@@ -4,12 +4,12 @@
     python -m benchmarks.no_answer build/corpus build/encoder --without modality=ultrasound
 
 Documents are taken out of the index, and out of what the probabilities are fitted on. Then those of
-the test split that were taken out ask (no answer is right), and as many that stayed (they have
-one). Of phantoms three things are taken out in turn: half of the test split's combinations, so that
+the test split that were taken out ask (no answer is right), and some that stayed (they have one).
+Of phantoms three things are taken out in turn: half of the test split's combinations, so that
 documents that differ in one attribute of six stay; every fifth pair of region and finding; one
 finding. Their captions are written anew, in other words than those indexed. Other corpora ask as
-`rocosearch calibrate` does (eval/tuning/calibration.py). F1 weighs both kinds alike, however many
-queries there are of each.
+`rocosearch calibrate` does (eval/tuning/calibration.py), and what is taken out of validation asks
+too. F1 weighs both kinds alike, however many queries there are of each.
 
 "No answer" is told where every hit is below the cut. ROC area: of the best hit's probability, with
 an answer against without. Calibration error: of the hits of queries with an answer.
@@ -91,7 +91,8 @@ def measure(
     searcher = Searcher(EmbeddedEngine.in_memory(kept, fields, profiles), encoder)
     fitted = calibrate(searcher, kept, profile=profile)
     there = asked_of(kept, "test")
-    none = tuple(d for d in found if d.split == "test" and gone(d) and d.caption and d.vectors)
+    held_out = ("test",) if anew else ("test", "validation")  # which lost them too
+    none = tuple(d for d in found if d.split in held_out and gone(d) and d.caption and d.vectors)
     none = tuple(none[n] for n in np.random.default_rng(1).permutation(len(none))[:MOST])
     if anew:
         there = Asking(there.documents[:MOST], (frozenset(),) * MOST)
