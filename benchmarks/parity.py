@@ -1,8 +1,8 @@
 """Recorded answers of a real Vespa against the embedded engine.
 
-    python benchmarks/parity.py ../shared/vespa-golden [--records DIR] [--captions DIR] [--json]
+    python benchmarks/parity.py ../shared/vespa-golden ../shared/vespa-study [--json]
 
-Builds the engine from the folder's documents and vector recipes, takes the profiles from the
+Builds the engine from each folder's documents and vector recipes, takes the profiles from the
 schema beside them, answers every record it can. Ends with 1 where something that must agree
 does not. docs/parity.md explains the columns.
 """
@@ -22,13 +22,14 @@ from tests.vespa_records.table import measure, to_text
 def main() -> int:
     """Run the comparison; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("folder", type=Path, help="documents, schema and records")
+    parser.add_argument("folder", type=Path, nargs="+", help="documents, schema and records")
     parser.add_argument("--records", type=Path, help="take the record files from here instead")
     parser.add_argument("--captions", type=Path, help="the ROCO test split's text files")
     parser.add_argument("--json", action="store_true", help="one JSON object for each kind")
     options = parser.parse_args()
     try:
-        rows = list(measure(find_collections(options.folder, options.records, options.captions)))
+        found = (find_collections(f, options.records, options.captions) for f in options.folder)
+        rows = list(measure([each for collections in found for each in collections]))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -33,7 +33,7 @@ from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.read.application import Application, ServedProfile, read_application
 
 TEXTS = 200
-WARM_UP = 5
+WARM_UP = 60  # queries of each kind before the first run: a JVM compiles what is used often
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,16 @@ def main() -> int:
         settings = EngineSettings(concurrency=max(options.clients))
         with closing(VespaEngine.connect(url, application, settings)) as engine:
             texts = list(captions(engine))
-            for clients, (profile, ways) in itertools.product(
-                options.clients, profiles(application, client=encoder is not None)
-            ):
-                for way in ways:
-                    ask = asking(engine, profile, encoder if way == "client" else None)
+            kinds = [
+                (profile, way, asking(engine, profile, encoder if way == "client" else None))
+                for profile, ways in profiles(application, client=encoder is not None)
+                for way in ways
+            ]
+            for text in texts[:WARM_UP]:
+                for _, _, ask in kinds:
+                    ask(text)
+            for clients in options.clients:
+                for profile, way, ask in kinds:
                     row = run(ask, texts, profile.name, way, clients, options.seconds)
                     failed += row.failed
                     show(row, as_json=options.json)
@@ -133,8 +138,6 @@ def run(
     seconds: float,
 ) -> Row:
     """Ask from `clients` threads at once, one query after the other in each."""
-    for text in texts[:WARM_UP]:
-        ask(text)
     times: list[float] = []
     failures: list[str] = []
     started = time.perf_counter()

@@ -61,7 +61,9 @@ _HOLDS = re.compile(r" where (\w+) contains \(\{[^}]*\}@term\)$")
 _WIDER = re.compile(r"contains \(\{[^}]*significance: ([\d.e+-]+)\}@(\w+)\)")
 _ANY = re.sub(r"\?P<\w+>", "?:", _TEST.pattern)
 _CONDITION = re.compile(rf"(!?)\(((?:(?:{_ANY})(?: or )?)+|false)\)")
-_VECTOR = re.compile(r"\{targetHits: (\d+)\}nearestNeighbor\((\w+), (\w+)\)")
+_VECTOR = re.compile(
+    r"\{targetHits: (\d+)(?:, distanceThreshold: ([\d.]+))?\}nearestNeighbor\((\w+), (\w+)\)"
+)
 _GROUP = re.compile(r"all\(group\((\w+)\) each\(output\(count\(\)\)\)\)")
 _SELECTION = re.compile(r'image\.(\w+) == "(\w+)"')
 
@@ -205,6 +207,11 @@ class StandIn:
         if " where true" in yql:
             root = {"fields": {"totalCount": len(self.documents)}, "coverage": coverage}
             return 200, {"root": root | self._groups(yql)}
+        if body.get("ranking.profile") == "unranked" and not _HOLDS.search(yql):
+            ids = {v for n, v in body.items() if n.startswith("v")} & self.documents.keys()
+            found = [{"id": f"x/{i}", "relevance": 0, "fields": {"id": i}} for i in sorted(ids)]
+            root = {"fields": {"totalCount": len(ids)}, "coverage": coverage, "children": found}
+            return 200, {"root": root}
         if counted := _HOLDS.search(yql):
             held = sum(
                 body["term"] in tokenize(texts_of(self.engine.get(i))[counted[1]] or "")
@@ -283,7 +290,7 @@ class StandIn:
         return engine.search(
             Query(
                 text=body["text"] if "userInput" in where else "",
-                vectors={field: self._vector(body, name) for _, field, name in asked}
+                vectors={field: self._vector(body, name) for _, _, field, name in asked}
                 | dict(_tokens(body)),
                 profile=profile,
                 inputs={
@@ -293,6 +300,7 @@ class StandIn:
                 },
                 k=body["hits"],
                 target_hits=int(asked[0][0]) if asked else 100,
+                min_closeness=1 / (1 + float(asked[0][1])) if asked and asked[0][1] else None,
                 filters=filters,
                 exclude_ids=barred,
                 with_documents=False,

@@ -135,6 +135,10 @@ def _kind(status: int, code: int | None) -> tuple[type[VespaError], str]:
         return _KINDS[504]
     if code in UNAVAILABLE_CODES:
         return _KINDS[503]
+    if 300 <= status < 400:
+        return VespaGarbledError, (
+            "The server redirects to another address, which is not followed; name Vespa's own URL"
+        )
     return _KINDS.get(status, (VespaError, "Vespa failed"))
 
 

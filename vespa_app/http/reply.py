@@ -7,7 +7,8 @@ that names server and path; the `as_...` functions say which part is wrong.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = [
 
 GZIP = b"\x1f\x8b"
 HIDDEN = "***"
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 LEAST_SECRET = 8  # a shorter one may stand in a document by chance
 
 
@@ -67,7 +69,9 @@ def read_reply(status: int, data: bytes, kind: str, address: str, secret: str = 
     try:
         content = json.loads(body) if body else None
         if hide and status != 200:
-            content = _without(content, secret)
+            content = _changed(content, lambda text: text.replace(secret, HIDDEN))
+        if _SURROGATE.search(body):
+            content = _changed(content, _whole_characters)
     except (ValueError, RecursionError) as error:
         if status < 400 and ("json" in kind or isinstance(error, RecursionError)):
             raise VespaGarbledError(
@@ -85,15 +89,20 @@ def _fault(error: Exception, data: bytes) -> str:
     return "is truncated or damaged"
 
 
-def _without(content: Any, secret: str) -> Any:  # noqa: ANN401 (JSON)
+def _changed(content: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 (JSON)
     """JSON may write a character as an escape, so its texts are looked through as well."""
     if isinstance(content, str):
-        return content.replace(secret, HIDDEN)
+        return change(content)
     if isinstance(content, list):
-        return [_without(each, secret) for each in content]
+        return [_changed(each, change) for each in content]
     if isinstance(content, dict):
-        return {_without(k, secret): _without(each, secret) for k, each in content.items()}
+        return {change(key): _changed(each, change) for key, each in content.items()}
     return content
+
+
+def _whole_characters(text: str) -> str:
+    """Half a surrogate pair is no character, and cannot be printed or stored."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @contextmanager
@@ -139,7 +148,10 @@ def as_number(value: object, what: str) -> float:
     """`value`, which must be a number, or a text that Vespa writes for one (NaN, Infinity)."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _wrong(value, what, "a number")
-    return float(value)
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        raise TypeError(f"{what} is {str(value)[:40]!r}, not a number") from None
 
 
 def as_whole(value: object, what: str) -> int:

@@ -168,6 +168,33 @@ def test_control_characters_are_shown_not_obeyed(way):
     assert "\\x1b[2J\\x07 gone\\u202e 2nd line" in str(caught.value)
 
 
+def test_half_a_surrogate_pair_is_no_character():
+    fields = '{"id": "a", "caption": "\\ud800 and \\ud83e\\ude7b", "matchfeatures": {}}'
+    hit = f'{{"id": "x", "relevance": 1, "fields": {fields}}}'
+    body = f'{{"root": {{"fields": {{"totalCount": 1}}, "children": [{hit}]}}}}'
+    with hostile(saying(body.encode())) as url:
+        (found,) = search(url).hits
+    assert found.document.caption == "\ufffd and \U0001fa7b"
+
+
+def test_a_feature_that_is_no_number_is_told_in_plain_words():
+    hit = {"id": "x", "relevance": 1, "fields": {"id": "x", "matchfeatures": {"bm25": "y"}}}
+    with (
+        hostile(saying({"root": {"children": [hit]}})) as url,
+        pytest.raises(VespaGarbledError, match="'y', not a number"),
+    ):
+        search(url)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_says_what_to_do(status):
+    with (
+        hostile(saying({}, status)) as url,
+        pytest.raises(VespaGarbledError, match=r"redirects .* name Vespa's own URL"),
+    ):
+        search(url)
+
+
 def page(ids, token):
     return {"pathId": "/", "documents": [{"id": f"id:i:i::{i}"} for i in ids]} | (
         {"continuation": token} if token else {}
