@@ -177,15 +177,7 @@ def _has_vectors(engine: EmbeddedEngine, wanted: Document) -> bool:
 
 
 def evaluate_index(index: Path, corpus: Path, out: Path, progress: Progress = silent) -> Path:
-    """Write the report of an index to `out`, unless it exists; return `out`.
-
-    Raises SwapError if its documents are studies, since the queries are about images.
-    """
-    if fed_from(EmbeddedEngine.open(index))["studies"]:
-        raise SwapError(
-            f"The documents of {index} are studies, which no evaluation asks about: compare the "
-            "encoders on an index of the images, and switch with --force."
-        )
+    """Write the report of an index to `out`, unless it exists; return `out`."""
     if not (out / "metrics.json").exists():
         evaluate(index, corpus, out, progress=progress)
     return out
