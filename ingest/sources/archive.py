@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from ingest.corpus.images import MAX_IMAGE_BYTES, ImageRejectedError
 from ingest.corpus.records import CorpusError, Reason
 
-__all__ = ["distrusted", "open_archive", "read_member"]
+__all__ = ["distrusted", "open_archive", "read_member", "regular"]
 
 # Images are compressed already: a JPEG in a zip shrinks to 95 %, a flat 16-bit TIFF to 1 %.
 MAX_RATIO = 200
@@ -30,10 +30,19 @@ _DAMAGED = (
 )
 
 
+def regular(path: Path) -> Path:
+    """The path, unless reading it might never end."""
+    if path.exists() and not path.is_file():
+        raise CorpusError(
+            f"{path} is a pipe or a device, not a file: take it out of the data set's folder."
+        )
+    return path
+
+
 def open_archive(path: Path) -> zipfile.ZipFile:
     """Open a zip archive; raises CorpusError if it is not a whole one."""
     try:
-        return zipfile.ZipFile(path)
+        return zipfile.ZipFile(regular(path))
     except _DAMAGED as error:
         raise CorpusError(
             f"{path} is not a complete zip archive ({error}): download it again."

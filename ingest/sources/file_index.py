@@ -19,7 +19,7 @@ from typing import Self
 
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import Reason, Rejection
-from ingest.sources.archive import distrusted, open_archive, read_member
+from ingest.sources.archive import distrusted, open_archive, read_member, regular
 from ingest.sources.files import IMAGE_SUFFIXES, Found, read_image, split_of, suffix_of
 
 __all__ = ["FileIndex"]
@@ -75,7 +75,8 @@ class FileIndex:
         if key in self._members:
             archive, member = self._members[key]
             return Found(key, partial(_open_member, Path(str(archive.filename)), member))
-        return Found(key, lambda: (self.root / key).open("rb"))
+        path = regular(self.root / key)
+        return Found(key, lambda: path.open("rb"))
 
     def images_below(self, folder: str) -> bool:
         """Whether any image lies at or below the folder; "" is the root."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -459,3 +460,12 @@ def test_parquet_that_is_none_or_has_no_captions(tmp_path):
     pq.write_table(pa.table({"label": [1]}), path)
     with pytest.raises(CorpusError, match="has no caption column"):
         read(path)
+
+
+@pytest.mark.parametrize("name", ["u.zip", "u.parquet"])
+def test_a_pipe_in_the_folder_is_told_and_not_waited_for(tmp_path, name):
+    (tmp_path / "0.png").write_bytes(png_bytes(1))
+    (tmp_path / "t.csv").write_text("image,caption\n0.png,lesion\n")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(CorpusError, match="is a pipe or a device, not a file"):
+        list(open_source(tmp_path))
