@@ -1,6 +1,6 @@
 """Whether a model of time finds studies better than the best or the mean of their frames.
 
-    python -m benchmarks.temporal ENCODER [--seeds 3] [--split validation]
+    python -m benchmarks.temporal ENCODER [--seeds 3] [--epochs 20] [--split validation]
 
 Cines are drawn: in frames b to e of twelve a finding is seen, and in these frames it rises or
 descends, moves medially or laterally, grows or shrinks. Each motion is another one played
@@ -54,7 +54,7 @@ MOTIONS = tuple(SAID)
 BACKWARDS = dict(zip(MOTIONS, (MOTIONS[i ^ 1] for i in range(len(MOTIONS))), strict=True))
 
 WIDTH, HEADS, LAYERS = 128, 4, 2
-EPOCHS, BATCH, RATE, DECAY = 40, 64, 1e-3, 0.05
+BATCH, RATE, DECAY = 64, 1e-3, 0.05
 LOCALISING = 0.5  # weight of the localisation's loss
 CUT = 10
 SAME = 1e-5  # of scores: a sum in another order is not another one
@@ -214,17 +214,17 @@ class Temporal(nn.Module):
         return self.ends(functional.gelu(states * asked[:, None]))  # type: ignore[no-any-return]
 
 
-def trained(data: Data, scale: float, seed: int, *, positions: bool) -> Temporal:
+def trained(data: Data, scale: float, seed: int, epochs: int, *, positions: bool) -> Temporal:
     """The model after the last epoch: none is chosen."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([DATA_SEED, seed])
     model = Temporal(data.frames.shape[-1], scale, positions=positions)
-    steps = EPOCHS * (len(data.frames) // BATCH)
+    steps = epochs * (len(data.frames) // BATCH)
     chosen = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
     rate = torch.optim.lr_scheduler.OneCycleLR(chosen, RATE, total_steps=steps, pct_start=0.1)
     frames, texts, spans = map(torch.from_numpy, (data.frames, data.texts, data.spans))
     half = len(frames) // 2
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         order = rng.permutation(half)
         for start in range(0, half - BATCH // 2 + 1, BATCH // 2):
             # A cine and its reverse are in one batch: the nearest wrong answer there is.
@@ -317,11 +317,22 @@ def by_model(model: Temporal, data: Data) -> dict[str, float]:
     )
 
 
+def report(name: str, found: Sequence[dict[str, float]], spent: float) -> None:
+    """Print the mean over seeds of each figure, and each seed's."""
+    figures = ", ".join(
+        f"{key} {np.mean([each[key] for each in found]):.3f}"
+        + f" ({', '.join(f'{each[key]:.3f}' for each in found)})" * (len(found) > 1)
+        for key in found[0]
+    )
+    print(f"{name}: {figures}; {spent:.0f} CPU s of training a seed", flush=True)
+
+
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("encoder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -334,25 +345,16 @@ def main() -> None:
     spent = time.process_time() - started
     print(f"drawn and encoded in {spent:.0f} CPU s; {', '.join(digests)}")
     tested = data[options.split]
-    rows: list[tuple[str, Sequence[dict[str, float]], float]] = [
-        ("best frame", [by_frames(tested, "max")], 0.0),
-        ("mean direction", [by_frames(tested, "mean")], 0.0),
-    ]
-    for name, positions in (("without positions", False), ("with positions", True)):
+    report("best frame", [by_frames(tested, "max")], 0.0)
+    report("mean direction", [by_frames(tested, "mean")], 0.0)
+    for name, positions in (("with positions", True), ("without positions", False)):
         started = time.process_time()
         models = [
-            trained(data["train"], encoder.scale, seed, positions=positions)
+            trained(data["train"], encoder.scale, seed, options.epochs, positions=positions)
             for seed in range(options.seeds)
         ]
         spent = (time.process_time() - started) / options.seeds
-        rows.append((name, [by_model(model, tested) for model in models], spent))
-    for name, found, spent in rows:
-        figures = ", ".join(
-            f"{key} {np.mean([each[key] for each in found]):.3f}"
-            + f" ({', '.join(f'{each[key]:.3f}' for each in found)})" * (len(found) > 1)
-            for key in found[0]
-        )
-        print(f"{name}: {figures}; {spent:.0f} CPU s of training a seed")
+        report(name, [by_model(model, tested) for model in models], spent)
     parts = torch.from_numpy(tested.frames[:64])
     started = time.process_time()
     with torch.no_grad():
