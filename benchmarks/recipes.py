@@ -140,6 +140,8 @@ def arguments() -> argparse.Namespace:
 def recipes(options: argparse.Namespace) -> dict[str, Mapping[str, object]]:
     """All that can be trained with these options."""
     known = dict(ADAPTERS if options.preset == "adapter" else RECIPES)
+    if not options.further:
+        known.pop("text pretraining on further captions", None)
     if options.text_tower:
         tower = {"text_tower": str(options.text_tower)}
         known |= {name: {**tower, **changes} for name, changes in TEXT_TOWERS.items()}
