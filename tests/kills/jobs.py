@@ -108,15 +108,14 @@ def work_embed(root: Path) -> None:
 
 def vectors(root: Path) -> dict[str, bytes]:
     fingerprint = Manifest.load(root / "encoder").fingerprint
-    if not (root / "corpus" / "embeddings").exists():
+    if not any((root / "corpus" / "embeddings").rglob("part-*.parquet")):
         return {}
     ids, found = read_embeddings(Corpus.open(root / "corpus"), fingerprint)
     return {identifier: vector.tobytes() for identifier, vector in zip(ids, found, strict=True)}
 
 
 def left_embed(root: Path) -> str:
-    held = vectors(root) if any((root / "corpus").rglob("part-*.parquet")) else {}
-    return f"{len(held) * 4 // COUNT} of 4 parts"
+    return f"{len(vectors(root)) * 4 // COUNT} of 4 parts"
 
 
 def prepare_index(root: Path) -> None:
