@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 
 __all__ = ["UserError", "plain_reason"]
 
@@ -26,9 +27,11 @@ def plain_reason(error: Exception) -> str:
     >>> plain_reason(KeyError("x"))
     'a value is missing, unknown or of the wrong type'
     """
+    if isinstance(error, shutil.Error):  # a list of what it could not copy
+        full = os.strerror(errno.ENOSPC)
+        return full if full in str(error) else "not all files could be copied"
     if isinstance(error, OSError):
-        full = os.strerror(errno.ENOSPC)  # shutil gives a list of what it could not copy
-        return error.strerror or (full if full in str(error) else "not all files could be copied")
+        return error.strerror or str(error)
     if isinstance(error, UnicodeError):
         return "it is not UTF-8 text"
     if isinstance(error, json.JSONDecodeError):

@@ -147,12 +147,13 @@ def _baseline(result: TaskResult) -> Iterator[str]:
     """A baseline or another system's run that ties with the winner, or beats it."""
     best = _ranked(result)[0]
     for found in result.shown.comparisons:
-        if found.family != "further" or found.second != best or found.first != BASELINE:
+        if {found.first, found.second} != {BASELINE, best}:
             continue
+        difference = found.difference if found.first == BASELINE else -found.difference
         if found.p_holm >= ALPHA:
             yield f"The baseline {BASELINE} is not shown to be worse than {best}."
-        elif found.difference > 0:
-            yield f"The baseline {BASELINE} is better than {best} by {found.difference:.3f}."
+        elif difference > 0:
+            yield f"The baseline {BASELINE} is better than {best} by {difference:.3f}."
 
 
 def _signed(value: float) -> str:

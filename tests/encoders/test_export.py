@@ -149,8 +149,8 @@ def test_another_vector_is_refused_and_nothing_is_written(
 ) -> None:
     encoder = encoder_with()
     encoder.save(tmp_path / "e")
-    honest = OnnxEncoder.encode_pixels
-    monkeypatch.setattr(OnnxEncoder, "encode_pixels", lambda *a: honest(*a) + np.float32(2e-5))
+    honest = OnnxEncoder.see
+    monkeypatch.setattr(OnnxEncoder, "see", lambda *a: honest(*a) + np.float32(2e-5))
     with pytest.raises(ExportError, match="image tower gives another vector than the encoder"):
         export_towers(encoder, tmp_path / "e")
     assert not list((tmp_path / "e").glob("*.onnx"))
