@@ -27,11 +27,11 @@ def plain_reason(error: Exception) -> str:
     >>> plain_reason(KeyError("x"))
     'a value is missing, unknown or of the wrong type'
     """
-    if isinstance(error, shutil.Error):  # a list of what it could not copy
-        full = os.strerror(errno.ENOSPC)
-        return full if full in str(error) else "not all files could be copied"
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        full = os.strerror(errno.ENOSPC)
+        listed = full if full in str(error) else "not all files could be copied"
+        # shutil's own error holds a list of what it could not copy.
+        return listed if isinstance(error, shutil.Error) else error.strerror or str(error)
     if isinstance(error, UnicodeError):
         return "it is not UTF-8 text"
     if isinstance(error, json.JSONDecodeError):
