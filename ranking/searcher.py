@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # a lexical search need not wait for torch
 
     from encoders.inference.dual_encoder import DualEncoder
 
-__all__ = ["Searcher"]
+__all__ = ["NoProbabilityError", "Searcher"]
 
 LEXICAL = "lexical"
 IMAGE = "image"
@@ -34,6 +34,10 @@ IMAGE = "image"
 # Rocchio's weights of examples beside the query, as Manning, Raghavan and Schuetze give them
 # (Introduction to Information Retrieval, 2008, section 9.1.1).
 LIKE, UNLIKE = 0.75, 0.15
+
+
+class NoProbabilityError(QueryError):
+    """No probabilities are fitted here, or none for such a query."""
 
 
 class Searcher:
@@ -175,9 +179,11 @@ class Searcher:
         if not 0 <= cut <= 1:
             raise QueryError(f"min_probability is {cut!r}: give a number from 0 to 1.")
         if not plain:
-            raise QueryError("A minimum probability needs a text of plain words, and no more.")
+            raise NoProbabilityError(
+                "A minimum probability needs a text of plain words, and no more."
+            )
         if self.calibration is None:
-            raise QueryError(
+            raise NoProbabilityError(
                 "A minimum probability needs fitted probabilities, and there are none for this "
                 "encoder's vectors here: fit them with `rocosearch calibrate INDEX`, and write "
                 "the application package of a server from that index."
@@ -191,7 +197,9 @@ class Searcher:
         made = calibration.probabilities(result.features, len(query_terms(text)))
         if made is None:
             if cut is not None:
-                raise QueryError("This profile shows no feature that a probability is fitted to.")
+                raise NoProbabilityError(
+                    "This profile shows no feature that a probability is fitted to."
+                )
             return result
         result = replace(result, probabilities=tuple(made.tolist()))
         least = calibration.cut if cut is None else cut

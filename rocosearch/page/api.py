@@ -29,6 +29,7 @@ from starlette.routing import Route
 
 from encoders.base.errors import UserError
 from ranking.engine.engine import EmbeddedEngine
+from ranking.searcher import NoProbabilityError
 from rocosearch.page.answers import Asked, Desk, NotThereError, plain
 from rocosearch.page.guards import MOST_BYTES, Door, Guard, RefusedError
 from rocosearch.page.judgements import Judgement, Judgements
@@ -324,7 +325,7 @@ async def _told(answering: Callable[[], Awaitable[Response]]) -> Response:
         return await answering()
     except RefusedError as refusal:
         return _error(str(refusal), refusal.status)
-    except NotThereError as error:
+    except (NotThereError, NoProbabilityError) as error:
         return _error(str(error), HTTPStatus.NOT_FOUND)
     except UserError as error:
         return _error(str(error), HTTPStatus.BAD_REQUEST)

@@ -285,7 +285,7 @@ def test_hits_show_how_probably_they_are_right(tmp_path):
 
 
 def test_a_minimum_probability_is_read_from_the_address(served):
-    told = refused(get(served, "/search?text=lesion&min_probability=0.5"))
+    told = refused(get(served, "/search?text=lesion&min_probability=0.5"), 404)
     assert "rocosearch calibrate" in told
     refused(get(served, "/search?text=lesion&min_probability=2"))
 
