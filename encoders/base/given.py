@@ -7,10 +7,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_given", "read_toml"]
+__all__ = ["is_endless", "read_given", "read_toml"]
 
 _MOST_TOML = 1 << 20  # bytes
 _MOST_POINTS = 10_000_000  # squares of the points in a line: tomllib takes as many steps for a key
+
+
+def is_endless(path: Path) -> bool:
+    """Whether reading might never end: a pipe, a socket or a device."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def read_given(path: Path, most: int) -> bytes:
@@ -21,7 +26,7 @@ def read_given(path: Path, most: int) -> bytes:
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
-    if path.exists() and not path.is_file():
+    if is_endless(path):
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
     if path.stat().st_size > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from encoders.base.given import is_endless
 from ingest.corpus.images import MAX_IMAGE_BYTES, ImageRejectedError
 from ingest.corpus.records import CorpusError, Reason
 
@@ -32,7 +33,7 @@ _DAMAGED = (
 
 def regular(path: Path) -> Path:
     """The path, unless reading it might never end."""
-    if path.exists() and not path.is_file():
+    if is_endless(path):
         raise CorpusError(
             f"{path} is a pipe or a device, not a file: take it out of the data set's folder."
         )
