@@ -117,8 +117,7 @@ class _TextGraph(nn.Module):
         self.clip = module
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        words = (input_ids, attention_mask)
-        return self.clip.embed_ids(*words), self.clip.embed_tokens(*words)
+        return self.clip.embed_words(input_ids, attention_mask)
 
 
 def _write_image(module: ClipModule, path: Path) -> list[str]:
@@ -143,11 +142,8 @@ class _ImageGraph(nn.Module):
 
 def _seen(module: ClipModule, pixels: Tensor) -> dict[str, Tensor | None]:
     """What the image graph gives, by output; None where the tower has no such thing."""
-    return {
-        IMAGE_VECTORS: module.embed_pixels(pixels),
-        PART_VECTORS: module.embed_parts(pixels),
-        PATCH_VECTORS: module.embed_patches(pixels),
-    }
+    names = (IMAGE_VECTORS, PART_VECTORS, PATCH_VECTORS)
+    return dict(zip(names, module.embed_views(pixels), strict=True))
 
 
 def _drawn_pixels(module: ClipModule, count: int) -> NDArray[np.uint8]:

@@ -54,13 +54,16 @@ class BertTower(nn.Module):
 
     def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to pooled states [B, W]: all but the projection; T <= context."""
-        states: Tensor = self.bert(input_ids, attention_mask)
-        return states[:, 0] if self.config.pooling == "cls" else mean_pool(states, attention_mask)
+        return self.pooled(self.states(input_ids, attention_mask), input_ids, attention_mask)
 
-    def token_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """int64 [B, T] twice to each token in the joint space [B, T, D]."""
-        projected: Tensor = self.projection(self.bert(input_ids, attention_mask))
-        return projected
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """int64 [B, T] twice to the last states [B, T, W]."""
+        states: Tensor = self.bert(input_ids, attention_mask)
+        return states
+
+    def pooled(self, states: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """States [B, T, W] of these tokens to pooled states [B, W]."""
+        return states[:, 0] if self.config.pooling == "cls" else mean_pool(states, attention_mask)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to float [B, D], not normalised; T <= context."""

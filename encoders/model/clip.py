@@ -127,7 +127,7 @@ class Encoder:
         for start in range(0, len(texts), batch_size):
             words = self.module.preprocess([{"text": t} for t in texts[start : start + batch_size]])
             words = {name: value.to(_device(self.module)) for name, value in words.items()}
-            tokens = self.module.embed_tokens(**words).float().cpu().numpy()
+            tokens = self.module.embed_words(**words)[1].float().cpu().numpy()
             lengths = words["attention_mask"].sum(dim=1).tolist()
             found += [row[:length] for row, length in zip(tokens, lengths, strict=True)]
         return found

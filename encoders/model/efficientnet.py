@@ -102,11 +102,15 @@ class EfficientNet(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, W]: all but the projection."""
-        return F.adaptive_avg_pool2d(self.cells(pixels), self.config.grid).flatten(1)
+        return self.pooled(self.cells(pixels))
 
-    def patch_features(self, pixels: Tensor) -> Tensor:
-        """Normalised float [B, C, S, S] to each cell in the joint space [B, P, D], row by row."""
-        return project_cells(self.body(pixels), self.projection.weight, self.config.grid)
+    def pooled(self, cells: Tensor) -> Tensor:
+        """What `cells` gave to float [B, W]."""
+        return F.adaptive_avg_pool2d(cells, self.config.grid).flatten(1)
+
+    def patch_features(self, cells: Tensor) -> Tensor:
+        """What `cells` gave to each cell in the joint space [B, P, D], row by row."""
+        return project_cells(cells, self.projection.weight, self.config.grid)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, D]."""

@@ -96,30 +96,42 @@ class ClipModule(nn.Module):
         vectors: Tensor = each.flatten(1) * heads**-0.5
         return vectors
 
-    def embed_patches(self, pixels: Tensor) -> Tensor | None:
-        """The same to a unit vector of each patch [B, P, D]; None: the tower has no patches."""
-        if not isinstance(self.image, ViT):
-            return None
-        found = self.image.patch_features(normalize(pixels, self.config.preprocessing))
-        return None if found is None else self.unit(found.flatten(0, 1)).view_as(found)
+    def embed_views(self, pixels: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """uint8, or float in 0..1, [B, C, S, S] to unit vectors, the tower run once.
 
-    def embed_parts(self, pixels: Tensor) -> Tensor | None:
-        """The same to unit vectors of PATCH_GRID x PATCH_GRID patches at most; None as above."""
-        if isinstance(self.image, ModifiedResNet):
-            return None
-        found = self.image.patch_features(normalize(pixels, self.config.preprocessing))
+        Of the images [B, D]; of PATCH_GRID x PATCH_GRID patches of each at most [B, P, D], None
+        where the tower pools by attention; of all patches, where a vision transformer has them.
+        """
+        tower = self.image
+        if isinstance(tower, ModifiedResNet):
+            return self.embed_pixels(pixels), None, None
+        seen = normalize(pixels, self.config.preprocessing)
+        states = tower.states(seen) if isinstance(tower, ViT) else tower.cells(seen)
+        vectors = self.unit(tower.projection(tower.pooled(states)))
+        found = tower.patch_features(states)
         if found is None:
-            return None
+            return vectors, None, None
+        patches = self._unit_each(found)
         side = math.isqrt(found.shape[1])
         if side > PATCH_GRID:
             cells = found.transpose(1, 2).reshape(-1, found.shape[2], side, side)
             found = F.adaptive_avg_pool2d(cells, PATCH_GRID).flatten(2).transpose(1, 2)
-        return self.unit(found.flatten(0, 1)).view_as(found)
+        parts = self._unit_each(found)
+        return vectors, parts, patches if isinstance(tower, ViT) else None
 
-    def embed_tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """int64 [B, T] twice to a unit vector of each token [B, T, D]; 0 where there is none."""
-        found = self.text.token_features(input_ids, attention_mask)[:, : attention_mask.shape[1]]
-        return self.unit(found.flatten(0, 1)).view_as(found) * attention_mask[..., None]
+    def embed_words(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """int64 [B, T] twice to unit vectors [B, D] of the texts, and of each token [B, T, D].
+
+        The latter are 0 where there is no token.
+        """
+        states = self.text.states(input_ids, attention_mask)
+        pooled = self.text.pooled(states, input_ids, attention_mask)
+        found = self.text.projection(states)[:, : attention_mask.shape[1]]
+        tokens = self._unit_each(found) * attention_mask[..., None]
+        return self.unit(self.text.projection(pooled)), tokens
+
+    def _unit_each(self, found: Tensor) -> Tensor:
+        return self.unit(found.flatten(0, 1)).view_as(found)
 
     def embed_ids(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to unit vectors [B, D]."""

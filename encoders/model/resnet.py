@@ -105,14 +105,17 @@ class ResNet(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to the cells side by side, float [B, grid * grid * W]."""
-        cells = self.cells(pixels)
+        return self.pooled(self.cells(pixels))
+
+    def pooled(self, cells: Tensor) -> Tensor:
+        """What `cells` gave to float [B, grid * grid * W]."""
         if cells.shape[-1] != self.config.grid:
             cells = F.adaptive_avg_pool2d(cells, self.config.grid)
         return cells.flatten(1)
 
-    def patch_features(self, pixels: Tensor) -> Tensor:
-        """Normalised float [B, C, S, S] to each cell in the joint space [B, P, D], row by row."""
-        return project_cells(self.cells(pixels), self.projection.weight, self.config.grid)
+    def patch_features(self, cells: Tensor) -> Tensor:
+        """What `cells` gave to each cell in the joint space [B, P, D], row by row."""
+        return project_cells(cells, self.projection.weight, self.config.grid)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, D]."""

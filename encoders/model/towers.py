@@ -242,18 +242,16 @@ class TextTower(nn.Module):
 
     def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to pooled states [B, W]: all but the projection; T <= context."""
-        states = self.states(input_ids, attention_mask)
+        return self.pooled(self.states(input_ids, attention_mask), input_ids, attention_mask)
+
+    def pooled(self, states: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """States [B, T, W] of these tokens to pooled states [B, W]."""
         if self.config.pooling == "last":
             return states[:, -1]
         if self.config.pooling == "mean":
             return mean_pool(states, attention_mask)
         first = (input_ids == self.config.eos_id).int().argmax(dim=1)  # [B]
         return states[torch.arange(states.shape[0], device=states.device), first]
-
-    def token_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """int64 [B, T] twice to each token in the joint space [B, T, D]."""
-        projected: Tensor = self.projection(self.states(input_ids, attention_mask))
-        return projected
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [B, T] twice to float [B, D], not normalised; T <= context."""
@@ -316,7 +314,10 @@ class ViT(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Normalised float [B, C, S, S] to float [B, W]: all but the projection."""
-        states = self.states(pixels)
+        return self.pooled(self.states(pixels))
+
+    def pooled(self, states: Tensor) -> Tensor:
+        """What `states` gave to float [B, W]."""
         if self.pool is not None:
             pooled: Tensor = self.pool(self.norm(states))
             return pooled
@@ -330,15 +331,14 @@ class ViT(nn.Module):
         found: Tensor = states.transpose(1, 2).reshape(len(states), -1, side, side)
         return found
 
-    def patch_features(self, pixels: Tensor) -> Tensor | None:
-        """Normalised float [B, C, S, S] to each patch in the joint space [B, P, D], row by row.
+    def patch_features(self, states: Tensor) -> Tensor | None:
+        """What `states` gave to each patch in the joint space [B, P, D], row by row.
 
         None if attention pools the patches: then the joint space is not theirs.
         """
         if self.pool is not None:
             return None
-        states = self.states(pixels)[:, self.before_patches :]
-        projected: Tensor = self.projection(self.norm(states))
+        projected: Tensor = self.projection(self.norm(states[:, self.before_patches :]))
         return projected
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ curves.py            training.csv: the learning curves
 distributed.py       Training in several processes, one per GPU, started by `accelerate launch`
 frozen.py            Cached features of frozen towers, on disk by content
 loop.py              The training loop, with checkpoints and validation
-loss.py              Symmetric InfoNCE with several positives, and SigLIP's loss
+loss.py              InfoNCE with several positives, of vectors or of parts, and SigLIP's loss
 objectives.py        The objective of a step: contrastive loss, gradient caching, concept labels
 optimizer.py         AdamW as in CLIP, with learning rates and freezing by part
 pairs.py             Training pairs in memory: decoded images with texts and labels

@@ -150,8 +150,13 @@ def is_locked(config: TrainingConfig, side: str) -> bool:
 def frozen_images(
     tower: ImageTower | None, config: TrainingConfig, device: torch.device, cache: Path | None
 ) -> FrozenImages | None:
-    """The features' reader, or None where training changes the tower or the images."""
+    """The features' reader, or None where training changes the tower or the images, or asks more.
+
+    Late interaction asks for cells and tokens, which are not kept.
+    """
     if tower is None or not is_locked(config, "image") or config.augmentation != NO_AUGMENTATION:
+        return None
+    if config.late_interaction:
         return None
     return FrozenImages(tower, config.model.preprocessing, device, cache)
 
@@ -163,9 +168,10 @@ def frozen_texts(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Tensor | None:
-    """`text_features` of all texts, or None if training changes the tower or the texts."""
+    """`text_features` of all texts, or None where `frozen_images` gives none for images."""
     learned = (name for name, p in module.text.named_parameters() if p.requires_grad)
-    if config.text_augmentation != NO_TEXT_AUGMENTATION or not all(map(is_projection, learned)):
+    changed = config.late_interaction or config.text_augmentation != NO_TEXT_AUGMENTATION
+    if changed or not all(map(is_projection, learned)):
         return None
     return text_features(module, texts, cache, progress)
 

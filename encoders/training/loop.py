@@ -191,7 +191,14 @@ class Run:
             if step >= config.concept_epochs * self.batches.steps_per_epoch:
                 seed = draws.initial_seed() // 2
                 return contrastive_backward(
-                    self.module, images, batch, team, config.micro_batch, seed, self.trainee.bias
+                    self.module,
+                    images,
+                    batch,
+                    team,
+                    config.micro_batch,
+                    seed,
+                    self.trainee.bias,
+                    config.late_interaction,
                 )
             targets = self.targets[batch.rows].float().to(team.device)
             head, kind = self.trainee.head, config.concept_loss

@@ -1,4 +1,4 @@
-"""Symmetric InfoNCE with several positives, and SigLIP's loss.
+"""Symmetric InfoNCE with several positives, of vectors or of parts, and SigLIP's loss.
 
 CLIP (Radford et al. 2021, figure 3) takes every other pair of the batch for a negative. Radiology
 captions repeat ("Chest x-ray."), and images of one case belong together, so some of these
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-__all__ = ["batch_accuracy", "positives", "sigmoid_loss", "symmetric_infonce"]
+__all__ = ["batch_accuracy", "late_interaction", "positives", "sigmoid_loss", "symmetric_infonce"]
+
+ROWS = 16  # images that late interaction compares at a time: memory
 
 
 def positives(labels: Tensor) -> Tensor:
@@ -34,10 +36,33 @@ def symmetric_infonce(images: Tensor, texts: Tensor, scale: Tensor, positive: Te
     At least the mean entropy of the targets, which is 0 where every row has one positive.
     """
     logits = scale * images @ texts.T  # [B images, B texts]
-    targets = positive.to(logits.dtype)
+    return _both_ways(logits, logits, positive)
+
+
+def late_interaction(cells: Tensor, tokens: Tensor, scale: Tensor, positive: Tensor) -> Tensor:
+    """The same of FILIP's similarities (Yao et al. 2021, equations 4 and 5).
+
+    cells: unit vectors [B, P, D]. tokens: unit vectors [B, T, D], 0 where a text has no more.
+    An image asks with the mean over its cells of each cell's best token, a text with the mean over
+    its tokens of each token's best cell, which is MaxSim divided by the tokens.
+    """
+    there = tokens.detach().abs().sum(dim=2) > 0  # [B, T]
+    to_texts, to_images = [], []
+    for part in torch.split(cells, ROWS):
+        each = torch.einsum("ipd,jtd->ijpt", part, tokens)
+        told = each.max(dim=2).values * there  # [b, B, T]
+        to_images.append(told.sum(dim=2) / there.sum(dim=1).clamp(min=1))
+        seen = each.masked_fill(~there[:, None], -2.0)  # below every cosine
+        to_texts.append(seen.max(dim=3).values.mean(dim=2))
+    return _both_ways(scale * torch.cat(to_texts), scale * torch.cat(to_images), positive)
+
+
+def _both_ways(of_images: Tensor, of_texts: Tensor, positive: Tensor) -> Tensor:
+    """Logits [B images, B texts] that images and that texts ask with."""
+    targets = positive.to(of_images.dtype)
     targets = targets / targets.sum(dim=1, keepdim=True)
-    to_texts = -(targets * logits.log_softmax(dim=1)).sum(dim=1)
-    to_images = -(targets * logits.T.log_softmax(dim=1)).sum(dim=1)
+    to_texts = -(targets * of_images.log_softmax(dim=1)).sum(dim=1)
+    to_images = -(targets * of_texts.T.log_softmax(dim=1)).sum(dim=1)
     return (to_texts.mean() + to_images.mean()) / 2
 
 

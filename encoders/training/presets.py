@@ -46,6 +46,7 @@ class TrainingConfig:
     positives: which other pairs of a batch are no negatives; "caption": those of equal text,
     "group": also those of the same case or article.
     loss: "infonce", CLIP's, or "sigmoid", SigLIP's.
+    late_interaction: weight of FILIP's loss, of the images' cells and the texts' tokens, beside it.
     learning_rate: its peak. warmup: share of the run. weight_decay: of matrices only, as in
     CLIP. clip_norm: of gradients.
     image_epochs, text_epochs: epochs before all others in which one tower learns alone, from
@@ -76,6 +77,7 @@ class TrainingConfig:
     micro_batch: int = 0
     positives: Literal["none", "caption", "group"] = "caption"
     loss: Literal["infonce", "sigmoid"] = "infonce"
+    late_interaction: float = 0.0
     learning_rate: float = 3e-3
     warmup: float = 0.1
     weight_decay: float = 0.05

@@ -195,6 +195,14 @@ def command(
         Literal["infonce", "sigmoid"] | None,
         _option(BATCHES, "infonce (CLIP, the default) or sigmoid (SigLIP)."),
     ] = None,
+    late_interaction: Annotated[
+        float | None,
+        _option(
+            BATCHES,
+            "Weight of a second loss, FILIP's: each word finds its patch, for MaxSim.",
+            min=0,
+        ),
+    ] = None,
     dropout: Annotated[
         float | None,
         _option(DATA, "Dropout rate of the features before a projection.", min=0, max=0.95),
@@ -305,6 +313,7 @@ def command(
         "micro_batch": micro_batch,
         "positives": positives,
         "loss": loss,
+        "late_interaction": late_interaction,
         "dropout": dropout,
         "augmentation": images,
         "text_augmentation": TextAugmentation(*texts) if any(texts) else None,

@@ -85,9 +85,9 @@ def test_prefetching_changes_nothing(
     ahead.close()
 
 
-@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize(("locked", "late"), [(False, 0.0), (True, 0.0), (False, 0.5)])
 def test_gradient_caching_gives_the_gradients_of_the_whole_batch(
-    pairs: Pairs, small_encoder: Encoder, small_training: TrainingConfig, locked: bool
+    pairs: Pairs, small_encoder: Encoder, small_training: TrainingConfig, locked: bool, late: float
 ) -> None:
     module = small_encoder.module
     module.requires_grad_()
@@ -95,7 +95,7 @@ def test_gradient_caching_gives_the_gradients_of_the_whole_batch(
     module.image.to(memory_format=torch.contiguous_format)  # run.SAFE_BATCH
     batch = Batches(pairs, module.tokenizer, replace(small_training, batch=20), SOLO).at(0)
     pixels = batch.images.float() / 255
-    whole, cached = (_gradients(module, pixels, batch, micro) for micro in (0, 7))
+    whole, cached = (_gradients(module, pixels, batch, micro, late) for micro in (0, 7))
     assert whole.keys() == cached.keys()
     for name, gradient in whole.items():
         torch.testing.assert_close(cached[name], gradient, rtol=1e-3, atol=1e-6)
@@ -103,9 +103,9 @@ def test_gradient_caching_gives_the_gradients_of_the_whole_batch(
     module.image.to(memory_format=torch.channels_last)
 
 
-def _gradients(module, pixels, batch, micro):
+def _gradients(module, pixels, batch, micro, late):
     module.zero_grad()
-    contrastive_backward(module, pixels, batch, SOLO, micro)
+    contrastive_backward(module, pixels, batch, SOLO, micro, late=late)
     return {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None}
 
 

@@ -8,7 +8,13 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch.nn import functional as F  # noqa: N812
 
-from encoders.training.loss import batch_accuracy, positives, sigmoid_loss, symmetric_infonce
+from encoders.training.loss import (
+    batch_accuracy,
+    late_interaction,
+    positives,
+    sigmoid_loss,
+    symmetric_infonce,
+)
 
 batches = st.tuples(st.integers(2, 9), st.integers(0, 1000), st.floats(1, 100))
 
@@ -88,3 +94,40 @@ def test_the_sigmoid_loss_is_siglips() -> None:
             expected += math.log(1 + math.exp(-sign * logit)) / 5
     found = sigmoid_loss(images, texts, scale, bias, torch.eye(5, dtype=torch.bool))
     assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def slow_late_interaction(
+    cells: np.ndarray, tokens: list[np.ndarray], scale: float, positive: np.ndarray
+) -> float:
+    """FILIP's loss pair by pair, of texts without padding."""
+    size = len(cells)
+    images, texts = np.empty((size, size)), np.empty((size, size))
+    for i in range(size):
+        for j in range(size):
+            cosines = [[float(cell @ token) for token in tokens[j]] for cell in cells[i]]
+            images[i, j] = np.mean([max(row) for row in cosines])
+            texts[j, i] = np.mean([max(column) for column in zip(*cosines, strict=True)])
+    total = 0.0
+    for rows in (scale * images, scale * texts):
+        for row, own in zip(rows, positive, strict=True):
+            shares = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
+            total -= np.log(shares[own]).mean() / (2 * size)
+    return total
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 20), st.integers(1, 5), st.integers(0, 1000), st.floats(1, 30))
+def test_late_interaction_is_filips(size: int, count: int, seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    cells = rng.standard_normal((size, count, 6))
+    cells /= np.linalg.norm(cells, axis=2, keepdims=True)
+    lengths = rng.integers(1, 7, size)
+    tokens = [rng.standard_normal((length, 6)) for length in lengths]
+    tokens = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in tokens]
+    padded = np.stack([np.pad(each, ((0, 7 - len(each)), (0, 0))) for each in tokens])
+    positive = positives(torch.from_numpy(rng.integers(-1, size, (size, 2))))
+    found = late_interaction(
+        torch.from_numpy(cells), torch.from_numpy(padded), torch.tensor(scale), positive
+    )
+    expected = slow_late_interaction(cells, tokens, scale, positive.numpy())
+    assert float(found) == pytest.approx(expected, rel=1e-6)

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from encoders.base.errors import UserError
 from encoders.images.preprocess import ImageError
 from encoders.model.clip import DeviceError, Encoder
 from encoders.model.manifest import CURVES, TRAINING
+from encoders.model.resnet import ModifiedResNetConfig
+from encoders.training.augment import NO_AUGMENTATION
 from encoders.training.checkpoint import ResumeError
 from encoders.training.curves import COLUMNS, VALIDATION
+from encoders.training.loss import late_interaction
 from encoders.training.presets import TrainingConfig, preset, resized
 from encoders.training.train import TrainingError, train
 from encoders.training.validation import asked_once, chance_mrr, text_to_image_mrr
@@ -36,6 +40,56 @@ def test_it_learns(drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path:
     encoder = Encoder.load(tmp_path / "encoder", device="cpu")
     assert encoder.manifest.fingerprint == trained.fingerprint
     assert not list(tmp_path.glob(".*"))
+
+
+def test_late_interaction_is_learned_and_recorded(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    def measured(out: Path) -> float:
+        module = Encoder.load(out, device="cpu").module
+        images, texts = zip(*[pair[:2] for pair in drawn_pairs[72:]], strict=True)
+        with torch.inference_mode():
+            cells = module.embed_views(module.pixels(images))[1]
+            tokens = module.embed_words(**module.preprocess(texts))[1]
+        assert cells is not None
+        return float(late_interaction(cells, tokens, torch.tensor(10.0), torch.eye(18) > 0))
+
+    losses = {}
+    for weight in (0.0, 1.0):
+        config = replace(small_training, epochs=12, late_interaction=weight)
+        out = tmp_path / str(weight)
+        train(drawn_pairs[:72], drawn_pairs[72:], out, config)
+        told = json.loads((out / TRAINING).read_text())
+        assert told["settings"]["late_interaction"] == weight
+        losses[weight] = measured(out)
+    assert losses[1.0] < losses[0.0] - 0.2
+
+
+def test_late_interaction_with_locked_towers_moves_projections_alone(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    frozen = replace(
+        small_training,
+        freeze=("image.tower", "text.tower"),
+        augmentation=NO_AUGMENTATION,
+        start=str(tmp_path / "start"),
+        late_interaction=1.0,
+    )
+    train(drawn_pairs[:72], [], tmp_path / "start", replace(small_training, epochs=1))
+    train(drawn_pairs[:72], [], tmp_path / "a", frozen)
+    before, after = (Encoder.load(tmp_path / n, "cpu").module.state_dict() for n in ("start", "a"))
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert moved == {"image.projection.weight", "text.projection.weight", "logit_scale"}
+
+
+def test_a_tower_without_cells_cannot_learn_late_interaction(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path
+) -> None:
+    image = ModifiedResNetConfig(8, (1, 1), 2, 4)
+    model = replace(small_training.model, image=image)
+    config = replace(small_training, model=model, late_interaction=1.0)
+    with pytest.raises(UserError, match="pools by attention"):
+        train(drawn_pairs[:72], [], tmp_path / "a", config)
 
 
 def test_curves_have_every_column_and_validation_at_each_epochs_end(
