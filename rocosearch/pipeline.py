@@ -369,7 +369,6 @@ def build_index(
     corpus, out = Path(corpus), Path(out)
     encoder = Path(encoder) if encoder else None
     check_replaceable(out, "CURRENT", "an index", UNFINISHED)
-    (out / CALIBRATION).unlink(missing_ok=True)  # of the vectors and captions of before
     opened = Corpus.open(corpus)
     shipped = SHIPPED.replaced(CAPTION_PROFILES if captions else ())
     if studies and encoder:
@@ -400,7 +399,9 @@ def build_index(
     )
     if encoder is None:
         found = documents(opened, None, studies=studies)
-        return EmbeddedEngine.build(out, found, (), chosen, attributes=own, progress=progress)
+        built = EmbeddedEngine.build(out, found, (), chosen, attributes=own, progress=progress)
+        (out / CALIBRATION).unlink(missing_ok=True)
+        return built
     from ingest.vectors.embed import embed_captions, embed_corpus, embed_patches
 
     encoder = encoder_folder(encoder, progress)
@@ -423,9 +424,12 @@ def build_index(
     found = documents(
         opened, manifest.fingerprint, studies=studies, captions=captions, patches=patches
     )
-    return EmbeddedEngine.build(
+    built = EmbeddedEngine.build(
         out, found, fields, chosen, attributes=own, encoder=encoder, progress=progress
     )
+    # It is of the captions and vectors of before, and those are there until the index is whole.
+    (out / CALIBRATION).unlink(missing_ok=True)
+    return built
 
 
 def _reads_patches(profiles: ProfileSet, *, studies: bool) -> bool:

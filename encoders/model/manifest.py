@@ -49,7 +49,9 @@ class Manifest:
     weights_sha256, tokenizer_sha256: of the files as saved.
     architecture: the towers' configuration as canonical JSON.
     logit_scale: what the encoder learned to multiply cosines by (CLIP, figure 3), 0 if unknown;
-    it follows from the weights and changes no vector, so it is not part of the fingerprint.
+    probabilities and zero-shot labels follow from it. It is one of the weights, whose hash is in
+    the fingerprint, so two encoders that differ in it differ there too; in the fingerprint itself
+    it would give encoders of before a new name, and their vectors would be computed again.
     graphs: the towers as ONNX files of the same folder, name -> sha256; they give the vectors of
     the weights, so they are not part of it either. Empty until they are exported.
     """

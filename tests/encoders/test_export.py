@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,11 +16,12 @@ import torch
 from PIL import Image
 
 from encoders.base.extras import EXTRAS, MissingExtraError, need
+from encoders.base.storage import sha256_file
 from encoders.export.graphs import ensure_graphs
 from encoders.export.towers import ExportError, export_towers
 from encoders.images.preprocess import ImageError, Preprocessing
 from encoders.inference.graph import GraphError
-from encoders.inference.onnx_encoder import NoGraphsError, NoPartsError, OnnxEncoder
+from encoders.inference.onnx_encoder import TEXT_GRAPH, NoGraphsError, NoPartsError, OnnxEncoder
 from encoders.model.clip import ClipConfig, ClipModule, Encoder
 from encoders.model.manifest import Manifest, ManifestError
 from encoders.model.resnet import ModifiedResNet, ModifiedResNetConfig, ResNetConfig
@@ -206,3 +208,30 @@ def test_a_missing_package_is_told_with_the_command(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(EXTRAS, "no_such_package", "train")
     with pytest.raises(MissingExtraError, match=r"Training needs no_such_package.*'\.\[train\]'"):
         need("no_such_package", "Training")
+
+
+def test_an_export_over_other_graphs_that_is_killed_can_be_repeated(
+    exported_folder, tmp_path, monkeypatch
+):
+    folder = tmp_path / "again"
+    shutil.copytree(exported_folder, folder)
+    model = onnx.load(folder / TEXT_GRAPH)
+    model.producer_version = "earlier"
+    onnx.save(model, folder / TEXT_GRAPH)
+    known = Manifest.load(folder)
+    graphs = {**known.graphs, TEXT_GRAPH: sha256_file(folder / TEXT_GRAPH)}
+    replace(known, graphs=graphs).save(folder)
+    save = Manifest.save
+
+    def killed(manifest, folder):
+        if manifest.graphs:
+            raise KeyboardInterrupt
+        save(manifest, folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Manifest, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export_towers(Encoder.load(folder), folder)
+    completed = ensure_graphs(folder)
+    assert completed.graphs == known.graphs
+    assert OnnxEncoder.load(folder).encode_texts(["lesion"]).shape == (1, known.dimension)

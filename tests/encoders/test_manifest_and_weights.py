@@ -44,6 +44,8 @@ def test_a_manifest_that_is_not_the_weights_own(tmp_path, small_encoder, change)
         (b'"dimension"', b'"dimensi\xff"'),
         (b'"dimension": ', b'"dimension": "'),
         (b"{", b"[" * 100_000),
+        (b'"image_mean": [', b'"image_mean": null, "x": ['),
+        (b'"image_std": [', b'"image_std": null, "x": ['),
     ],
     ids=str,
 )
@@ -54,7 +56,7 @@ def test_a_damaged_manifest_is_told_in_plain_words(tmp_path, small_encoder, chan
     with pytest.raises(UserError) as caught:
         Encoder.load(tmp_path / "e")
     assert "encoder.json" in str(caught.value)
-    for word in ("__init__", "codec", "Expecting", "delimiter", "recursion"):
+    for word in ("__init__", "codec", "Expecting", "delimiter", "recursion", "NoneType"):
         assert word not in str(caught.value)
 
 

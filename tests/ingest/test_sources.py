@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import zipfile
 import zlib
 from pathlib import Path
@@ -469,3 +470,16 @@ def test_a_pipe_in_the_folder_is_told_and_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(CorpusError, match="is a pipe or a device, not a file"):
         list(open_source(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["u.csv", "u.jsonl", "f.png"])
+def test_a_pipe_beside_a_table_is_not_waited_for(tmp_path, name):
+    (tmp_path / "0.png").write_bytes(png_bytes(1))
+    (tmp_path / "t.csv").write_text("image,caption\n0.png,lesion\n")
+    os.mkfifo(tmp_path / name)
+    signal.alarm(20)  # ends the process: better than a test run that never ends
+    try:
+        records, _ = read(tmp_path)
+    finally:
+        signal.alarm(0)
+    assert [record.caption for record in records] == ["lesion"]

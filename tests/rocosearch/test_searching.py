@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from encoders.base.errors import UserError
 from ranking.calibration import CALIBRATION, Calibration, Evidence
+from ranking.engine.engine import EmbeddedEngine
 from rocosearch.cli import app
-from rocosearch.pipeline import write_app
+from rocosearch.pipeline import build_corpus, build_index, write_app
 from rocosearch.searchers import searching
 from tests.eval.served import serving
 from vespa_app.package.options import PackageOptions
@@ -73,3 +74,22 @@ def test_what_does_not_go_together(made, tmp_path):
         searching("http://localhost:1", profiles=tmp_path),
     ):
         pass
+
+
+def test_an_index_that_could_not_be_built_keeps_its_probabilities(tmp_path, monkeypatch):
+    corpus, index = tmp_path / "corpus", tmp_path / "index"
+    build_corpus("phantoms:12", corpus)
+    build_index(corpus, index)
+    fitted = Calibration("", (Evidence(-3.0, {"bm25(caption)": 2.0}),), cut=0.1)
+    fitted.save(index / CALIBRATION)
+
+    def fails(*_given, **_options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EmbeddedEngine, "build", fails)
+        with pytest.raises(OSError, match="space"):
+            build_index(corpus, index)
+    assert Calibration.read(index / CALIBRATION) == fitted
+    build_index(corpus, index)
+    assert Calibration.read(index / CALIBRATION) is None

@@ -20,7 +20,7 @@ from ranking.text.fields import texts_of
 from ranking.types import Document, EngineError, VectorField
 from vespa_app.feed.operations import unusable_id
 from vespa_app.http.connection import Connection
-from vespa_app.http.errors import error_for
+from vespa_app.http.errors import VespaGarbledError, error_for
 from vespa_app.http.reply import Reply, as_object, reading
 from vespa_app.http.retries import Retries, retrying
 from vespa_app.package.int8_cells import LENGTH_TOLERANCE, in_cells
@@ -79,6 +79,12 @@ def judged_document(reply: Reply) -> Reply:
     ours = isinstance(reply.content, dict) and "pathId" in reply.content
     if ours and (reply.status == 200 or (reply.status == 404 and not reply.message)):
         return reply
+    if reply.status == 200:
+        raise VespaGarbledError(
+            f"{reply.address} answered, but not with a document of Vespa (it has no pathId): check "
+            "URL, port, and any proxy.",
+            status=reply.status,
+        )
     raise error_for(reply.status, None, reply.message)
 
 

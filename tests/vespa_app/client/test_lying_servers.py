@@ -412,3 +412,11 @@ def test_a_config_servers_answer_of_any_kind(at, value):
         read_deployed(Reply(200, replaced(DEPLOYED, at, value), address="http://c/x"))
     except VespaGarbledError as error:
         assert "http://c/x" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("content", [{}, [], {"root": {"children": []}}, {"fields": {}}], ids=str)
+def test_an_answer_that_is_no_document_names_server_and_path(content):
+    with hostile(saying(content)) as url, pytest.raises(VespaGarbledError) as caught:
+        get(url)
+    assert f"{url}/document/v1/" in str(caught.value)
+    assert "not with a document of Vespa" in str(caught.value)
