@@ -244,8 +244,13 @@ class Searcher:
     def _tokens(self, text: str, profile: str) -> dict[str, NDArray[np.float32]]:
         """The text's token vectors, where the profile compares them with patches."""
         known = profile in self._info.profiles and self.engine.profiles.resolve(profile).late
-        if self.encoder is None or not text.strip() or not known:
+        if not text.strip() or not known:
             return {}
+        if self.encoder is None:
+            raise QueryError(
+                f"Profile {profile!r} compares the query's tokens with patches, and this search "
+                "has no encoder to make them: open it with one, or name another profile."
+            )
         field = encoder_names(self.encoder.manifest.fingerprint).field("patches")
         return {field: self.encoder.encode_tokens([text])[0]}
 

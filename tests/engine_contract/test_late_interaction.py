@@ -8,6 +8,7 @@ import pytest
 from encoders.inference.reranker import Reranker
 from ranking.engine.engine import EmbeddedEngine
 from ranking.profiles.shipped import SHIPPED, Phase, Profile
+from ranking.searcher import Searcher
 from ranking.types import Document, EngineError, Query, QueryError, VectorField
 from tests.encoder_folders import reranker_folder
 from tests.engine_contract.test_contract import FIELD, FINGERPRINT, NAMES
@@ -148,3 +149,8 @@ def test_without_tokens_it_is_zero(engine):
 def test_tokens_at_fault_are_refused_in_a_sentence(engine, tokens):
     with pytest.raises(QueryError, match="token vectors"):
         ask(engine, "late", tokens)
+
+
+def test_a_search_without_an_encoder_says_that_it_has_no_tokens(engine):
+    with pytest.raises(QueryError, match="no encoder to make them"):
+        Searcher(engine).search("nodule", profile="late_first")
