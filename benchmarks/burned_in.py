@@ -2,6 +2,7 @@
 
     python -m benchmarks.burned_in --images 150 --fonts FOLDER    # the figures of docs/corpus.md
     python -m benchmarks.burned_in --images 30 --set tune         # what thresholds were chosen on
+    python -m benchmarks.burned_in --images 120 --dicom --fonts FOLDER    # through DICOM cines
     python -m benchmarks.burned_in --folder ../shared/data/medpix/validation/images --images 60
 
 The two sets share neither fonts nor backgrounds: `tune` writes in DejaVu on drawn phantoms,
@@ -9,6 +10,8 @@ The two sets share neither fonts nor backgrounds: `tune` writes in DejaVu on dra
 Each image bears one to four texts of names, dates and numbers, of 12 to 40 points and 50 to 225
 grey levels of contrast. A text is found when 95 % of its ink lies in boxes; a box is right when it
 covers ink. Ink is what changed by 8 grey levels at least: black on black is seen by no one.
+With --dicom the images are the frames of drawn cines, three of one background in each file, and
+boxes and masked images are those of `rocosearch corpus --frames all --mask-text`.
 """
 
 from __future__ import annotations
@@ -19,14 +22,20 @@ import random
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
 
+from ingest.corpus.records import Record
 from ingest.sources.burned_in import Box, TextFinder, masked
+from ingest.sources.open import open_source
 from ingest.sources.phantoms import Phantoms
 
 FONTS = Path("/usr/share/fonts/truetype")
@@ -36,6 +45,7 @@ SIZES = ((512, 512), (640, 480), (800, 600), (1024, 768))
 APART = 12  # pixels between two texts
 LEAST_CONTRAST = 50
 SEEN = 8  # grey levels
+FRAMES = 3  # of a cine
 
 
 @dataclass
@@ -159,24 +169,73 @@ def names_read(image: Image.Image, texts: Sequence[str]) -> set[str]:
     return {name for name in (*NAMES, *FIRST) if name in words and name in " ".join(texts).upper()}
 
 
-def _measure(finder: TextFinder, kind: str, examples_made: Sequence[Drawn]) -> None:
-    texts = found = right = boxes_in_all = named = 0
-    for number, made in enumerate(examples_made):
+def direct(examples_made: Sequence[Drawn]) -> Iterator[tuple[Drawn, list[Box], Image.Image]]:
+    """Each image with the boxes found in it, and masked."""
+    finder = TextFinder()
+    for made in examples_made:
         boxes = finder.boxes(made.image)
+        yield made, boxes, masked(made.image, boxes)
+
+
+def through_dicom(
+    count: int, kind: str, seed: int, fonts: Path | None = None
+) -> Iterator[tuple[Drawn, list[Box], Image.Image]]:
+    """The same of frames, as the records of a corpus of cines have them."""
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        cines: dict[str, list[Drawn]] = {}
+        for number in range(-(-count // FRAMES)):
+            ground = _noise(rng)
+            frames = [drawn(ground, kind, rng, fonts) for _ in range(FRAMES)]
+            name = f"IM{number:04}"
+            _write_cine(Path(folder, name), [np.asarray(frame.image) for frame in frames])
+            cines[name] = frames
+        for row in open_source(folder, frames="all", text="mask"):
+            if not isinstance(row, Record):
+                if not row.row_kept:
+                    raise SystemExit(f"a drawn file was refused: {row}")
+                continue
+            made = cines[row.file][int(row.extra["frame"]) - 1]
+            boxes = [(le, t, r, b) for le, t, r, b in row.extra.get("text_boxes", [])]
+            yield made, boxes, Image.open(io.BytesIO(row.image or b""))
+
+
+def _write_cine(path: Path, frames: Sequence[np.ndarray]) -> None:
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
+    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    made.StudyInstanceUID = generate_uid()
+    made.Modality, made.PatientID, made.NumberOfFrames = "US", path.name, len(frames)
+    made.ImageComments = path.name
+    made.Rows, made.Columns = frames[0].shape
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.BitsAllocated = made.BitsStored = 8
+    made.HighBit, made.PixelRepresentation = 7, 0
+    made.PixelData = np.stack(frames).tobytes()
+    made["PixelData"].VR = "OB"
+    made.save_as(path, enforce_file_format=True)
+
+
+def _measure(kind: str, examples_made: Iterable[tuple[Drawn, list[Box], Image.Image]]) -> None:
+    images = texts = found = right = boxes_in_all = named = 0
+    for made, boxes, hidden in examples_made:
         cover = covered(boxes, np.asarray(made.image).shape)
         for text, ink in zip(made.texts, made.ink, strict=True):
             texts += 1
             share = (cover & ink).sum() / ink.sum()
             found += share >= 0.95
             if share < 0.95:
-                print(f"  missed in image {number}: {text} ({share:.2f} of its ink in boxes)")
+                print(f"  missed in image {images}: {text} ({share:.2f} of its ink in boxes)")
         ink = np.any(made.ink, axis=0) if made.ink else np.zeros(cover.shape, np.bool_)
         right += sum(bool(ink[t:b, le:r].any()) for le, t, r, b in boxes)
         boxes_in_all += len(boxes)
         if shutil.which("tesseract"):
-            named += bool(names_read(masked(made.image, boxes), made.texts))
+            named += bool(names_read(hidden, made.texts))
+        images += 1
     print(
-        f"{kind}: {texts} texts in {len(examples_made)} images; recall {found / texts:.4f}, "
+        f"{kind}: {texts} texts in {images} images; recall {found / texts:.4f}, "
         f"precision {right / max(1, boxes_in_all):.4f} of {boxes_in_all} boxes; tesseract reads a "
         f"name after masking in {named} images"
     )
@@ -190,12 +249,16 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="count the images of a folder that are flagged")
     parser.add_argument("--fonts", type=Path, help="a folder of TrueType or OpenType fonts")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dicom", action="store_true", help="as the frames of drawn DICOM cines")
     options = parser.parse_args()
-    finder = TextFinder()
-    if options.folder is None:
-        made = examples(options.set, options.images, options.seed, options.fonts)
-        _measure(finder, options.set, made)
+    asked = options.images, options.seed, options.fonts
+    if options.dicom:
+        _measure("frames", through_dicom(asked[0], options.set, *asked[1:]))
         return
+    if options.folder is None:
+        _measure(options.set, direct(examples(options.set, *asked)))
+        return
+    finder = TextFinder()
     paths = sorted(options.folder.iterdir())
     chosen = paths[:: max(1, len(paths) // options.images)][: options.images]
     flagged = 0

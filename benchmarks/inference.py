@@ -142,7 +142,7 @@ def _size(populations: list[Population], draws: int = 2_000) -> None:
             print(f"size of the paired test at .05, share {share}, {population.name}: {told}")
 
 
-def _power(draws: int = 2_000) -> None:
+def _power(draws: int = 30_000) -> None:
     """A gate over four rankings of 190 queries: one falls by .036, or all change by noise alone."""
     queries, spread, fall = 190, 0.226, 0.036
     rng = np.random.default_rng(3)
