@@ -16,7 +16,7 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.searcher import Searcher
 from ranking.text.tokens import tokenize
-from ranking.types import Document, Filter, Hit, QueryError, Sort
+from ranking.types import FILTER_FIELDS, Document, Filter, Hit, QueryError, Sort
 
 __all__ = ["Asked", "Desk", "NotThereError", "plain"]
 
@@ -99,7 +99,7 @@ class Desk:
             self.field = encoder_names(searcher.encoder.manifest.fingerprint).embedding
 
     def about(self) -> Json:
-        """Profiles and their inputs, facets, counts, the encoder."""
+        """Profiles and their inputs, facets, fields with their types, counts, the encoder."""
         engine, encoder = self.searcher.engine, self.searcher.encoder
         info = engine.info()
         vectors = bool(encoder) or self.searcher.embeds
@@ -112,7 +112,8 @@ class Desk:
             "default": info.default_profile if vectors else "lexical",
             "inputs": inputs,
             "facets": {name: dict(values) for name, values in self._facets.items()},
-            "fields": [each.name for each in info.attributes],
+            "fields": {each.name: each.type for each in info.attributes},
+            "filters": [*FILTER_FIELDS, *(each.name for each in info.attributes)],
             "counting": isinstance(engine, EmbeddedEngine),
             "encoder": encoder.manifest.fingerprint[:8] if encoder else "",
         }

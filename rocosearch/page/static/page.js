@@ -6,17 +6,20 @@ const LEAST_CLOSENESS = 1 / 3;
 const COMPARED = ["lexical", "vector", "hybrid"];
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a"];
 const PAUSE = 80;   // milliseconds without a key or a move before the server is asked
+const MOST_SKIPPED = 1000;   // of the API
 const NEAR = 30;    // pixels of the map's canvas from a click to its point
 
 const byId = (id) => document.getElementById(id);
-const [form, text, file, profile, blend, operators, k, said, lists, shown] =
-  ["ask", "text", "file", "profile", "blend", "operators", "k", "said", "lists", "shown"].map(byId);
+const [form, text, file, profile, blend, operators, sort, k, said, lists, shown] =
+  ["ask", "text", "file", "profile", "blend", "operators", "sort", "k", "said", "lists", "shown"].map(byId);
 
-let about = { profiles: [], inputs: {}, facets: {}, fields: [], pictures: false, encoder: "" };
+let about = { profiles: [], inputs: {}, facets: {}, fields: {}, filters: [], pictures: false, encoder: "" };
 let image = null;          // the File that asks
 let like = [];             // ids of documents that are examples of what is wanted
 let unlike = [];           // and of what is not
-let filters = new Set();   // FIELD=VALUE
+let filters = new Set();   // FIELD=VALUE that a hit has
+let nots = new Set();      // and that it has not
+let offset = 0;            // hits before the page of hits that is shown
 let judged = new Map();    // "query\ndocument" -> relevant
 let flat = [];             // the hits on screen, in order
 let opened = -1;           // which of them is in the dialog
@@ -79,15 +82,19 @@ function parameters() {
   like.forEach((id) => asked.append("like", id));
   unlike.forEach((id) => asked.append("unlike", id));
   filters.forEach((each) => asked.append("filter", each));
+  nots.forEach((each) => asked.append("not", each));
   if (operators.checked) asked.set("operators", "true");
   if (blended() && blend.dataset.moved) asked.set("input", `alpha=${blend.value}`);
   if (about.counting) Object.keys(about.facets).forEach((field) => asked.append("facet", field));
+  if (sort.value) asked.set("sort", sort.value);
+  if (offset) asked.set("offset", offset);
   asked.set("k", k.value);
   chosenProfiles().forEach((name) => asked.append("profile", name));
   return asked;
 }
 
-async function search(remember = true) {
+async function search(remember = true, skipped = 0) {
+  offset = skipped;
   const asked = parameters();
   showBlend();
   if (!asked.has("text") && !like.length && !image) return start();
@@ -111,14 +118,16 @@ function restore() {
   text.value = state.get("text") || "";
   profile.value = state.get("ranking") || "";
   k.value = state.get("k") || "12";
-  if (!profile.value) profile.value = "";
+  sort.value = state.get("sort") || "";
+  [profile, sort].forEach((control) => { if (!control.value) control.value = ""; });
   operators.checked = state.has("operators");
   filters = new Set(state.getAll("filter"));
+  nots = new Set(state.getAll("not"));
   blend.dataset.moved = state.has("input") ? "yes" : "";
   if (state.has("input")) blend.value = state.get("input").replace("alpha=", "");
   showFacets();
   askBy(null, state.getAll("like"), state.getAll("unlike"));
-  search(false);
+  search(false, Number(state.get("offset")) || 0);
 }
 
 function showBlend() {
@@ -134,6 +143,7 @@ async function start() {
   say("");
   flat = [];
   lists.replaceChildren();
+  byId("pages").hidden = true;
   byId("start").hidden = false;
   if (about.map && byId("map").hidden) drawMap(await ask("/map"));
 }
@@ -185,7 +195,7 @@ function drawMap(told) {
 // What was found
 
 function show(answer) {
-  byId("start").hidden = true;
+  byId("start").hidden = byId("pages").hidden = true;
   flat = [];
   if (answer.error) {
     lists.replaceChildren();
@@ -196,6 +206,20 @@ function show(answer) {
   lists.classList.toggle("several", answer.lists.length > 1);
   lists.replaceChildren(...answer.lists.map(listOf));
   showCounts(answer.lists[0].facets || {});
+  showPages(answer.lists);
+}
+
+function showPages(found) {
+  const last = offset + Math.max(...found.map((list) => list.hits.length));
+  byId("previous").disabled = !offset;
+  byId("next").disabled = last > MOST_SKIPPED || found.every((list) => (list.total || 0) <= last || list.hits.length < k.value);
+  byId("page").textContent = last > offset ? `${offset + 1} to ${last}` : "";
+  byId("pages").hidden = byId("previous").disabled && byId("next").disabled;
+}
+
+function turn(pages) {
+  search(true, Math.max(0, offset + pages * k.value));
+  scrollTo(0, 0);
 }
 
 function listOf(list) {
@@ -208,7 +232,7 @@ function listOf(list) {
   const hits = element("ol", "hits");
   list.hits.forEach((hit, row) => {
     const item = element("li");
-    item.append(cardOf(hit, row + 1));
+    item.append(cardOf(hit, offset + row + 1));
     hits.append(item);
   });
   section.append(title, hits);
@@ -227,11 +251,27 @@ function cardOf(hit, rank) {
   const told = element("div", "told");
   const top = element("span", "rank", `${rank} · ${hit.score.toPrecision(4)}${hit.modality ? ` · ${hit.modality}` : ""}`);
   top.append(element("b", "verdict"));
-  told.append(top, captionInto(element("p", "caption"), hit), barsOf(hit));
+  told.append(top, captionInto(element("p", "caption"), hit), fieldsOf(hit), barsOf(hit));
   if (Object.keys(hit.frames || {}).length > 1) told.append(framesOf(hit));
   card.append(told);
   showVerdict(card);
   return card;
+}
+
+// Fields of one's own that a hit has, in the order of the index.
+function ownOf({ fields }) {
+  return Object.keys(about.fields).filter((name) => name in fields).map((name) => [name, fields[name]]);
+}
+
+// Their values on one line, each cut by its style; in full in the opened hit.
+function fieldsOf(hit) {
+  const told = element("div", "fields");
+  told.append(...ownOf(hit).map(([name, value]) => {
+    const own = element("span", "", `${value}`);
+    own.prepend(element("span", "quiet", `${name} `));
+    return own;
+  }));
+  return told;
 }
 
 // A study's images, each with its closeness; the nearest is framed.
@@ -300,10 +340,11 @@ function open(place) {
   byId("where").setAttribute("aria-pressed", "false");
   captionInto(byId("shown-caption"), hit);
   const chance = hit.probability === undefined ? [] : [["probability", hit.probability]];
-  const rows = [["score", hit.score], ...chance, ...Object.entries(hit.features)];
+  const numbers = [["score", hit.score], ...chance, ...Object.entries(hit.features)];
+  const rows = [...ownOf(hit), ...numbers.map(([name, value]) => [name, value.toPrecision(5)])];
   byId("shown-parts").replaceChildren(...rows.map(([name, value]) => {
     const row = element("tr");
-    row.append(element("td", "quiet", name), element("td", "", value.toPrecision(5)));
+    row.append(element("td", "quiet", name), element("td", "", value));
     return row;
   }));
   byId("shown-id").textContent = [hit.id, hit.modality, hit.group && `group ${hit.group}`].filter(Boolean).join(" · ");
@@ -396,43 +437,64 @@ function takeImage(files) {
   search();
 }
 
+function showFiltered() {
+  const chosen = filters.size + nots.size;
+  byId("filtered").textContent = chosen ? ` (${chosen})` : "";
+}
+
 function showFacets() {
-  const fields = Object.entries(about.facets);
-  byId("filters").hidden = !fields.length && !about.fields.length;
-  byId("filtered").textContent = filters.size ? ` (${filters.size})` : "";
-  byId("facets").replaceChildren(...[conditions()].slice(about.fields.length ? 0 : 1), ...fields.map(([field, values]) => {
+  byId("filters").hidden = !about.filters.length;
+  showFiltered();
+  byId("facets").replaceChildren(conditions(), ...Object.entries(about.facets).map(([field, values]) => {
     const group = element("fieldset");
     group.append(element("legend", "", field));
-    Object.entries(values).forEach(([value, count]) => {
-      const label = element("label");
-      const box = element("input");
-      box.type = "checkbox";
-      box.value = `${field}=${value}`;
-      box.checked = filters.has(box.value);
-      box.addEventListener("change", () => {
-        filters[box.checked ? "add" : "delete"](box.value);
-        byId("filtered").textContent = filters.size ? ` (${filters.size})` : "";
-        search();
-      });
-      label.append(box, ` ${value} `, element("span", "quiet", count.toLocaleString("en")));
-      group.append(label);
-    });
+    group.append(...Object.entries(values).map(([value, count]) => facetOf(field, value, count)));
     return group;
   }));
+}
+
+// A box that asks for a value, and a button that excludes it; of the two at most one is on.
+function facetOf(field, value, count) {
+  const row = element("div", "facet");
+  const label = element("label");
+  const box = element("input");
+  box.type = "checkbox";
+  box.value = `${field}=${value}`;
+  const not = button("not", () => choose(nots, filters), "not");
+  not.setAttribute("aria-label", `Exclude ${field} ${value}`);
+  not.title = not.getAttribute("aria-label");
+  const showChoice = () => {
+    box.checked = filters.has(box.value);
+    not.setAttribute("aria-pressed", nots.has(box.value));
+  };
+  const choose = (chosen, other) => {
+    if (!chosen.delete(box.value)) chosen.add(box.value);
+    other.delete(box.value);
+    showChoice();
+    showFiltered();
+    search();
+  };
+  box.addEventListener("change", () => choose(filters, nots));
+  label.append(box, ` ${value} `, element("span", "quiet", count.toLocaleString("en")));
+  row.append(label, not);
+  showChoice();
+  return row;
 }
 
 // What no box stands for, such as age>60: one line of conditions, a semicolon between them.
 function conditions() {
   const boxed = (each) => { const [field, value] = each.split(/=(.*)/s); return value in (about.facets[field] || {}); };
-  const label = element("label", "", "Conditions ");
+  const label = element("label", "line", "Conditions ");
   const line = element("input");
-  line.placeholder = `${about.fields[0]}>60; ...`;
-  line.title = `Fields: ${about.fields.join(", ")}. Numbers and dates: >= > <= < = and 40..60.`;
-  line.value = [...filters].filter((each) => !boxed(each)).join("; ");
+  const ranged = Object.keys(about.fields).find((name) => ["int", "float"].includes(about.fields[name]));
+  line.placeholder = `${ranged ? `${ranged}>60` : "concepts=C0032326"}; not source=...`;
+  line.title = `Fields: ${about.filters.join(", ")}. Numbers and dates: >= > <= < = and 40..60. Excluded: not FIELD=VALUE.`;
+  line.value = [...[...filters].filter((each) => !boxed(each)), ...[...nots].filter((each) => !boxed(each)).map((each) => `not ${each}`)].join("; ");
   line.addEventListener("change", () => {
     const told = line.value.split(";").map((each) => each.trim()).filter(Boolean);
-    filters = new Set([...[...filters].filter(boxed), ...told]);
-    byId("filtered").textContent = filters.size ? ` (${filters.size})` : "";
+    filters = new Set([...[...filters].filter(boxed), ...told.filter((each) => !each.startsWith("not "))]);
+    nots = new Set([...[...nots].filter(boxed), ...told.filter((each) => each.startsWith("not ")).map((each) => each.slice(4).trim())]);
+    showFiltered();
     search();
   });
   label.append(line);
@@ -454,12 +516,14 @@ const suggest = paused(async () => {
 });
 
 form.addEventListener("submit", (event) => { event.preventDefault(); search(); });
-[profile, k, operators].forEach((control) => control.addEventListener("change", () => search()));
+[profile, sort, k, operators].forEach((control) => control.addEventListener("change", () => search()));
 const blendMoved = paused(() => search(false));
 blend.addEventListener("input", () => { blend.dataset.moved = "yes"; blendMoved(); });
 blend.addEventListener("change", () => search());
 text.addEventListener("input", suggest);
 file.addEventListener("change", () => { if (file.files.length) takeImage(file.files); });
+byId("previous").addEventListener("click", () => turn(-1));
+byId("next").addEventListener("click", () => turn(1));
 byId("close").addEventListener("click", () => shown.close());
 byId("like").addEventListener("click", () => example(true));
 byId("unlike").addEventListener("click", () => example(false));
@@ -508,6 +572,10 @@ async function begin() {
   profile.replaceChildren(new Option(`default (${about.default})`, ""));
   if (comparable) profile.append(new Option(COMPARED.join(" | "), "compare"));
   about.profiles.forEach((name) => profile.append(new Option(name, name)));
+  const sorts = [...Object.keys(about.fields).filter((name) => about.fields[name] !== "text"), ...Object.keys(about.facets)];
+  const ways = sorts.flatMap((name) => [new Option(`${name}, ascending`, name), new Option(`${name}, descending`, `-${name}`)]);
+  sort.replaceChildren(new Option("score", ""), ...ways);
+  sort.parentElement.hidden = !sorts.length;
   document.querySelector(".file").hidden = !about.encoder;
   byId("about").textContent = `${about.documents.toLocaleString("en")} images${about.encoder ? ` · encoder ${about.encoder}` : comparable ? "" : " · words only"}`;
   fillStart();

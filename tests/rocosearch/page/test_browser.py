@@ -111,7 +111,7 @@ def test_the_blend_moves_the_results(page):
 
 
 def counted(page):
-    boxes = found(page, "#facets input")
+    boxes = found(page, "#facets input[type=checkbox]")
     spans = [box.find_element(By.XPATH, "../span") for box in boxes]
     pairs = zip(boxes, spans, strict=True)
     return {b.get_attribute("value"): int(s.get_property("textContent")) for b, s in pairs}
@@ -127,6 +127,43 @@ def test_filters_have_counts(page):
     waited(page, lambda: "filter=modality" in page.current_url)
     waited(page, lambda: all("mri" in each.text for each in found(page, ".rank")))
     assert counted(page)["modality=ct"] == 0 < before["modality=ct"]
+
+
+def test_a_value_is_excluded_by_key(page):
+    ask(page, "lesion")
+    page.find_element(By.CSS_SELECTOR, "#filters summary").send_keys(Keys.ENTER)
+    box = page.find_element(By.CSS_SELECTOR, "#facets input[value='modality=mri']")
+    not_mri = page.find_element(By.CSS_SELECTOR, "button[aria-label='Exclude modality mri']")
+    box.send_keys(Keys.SPACE + Keys.TAB)
+    assert page.switch_to.active_element == not_mri
+    waited(page, lambda: "filter=modality" in page.current_url)
+    not_mri.send_keys(Keys.SPACE)
+    waited(page, lambda: "#text=lesion&not=modality%3Dmri&" in page.current_url)
+    assert not_mri.get_attribute("aria-pressed") == "true"
+    assert not box.is_selected()
+    waited(page, lambda: "mri" not in [each.text.split(" · ")[-1] for each in found(page, ".rank")])
+    page.refresh()
+    waited(page, lambda: found(page, ".hit"))
+    assert "mri" not in [each.text.split(" · ")[-1] for each in found(page, ".rank")]
+    pressed = found(page, "#facets [aria-pressed=true]")
+    assert [each.get_attribute("title") for each in pressed] == ["Exclude modality mri"]
+    page.find_element(By.CSS_SELECTOR, "#filters summary").click()
+    pressed[0].send_keys(Keys.SPACE)
+    waited(page, lambda: "not=" not in page.current_url)
+
+
+def test_hits_are_turned_page_by_page(page):
+    ask(page, "lesion")
+    first = shown_ids(page)
+    page.find_element(By.ID, "next").click()
+    waited(page, lambda: shown_ids(page) and not set(shown_ids(page)) & set(first))
+    assert found(page, ".rank")[0].text.startswith("13 ")
+    assert "offset=12" in page.current_url
+    page.refresh()
+    waited(page, lambda: found(page, ".rank") and found(page, ".rank")[0].text.startswith("13 "))
+    page.find_element(By.ID, "previous").click()
+    waited(page, lambda: shown_ids(page) == first)
+    assert not page.find_element(By.ID, "previous").is_enabled()
 
 
 def test_a_hit_is_judged_by_key_and_the_verdict_stays(page, served):
@@ -249,6 +286,74 @@ def test_conditions_on_fields_of_ones_own(browser):
         page.find_element(By.CSS_SELECTOR, "#filters summary").click()
         line.send_keys("agee>60" + Keys.ENTER)
         waited(page, lambda: "no field 'agee'" in page.find_element(By.ID, "said").text)
+
+
+OWN = {
+    "a": {"age": 71, "seen": "2019-03-02", "site": "<b>North</b>", "note": "x" * 500},
+    "b": {"age": 34, "seen": "2021-05-06", "site": "South"},
+    "c": {},
+}
+KINDS = {"age": "int", "seen": "date", "site": "keyword", "note": "text"}
+
+
+@pytest.fixture
+def owned(browser):
+    """A page over documents with fields of one's own."""
+    documents = [Document(n, f"pneumothorax {n}", attributes=own) for n, own in OWN.items()]
+    attributes = [Attribute(name, kind) for name, kind in KINDS.items()]
+    engine = EmbeddedEngine.in_memory(documents, attributes=attributes)
+    browser.get_log("browser")  # what earlier pages left there
+    with opened(browser, Searcher(engine)) as page:
+        yield page
+
+
+def test_a_hit_shows_its_own_fields(owned):
+    ask(owned, "pneumothorax")
+    cards = {card.get_attribute("data-id"): card for card in found(owned, ".hit")}
+    told = {name: card.find_element(By.CLASS_NAME, "fields") for name, card in cards.items()}
+    assert told["c"].text == ""
+    assert told["b"].text.split() == ["age", "34", "seen", "2021-05-06", "site", "South"]
+    assert "<b>North</b>" in told["a"].text
+    assert told["a"].size["height"] <= 3 * told["b"].size["height"]
+    assert told["a"].size["width"] <= cards["a"].size["width"]
+    cards["a"].click()
+    rows = [row.text for row in found(owned, "#shown-parts tr")]
+    assert rows[:3] == ["age 71", "seen 2019-03-02", "site <b>North</b>"]
+    assert found(owned, ".fields b, #shown-parts b") == []
+    assert owned.get_log("browser") == []
+
+
+def test_hits_are_sorted_by_own_fields(owned):
+    ask(owned, "pneumothorax")
+    ways = Select(owned.find_element(By.ID, "sort"))
+    fields = [name for name, kind in KINDS.items() if kind != "text"]
+    assert {each.get_attribute("value") for each in ways.options} == {
+        "",
+        *fields,
+        *(f"-{name}" for name in fields),
+    }
+    for way, order in (("age", "bac"), ("-age", "abc"), ("seen", "abc"), ("-seen", "bac")):
+        ways.select_by_value(way)
+        waited(owned, lambda order=order: shown_ids(owned) == list(order))
+    owned.refresh()
+    waited(owned, lambda: shown_ids(owned) == ["b", "a", "c"])
+    assert (
+        Select(owned.find_element(By.ID, "sort")).first_selected_option.text == "seen, descending"
+    )
+    owned.back()
+    waited(owned, lambda: shown_ids(owned) == ["a", "b", "c"])
+
+
+def test_conditions_are_negated(owned):
+    ask(owned, "pneumothorax")
+    owned.find_element(By.CSS_SELECTOR, "#filters summary").click()
+    line = owned.find_element(By.CSS_SELECTOR, "#facets input")
+    line.send_keys("not age>60; not site=South" + Keys.ENTER)
+    waited(owned, lambda: shown_ids(owned) == ["c"])
+    owned.refresh()
+    waited(owned, lambda: shown_ids(owned) == ["c"])
+    line = owned.find_element(By.CSS_SELECTOR, "#facets input")
+    assert line.get_attribute("value") == "not age>60; not site=South"
 
 
 def test_a_study_shows_its_frames_and_opens_the_nearest(browser, tmp_path):
