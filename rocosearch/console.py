@@ -34,11 +34,18 @@ __all__ = [
 ]
 
 
+PIPED = 120  # columns of a table at least, where there is no terminal: no figure is cut
+
+
 class _PlainConsole(Console):
     """Never interprets text as markup, because ids, captions, paths and messages are untrusted.
 
     Makes hidden characters visible, except in our own Text objects.
     """
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - as rich declares them
+        as_it_is = {"soft_wrap": True, "highlight": False, "markup": False, "emoji": False}
+        super().__init__(**(as_it_is | options))
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - as rich declares it
         """Turn a string into a Text, also in table cells."""
@@ -46,8 +53,8 @@ class _PlainConsole(Console):
         return super().render_str("\n".join(map(visible, lines)), **options)
 
 
-results = _PlainConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
-messages = _PlainConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+results = _PlainConsole()
+messages = _PlainConsole(stderr=True)
 
 
 def say(text: str, style: str | None = None) -> None:
@@ -68,8 +75,10 @@ def show(content: RenderableType, *, wrap: bool = False) -> None:
     if results.is_terminal:
         results.print(content, soft_wrap=not wrap)
         return
-    with results.capture() as captured:
-        results.print(content, soft_wrap=not wrap)
+    width = results.width if wrap else max(results.width, PIPED)
+    piped = _PlainConsole(width=width)
+    with piped.capture() as captured:
+        piped.print(content, soft_wrap=not wrap)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
