@@ -245,6 +245,16 @@ def test_no_screen_scrolls_sideways(page, width):
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     ask(page, "lesion")
     assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    page.find_element(By.CSS_SELECTOR, "#filters summary").click()
+    apart = """
+    const box = (each) => each.getBoundingClientRect();
+    const boxes = [...document.querySelectorAll("#facets > *")].map(box);
+    const inside = (a) => a.left >= 0 && a.right <= innerWidth;
+    const clear = (a, b) => a.bottom <= b.top || a.right <= b.left || b.right <= a.left;
+    const line = box(document.querySelector("#facets .line input"));
+    return boxes.every(inside) && inside(line) && boxes.slice(1).every((b) => clear(line, b));
+    """
+    assert page.execute_script(apart)
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
