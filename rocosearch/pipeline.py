@@ -397,33 +397,28 @@ def build_index(
         len(opened) / DOCUMENTS_A_SECOND,
         len(opened) * (BYTES_A_DOCUMENT + BYTES_A_NUMBER * dimension),
     )
-    if encoder is None:
-        found = documents(opened, None, studies=studies)
-        built = EmbeddedEngine.build(out, found, (), chosen, attributes=own, progress=progress)
-        (out / CALIBRATION).unlink(missing_ok=True)
-        return built
-    from ingest.vectors.embed import embed_captions, embed_corpus, embed_patches
+    fingerprint, fields = None, []
+    if encoder is not None:
+        from ingest.vectors.embed import embed_captions, embed_corpus, embed_patches
 
-    encoder = encoder_folder(encoder, progress)
-    loaded = embedding_encoder(encoder, progress)
-    embed_corpus(opened, loaded, progress)
-    if captions:
-        embed_captions(opened, loaded, progress)
-    if patches:
-        embed_patches(opened, load_encoder(encoder), progress)
-    manifest = loaded.manifest
-    _keep_record(opened, encoder, manifest.fingerprint)
-    chosen = with_scale(chosen, manifest.logit_scale)
-    names = encoder_names(manifest.fingerprint)
-    wanted = {"frames": studies, "patches": patches, "caption_embedding": captions}
-    roles = ["embedding", *(role for role, has in wanted.items() if has)]
-    fields = [
-        VectorField(names.field(role), manifest.dimension, manifest.fingerprint, labels=ROLES[role])
-        for role in roles
-    ]
-    found = documents(
-        opened, manifest.fingerprint, studies=studies, captions=captions, patches=patches
-    )
+        encoder = encoder_folder(encoder, progress)
+        loaded = embedding_encoder(encoder, progress)
+        embed_corpus(opened, loaded, progress)
+        if captions:
+            embed_captions(opened, loaded, progress)
+        if patches:
+            embed_patches(opened, load_encoder(encoder), progress)
+        fingerprint, dimension = loaded.manifest.fingerprint, loaded.manifest.dimension
+        _keep_record(opened, encoder, fingerprint)
+        chosen = with_scale(chosen, loaded.manifest.logit_scale)
+        names = encoder_names(fingerprint)
+        wanted = {"frames": studies, "patches": patches, "caption_embedding": captions}
+        roles = ["embedding", *(role for role, has in wanted.items() if has)]
+        fields = [
+            VectorField(names.field(role), dimension, fingerprint, labels=ROLES[role])
+            for role in roles
+        ]
+    found = documents(opened, fingerprint, studies=studies, captions=captions, patches=patches)
     built = EmbeddedEngine.build(
         out, found, fields, chosen, attributes=own, encoder=encoder, progress=progress
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from encoders.base.errors import UserError
 from encoders.model.clip import ClipModule
 from encoders.training.batches import Batch
 from encoders.training.concepts import asymmetric_loss, focal_loss
@@ -89,12 +88,8 @@ def _views(
     module: ClipModule, images: Tensor, batch: Batch, part: slice, team: Team
 ) -> tuple[Tensor, ...]:
     """Unit vectors of images [b, D] and texts [b, D], of cells [b, P, D] and tokens [b, T, D]."""
-    seen, cells, _ = module.embed_views(images)
-    if cells is None:
-        raise UserError(
-            "--late-interaction compares cells of the image with tokens, and this image tower has "
-            "none, because it pools by attention: leave the option out, or take another tower."
-        )
+    seen, found, _ = module.embed_views(images)
+    cells = cast("Tensor", found)  # `train` refuses towers without
     texts, tokens = module.embed_words(batch.input_ids[part], batch.attention_mask[part])
     if team.size > 1:  # each process has cut its texts at another length
         tokens = F.pad(tokens, (0, 0, 0, module.config.text.context - tokens.shape[1]))

@@ -107,7 +107,8 @@ def finished(
         raise ResumeError(
             f"{out} is a finished encoder, and it has no {TRAINING} with its settings. {again}"
         ) from None
-    if settings != _settings(config):
+    # What this run does not name was added later; its default is what was done then.
+    if _settings(TrainingConfig(config.model)) | settings != _settings(config):
         raise ResumeError(f"{out} is finished, with other settings. {again}")
     if data != (fingerprint_of(pairs), fingerprint_of(validation)):
         raise ResumeError(f"{out} is finished, and was trained on other pairs. {again}")

@@ -26,6 +26,8 @@ from encoders.model import tokenizer as tokens
 from encoders.model.architecture import ImageTower, image_tower
 from encoders.model.clip import ClipModule, Encoder
 from encoders.model.manifest import FILE_NAME as MANIFEST
+from encoders.model.resnet import ModifiedResNetConfig
+from encoders.model.towers import ViTConfig
 from encoders.published.parts import fill
 from encoders.published.towers import image_part, load_any, text_part
 from encoders.training.checkpoint import begin_anew, remove_unless_begun
@@ -160,7 +162,9 @@ def _start(config: TrainingConfig) -> _Start:
         raise TrainingError("A start encoder has its own towers: use either --start or a tower.")
     if config.start:
         begun = load_any(config.start).module
-        return _Start(replace(config, model=begun.config), begun, begun.image)
+        config = replace(config, model=begun.config)
+        _check_late_interaction(config)
+        return _Start(config, begun, begun.image)
     image: ImageTower | None = None
     module: ClipModule | None = None
     if config.image_tower:
@@ -174,7 +178,21 @@ def _start(config: TrainingConfig) -> _Start:
         config = replace(config, model=replace(config.model, text=read.config))
         module = _seeded(config, read.words, image)
         fill(module.text, read.weights)
+    _check_late_interaction(config)
     return _Start(config, module, image or (module.image if module else None))
+
+
+def _check_late_interaction(config: TrainingConfig) -> None:
+    """Before images are read: only cells of the joint space can be compared with tokens."""
+    image = config.model.image
+    attends = isinstance(image, ModifiedResNetConfig) or (
+        isinstance(image, ViTConfig) and image.pooling == "attention"
+    )
+    if config.late_interaction and attends:
+        raise UserError(
+            "--late-interaction compares cells of the image with tokens, and this image tower has "
+            "none, because it pools by attention: leave the option out, or take another tower."
+        )
 
 
 def _finish(run: Run, out: Path) -> Trained:

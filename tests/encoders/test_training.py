@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,8 +89,13 @@ def test_a_tower_without_cells_cannot_learn_late_interaction(
     image = ModifiedResNetConfig(8, (1, 1), 2, 4)
     model = replace(small_training.model, image=image)
     config = replace(small_training, model=model, late_interaction=1.0)
+
+    def unread() -> Iterator[tuple[object, ...]]:
+        raise AssertionError("refused before a pair is read")
+        yield
+
     with pytest.raises(UserError, match="pools by attention"):
-        train(drawn_pairs[:72], [], tmp_path / "a", config)
+        train(unread(), [], tmp_path / "a", config)
 
 
 def test_curves_have_every_column_and_validation_at_each_epochs_end(
@@ -287,6 +293,12 @@ def test_a_finished_run_is_left_as_it_is(
     for other in ((image, "another caption"), (drawn_pairs[1][0], *told)):
         with pytest.raises(ResumeError, match=r"other pairs.*--start"):
             train([other, *drawn_pairs[1:]], [], out, config, resume=True)
+    told = json.loads((out / TRAINING).read_text())
+    del told["settings"]["late_interaction"]  # as a version without that option wrote it
+    (out / TRAINING).write_text(json.dumps(told))
+    assert train(drawn_pairs, [], out, config, resume=True) == trained
+    with pytest.raises(ResumeError, match=r"other settings.*--start"):
+        train(drawn_pairs, [], out, replace(config, late_interaction=0.5), resume=True)
     (out / TRAINING).unlink()
     with pytest.raises(ResumeError, match=r"no training\.json"):
         train(drawn_pairs, [], out, config, resume=True)

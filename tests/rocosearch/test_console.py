@@ -121,3 +121,10 @@ def test_folders_that_look_like_markup(tmp_path):
         done = CliRunner().invoke(app, [str(word) for word in words])
         assert done.exit_code == 0, done.output
         assert str(words[-1]) in done.output
+
+
+def test_a_pipe_gets_every_figure_of_a_table(capsys):
+    table = Table(*(f"figure {n}" for n in range(8)), box=None)
+    table.add_row(*("0.123456789" for _ in range(8)))
+    show(table)
+    assert capsys.readouterr().out.count("0.123456789") == 8
