@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ranking.expressions.functions import FUNCTIONS
 from ranking.expressions.parser import MOST_LEVELS, parse_tree
@@ -53,6 +54,7 @@ class _Function:
     body: Node
 
 
+@lru_cache(maxsize=4096)  # heirs share their functions, and each of them is checked
 def parse_signature(signature: str) -> tuple[str, tuple[str, ...]]:
     """Split "saturate(x, k)" into its name and its arguments' names.
 
