@@ -40,6 +40,6 @@ def plain_reason(error: Exception) -> str:
         return "it is nested too deeply"
     if isinstance(error, KeyError | IndexError | TypeError | AttributeError):
         return "a value is missing, unknown or of the wrong type"
-    if "integer string conversion" in str(error):  # Python's own limit, whatever was being read
-        return "a number has too many digits"
-    return str(error).rstrip(".")
+    # Python's own limit for digits, whatever was being read.
+    long = "integer string conversion" in str(error)
+    return "a number has too many digits" if long else str(error).rstrip(".")
