@@ -273,6 +273,21 @@ def test_codes_honour_a_filter():
     assert allowed[found].all()
 
 
+@pytest.mark.parametrize("count", [1, 20, 300])
+def test_how_many_are_compared_does_not_depend_on_the_order_of_the_documents(count):
+    """Of vectors without structure most codes are within the margin, however few are asked for."""
+    random = np.random.default_rng(3)
+    made = random.standard_normal((3000, 48)).astype(np.float32)
+    query = random.standard_normal(48).astype(np.float32)
+    found = []
+    for order in (np.arange(3000), *(random.permutation(3000) for _ in range(3))):
+        codes = exact_codes(made[order])
+        docs, scan = compare_all(made[order], codes, query, count)
+        found.append((scan.compared, sorted(order[docs])))
+    assert found[0][0] > count
+    assert all(each == found[0] for each in found)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 30), st.sampled_from([0.01, 1.0, 300.0]))
 def test_codes_of_all_components_never_lose_a_neighbour(seed, count, length):

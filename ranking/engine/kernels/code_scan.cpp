@@ -173,10 +173,15 @@ uint64_t above(const int32_t *products, int32_t edge) {
 // Documents whose product is above an edge that rises with what was kept.
 class BestCodes {
   public:
-    BestCodes(size_t count, double margin) : count_(count), margin_(margin) {}
+    BestCodes(size_t count, double margin)
+        : count_(count), margin_(margin), most_(2 * count + BLOCK) {}
 
     void add(const int32_t *products, size_t begin, size_t size, Mask allowed) {
-        if (kept_.size() > 2 * count_ + BLOCK) prune();
+        if (kept_.size() > most_) {
+            prune();
+            // Many may be within the margin: no prune until they have doubled.
+            most_ = std::max(most_, 2 * kept_.size());
+        }
         uint64_t bits = above(products, edge_);
         if (size < BLOCK) bits &= (uint64_t{1} << size) - 1;
         for (; bits != 0; bits &= bits - 1) {
@@ -215,6 +220,7 @@ class BestCodes {
 
     size_t count_;
     double margin_;
+    size_t most_;
     int32_t edge_ = LOWEST;
     std::vector<Kept> kept_;
     std::vector<int32_t> products_;

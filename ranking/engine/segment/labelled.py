@@ -77,7 +77,7 @@ class LabelledIndex(VectorIndex):
 
     def largest(self, docs: Docs, similarity: Callable[[Docs], Doubles]) -> Doubles:
         """The same, similarity of rows computed by either route."""
-        sizes = np.diff(self.starts)[docs]
+        sizes = self.starts[docs + 1] - self.starts[docs]
         found, some = np.zeros(len(docs)), sizes > 0
         if some.any():
             ends = np.cumsum(sizes[some])
