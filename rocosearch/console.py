@@ -30,6 +30,7 @@ __all__ = [
     "show_json",
     "tell",
     "telling_after",
+    "training_bars",
     "visible",
 ]
 
@@ -126,6 +127,20 @@ def progress_bars() -> Iterator[Progress]:
     )
     with Bars(*columns, console=messages) as bars:
         yield _BarForEachStage(bars)
+
+
+@contextmanager
+def training_bars() -> Iterator[Progress]:
+    """`progress_bars` of a training, which tells how to continue when it is interrupted."""
+    try:
+        with progress_bars() as progress:
+            yield progress
+    except KeyboardInterrupt:
+        say(
+            "interrupted; run the same command with --resume to continue from the last checkpoint",
+            "yellow",
+        )
+        raise typer.Exit(130) from None
 
 
 @contextmanager

@@ -213,14 +213,16 @@ def train_reranker(
     corpus: str | Path,
     encoder: str | Path,
     *,
+    resume: bool = False,
     replace: bool = False,
     progress: Progress = in_notebook,
     **settings: float,
 ) -> TrainedReranker:
     """Train a re-ranker on the training split, and add it to the encoder's folder.
 
-    The best epoch by the validation split is kept. replace: overwrite an older one; otherwise that
-    is an error. settings: fields of encoders.training.reranking.RerankerSettings.
+    The best epoch by the validation split is kept. resume: continue an interrupted run. replace:
+    overwrite an older re-ranker; otherwise that is an error. settings: fields of
+    encoders.training.reranking.RerankerSettings.
     """
     from encoders.inference.reranker import RERANKER
     from encoders.training.reranking import RerankerSettings, train_reranker as train_on
@@ -236,7 +238,8 @@ def train_reranker(
     embed_patches(opened, loaded, progress)
     pairs, held_out = (_matching_pairs(opened, loaded, s) for s in ("train", "validation"))
     chosen = RerankerSettings(**settings)  # type: ignore[arg-type]
-    return train_on(pairs, held_out, encoder, loaded.manifest.fingerprint, chosen, progress)
+    fingerprint = loaded.manifest.fingerprint
+    return train_on(pairs, held_out, encoder, fingerprint, chosen, progress, resume=resume)
 
 
 def _matching_pairs(corpus: Corpus, encoder: OnnxEncoder, split: str) -> MatchingPairs:

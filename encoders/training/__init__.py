@@ -7,11 +7,12 @@ captioning.py        Training of a caption decoder on the cells of a frozen imag
 checkpoint.py        The state of a training run in one file, written atomically
 choice.py            The default preset, and the reason for it
 concepts.py          Concepts as extra supervision: labels for pretraining, and balanced sampling
+contrastive.py       Contrastive training of both towers, after concept pretraining if asked for
 cross_encoder.py     The network of a re-ranker: tokens of a text attend to patches of an image
 curves.py            training.csv: the learning curves
 distributed.py       Training in several processes, one per GPU, started by `accelerate launch`
+epochs.py            The loop that all trainings share: checkpoints, validation, the best epoch
 frozen.py            Cached features of frozen towers, on disk by content
-loop.py              The training loop, with checkpoints and validation
 loss.py              InfoNCE with several positives, of vectors or of parts, and SigLIP's loss
 objectives.py        The objective of a step: contrastive loss, gradient caching, concept labels
 optimizer.py         AdamW as in CLIP, with learning rates and freezing by part

@@ -8,7 +8,6 @@ smoothing; the epoch with the least nats per token is kept.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,28 +15,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from encoders.base.progress import Progress, silent
-from encoders.base.storage import locked, sha256_bytes
+from encoders.base.storage import sha256_bytes
 from encoders.model.decoder import CaptionDecoder, Decoder, DecoderConfig
 from encoders.model.tokenizer import PAD_ID, batch_ids, train_tokenizer
-from encoders.training.checkpoint import (
-    Clock,
-    Counters,
-    begin_anew,
-    load_state,
-    remove_unless_begun,
-    save_state,
-    step_generator,
-)
-from encoders.training.loop import TrainingError
-from encoders.training.optimizer import make_optimizer, rate_at, set_rate
+from encoders.training.checkpoint import TrainingError, drawn, work_folder
+from encoders.training.epochs import EpochRun, Schedule
+from encoders.training.optimizer import make_optimizer, rate_at, take_step
 
 __all__ = ["CaptioningConfig", "Described", "train_decoder"]
 
 BATCH = 128  # held-out captions at a time
+NATS = "nats_per_token"
 TOGETHER = 8  # batches whose captions are sorted by length
 
 
@@ -99,24 +91,15 @@ def train_decoder(
         raise TrainingError(
             f"There are {len(pairs)} images with a caption to learn from; a decoder needs 2."
         )
-    work = out.parent / f".{out.name}.training"
-    busy = TrainingError(f"Another process is training into {out}: wait, or name another folder.")
-    with locked(work, busy):
-        try:
-            if not resume:
-                begin_anew(work)
-            run = _Run(pairs, held_out, work, encoder, config, progress)
-            run.fit()
-        except TrainingError:
-            remove_unless_begun(work)
-            raise
+    with work_folder(out, resume=resume) as work:
+        run = _Run(pairs, held_out, work, encoder, config, progress)
+        run.fit()
         decoder = run.finished()
         decoder.save(out)
-        shutil.rmtree(work, ignore_errors=True)
     return decoder
 
 
-class _Run:
+class _Run(EpochRun):
     def __init__(
         self,
         pairs: Described,
@@ -126,7 +109,7 @@ class _Run:
         config: CaptioningConfig,
         progress: Progress,
     ) -> None:
-        self.pairs, self.held_out, self.work, self.progress = pairs, held_out, work, progress
+        self.pairs, self.held_out = pairs, held_out
         self.encoder, self.config = encoder, config
         self.words = train_tokenizer(
             pairs.captions, vocabulary=config.model.vocabulary, max_tokens=config.model.context
@@ -141,35 +124,13 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.module = CaptionDecoder(model)
-        self.optimizer = make_optimizer(self.module, config.weight_decay)
         self.lengths = np.array([len(text) for text in pairs.captions])
-        self.steps = max(1, len(pairs) // config.batch)
-        self.best = self._weights()
+        steps = max(1, len(pairs) // config.batch)
+        schedule = Schedule(config.epochs, steps, config.patience, config.checkpoint_seconds)
         data = [[*each.ids, *each.captions] for each in (pairs, held_out)]
-        self.counters = Counters(run=sha256_bytes(f"{config} {encoder} {data}".encode()))
-
-    def fit(self) -> None:
-        """Train from the last checkpoint, if there is one, to the end."""
-        state = load_state(self.work, self.counters.run, self.module, self.optimizer)
-        if state is not None:
-            self.counters, self.best = state
-        counters, config = self.counters, self.config
-        clock = Clock(counters.seconds, counters.cpu_seconds)
-        saved = clock.read()[0]
-        self.progress("training", counters.step // self.steps, config.epochs)
-        while not counters.stopped:
-            counters.recent.append((self._step(counters.step), 0.0))
-            counters.step += 1
-            epoch, within = divmod(counters.step, self.steps)
-            counters.seconds, counters.cpu_seconds = clock.read()
-            if within == 0:
-                self._end_epoch(epoch)
-            else:
-                told = f"epoch {epoch + 1}, step {within:,} of {self.steps:,}"
-                self.progress("training", epoch, config.epochs, told)
-            if counters.stopped or counters.seconds - saved > config.checkpoint_seconds:
-                save_state(self.work, self.module, self.optimizer, self.best, counters)
-                saved = clock.read()[0]
+        run = sha256_bytes(f"{config} {encoder} {data}".encode())
+        optimizer = make_optimizer(self.module, config.weight_decay)
+        super().__init__(self.module, optimizer, schedule, run, work, progress)
 
     def finished(self) -> Decoder:
         """The decoder of the best epoch."""
@@ -180,7 +141,7 @@ class _Run:
             "held_out": len(self.held_out),
             "nats_per_token": -math.log(counters.best) if counters.best > 0 else None,
             "best_epoch": counters.best_epoch,
-            "epochs": counters.step // self.steps,
+            "epochs": counters.step // self.schedule.steps,
             "stopped": counters.stopped,
             "seconds": round(counters.seconds, 1),
             "cpu_seconds": round(counters.cpu_seconds, 1),
@@ -188,8 +149,9 @@ class _Run:
         }
         return Decoder(self.module.eval(), self.words, self.encoder, figures)
 
-    def _step(self, step: int) -> float:
-        epoch, within = divmod(step, self.steps)
+    def _step(self) -> tuple[float, float]:
+        step, steps = self.counters.step, self.schedule.steps
+        epoch, within = divmod(step, steps)
         size, config = self.config.batch, self.config
         order = np.random.default_rng([config.seed, epoch]).permutation(len(self.pairs))
         # Of some batches at a time, captions of a length together: little padding is computed.
@@ -198,18 +160,12 @@ class _Run:
         cells, texts = self.pairs.at(order[within * size : (within + 1) * size].tolist())
         self.module.train()
         self.optimizer.zero_grad()
-        with torch.random.fork_rng(devices=[]):  # dropout follows from seed and step
-            torch.manual_seed(step_generator(config.seed, step).initial_seed())
+        with drawn(config.seed, step):  # dropout
             loss, count = self._loss(cells, texts, config.smoothing)
             (loss / count).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.module.parameters(), config.clip_norm)
-        share = min((step + 1) / (config.epochs * self.steps), 1 - 0.5 / self.steps)
-        set_rate(self.optimizer, rate_at(share, config.learning_rate, config.warmup))
-        self.optimizer.step()
-        mean = float(loss.detach()) / count
-        if not math.isfinite(mean):
-            raise TrainingError(f"The loss is {mean} at step {step}. Lower the learning rate.")
-        return mean
+        rate = rate_at(self.schedule.share(step), config.learning_rate, config.warmup)
+        take_step(self.module, self.optimizer, rate, config.clip_norm)
+        return float(loss.detach()) / count, 0.0
 
     def _loss(
         self, cells: Tensor, texts: Sequence[str], smoothing: float = 0.0
@@ -226,36 +182,18 @@ class _Run:
         )
         return loss, int((targets != PAD_ID).sum())
 
-    def _end_epoch(self, epoch: int) -> None:
-        counters, config = self.counters, self.config
-        loss = float(np.mean([each for each, _ in counters.recent]))
-        counters.recent.clear()
-        told = f"loss {loss:.2f}"
-        score = math.inf  # without held-out pairs the last epoch is kept
-        if len(self.held_out):
-            nats = self._validate()
-            score = math.exp(-nats)
-            told += f", validation {nats:.2f} nats per token"
-        counters.rows.append({"step": counters.step, "epoch": epoch, "loss": loss})
-        if score > counters.best:
-            counters.best = 0.0 if math.isinf(score) else score
-            counters.best_epoch, self.best = epoch, self._weights()
-        if epoch >= config.epochs:
-            counters.stopped = "all epochs done"
-        elif config.patience and epoch - counters.best_epoch >= config.patience:
-            counters.stopped = f"no improvement for {config.patience} epochs"
-        self.progress("training", epoch, config.epochs, told)
-
     @torch.inference_mode()
-    def _validate(self) -> float:
+    def _validate(self, epoch: int) -> dict[str, float]:
         self.module.eval()
         total, tokens = 0.0, 0
         for start in range(0, len(self.held_out), BATCH):
             rows = range(start, min(start + BATCH, len(self.held_out)))
             loss, count = self._loss(*self.held_out.at(rows))
             total, tokens = total + float(loss), tokens + count
-        return total / tokens
+        return {NATS: total / tokens} if tokens else {}
 
-    def _weights(self) -> dict[str, Tensor]:
-        state = self.module.state_dict()
-        return {name: value.detach().clone() for name, value in state.items()}
+    def _score(self, values: dict[str, float]) -> float:
+        return math.exp(-values[NATS]) if NATS in values else math.nan
+
+    def _told(self, values: dict[str, float]) -> list[str]:
+        return [f"validation {values[NATS]:.2f} nats per token"] if NATS in values else []

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,20 +22,26 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from encoders.base.errors import UserError, plain_reason
-from encoders.base.storage import LOCK, whole_file
+from encoders.base.storage import LOCK, locked, whole_file
 
 __all__ = [
     "Clock",
     "Counters",
     "ResumeError",
-    "begin_anew",
+    "TrainingError",
+    "drawn",
+    "hidden_folder",
     "load_state",
-    "remove_unless_begun",
     "save_state",
     "step_generator",
+    "work_folder",
 ]
 
 FILE_NAME = "state.safetensors"
+
+
+class TrainingError(UserError):
+    """There is nothing to train on, the loss is no longer a number, or another process trains."""
 
 
 class ResumeError(UserError):
@@ -77,6 +85,14 @@ def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(int(mixed) % 2**63)
 
 
+@contextmanager
+def drawn(seed: int, step: int) -> Iterator[None]:
+    """What torch draws within, such as dropout, follows from seed and step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(step_generator(seed, step).initial_seed())
+        yield
+
+
 def save_state(
     work: Path,
     module: nn.Module,
@@ -94,7 +110,38 @@ def save_state(
         save_file(tensors, path, metadata={"counters": json.dumps(asdict(counters))})
 
 
-def begin_anew(work: Path) -> None:
+def hidden_folder(out: Path) -> Path:
+    """Where a training that ends in `out` keeps its state."""
+    return out.parent / f".{out.name}.training"
+
+
+@contextmanager
+def work_folder(out: Path, *, resume: bool, leads: bool = True) -> Iterator[Path]:
+    """Hold the hidden folder beside `out` in which a training keeps its state.
+
+    It goes away when the training is done, or fails before its first checkpoint. Only the leader of
+    a team (training/distributed.py) locks and empties it. Raises TrainingError where another
+    process trains into `out`, ResumeError where an interrupted training is kept and `resume` is not
+    given.
+    """
+    work = hidden_folder(out)
+    busy = TrainingError(
+        f"Another process is training into {out}: wait for it, or name another folder."
+    )
+    with locked(work, busy) if leads else nullcontext():
+        if leads and not resume:
+            _begin_anew(work)
+        try:
+            yield work
+        except UserError:
+            if not (work / FILE_NAME).exists():
+                shutil.rmtree(work, ignore_errors=True)
+            raise
+        if leads:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _begin_anew(work: Path) -> None:
     """Empty the folder of a run for one from the beginning; an interrupted one stays as it is.
 
     Raises ResumeError if there is one.
@@ -112,12 +159,6 @@ def begin_anew(work: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
         elif left.name != LOCK:
             left.unlink()
-
-
-def remove_unless_begun(work: Path) -> None:
-    """Remove the folder of a run that failed before its first checkpoint."""
-    if not (work / FILE_NAME).exists():
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def load_state(

@@ -19,7 +19,7 @@ __all__ = [
     "layers_below_top",
     "make_optimizer",
     "rate_at",
-    "set_rate",
+    "take_step",
 ]
 
 BETAS = (0.9, 0.98)  # CLIP, table 19
@@ -121,7 +121,11 @@ def rate_at(done: float, peak: float, warmup: float) -> float:
     return peak * (1 + math.cos(math.pi * rest)) / 2
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group its part of the learning rate."""
+def take_step(
+    module: nn.Module, optimizer: torch.optim.Optimizer, rate: float, clip_norm: float
+) -> None:
+    """Move the weights along their gradients, which are cut to this norm."""
+    nn.utils.clip_grad_norm_(module.parameters(), clip_norm)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
+    optimizer.step()

@@ -28,7 +28,7 @@ from encoders.training.checkpoint import step_generator
 from encoders.training.distributed import Team, TeamError
 from encoders.training.frozen import is_locked
 from encoders.training.loss import symmetric_infonce
-from encoders.training.optimizer import FreezeError, make_optimizer, rate_at, set_rate
+from encoders.training.optimizer import FreezeError, make_optimizer, rate_at, take_step
 from encoders.training.pairs import Pairs
 from encoders.training.presets import TrainingConfig
 
@@ -143,10 +143,9 @@ class _Learner:
             loss = symmetric_infonce(first, second, torch.tensor(SCALE), own)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(together.parameters(), config.clip_norm)
             share = (step + 1) / (self.epochs * steps)
-            set_rate(optimizer, rate_at(share, config.learning_rate, config.warmup))
-            optimizer.step()
+            rate = rate_at(share, config.learning_rate, config.warmup)
+            take_step(together, optimizer, rate, config.clip_norm)
             if within == steps - 1:
                 told = f"loss {float(loss.detach()):.2f}"
                 progress(f"pretraining the {self.name}", epoch + 1, self.epochs, told)

@@ -7,7 +7,6 @@ first stage's best hits, as a softmax over each caption's list (LCE, Gao et al. 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
-from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.rnn import pad_sequence
 
@@ -30,15 +28,17 @@ from encoders.inference.reranker import (
     Reranker,
     RerankerManifest,
 )
+from encoders.training.checkpoint import TrainingError, drawn, work_folder
 from encoders.training.cross_encoder import RerankerModule
-from encoders.training.optimizer import make_optimizer, rate_at, set_rate
+from encoders.training.curves import VALIDATION
+from encoders.training.epochs import EpochRun, Schedule
+from encoders.training.optimizer import make_optimizer, rate_at, take_step
 from encoders.training.validation import asked_once, text_to_image_mrr
 
 __all__ = ["MatchingPairs", "RerankerSettings", "TrainedReranker", "train_reranker"]
 
 TOLERANCE = 1e-4
 MOST_VALIDATED = 200  # captions
-WARMUP = 0.1  # of the run
 
 Floats = NDArray[np.float32]
 
@@ -77,8 +77,11 @@ class RerankerSettings:
     window: int = 50
     batch: int = 16
     learning_rate: float = 1e-3
+    warmup: float = 0.1
     weight_decay: float = 0.05
+    clip_norm: float = 1.0
     dropout: float = 0.1
+    checkpoint_seconds: float = 10.0
     seed: int = 0
 
 
@@ -115,16 +118,20 @@ def train_reranker(
     encoder: str,
     settings: RerankerSettings = RerankerSettings(),
     progress: Progress = silent,
+    *,
+    resume: bool = False,
 ) -> TrainedReranker:
     """Train, keep the epoch that reranks `held_out` best, and write it into the encoder's folder.
 
     encoder: its fingerprint. Epoch 0 is the network before any step, which ranks nearly as the
-    encoder does. Raises UserError where there is nothing to learn, ExportError where the graph
-    gives other scores than the network by more than 1e-4.
+    encoder does. With `resume` a run that was killed goes on from its last checkpoint. Raises
+    TrainingError where there is nothing to learn, ResumeError, ExportError where the graph gives
+    other scores than the network by more than 1e-4.
     """
     if len(pairs.texts) < 2:
-        raise UserError("A re-ranker needs at least two pairs of image and caption to train on.")
-    started = time.monotonic()
+        raise TrainingError(
+            "A re-ranker needs at least two pairs of image and caption to train on."
+        )
     manifest = RerankerManifest(
         encoder,
         pairs.texts.shape[1],
@@ -134,64 +141,77 @@ def train_reranker(
         settings.layers,
         settings.heads,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        module = RerankerModule(manifest, settings.dropout)
-        first = _validate(None, held_out, settings)
-        best, best_epoch = _validate(module, held_out, settings), 0
-        weights = _copy(module)
-        run = _Run(module, pairs, settings)
-        for epoch in range(1, settings.epochs + 1):
-            run.epoch(epoch)
-            found = _validate(module, held_out, settings)
-            if found > best or not len(held_out.texts):
-                best, best_epoch, weights = found, epoch, _copy(module)
-            progress("training", epoch, settings.epochs, f"validation MRR@10 {found:.3f}")
-    module.load_state_dict(weights)
-    manifest = _write(module.eval(), manifest, folder, pairs)
+    # Not inside the encoder's folder, which is read while this runs.
+    with work_folder(folder.with_name(f"{folder.name}.reranker"), resume=resume) as work:
+        run = _Run(manifest, pairs, held_out, work, settings, progress)
+        run.fit()
+        run.module.load_state_dict(run.best)
+        manifest = _write(run.module.eval(), manifest, folder, pairs)
+    counters = run.counters
     return TrainedReranker(
         folder,
         manifest.fingerprint,
         len(pairs.texts),
-        first,
-        best,
-        best_epoch,
+        run.first_stage,
+        counters.best,
+        counters.best_epoch,
         settings.epochs,
-        time.monotonic() - started,
+        counters.seconds,
     )
 
 
-class _Run:
+class _Run(EpochRun):
     def __init__(
-        self, module: RerankerModule, pairs: MatchingPairs, settings: RerankerSettings
+        self,
+        manifest: RerankerManifest,
+        pairs: MatchingPairs,
+        held_out: MatchingPairs,
+        work: Path,
+        settings: RerankerSettings,
+        progress: Progress,
     ) -> None:
-        self.module, self.pairs, self.settings = module, pairs, settings
+        self.pairs, self.held_out, self.settings = pairs, held_out, settings
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.module = RerankerModule(manifest, settings.dropout)
         self.tokens = [torch.from_numpy(t[: settings.tokens]) for t in pairs.tokens]
         self.patches = torch.from_numpy(pairs.patches)
-        self.optimizer = make_optimizer(module, settings.weight_decay)
-        self.steps = max(1, len(pairs.texts) // settings.batch)
         self.hard = _confused(pairs, settings.pool)
+        steps = max(1, len(pairs.texts) // settings.batch)
+        schedule = Schedule(settings.epochs, steps, 0, settings.checkpoint_seconds)
+        data = [
+            array.tobytes() for each in (pairs, held_out) for array in (each.images, each.texts)
+        ]
+        run = sha256_bytes(b"".join([f"{settings} {manifest}".encode(), *data]))
+        optimizer = make_optimizer(self.module, settings.weight_decay)
+        super().__init__(self.module, optimizer, schedule, run, work, progress)
+        self.first_stage = _validate(None, held_out, settings)
+        self.counters.best = self._validate(0).get(VALIDATION, -1.0)
 
-    def epoch(self, number: int) -> None:
-        """One pass over the captions, in an order of its own."""
-        rng = np.random.default_rng([self.settings.seed, number])
-        order = rng.permutation(len(self.pairs.texts))
+    def _step(self) -> tuple[float, float]:
+        step, settings = self.counters.step, self.settings
+        epoch, within = divmod(step, self.schedule.steps)
+        order = np.random.default_rng([settings.seed, epoch]).permutation(len(self.pairs.texts))
+        rows = np.array_split(order, self.schedule.steps)[within]
+        rng = np.random.default_rng([settings.seed, epoch, within])
+        lists = np.stack([self._list(row, rng) for row in rows])  # [b, 1 + K]
+        tokens = pad_sequence([self.tokens[row] for row in rows], batch_first=True)
+        tokens = tokens.repeat_interleave(lists.shape[1], dim=0)
         self.module.train()
-        done, total = (number - 1) * self.steps, self.settings.epochs * self.steps
-        for step, rows in enumerate(np.array_split(order, self.steps)):
-            lists = np.stack([self._list(row, rng) for row in rows])  # [b, 1 + K]
-            tokens = pad_sequence([self.tokens[row] for row in rows], batch_first=True)
-            tokens = tokens.repeat_interleave(lists.shape[1], dim=0)
-            scores = self.module(tokens, self.patches[lists.ravel()])
-            loss = F.cross_entropy(
-                scores.view(lists.shape), torch.zeros(len(rows), dtype=torch.int64)
-            )
-            self.optimizer.zero_grad()
+        self.optimizer.zero_grad()
+        with drawn(settings.seed, step):  # dropout
+            scores = self.module(tokens, self.patches[lists.ravel()]).view(lists.shape)
+            loss = F.cross_entropy(scores, torch.zeros(len(rows), dtype=torch.int64))
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
-            share = (done + step + 0.5) / total
-            set_rate(self.optimizer, rate_at(share, self.settings.learning_rate, WARMUP))
-            self.optimizer.step()
+        rate = rate_at(self.schedule.share(step), settings.learning_rate, settings.warmup)
+        take_step(self.module, self.optimizer, rate, settings.clip_norm)
+        right = float((scores.detach().argmax(dim=1) == 0).float().mean())
+        return float(loss.detach()), right
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        if not len(self.held_out.texts):
+            return {}
+        return {VALIDATION: _validate(self.module, self.held_out, self.settings)}
 
     def _list(self, row: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """The right image, then wrong ones."""
@@ -284,7 +304,3 @@ def _check_graph(module: RerankerModule, exported: Reranker, pairs: MatchingPair
                 f"{gap:.2g}, {TOLERANCE:g} allowed): report this with the versions of torch and "
                 "onnxruntime."
             )
-
-
-def _copy(module: RerankerModule) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}

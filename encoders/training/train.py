@@ -10,9 +10,7 @@ appears whole at the end, with the weights of the best epoch.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from tokenizers import Tokenizer
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
-from encoders.base.storage import locked, make_folder
+from encoders.base.storage import make_folder
 from encoders.model import tokenizer as tokens
 from encoders.model.architecture import ImageTower, image_tower
 from encoders.model.clip import ClipModule, Encoder
@@ -30,12 +28,12 @@ from encoders.model.resnet import ModifiedResNetConfig
 from encoders.model.towers import ViTConfig
 from encoders.published.parts import fill
 from encoders.published.towers import image_part, load_any, text_part
-from encoders.training.checkpoint import begin_anew, remove_unless_begun
+from encoders.training.checkpoint import TrainingError, hidden_folder, work_folder
 from encoders.training.concepts import Balance, balance
+from encoders.training.contrastive import Run
 from encoders.training.curves import CONCEPT_F1, CONCEPT_MAP, curves_csv
 from encoders.training.distributed import Team, join_team
 from encoders.training.frozen import frozen_images
-from encoders.training.loop import Run, TrainingError
 from encoders.training.optimizer import is_projection
 from encoders.training.pairs import Pairs, read_pairs
 from encoders.training.presets import TrainingConfig
@@ -43,8 +41,6 @@ from encoders.training.pretraining import check_pretraining, pretrain
 from encoders.training.record import Trained, finished, training_json
 
 __all__ = ["Further", "Trained", "TrainingError", "train"]
-
-BUSY = "Another process is training into {}: wait for it, or name another folder."
 
 
 def train(
@@ -70,23 +66,16 @@ def train(
     """
     team = join_team(config.device)
     progress = progress if team.leads else silent
-    work = out.parent / f".{out.name}.training"
-    if resume and not work.exists() and (out / MANIFEST).exists():
+    if resume and not hidden_folder(out).exists() and (out / MANIFEST).exists():
         return finished(out, _start(config).config, pairs, validation)
-    with locked(work, TrainingError(BUSY.format(out))) if team.leads else nullcontext():
-        if team.leads and not resume:
-            begin_anew(work)
+    with work_folder(out, resume=resume, leads=team.leads) as work:
         team.wait()
-        try:
-            check_pretraining(config, team)
-            started = _start(config)
-            further = further or Further()
-            return _train(
-                pairs, validation, out, started, progress, team, work, cache=cache, further=further
-            )
-        except UserError:
-            remove_unless_begun(work)
-            raise
+        check_pretraining(config, team)
+        started = _start(config)
+        further = further or Further()
+        return _train(
+            pairs, validation, out, started, progress, team, work, cache=cache, further=further
+        )
 
 
 def _train(
@@ -209,7 +198,7 @@ def _finish(run: Run, out: Path) -> Trained:
         mrr10=counters.best,
         chance_mrr10=run.chance,
         best_epoch=counters.best_epoch,
-        epochs=math.ceil(counters.step / run.batches.steps_per_epoch),
+        epochs=math.ceil(counters.step / run.schedule.steps),
         steps=counters.step,
         seconds=counters.seconds,
         cpu_seconds=counters.cpu_seconds,
@@ -223,7 +212,6 @@ def _finish(run: Run, out: Path) -> Trained:
         told = _balance(run.pairs, run.config)
         encoder.training = training_json(run.config, data, trained, told)
         encoder.save(out)
-        shutil.rmtree(run.work, ignore_errors=True)
     run.team.wait()
     return trained
 

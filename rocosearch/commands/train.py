@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rocosearch.console import progress_bars, results, say, show_json
+from rocosearch.console import results, say, show_json, training_bars
 from rocosearch.options import AsJson, CorpusFolder, OutFolder
 
 __all__ = ["EXAMPLE", "command"]
@@ -332,23 +332,16 @@ def command(
         preset = chosen.name
         if leads():
             say(chosen.reason)
-    try:
-        with progress_bars() as progress:
-            trained = train_encoder(
-                corpus,
-                out,
-                preset=preset,
-                resume=resume,
-                replace=replace_encoder,
-                progress=progress,
-                **changes,
-            )
-    except KeyboardInterrupt:
-        say(
-            "interrupted; run the same command with --resume to continue from the last checkpoint",
-            "yellow",
+    with training_bars() as progress:
+        trained = train_encoder(
+            corpus,
+            out,
+            preset=preset,
+            resume=resume,
+            replace=replace_encoder,
+            progress=progress,
+            **changes,
         )
-        raise typer.Exit(130) from None
     if not leads():
         return
     if as_json:

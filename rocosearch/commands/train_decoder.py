@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rocosearch.console import progress_bars, say, show_json, tell
+from rocosearch.console import show_json, tell, training_bars
 from rocosearch.options import AsJson, CorpusFolder
 
 __all__ = ["EXAMPLE", "command"]
@@ -45,24 +45,17 @@ def command(
     """
     from rocosearch.captioning import train_caption_decoder
 
-    try:
-        with progress_bars() as progress:
-            decoder = train_caption_decoder(
-                corpus,
-                encoder,
-                out,
-                resume=resume,
-                replace_decoder=replace,
-                progress=progress,
-                epochs=epochs,
-                seed=seed,
-            )
-    except KeyboardInterrupt:
-        say(
-            "interrupted; run the same command with --resume to continue from the last checkpoint",
-            "yellow",
+    with training_bars() as progress:
+        decoder = train_caption_decoder(
+            corpus,
+            encoder,
+            out,
+            resume=resume,
+            replace_decoder=replace,
+            progress=progress,
+            epochs=epochs,
+            seed=seed,
         )
-        raise typer.Exit(130) from None
     told: dict[str, Any] = {"file": str(out), "fingerprint": decoder.fingerprint, **decoder.figures}
     if as_json:
         show_json(told)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rocosearch.console import progress_bars, results, show_json
+from rocosearch.console import results, show_json, training_bars
 from rocosearch.options import AsJson, CorpusFolder
 
 __all__ = ["EXAMPLE", "command"]
@@ -29,6 +29,9 @@ def command(
         int, typer.Option(min=1, max=100, help="Wrong images beside the right one of a caption.")
     ] = 7,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, order and negatives.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume an interrupted training.")
+    ] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Overwrite the re-ranker that ENCODER has.")
     ] = False,
@@ -43,10 +46,11 @@ def command(
     """
     from rocosearch.pipeline import train_reranker
 
-    with progress_bars() as progress:
+    with training_bars() as progress:
         trained = train_reranker(
             corpus,
             encoder,
+            resume=resume,
             replace=replace,
             progress=progress,
             epochs=epochs,

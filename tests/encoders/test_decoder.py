@@ -14,8 +14,7 @@ from encoders.model.architecture import EncoderError
 from encoders.model.decoder import CaptionDecoder, Decoder, DecoderConfig
 from encoders.model.tokenizer import END_ID, START_ID
 from encoders.training.captioning import CaptioningConfig, Described, train_decoder
-from encoders.training.checkpoint import ResumeError
-from encoders.training.loop import TrainingError
+from encoders.training.checkpoint import ResumeError, TrainingError
 
 CAPTIONS = [
     f"{side} {organ} with {finding}"

@@ -18,6 +18,7 @@ from encoders.inference.reranker import (
     RerankerError,
     RerankerManifest,
 )
+from encoders.training.checkpoint import ResumeError
 from encoders.training.reranking import MatchingPairs, RerankerSettings, train_reranker
 from tests.encoder_folders import drawn_pairs, reranker_folder
 
@@ -58,6 +59,31 @@ def test_it_learns_what_the_first_stage_cannot_see(tmp_path):
     scores = np.stack([model.score(tokens, others.patches) for tokens in others.tokens])
     right = others.labels[:, None, 0] == others.labels[None, :, 0]
     assert scores[right].mean() > scores[~right].mean() + 1
+
+
+def test_interrupted_and_resumed_it_ends_as_if_never_stopped(tmp_path):
+    pairs, held_out = pairs_of(64, 1), pairs_of(20, 2)
+    settings = RerankerSettings(4, width=8, layers=1, epochs=3, window=20, checkpoint_seconds=0.0)
+
+    def stop(stage: str, done: int, total: int | None, note: str = "") -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    whole, halted = tmp_path / "whole", tmp_path / "halted"
+    for folder in (whole, halted):
+        folder.mkdir()
+    never = train_reranker(pairs, held_out, whole, ENCODER, settings)
+    with pytest.raises(KeyboardInterrupt):
+        train_reranker(pairs, held_out, halted, ENCODER, settings, stop)
+    assert not list(halted.iterdir())
+    with pytest.raises(ResumeError, match="continue with --resume"):
+        train_reranker(pairs, held_out, halted, ENCODER, settings)
+    other = replace(settings, seed=1)
+    with pytest.raises(ResumeError, match="other settings or data"):
+        train_reranker(pairs, held_out, halted, ENCODER, other, resume=True)
+    resumed = train_reranker(pairs, held_out, halted, ENCODER, settings, resume=True)
+    assert (resumed.fingerprint, resumed.mrr10) == (never.fingerprint, never.mrr10)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["halted", "whole"]
 
 
 def test_the_graph_scores_as_many_documents_as_there_are(folder):

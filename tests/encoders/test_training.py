@@ -126,19 +126,19 @@ def test_the_same_seed_gives_the_same_encoder(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import encoders.training.loop as loop
+import encoders.training.contrastive as contrastive
 import encoders.training.train as training
 sys.path.insert(0, {tests!r})
 from conftest import drawn_pairs, small_training
 pairs, config = drawn_pairs.__wrapped__(), small_training.__wrapped__()
 from dataclasses import replace
 config = replace(config, checkpoint_seconds=0.0)
-step = loop.Run._step
-def killed_at(run, batch):
+step = contrastive.Run._step
+def killed_at(run):
     if run.counters.step == {step}:
         os.kill(os.getpid(), signal.SIGKILL)
-    return step(run, batch)
-loop.Run._step = killed_at
+    return step(run)
+contrastive.Run._step = killed_at
 training.train(pairs[:72], pairs[72:], Path({out!r}), config)
 """
 

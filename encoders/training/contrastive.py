@@ -1,9 +1,7 @@
-"""The training loop, with checkpoints and validation."""
+"""Contrastive training of both towers, after concept pretraining where it is asked for."""
 
 from __future__ import annotations
 
-import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from encoders.base.errors import UserError
-from encoders.base.progress import Progress, expect
+from encoders.base.progress import Progress
 from encoders.base.storage import sha256_bytes
 from encoders.model.clip import ClipModule
 from encoders.model.module import MAX_LOGIT_SCALE
 from encoders.training.augment import augment_images
 from encoders.training.batches import Batch, Batches, Prefetch
-from encoders.training.checkpoint import Clock, Counters, load_state, save_state, step_generator
+from encoders.training.checkpoint import TrainingError, step_generator
 from encoders.training.concepts import concept_scores, multi_hot, vocabulary
 from encoders.training.curves import CONCEPT_F1, CONCEPT_MAP, VALIDATION
 from encoders.training.distributed import Team
+from encoders.training.epochs import EpochRun, Schedule
 from encoders.training.frozen import frozen_texts
 from encoders.training.objectives import concept_backward, contrastive_backward, share_gradients
-from encoders.training.optimizer import check_parts, freeze, make_optimizer, rate_at, set_rate
+from encoders.training.optimizer import check_parts, freeze, make_optimizer, rate_at, take_step
 from encoders.training.pairs import Pairs
 from encoders.training.presets import TrainingConfig
 from encoders.training.validation import (
@@ -36,19 +34,13 @@ from encoders.training.validation import (
     text_to_image_mrr,
 )
 
-__all__ = ["Run", "Trainee", "TrainingError"]
+__all__ = ["Run", "Trainee"]
 
-MEASURED = 4  # steps that tell how long all will take
-ROWS_PER_EPOCH = 5  # of training.csv
 START_BIAS = -10.0  # SigLIP, section 3.2: at first no pair is classified as positive
 
 # torch 2.13 crashes in the backward pass of channels-last convolutions over a handful of images,
 # on a CPU with several threads; batches of 18 and more were never seen to.
 SAFE_BATCH = 32
-
-
-class TrainingError(UserError):
-    """There is nothing to train on, or the loss is no longer a number."""
 
 
 class Trainee(nn.Module):
@@ -64,8 +56,8 @@ class Trainee(nn.Module):
         self.head = nn.Linear(clip.config.dimension, concepts) if concepts else nn.Identity()
 
 
-class Run:
-    """Trains `module` in place; `best` are the weights of the best epoch, `counters` the tale."""
+class Run(EpochRun):
+    """Trains both towers of `module`, and keeps those of the best epoch."""
 
     def __init__(
         self,
@@ -79,7 +71,7 @@ class Run:
         cache: Path | None = None,
     ) -> None:
         self.pairs, self.held_out = pairs, held_out
-        self.work, self.config, self.team, self.progress = work, config, team, progress
+        self.config = config
         self.names = _concept_names(pairs, config)
         if config.precision == "bfloat16" and team.device.type == "cpu":
             raise TrainingError(
@@ -94,7 +86,7 @@ class Run:
         if _fragile(config, len(pairs), team):
             module.image.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.module = module
-        self.optimizer = make_optimizer(
+        optimizer = make_optimizer(
             self.trainee,
             config.weight_decay,
             config.layer_decay,
@@ -107,74 +99,29 @@ class Run:
                 tower.projection.register_forward_pre_hook(self._drop)
         self.batches = Batches(pairs, module.tokenizer, config, team, known)
         self.targets = torch.from_numpy(multi_hot(pairs.concepts, self.names))
-        self.best = _copy(module)
-        self.counters = Counters(run=self._name())
+        self.source = Prefetch(self.batches.at)
+        schedule = Schedule(
+            config.concept_epochs + config.epochs,
+            self.batches.steps_per_epoch,
+            config.patience,
+            config.checkpoint_seconds,
+            config.max_seconds,
+        )
+        run = self._name(team)
+        super().__init__(self.trainee, optimizer, schedule, run, work, progress, team, module)
 
     def fit(self) -> None:
         """Train from the last checkpoint, if there is one, to the end."""
-        state = load_state(self.work, self.counters.run, self.trainee, self.optimizer)
-        if state is not None:
-            self.counters, self.best = state
-        self.team.wait()  # for all to have read the state, before it is written again
-        source = Prefetch(self.batches.at)
         try:
-            self._loop(source)
+            super().fit()
         finally:
-            source.close()
+            self.source.close()
 
-    def _loop(self, source: Prefetch) -> None:
-        counters, steps = self.counters, self.batches.steps_per_epoch
-        clock = Clock(counters.seconds, counters.cpu_seconds)
-        saved, cost = time.monotonic(), 0.0
-        first, warm = counters.step, saved
-        total = self.config.concept_epochs + self.config.epochs
-        self.progress("training", first // steps, total)
-        while not counters.stopped:
-            counters.recent.append(self._step(source.at(counters.step)))
-            counters.step += 1
-            if counters.step == first + 1:
-                warm = time.monotonic()
-            elif counters.step == first + 1 + MEASURED:
-                self._expect((time.monotonic() - warm) / MEASURED)
-            counters.seconds, counters.cpu_seconds = self.team.agree(clock.read())
-            epoch, within = divmod(counters.step, steps)
-            if within == 0:
-                self._end_epoch(epoch)
-            elif within % max(1, steps // ROWS_PER_EPOCH) == 0:
-                self._add_row()
-                told = f"epoch {epoch + 1}, step {within:,} of {steps:,}, {self._note({})}"
-                self.progress("training", epoch, total, told)
-            started = time.monotonic()
-            # Large models take seconds to write: at most a twentieth of the time goes there.
-            due = started - saved > max(self.config.checkpoint_seconds, 20 * cost)
-            if self.team.leads and (due or counters.stopped):
-                save_state(self.work, self.trainee, self.optimizer, self.best, counters)
-                saved = time.monotonic()
-                cost = saved - started
-
-    def _expect(self, step: float) -> None:
-        """Say how long what is left takes at most, from the `step` seconds of some steps."""
-        config, steps = self.config, self.batches.steps_per_epoch
-        epochs = config.concept_epochs + config.epochs
-        seconds = (epochs * steps - self.counters.step) * step
-        if config.max_seconds:
-            seconds = min(seconds, config.max_seconds - self.counters.seconds)
-        weights = sum(value.nbytes for value in self.best.values())
-        # A checkpoint holds weights, the best weights and AdamW's two means; the folder both forms.
-        what = f"training at most {epochs} epochs of {steps} steps"
-        expect(self.progress, what, seconds, 6 * weights)
-
-    def _step(self, batch: Batch) -> tuple[float, float]:
-        """Move the weights once; return loss and accuracy of the batch."""
-        config = self.config
+    def _step(self) -> tuple[float, float]:
+        batch = self.source.at(self.counters.step)
         loss, accuracy = self._backward(batch.to(self.team.device))
-        if not math.isfinite(loss):
-            step = self.counters.step
-            raise TrainingError(f"The loss is {loss} at step {step}. Lower the learning rate.")
         share_gradients(self.trainee, self.team)
-        nn.utils.clip_grad_norm_(self.trainee.parameters(), config.clip_norm)
-        set_rate(self.optimizer, self._rate())
-        self.optimizer.step()
+        take_step(self.trainee, self.optimizer, self._rate(), self.config.clip_norm)
         with torch.no_grad():
             self.module.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
         return loss, accuracy
@@ -188,7 +135,7 @@ class Run:
         self.trainee.train()
         self.optimizer.zero_grad()
         with self._precision():
-            if step >= config.concept_epochs * self.batches.steps_per_epoch:
+            if step >= config.concept_epochs * self.schedule.steps:
                 seed = draws.initial_seed() // 2
                 return contrastive_backward(
                     self.module,
@@ -215,7 +162,7 @@ class Run:
 
     def _rate(self) -> float:
         """The learning rate now; concept pretraining and what follows rise and fall apart."""
-        config, steps = self.config, self.batches.steps_per_epoch
+        config, steps = self.config, self.schedule.steps
         first, later = config.concept_epochs * steps, config.epochs * steps
         done = self.counters.step + 1
         if done <= first:
@@ -230,37 +177,19 @@ class Run:
         share = min(share, 1 - 0.5 / steps)
         return rate_at(share, self.config.learning_rate, self.config.warmup)
 
-    def _end_epoch(self, epoch: int) -> None:
-        counters, config = self.counters, self.config
-        naming = epoch <= config.concept_epochs
-        values = self._validate(naming) if self.team.leads and len(self.held_out) else {}
-        self._add_row(values)
-        (score,) = self.team.agree([values.get(VALIDATION, math.nan)])
-        if math.isnan(score) or score > counters.best:
-            counters.best = 0.0 if math.isnan(score) else score
-            counters.best_epoch, self.best = epoch, _copy(self.module)
-        total = config.concept_epochs + config.epochs
-        if epoch >= total:
-            counters.stopped = "all epochs done"
-        elif config.max_seconds and counters.seconds >= config.max_seconds:
-            counters.stopped = "time limit reached"
-        elif config.patience and epoch - counters.best_epoch >= config.patience:
-            counters.stopped = f"no improvement for {config.patience} epochs"
-        self.progress("training", epoch, total, self._note(values))
-
-    def _note(self, values: dict[str, float]) -> str:
-        told = [f"loss {self.counters.rows[-1]['loss']:.2f}"]
-        if VALIDATION in values:
-            told.append(f"validation MRR@10 {values[VALIDATION]:.3f}")
+    def _told(self, values: dict[str, float]) -> list[str]:
+        told = super()._told(values)
         if CONCEPT_MAP in values:
             scores = f"mAP {values[CONCEPT_MAP]:.3f}, F1 {values[CONCEPT_F1]:.3f}"
             told.append(f"naming concepts: validation {scores}")
-        return ", ".join(told)
+        return told
 
-    def _validate(self, naming: bool) -> dict[str, float]:
+    def _validate(self, epoch: int) -> dict[str, float]:
+        if not len(self.held_out):
+            return {}
         self.trainee.eval()
         with self._precision():
-            if naming:
+            if epoch <= self.config.concept_epochs:
                 scores = predict_concepts(self.module, self.trainee.head, self.held_out)
                 found = concept_scores(scores, multi_hot(self.held_out.concepts, self.names))
                 return {CONCEPT_MAP: found.mean_average_precision, CONCEPT_F1: found.f1}
@@ -279,29 +208,16 @@ class Run:
         captions = self.held_out.labels[:, 0]
         return captions, asked_once(captions) if self.config.ask == "caption" else None
 
-    def _add_row(self, values: dict[str, float] | None = None) -> None:
-        counters = self.counters
-        loss, accuracy = np.mean(counters.recent, axis=0)
-        counters.recent.clear()
-        row: dict[str, float | int] = {
-            "step": counters.step,
-            "epoch": math.ceil(counters.step / self.batches.steps_per_epoch),
-            "pairs": len(self.pairs),
-            "seconds": round(counters.seconds, 2),
-            "cpu_seconds": round(counters.cpu_seconds, 2),
-            "loss": round(float(loss), 5),
-            "accuracy": round(float(accuracy), 4),
-            "temperature": round(1 / float(self.module.scale.detach()), 5),
-            "learning_rate": round(self.optimizer.param_groups[0]["lr"], 9),
-        }
-        row |= {name: round(value, 4) for name, value in (values or {}).items()}
-        counters.rows.append(row)
+    def _more(self) -> dict[str, float | int]:
+        temperature = 1 / float(self.module.scale.detach())
+        return {"pairs": len(self.pairs), "temperature": round(temperature, 5)}
 
-    def _name(self) -> str:
+    def _name(self, team: Team) -> str:
         """What must be the same for a resumed run: settings, data and first weights."""
-        start = sha256_bytes(b"".join(v.cpu().numpy().tobytes() for v in self.best.values()))
+        state = self.module.state_dict().values()
+        start = sha256_bytes(b"".join(v.detach().cpu().numpy().tobytes() for v in state))
         data = (self.pairs.fingerprint, self.held_out.fingerprint)
-        return sha256_bytes(f"{self.config} {self.team.size} {data} {start}".encode())
+        return sha256_bytes(f"{self.config} {team.size} {data} {start}".encode())
 
 
 def _fragile(config: TrainingConfig, pairs: int, team: Team) -> bool:
@@ -319,7 +235,3 @@ def _concept_names(pairs: Pairs, config: TrainingConfig) -> tuple[str, ...]:
             f"No concept has {config.concept_minimum} pairs. Train without concept epochs."
         )
     return names
-
-
-def _copy(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
