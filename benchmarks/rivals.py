@@ -232,7 +232,7 @@ class Zvec(Rival):
     """zvec's own hybrid query: its full-text index, HNSW over int8 codes, its RRF."""
 
     modules = ("zvec",)
-    efforts = (40, 64, 100, 150, 200, 300, 400, 600, 900, 1500, 2500)
+    efforts = (40, 64, 100, 150, 200, 300, 400, 600, 900, 1500, 2048)  # the most it takes
 
     @staticmethod
     def build(corpus: Corpus, folder: Path) -> None:
