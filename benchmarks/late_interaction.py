@@ -19,7 +19,7 @@ import numpy as np
 from encoders.inference.reranker import RERANKER
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
-from ingest.vectors.embed import embed_corpus, embed_patches
+from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import ROLES, encoder_names
 from ranking.profiles.shipped import Phase, Profile, ProfileSet
@@ -71,8 +71,7 @@ def questions(found: list[Document], kind: str) -> dict[str, tuple[str, set[str]
 def main(corpus: Path, folder: Path) -> None:
     """Print one line for each kind of question and each profile."""
     opened, encoder = Corpus.open(corpus), load_encoder(folder)
-    embed_corpus(opened, encoder)
-    embed_patches(opened, encoder)
+    embed_corpus(opened, encoder, patches=True)
     made = encoder.manifest.fingerprint
     names = encoder_names(made)
     found = [d for d in documents(opened, made, patches=True) if d.split == "validation"]

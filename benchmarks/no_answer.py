@@ -29,7 +29,7 @@ from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
 from ingest.sources.phantom_captions import describe
 from ingest.sources.phantoms import ATTRIBUTES, FINDINGS, REGIONS
-from ingest.vectors.embed import embed_captions, embed_corpus
+from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.cosine import with_scale
@@ -129,8 +129,7 @@ def main() -> None:
     parser.add_argument("--profile", default=BY_CAPTION)
     options = parser.parse_args()
     corpus, encoder = Corpus.open(options.corpus), load_encoder(options.encoder)
-    embed_corpus(corpus, encoder)
-    embed_captions(corpus, encoder)
+    embed_corpus(corpus, encoder, captions=True)
     found = list(documents(corpus, encoder.manifest.fingerprint, captions=True))
     print(
         "| taken out | queries without an answer | with one | told so | told so wrongly | F1 | "

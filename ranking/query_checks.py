@@ -119,13 +119,19 @@ def _is_numbers(vector: object) -> bool:
     return found.dtype.kind in "fiu" and not (np.abs(found) > np.finfo(np.float32).max).any()
 
 
-def token_vectors(given: object, field: VectorField) -> NDArray[np.float32]:
+def token_vectors(query: Query, profile: str, field: VectorField) -> NDArray[np.float32]:
     """The query's token vectors for a field of patches: float32 [tokens, dimension].
 
-    None are as good as no tokens. Raises QueryError where their shape is another, or a number is
-    not finite.
+    Raises QueryError where there are none, their shape is another, or a number is not finite.
     """
-    found = np.asarray(np.zeros((0, field.dimension)) if given is None else given, np.float32)
+    given = query.vectors.get(field.name)
+    if given is None or not np.size(given):
+        raise QueryError(
+            f"Profile {profile} compares the query's tokens with patches, and the query has none: "
+            "search by a text and with the encoder, give their vectors in "
+            f"Query.vectors[{field.name!r}], or name another profile."
+        )
+    found = np.asarray(given, np.float32)
     if found.ndim != 2 or found.shape[1] != field.dimension:
         raise QueryError(
             f"The query's token vectors have shape {list(found.shape)}, but {field.name} holds "

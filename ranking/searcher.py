@@ -19,14 +19,24 @@ from ranking.names import encoder_names
 from ranking.query_checks import check_types
 from ranking.text.synonyms import Synonyms
 from ranking.text.tokens import query_terms
-from ranking.types import Engine, EngineError, Filter, Hit, Query, QueryError, Result, Sort
+from ranking.types import (
+    Engine,
+    EngineError,
+    Filter,
+    Hit,
+    Query,
+    QueryError,
+    RankProfile,
+    Result,
+    Sort,
+)
 
 if TYPE_CHECKING:  # a lexical search need not wait for torch
     from PIL import Image
 
     from encoders.inference.dual_encoder import DualEncoder
 
-__all__ = ["NoProbabilityError", "Searcher"]
+__all__ = ["NoProbabilityError", "Searcher", "encode_tokens"]
 
 LEXICAL = "lexical"
 IMAGE = "image"
@@ -243,16 +253,9 @@ class Searcher:
 
     def _tokens(self, text: str, profile: str) -> dict[str, NDArray[np.float32]]:
         """The text's token vectors, where the profile compares them with patches."""
-        known = profile in self._info.profiles and self.engine.profiles.resolve(profile).late
-        if not text.strip() or not known:
+        if not text.strip() or profile not in self._info.profiles:
             return {}
-        if self.encoder is None:
-            raise QueryError(
-                f"Profile {profile!r} compares the query's tokens with patches, and this search "
-                "has no encoder to make them: open it with one, or name another profile."
-            )
-        field = encoder_names(self.encoder.manifest.fingerprint).field("patches")
-        return {field: self.encoder.encode_tokens([text])[0]}
+        return encode_tokens(self.encoder, [text], self.engine.profiles.resolve(profile))[0]
 
     def _moved(
         self, vector: NDArray[np.float32] | None, like: Sequence[str], unlike: Sequence[str]
@@ -280,6 +283,16 @@ class Searcher:
         if found is None:
             raise QueryError(f"{identifier} has no image vector in this index.")
         return found / np.float32(np.linalg.norm(found) or 1.0)
+
+
+def encode_tokens(
+    encoder: DualEncoder | None, texts: Sequence[str], profile: RankProfile
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Token vectors of each text, as `Query.vectors`, where the profile compares them."""
+    if encoder is None or not profile.late:
+        return [{} for _ in texts]
+    field = encoder_names(encoder.manifest.fingerprint).field("patches")
+    return [{field: tokens} for tokens in encoder.encode_tokens(texts)]
 
 
 def _check_examples(image: object, like: object, unlike: object, cut: object) -> None:

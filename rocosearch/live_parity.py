@@ -18,6 +18,7 @@ from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
 from encoders.inference.dual_encoder import DualEncoder
 from ranking.engine.engine import EmbeddedEngine
+from ranking.searcher import encode_tokens
 from ranking.types import Engine, Query, Result
 
 __all__ = ["Parity", "ParityError", "ProfileParity", "compare_engines"]
@@ -27,6 +28,7 @@ Rows = NDArray[np.int64]
 
 DEPTH = 100
 SAME = 1e-6  # relative; closeness on a server is float32
+LATE = 1e-4  # of scores that MaxSim or a re-ranker, which a server computes in float32, is part of
 ALIKE = 0.3  # other counts change each word's weight a little differently, another word far more
 LISTED = 5
 BM25 = "bm25(caption)"
@@ -103,7 +105,7 @@ def compare_engines(
 ) -> Parity:
     """Query both engines with the captions of `queries` random documents, with every profile.
 
-    Without an encoder, only profiles without a vector are compared. Raises ParityError if no
+    Without an encoder, only profiles without vectors are compared. Raises ParityError if no
     query is possible.
     """
     here, there = set(index.ids()), set(server.ids())
@@ -113,13 +115,22 @@ def compare_engines(
     found = []
     for done, name in enumerate(names):
         progress("compare", done, len(names), name)
-        reads_vector = "vector" in index.profiles.resolve(name).retrieve
+        profile = index.profiles.resolve(name)
+        reads_vector = "vector" in profile.retrieve
+        tokens = encode_tokens(encoder, texts, profile)
         asked = [
-            Query(text, vector if reads_vector else None, name, k=DEPTH, with_documents=False)
-            for text, vector in zip(texts, vectors, strict=True)
+            Query(
+                text,
+                vector if reads_vector else None,
+                name,
+                k=DEPTH,
+                vectors=late,
+                with_documents=False,
+            )
+            for text, vector, late in zip(texts, vectors, tokens, strict=True)
         ]
         pairs = zip(index.search_many(asked), server.search_many(asked), strict=True)
-        found.append(_compare(name, pairs))
+        found.append(_compare(name, pairs, LATE if profile.late else SAME))
     progress("compare", len(names), len(names))
     return Parity(found, len(here), _first(here - there), _first(there - here))
 
@@ -134,7 +145,8 @@ def _profiles(
         raise ParityError(
             f"Not on both sides: profile {', '.join(unknown)}. Both have {', '.join(known)}."
         )
-    usable = [n for n in known if vectors or "vector" not in index.profiles.resolve(n).retrieve]
+    resolved = {name: index.profiles.resolve(name) for name in known}
+    usable = [n for n, p in resolved.items() if vectors or not ("vector" in p.retrieve or p.late)]
     return list(wanted) or usable
 
 
@@ -148,7 +160,9 @@ def _texts(index: EmbeddedEngine, ids: Sequence[str], count: int, seed: int) -> 
     return texts
 
 
-def _compare(name: str, pairs: Iterator[tuple[Result, Result]]) -> ProfileParity:
+def _compare(
+    name: str, pairs: Iterator[tuple[Result, Result]], same: float = SAME
+) -> ProfileParity:
     parity = ProfileParity(name)
     taus, overlaps = [], []
     for ours, theirs in pairs:
@@ -163,7 +177,7 @@ def _compare(name: str, pairs: Iterator[tuple[Result, Result]]) -> ProfileParity
         for feature, gap in gaps.items():
             largest = float(gap.max(initial=0.0))
             parity.differences[feature] = max(parity.differences.get(feature, 0.0), largest)
-        parity.causes.update(_causes(ours, theirs, gaps, mine, other))
+        parity.causes.update(_causes(ours, theirs, gaps, mine, other, same))
     parity.overlap = dict(zip((10, DEPTH), np.mean(overlaps, axis=0).tolist(), strict=True))
     parity.correlation = float(np.mean(taus)) if taus else 1.0
     return parity
@@ -200,6 +214,7 @@ def _causes(
     gaps: Mapping[str, Values],
     mine: Rows,
     other: Rows,
+    same: float,
 ) -> set[str]:
     causes = set()
     lexical = gaps.get(BM25, np.zeros(0))
@@ -216,7 +231,7 @@ def _causes(
         worst = float(theirs.scores[-1])
         clear = ours.scores[missing] > worst + SAME * max(abs(worst), 1.0)
         causes.add("approximate" if clear.any() and not causes else "ties")
-    if not causes and (gaps["relevance"] > SAME).any():
+    if not causes and (gaps["relevance"] > same).any():
         causes.add("profile")
     if len(set(theirs.ids)) < len(theirs) or (np.diff(theirs.scores) > 0).any():
         causes.add("list")

@@ -226,7 +226,7 @@ def train_reranker(
     """
     from encoders.inference.reranker import RERANKER
     from encoders.training.reranking import RerankerSettings, train_reranker as train_on
-    from ingest.vectors.embed import embed_corpus, embed_patches
+    from ingest.vectors.embed import embed_corpus
 
     corpus, encoder = Path(corpus), Path(encoder)
     if (encoder / RERANKER).exists() and not replace:
@@ -234,8 +234,7 @@ def train_reranker(
     opened = Corpus.open(corpus)
     ensure_graphs(encoder, progress, parts=True)
     loaded = load_encoder(encoder)
-    embed_corpus(opened, loaded, progress)
-    embed_patches(opened, loaded, progress)
+    embed_corpus(opened, loaded, progress, patches=True)
     pairs, held_out = (_matching_pairs(opened, loaded, s) for s in ("train", "validation"))
     chosen = RerankerSettings(**settings)  # type: ignore[arg-type]
     fingerprint = loaded.manifest.fingerprint
@@ -402,15 +401,11 @@ def build_index(
     )
     fingerprint, fields = None, []
     if encoder is not None:
-        from ingest.vectors.embed import embed_captions, embed_corpus, embed_patches
+        from ingest.vectors.embed import embed_corpus
 
         encoder = encoder_folder(encoder, progress)
         loaded = embedding_encoder(encoder, progress)
-        embed_corpus(opened, loaded, progress)
-        if captions:
-            embed_captions(opened, loaded, progress)
-        if patches:
-            embed_patches(opened, load_encoder(encoder), progress)
+        embed_corpus(opened, loaded, progress, captions=captions, patches=patches)
         fingerprint, dimension = loaded.manifest.fingerprint, loaded.manifest.dimension
         _keep_record(opened, encoder, fingerprint)
         chosen = with_scale(chosen, loaded.manifest.logit_scale)

@@ -358,17 +358,13 @@ def _source(
     if encoder is None:
         return FeedSource(opened, (), view, delete, studies)
     from ingest.feed.documents import PATCHES_OF_STUDIES
-    from ingest.vectors.embed import embed_captions, embed_corpus, embed_patches
-    from rocosearch.opening import embedding_encoder, load_encoder
+    from ingest.vectors.embed import embed_corpus
+    from rocosearch.opening import embedding_encoder
 
-    loaded = embedding_encoder(encoder, progress)
-    embed_corpus(opened, loaded, progress)
-    if captions:
-        embed_captions(opened, loaded, progress)
     if patches and studies:
         raise UserError(PATCHES_OF_STUDIES)
-    if patches:
-        embed_patches(opened, load_encoder(encoder), progress)
+    loaded = embedding_encoder(encoder, progress)
+    embed_corpus(opened, loaded, progress, captions=captions, patches=patches)
     made = (loaded.manifest.fingerprint,)
     return FeedSource(opened, made, view, delete, studies, captions, patches)
 

@@ -12,11 +12,14 @@ if TYPE_CHECKING:  # a search by words alone need not wait for Pillow
     from encoders.images.preprocess import ImageInput
     from encoders.model.manifest import Manifest
 
-__all__ = ["DualEncoder", "ImageEncoder"]
+__all__ = ["DualEncoder"]
 
 
-class ImageEncoder(Protocol):
-    """What embedding a corpus needs: images to vectors."""
+class DualEncoder(Protocol):
+    """Texts and images to vectors of one space: `OnnxEncoder`, or the torch `Encoder`.
+
+    curves: training.csv, "" if there is none.
+    """
 
     @property
     def manifest(self) -> Manifest:
@@ -27,12 +30,10 @@ class ImageEncoder(Protocol):
     ) -> NDArray[np.float32]:
         """Vectors float32 [N, D] of Pillow images, encoded bytes or files. Raises ImageError."""
 
-
-class DualEncoder(ImageEncoder, Protocol):
-    """Texts and images to vectors of one space: `OnnxEncoder`, or the torch `Encoder`.
-
-    curves: training.csv, "" if there is none.
-    """
+    def encode_parts(
+        self, images: Sequence[ImageInput], batch_size: int = ...
+    ) -> list[NDArray[np.float32]]:
+        """The same, and vectors float32 [N, P, D] of each image's patches."""
 
     @property
     def curves(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,12 +39,18 @@ class Graph:
 
     def run(self, output: str, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
         """One output; what only other outputs need is not computed."""
+        return self.run_all([output], inputs)[0]
+
+    def run_all(
+        self, outputs: Sequence[str], inputs: Mapping[str, NDArray[np.generic]]
+    ) -> list[NDArray[np.float32]]:
+        """Several outputs of one run."""
         session = self._session
         import onnxruntime  # noqa: PLC0415
 
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = True
-        result: NDArray[np.float32] = session.run([output], dict(inputs), options)[0]
+        result: list[NDArray[np.float32]] = session.run(outputs, dict(inputs), options)
         return result
 
     @cached_property

@@ -132,15 +132,15 @@ class OnnxEncoder:
         As many batches are worked on at a time as there are cores, each by one thread from the
         file to the vector. Raises ImageError for an image that cannot be decoded.
         """
-        return self._encode_images(IMAGE_VECTORS, images, batch_size)
+        return self._encode_images([IMAGE_VECTORS], images, batch_size)[0]
 
-    def encode_parts(self, images: Sequence[ImageInput], batch_size: int = 64) -> Vectors:
-        """Unit vectors float32 [N, P, D] of each image's patches, 16 at most; as `encode_images`.
+    def encode_parts(self, images: Sequence[ImageInput], batch_size: int = 64) -> list[Vectors]:
+        """What `encode_images` gives, and float32 [N, P, D] of each image's patches, 16 at most.
 
         Raises NoPartsError where the towers have none.
         """
         self._check_parts(self._image, PART_VECTORS)
-        return self._encode_images(PART_VECTORS, images, batch_size)
+        return self._encode_images([IMAGE_VECTORS, PART_VECTORS], images, batch_size)
 
     def encode_tokens(self, texts: Sequence[str], batch_size: int = 32) -> list[Vectors]:
         """Unit vectors float32 [T, D] of the tokens of each text, the special ones included.
@@ -163,15 +163,19 @@ class OnnxEncoder:
                 "version (`rocosearch train-reranker` exports it again)."
             )
 
-    def _encode_images(self, output: str, images: Sequence[ImageInput], batch_size: int) -> Vectors:
+    def _encode_images(
+        self, outputs: Sequence[str], images: Sequence[ImageInput], batch_size: int
+    ) -> list[Vectors]:
         from encoders.images.limits import parsers_silenced  # noqa: PLC0415
 
-        def encode(batch: slice) -> Vectors:
-            return self.see(output, self.pixels(images[batch]))
+        def encode(batch: slice) -> list[Vectors]:
+            return self._image.run_all(outputs, {PIXELS: self.pixels(images[batch])})
 
         with parsers_silenced, ThreadPoolExecutor(_cores()) as pool:
             found = list(pool.map(encode, _batches(len(images), batch_size)))
-        return np.concatenate(found) if found else np.empty((0, self.manifest.dimension), "f4")
+        if not found:
+            return [np.empty((0, self.manifest.dimension), np.float32) for _ in outputs]
+        return [np.concatenate(each) for each in zip(*found, strict=True)]
 
     def pixels(self, images: Sequence[ImageInput]) -> NDArray[np.uint8]:
         """What the image tower sees, uint8 [N, C, S, S]. Raises ImageError."""

@@ -119,6 +119,24 @@ class Encoder:
         return self._encode([{"image": image} for image in images], batch_size)
 
     @torch.inference_mode()
+    def encode_parts(
+        self, images: Sequence[ImageInput], batch_size: int = 64
+    ) -> list[NDArray[np.float32]]:
+        """What `encode_images` gives, and float32 [N, P, D] of each image's patches, 16 at most.
+
+        Raises EncoderError where the tower has none.
+        """
+        found: list[list[NDArray[np.float32]]] = []
+        for start in range(0, len(images), batch_size):
+            batch = [{"image": image} for image in images[start : start + batch_size]]
+            pixels = self.module.preprocess(batch)["pixels"].to(_device(self.module))
+            vectors, parts, _ = self.module.embed_views(pixels)
+            if parts is None:
+                raise EncoderError("The image tower pools by attention and has no patches.")
+            found.append([each.cpu().numpy() for each in (vectors, parts)])
+        return [np.concatenate(each) for each in zip(*found, strict=True)]
+
+    @torch.inference_mode()
     def encode_tokens(
         self, texts: Sequence[str], batch_size: int = 32
     ) -> list[NDArray[np.float32]]:

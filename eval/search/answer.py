@@ -13,6 +13,7 @@ from eval.collection.runs import EvaluationError, Run
 from eval.protocols.tasks import Task
 from eval.search.targets import Target
 from ranking.names import encoder_names
+from ranking.searcher import encode_tokens
 from ranking.types import OF_CAPTION, Document, Engine, Query, Result, VectorField
 
 __all__ = ["PoolSearcher", "refuse_partial", "to_run", "vector_field"]
@@ -69,7 +70,9 @@ class PoolSearcher:
             return "n/a: the index has no vectors"
         if "vector" not in retrieve and task.no_lexical and by_caption:
             return task.no_lexical
-        if "text" in retrieve and task.asks == "image":
+        if found.late and self.encoder is None:
+            return "n/a: there is no encoder to make the query's tokens"
+        if ("text" in retrieve or found.late) and task.asks == "image":
             return "n/a: the query has no text"
         return self._views.refuses(task)
 
@@ -82,9 +85,11 @@ class PoolSearcher:
     ) -> list[Result]:
         """Answer every topic of the task; raises EvaluationError if an answer is partial."""
         engine, filters = self._views.prepare(task)
-        retrieve = self._profiles.resolve(profile).retrieve
+        found = self._profiles.resolve(profile)
+        retrieve = found.retrieve
         vectors = self.query_vectors(task) if "vector" in retrieve else None
-        ids, late = self.pool.ids, self._tokens(task, profile)
+        ids = self.pool.ids
+        late = encode_tokens(self.encoder, [topic.text for topic in task.topics], found)
         queries = [
             Query(
                 text=topic.text if "text" in retrieve else "",
@@ -105,14 +110,6 @@ class PoolSearcher:
         results = engine.search_many(queries)
         refuse_partial(results, task)
         return results
-
-    def _tokens(self, task: Task, profile: str) -> list[Mapping[str, Vectors]]:
-        """The topics' token vectors, by the field that the profile compares them with."""
-        if not self._profiles.resolve(profile).late or task.asks != "text" or self.encoder is None:
-            return [{}] * len(task.topics)
-        field = encoder_names(self.encoder.manifest.fingerprint).field("patches")
-        texts = [topic.text for topic in task.topics]
-        return [{field: tokens} for tokens in self.encoder.encode_tokens(texts)]
 
     def query_vectors(self, task: Task) -> Vectors:
         """One vector a topic, float32 [queries, dimension]."""

@@ -32,7 +32,7 @@ from ranking.calibration import (
     evidence,
     is_there,
 )
-from ranking.searcher import Searcher
+from ranking.searcher import Searcher, encode_tokens
 from ranking.text.tokens import query_terms
 from ranking.types import Document, Query, Result
 
@@ -66,15 +66,18 @@ class Asking:
         captions = [document.caption or "" for document in self.documents]
         encoder = searcher.encoder
         vectors = encoder.encode_texts(captions) if encoder else [None] * len(captions)
+        texts = [c if self.apart else _kept(c, row) for row, c in enumerate(captions)]
+        tokens = encode_tokens(encoder, texts, searcher.engine.profiles.resolve(profile))
         queries = [
             Query(
-                caption if self.apart else _kept(caption, row),
+                text,
                 vector=vectors[row],
+                vectors=tokens[row],
                 profile=profile,
                 k=DEPTH,
                 exclude_ids=self.apart[row] if self.apart else frozenset(),
             )
-            for row, caption in enumerate(captions)
+            for row, text in enumerate(texts)
         ]
         return searcher.engine.search_many(queries)
 

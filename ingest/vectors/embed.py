@@ -11,7 +11,7 @@ was killed, or run twice, or split over machines, ends with the same folder.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from encoders.base.parquet import write_parquet
 from encoders.base.progress import Progress, expect, silent
 from encoders.base.storage import sha256_bytes, whole_file
-from encoders.inference.dual_encoder import DualEncoder, ImageEncoder
-from encoders.inference.onnx_encoder import OnnxEncoder
+from encoders.inference.dual_encoder import DualEncoder
 from encoders.model.manifest import Manifest
 from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.records import CorpusError, Record, from_arrow
@@ -36,9 +35,7 @@ __all__ = [
     "PATCHES",
     "EmbedReport",
     "Partition",
-    "embed_captions",
     "embed_corpus",
-    "embed_patches",
     "embedding_parts",
     "part_vectors",
     "read_embeddings",
@@ -88,19 +85,39 @@ class EmbedReport:
 
 def embed_corpus(
     corpus: Corpus,
-    encoder: ImageEncoder,
+    encoder: DualEncoder,
     progress: Progress = silent,
     *,
+    captions: bool = False,
+    patches: bool = False,
     partition: Partition = Partition(),
     batch_size: int = 64,
 ) -> EmbedReport:
     """Embed the records that have an image and no vector of this encoder yet.
 
-    Any number of processes may run at once, each with its own `partition`, or by mistake with
-    the same. Raises VectorError if the encoder gives a vector that is none.
+    captions: also embed the captions, by the text tower. patches: also the patches of the images,
+    each image read and seen once. Any number of processes may run at once, each with its own
+    `partition`, or by mistake with the same. Raises VectorError if the encoder gives a vector that
+    is none, NoPartsError where it has no patches.
     """
+    found = _embed_images(corpus, encoder, progress, partition, batch_size, patches=patches)
+    if captions:
+        _embed_captions(corpus, encoder, progress)
+    return found
+
+
+def _embed_images(
+    corpus: Corpus,
+    encoder: DualEncoder,
+    progress: Progress,
+    partition: Partition,
+    batch_size: int,
+    *,
+    patches: bool,
+) -> EmbedReport:
     folder = _folder(corpus, encoder.manifest.fingerprint)
-    done = _stored_keys(folder)
+    done = {each: _stored_keys(each) for each in [folder, folder / PATCHES][: 1 + patches]}
+    everywhere = set.intersection(*done.values())
     embedded = present = without = 0
     waiting: list[Record] = []
 
@@ -108,18 +125,19 @@ def embed_corpus(
 
     def write() -> None:
         nonlocal embedded
-        images, vectors = _images(waiting), []
+        images, found = _images(waiting), []
         for start, end in pairwise(_ends(len(images), first=not embedded)):
             started = time.perf_counter()
-            vectors.append(encoder.encode_images(images[start:end], batch_size=batch_size))
+            found.append(_encoded(encoder, images[start:end], batch_size, patches=patches))
             if not embedded and start == 1:  # the one before has loaded the tower
-                left = (total - len(done)) / partition.count
+                left = (total - len(everywhere)) / partition.count
                 seconds = (time.perf_counter() - started) / (end - start) * left
-                size = BYTES * encoder.manifest.dimension * left
+                size = BYTES * sum(each[0].size for each in found[0]) * left
                 expect(progress, f"embedding {left:,.0f} images", seconds, size)
             progress("embed", embedded + present + end, total)
         keys = [(record.id, record.image_sha256) for record in waiting]
-        _write_part(folder, keys, np.concatenate(vectors), encoder.manifest)
+        for store, vectors in zip(done, zip(*found, strict=True), strict=True):
+            _write_part(store, keys, np.concatenate(vectors), encoder.manifest, done[store])
         embedded += len(waiting)
         waiting.clear()
         progress("embed", embedded + present, total)
@@ -127,7 +145,7 @@ def embed_corpus(
     for record in _share(corpus, partition):
         if record.image is None:
             without += 1
-        elif (record.id, record.image_sha256) in done:
+        elif (record.id, record.image_sha256) in everywhere:
             present += 1
         else:
             waiting.append(record)
@@ -138,44 +156,27 @@ def embed_corpus(
     return EmbedReport(embedded, present, without)
 
 
-def embed_captions(corpus: Corpus, encoder: DualEncoder, progress: Progress = silent) -> int:
-    """Embed, by the text tower, the captions that have no vector of this encoder yet.
+def _encoded(
+    encoder: DualEncoder, images: Sequence[bytes], batch_size: int, *, patches: bool
+) -> Sequence[Floats]:
+    """Vectors of images [N, D]; and with `patches` of those of each [N, P, D]."""
+    if patches:
+        return encoder.encode_parts(images, batch_size=batch_size)
+    return [encoder.encode_images(images, batch_size=batch_size)]
 
-    Returns how many were made. Raises VectorError where the encoder gives a vector that is none.
-    """
+
+def _embed_captions(corpus: Corpus, encoder: DualEncoder, progress: Progress) -> None:
+    """Embed, by the text tower, the captions that have no vector of this encoder yet."""
     folder = _folder(corpus, encoder.manifest.fingerprint) / CAPTIONS
     done, made = _stored_keys(folder), 0
     rows = ((row["id"], row["caption"]) for row in corpus.rows(["id", "caption"]))
-    keyed = ((i, text, sha256_bytes(text.encode())) for i, text in rows if text.strip())
-    waiting = (each for each in keyed if (each[0], each[2]) not in done)
+    keyed = ((i, sha256_bytes(text.encode()), text) for i, text in rows if text.strip())
+    waiting = (each for each in keyed if each[:2] not in done)
     while chunk := list(islice(waiting, CHUNK)):
-        vectors = encoder.encode_texts([text for _, text, _ in chunk])
-        _write_part(folder, [(i, digest) for i, _, digest in chunk], vectors, encoder.manifest)
+        vectors = encoder.encode_texts([text for *_, text in chunk])
+        _write_part(folder, [(i, digest) for i, digest, _ in chunk], vectors, encoder.manifest)
         made += len(chunk)
         progress("embed captions", len(done) + made, len(corpus))
-    return made
-
-
-def embed_patches(corpus: Corpus, encoder: OnnxEncoder, progress: Progress = silent) -> int:
-    """Embed, patch by patch, the images that have no such vectors of this encoder yet.
-
-    Returns how many were made. Raises NoPartsError where the encoder gives none.
-    """
-    folder = _folder(corpus, encoder.manifest.fingerprint) / PATCHES
-    done, made = _stored_keys(folder), 0
-    waiting = (
-        (record.id, record.image_sha256, record.image)
-        for record in corpus.records()
-        if record.image is not None and (record.id, record.image_sha256) not in done
-    )
-    while chunk := list(islice(waiting, REPORTED)):
-        vectors = encoder.encode_parts([image for *_, image in chunk])
-        keys = [(i, digest) for i, digest, _ in chunk for _ in range(vectors.shape[1])]
-        flat = vectors.reshape(-1, vectors.shape[2])
-        _write_part(folder, keys, flat, encoder.manifest)
-        made += len(chunk)
-        progress("embed patches", len(done) + made, corpus.manifest.images)
-    return made
 
 
 def _ends(count: int, *, first: bool) -> list[int]:
@@ -278,10 +279,21 @@ def _stored_keys(folder: Path) -> set[tuple[str, str]]:
 
 
 def _write_part(
-    folder: Path, keys: Sequence[tuple[str, str]], vectors: Floats, manifest: Manifest
+    folder: Path,
+    keys: Sequence[tuple[str, str]],
+    vectors: Floats,
+    manifest: Manifest,
+    done: Set[tuple[str, str]] = frozenset(),
 ) -> None:
+    """Write vectors [N, D], or [N, P, D], of the keys that are not `done`, a row each."""
+    vectors = vectors.reshape(-1, vectors.shape[-1])
+    keys = [key for key in keys for _ in range(len(vectors) // len(keys))]
+    check_vectors([key[0] for key in keys], vectors, manifest.dimension, manifest.normalized)
+    new = [row for row, key in enumerate(keys) if key not in done]
+    if not new:
+        return
+    keys, vectors = [keys[row] for row in new], vectors[new]
     ids, hashes = ([key[place] for key in keys] for place in (0, 1))
-    check_vectors(ids, vectors, manifest.dimension, manifest.normalized)
     column = pa.FixedSizeListArray.from_arrays(
         pa.array(vectors.ravel(), pa.float32()), manifest.dimension
     )

@@ -33,10 +33,10 @@ def search(reader: IndexReader, plan: Plan, query: Query, route: Route) -> Resul
     """
     started = time.perf_counter()
     asked = _checked(plan, query, reader)
+    tokens = _tokens(plan, query)
     masks = _masks(reader, query, asked)
     found = find_candidates(reader, plan, asked, masks, route)
     retrieved = time.perf_counter()
-    tokens = _tokens(plan, query)
     ranked = rank(
         plan, found, asked.depth, reader.id_order, lambda some: _late(reader, plan, tokens, some)
     )
@@ -129,8 +129,7 @@ def _vectors(plan: Plan, query: Query) -> dict[str, QueryVector]:
 
 def _tokens(plan: Plan, query: Query) -> dict[str, NDArray[np.float32]]:
     """The query's token vectors by the feature that reads them; see `token_vectors`."""
-    late = plan.late.items()
-    return {name: token_vectors(query.vectors.get(field.name), field) for name, field in late}
+    return {name: token_vectors(query, plan.name, field) for name, field in plan.late.items()}
 
 
 def _late(

@@ -13,12 +13,13 @@ from typing import TypedDict
 
 from encoders.base.progress import Progress, silent
 from encoders.export.graphs import ensure_graphs
+from encoders.inference.reranker import RerankerManifest
 from encoders.model.manifest import Manifest
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
-from ingest.vectors.embed import embed_captions, embed_corpus
+from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
-from ranking.names import encoder_names
+from ranking.names import ROLES, encoder_names
 from ranking.profiles.cosine import with_scale
 from ranking.types import Document, EngineError, VectorField
 from rocosearch.opening import embedding_encoder, encoder_folder
@@ -36,7 +37,6 @@ __all__ = [
 ]
 
 BATCH = 2048
-FILLED = ("embedding", "frames", "caption_embedding")  # roles of fields that a corpus fills
 
 
 class Documents(TypedDict):
@@ -44,20 +44,26 @@ class Documents(TypedDict):
 
     studies: bool
     captions: bool
+    patches: bool
 
 
 def fed_from(engine: EmbeddedEngine) -> Documents:
-    """Whether its documents are studies, and whether captions have vectors: by its fields.
+    """Whether its documents are studies, captions have vectors, images patches: by its fields.
 
     Raises SwapError if it has vectors that are not made from a corpus.
     """
     roles = {_role(field) for field in engine.info().vector_fields}
-    if others := sorted(roles.difference(FILLED)):
+    made = ROLES.keys() - ({"patches"} if "frames" in roles else set())  # of images alone
+    if others := sorted(roles - made):
         raise SwapError(
             f"The index has the vectors {', '.join(others)}, which cannot be made from a corpus: "
             "build a new index with the new encoder."
         )
-    return {"studies": "frames" in roles, "captions": "caption_embedding" in roles}
+    return {
+        "studies": "frames" in roles,
+        "captions": "caption_embedding" in roles,
+        "patches": "patches" in roles,
+    }
 
 
 def _role(field: VectorField) -> str:
@@ -67,10 +73,17 @@ def _role(field: VectorField) -> str:
 def check_encoders(index: Path, encoder: Path) -> tuple[str, str]:
     """Fingerprints of the index's encoder and of the new one.
 
-    Raises SwapError if the index has no encoder, or already has the new one.
+    Raises SwapError if the index has no encoder, or already has the new one, or re-ranks and the
+    new one cannot.
     """
     opened = EmbeddedEngine.open(index)
     fed_from(opened)
+    reranks = any(opened.profiles.resolve(name).reranks for name in opened.profiles.names())
+    if reranks and RerankerManifest.load(encoder_folder(encoder)) is None:
+        raise SwapError(
+            f"A profile of {index} re-ranks, and the new encoder has no re-ranker: train one with "
+            "`rocosearch train-reranker CORPUS ENCODER`."
+        )
     old = next((field.fingerprint for field in opened.info().vector_fields), "")
     new = Manifest.load(encoder_folder(encoder)).fingerprint
     if not old:
@@ -86,10 +99,10 @@ def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = 
     The fields are empty. An existing candidate is kept.
     """
     encoder = encoder_folder(encoder, progress)
-    manifest = ensure_graphs(encoder, progress)
+    current = EmbeddedEngine.open(index)
+    manifest = ensure_graphs(encoder, progress, parts=fed_from(current)["patches"])
     if _is_candidate(out, manifest.fingerprint):
         return
-    current = EmbeddedEngine.open(index)
     names = encoder_names(manifest.fingerprint)
     fields = [
         replace(  # cells, metric and labels stay
@@ -140,11 +153,9 @@ def backfill_index(
     Raises SwapError if a document with an image has no vector afterwards.
     """
     loaded = embedding_encoder(encoder, progress)
-    embed_corpus(corpus, loaded, progress)
     engine = EmbeddedEngine.open(path)
     fed = fed_from(engine)
-    if fed["captions"]:
-        embed_captions(corpus, loaded, progress)
+    embed_corpus(corpus, loaded, progress, captions=fed["captions"], patches=fed["patches"])
     held = set(engine.ids())
     found = documents(corpus, loaded.manifest.fingerprint, **fed)
     wanted = (each for each in found if each.id in held and each.vectors)

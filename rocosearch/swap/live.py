@@ -14,6 +14,7 @@ from encoders.base.progress import Progress, silent
 from encoders.base.storage import write_whole
 from ingest.corpus.corpus import Corpus
 from ranking.names import encoder_names
+from ranking.searcher import encode_tokens
 from ranking.types import Query
 from rocosearch.opening import load_encoder
 from vespa_app.engine import EngineSettings, VespaEngine
@@ -47,9 +48,11 @@ def compare_live(
         encoder = load_encoder(folder)
         short = encoder_names(encoder.manifest.fingerprint).short
         seconds, found = [], []
-        for text, vector in zip(texts, encoder.encode_texts(texts), strict=True):
+        name = f"{profile}_{short}"
+        tokens = encode_tokens(encoder, texts, engine.profiles.resolve(name))
+        for text, vector, late in zip(texts, encoder.encode_texts(texts), tokens, strict=True):
             started = time.perf_counter()
-            result = engine.search(Query(text, vector, profile=f"{profile}_{short}", k=DEPTH))
+            result = engine.search(Query(text, vector, name, k=DEPTH, vectors=late))
             seconds.append(time.perf_counter() - started)
             found.append(set(result.ids))
             progress(f"live queries, encoder {short}", len(found), len(texts))

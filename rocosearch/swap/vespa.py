@@ -22,7 +22,7 @@ from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
 from ingest.feed.feed import FeedSource, feed
 from ingest.feed.targets import VespaTarget
-from ingest.vectors.embed import embed_captions, embed_corpus
+from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from rocosearch.opening import embedding_encoder
@@ -164,9 +164,7 @@ class VespaMover:
         corpus = Corpus.open(Path(self._state.corpus))
         encoder = embedding_encoder(Path(self._state.encoder), progress)
         fed = fed_from(EmbeddedEngine.open(Path(self._state.index)))
-        embed_corpus(corpus, encoder, progress)
-        if fed["captions"]:
-            embed_captions(corpus, encoder, progress)
+        embed_corpus(corpus, encoder, progress, captions=fed["captions"], patches=fed["patches"])
         application = read_application(self._folder / "packages" / "beside")
         with DocumentClient(self._state.server["url"]) as client:
             source = FeedSource(corpus, (self._state.old, self._state.new), **fed)

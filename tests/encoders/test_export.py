@@ -22,7 +22,7 @@ from encoders.export.towers import ExportError, export_towers
 from encoders.images.preprocess import ImageError, Preprocessing
 from encoders.inference.graph import GraphError
 from encoders.inference.onnx_encoder import TEXT_GRAPH, NoGraphsError, NoPartsError, OnnxEncoder
-from encoders.model.clip import ClipConfig, ClipModule, Encoder
+from encoders.model.clip import ClipConfig, ClipModule, Encoder, EncoderError
 from encoders.model.manifest import Manifest, ManifestError
 from encoders.model.resnet import ModifiedResNet, ModifiedResNetConfig, ResNetConfig
 from encoders.model.tokenizer import train_tokenizer
@@ -102,8 +102,13 @@ def test_the_exported_towers_give_the_encoders_vectors(
     if isinstance(encoder.module.image, ModifiedResNet):
         with pytest.raises(NoPartsError, match="pools by attention"):
             loaded.encode_parts(shown)
+        with pytest.raises(EncoderError, match="pools by attention"):
+            encoder.encode_parts(shown)
     else:
-        parts = loaded.encode_parts(shown)
+        whole, parts = loaded.encode_parts(shown, batch_size=2)
+        np.testing.assert_array_equal(whole, found)
+        for own, expected in zip((whole, parts), encoder.encode_parts(shown), strict=True):
+            np.testing.assert_allclose(own, expected, atol=1e-5)
         assert parts.shape == (9, parts.shape[1], 24)
         np.testing.assert_allclose(np.linalg.norm(parts, axis=2), 1, atol=1e-5)
     if patches:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -118,7 +120,7 @@ def test_a_first_phase_may_be_max_sim_too(engine):
     np.testing.assert_allclose(result.scores, [EXPECTED[i] for i in result.ids], atol=1e-6)
 
 
-@pytest.mark.parametrize("tokens", [TOKENS, np.repeat(TOKENS, 3, axis=0), TOKENS[:0]])
+@pytest.mark.parametrize("tokens", [TOKENS, np.repeat(TOKENS, 3, axis=0)])
 def test_the_global_phase_asks_the_reranker(engine, encoder_folder, tokens):
     result = ask(engine, "reranked", tokens)
     model = Reranker.load(encoder_folder, FINGERPRINT)
@@ -132,7 +134,7 @@ def test_the_global_phase_asks_the_reranker(engine, encoder_folder, tokens):
     scores = result.features["matches"] + 0.5 * result.features["late"]
     np.testing.assert_allclose(result.scores[:5], scores[:5], atol=1e-4)
     assert list(result.scores) == sorted(result.scores, reverse=True)
-    assert (len(tokens) > 0) == bool(np.any(result.features["matches"]))
+    assert np.any(result.features["matches"])
 
 
 def test_without_a_reranker_the_profile_is_refused():
@@ -141,8 +143,14 @@ def test_without_a_reranker_the_profile_is_refused():
         ask(engine, "reranked")
 
 
-def test_without_tokens_it_is_zero(engine):
-    assert not ask(engine, "late", tokens=None).features["late"].any()
+@pytest.mark.parametrize("profile", ["late", "late_at_last", "late_first", "reranked"])
+@pytest.mark.parametrize("tokens", [None, TOKENS[:0]])
+def test_without_tokens_it_is_refused(engine, profile, tokens):
+    """In the same words, also where no document would be found."""
+    wanted = f"Profile {profile} compares the query's tokens with patches, and the query has none"
+    for asked in (partial(ask, engine), partial(ask, engine, exclude_ids=frozenset(EXPECTED))):
+        with pytest.raises(QueryError, match=wanted):
+            asked(profile, tokens=tokens)
 
 
 @pytest.mark.parametrize("tokens", [TOKENS[0], TOKENS[:, :3], TOKENS * np.float32(np.nan)])
@@ -152,5 +160,5 @@ def test_tokens_at_fault_are_refused_in_a_sentence(engine, tokens):
 
 
 def test_a_search_without_an_encoder_says_that_it_has_no_tokens(engine):
-    with pytest.raises(QueryError, match="no encoder to make them"):
+    with pytest.raises(QueryError, match="search by a text and with the encoder"):
         Searcher(engine).search("nodule", profile="late_first")

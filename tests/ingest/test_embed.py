@@ -10,7 +10,13 @@ import ingest.vectors.embed
 from ingest.corpus.corpus import Corpus, write_corpus
 from ingest.corpus.records import CorpusError, Record
 from ingest.feed.documents import documents, second_half
-from ingest.vectors.embed import Partition, embed_corpus, read_embeddings
+from ingest.vectors.embed import (
+    Partition,
+    embed_corpus,
+    embedding_parts,
+    read_embeddings,
+    read_part,
+)
 from ingest.vectors.vectors import VectorError, check_vectors
 from ranking.names import encoder_names
 
@@ -96,6 +102,31 @@ def test_records_without_image_have_no_vector(tmp_path, pixel_encoder):
     assert read_embeddings(corpus, fingerprint)[0] == ["a"]
     found = {d.id: set(d.vectors) for d in documents(corpus, fingerprint)}
     assert found == {"a": {encoder_names(fingerprint).embedding}, "b": set()}
+
+
+def test_each_image_is_read_once_for_its_vector_and_its_patches(own_corpus, pixel_encoder):
+    """Also where some have one and lack the other; nothing is stored twice."""
+    encode = pixel_encoder.encode_images
+    asked = []
+
+    def encode_parts(images, batch_size=64):
+        asked.extend(images)
+        found = encode(images)
+        return [found, np.stack([found, -found], axis=1)]
+
+    pixel_encoder.encode_parts = encode_parts
+    embed_corpus(own_corpus, pixel_encoder, partition=Partition(0, 2))
+    before, fingerprint = pixel_encoder.images, pixel_encoder.manifest.fingerprint
+    for _ in range(2):
+        embed_corpus(own_corpus, pixel_encoder, patches=True)
+    assert len(asked) == pixel_encoder.images - before == 54
+    names = encoder_names(fingerprint)
+    for document in documents(own_corpus, fingerprint, patches=True):
+        own = document.vectors[names.embedding]
+        first, second = document.labelled[names.field("patches")].values()
+        np.testing.assert_array_equal([first, second], [own, -own])
+    ids = [i for p in embedding_parts(own_corpus, fingerprint) for i in read_part(p)["id"]]
+    assert len(ids) == len(set(map(str, ids))) == 54
 
 
 def test_a_replaced_image_is_embedded_again(tmp_path, pixel_encoder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from encoders.inference.reranker import RERANKER, RerankerManifest
 from eval.evaluate import Options
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
-from ingest.vectors.embed import embed_patches
+from ingest.vectors.embed import embed_corpus
+from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from rocosearch.cli import app
+from rocosearch.live_parity import compare_engines
 from rocosearch.pipeline import (
     build_corpus,
     build_index,
@@ -87,11 +90,12 @@ def test_a_profiles_file_without_the_patches_is_refused(root):
 
 def test_patches_are_embedded_once(root):
     corpus, encoder = Corpus.open(root / "corpus"), load_encoder(root / "encoder")
-    assert embed_patches(corpus, encoder) == 0
+    assert embed_corpus(corpus, encoder, patches=True).embedded == 0
     name = encoder_names(encoder.manifest.fingerprint).field("patches")
     first = next(documents(corpus, encoder.manifest.fingerprint, patches=True))
     record = next(iter(corpus.records()))
-    own = encoder.encode_parts([record.image])[0]
+    whole, (own,) = encoder.encode_parts([record.image])
+    np.testing.assert_array_equal(whole, encoder.encode_images([record.image]))
     assert [*first.labelled[name]] == [str(label) for label in range(16)]
     np.testing.assert_allclose([*first.labelled[name].values()], own, atol=1e-6)
 
@@ -101,6 +105,36 @@ def test_protocols_ask_it_too(root, tmp_path):
     found = evaluate(root / "index", root / "corpus", tmp_path / "report", options)
     rows = {row["profile"] for row in found.metrics()["rows"]}
     assert {"vector", "reranked"} <= rows
+
+
+def test_parity_sends_tokens_so_that_other_patches_are_found_out(root):
+    searcher = open_searcher(root / "index")
+    engine = searcher.engine
+    documents = [engine.get(name) for name in engine.ids()]
+
+    def compared(change):
+        server = EmbeddedEngine.in_memory(
+            [replace(each, labelled=change(each.labelled)) for each in documents],
+            engine.info().vector_fields,
+            engine.profiles,
+        )
+        server.encoder_folder = root / "encoder"
+        (found,) = compare_engines(
+            engine, server, searcher.encoder, profiles=["reranked"], queries=5
+        ).profiles
+        return found
+
+    same = compared(dict)
+    assert max(same.differences.values()) == 0
+    assert not same.causes
+    turned = compared(
+        lambda fields: {
+            name: {label: np.roll(vector, 1) for label, vector in each.items()}
+            for name, each in fields.items()
+        }
+    )
+    assert turned.differences["late"] > 1e-3
+    assert "profile" in turned.causes
 
 
 def test_the_package_has_it(root):

@@ -100,6 +100,9 @@ def search_request(
         _widened(clause, name, query, parameters, significances)
         for name, clause in by_words.items()
     ]
+    tokens: dict[str, object] = {}
+    if profile.patches:
+        tokens = tokens_part(query, profile.name, application.vector_fields[profile.patches])
     clauses = _clauses(profile, words, vector)
     if not clauses:
         return SearchRequest(None, (NO_TERM,))
@@ -123,8 +126,7 @@ def search_request(
         body["text"] = text.words
     if vector is not None:
         body |= vector.parameters
-    if profile.patches:
-        body |= tokens_part(query, application.vector_fields[profile.patches])
+    body |= tokens
     short = vector is None and "vector" in profile.retrieve
     return SearchRequest(body, (NO_VECTOR,) if short else ())
 

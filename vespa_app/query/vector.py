@@ -64,15 +64,15 @@ def vector_part(
     return VectorPart(tuple(clauses), sent)
 
 
-def tokens_part(query: Query, patches: tuple[ServedEncoder, VectorField]) -> dict[str, object]:
-    """The query's token vectors as a parameter, labelled 0, 1, ...; nothing without any.
+def tokens_part(
+    query: Query, profile: str, patches: tuple[ServedEncoder, VectorField]
+) -> dict[str, object]:
+    """The query's token vectors as a parameter, labelled 0, 1, ....
 
-    Raises QueryError where their shape is another, or a number is not finite.
+    Raises QueryError as `token_vectors` does.
     """
     encoder, field = patches
-    tokens = token_vectors(query.vectors.get(field.name), field)
-    if not len(tokens):
-        return {}
+    tokens = token_vectors(query, profile, field)
     blocks = {str(number): token.tolist() for number, token in enumerate(tokens)}
     return {f"input.query({encoder_names(encoder.short).tokens})": {"blocks": blocks}}
 

@@ -12,6 +12,7 @@ from ingest.corpus.corpus import write_corpus
 from ingest.corpus.records import Record
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
+from ranking.profiles.shipped import load_profiles
 from ranking.types import Attribute, EngineError, Filter, Query, VectorField
 from rocosearch.pipeline import build_index, open_searcher
 from rocosearch.swap import SwapError, open_swap, start_on_index
@@ -267,11 +268,46 @@ def test_studies_captions_and_own_fields_are_swapped_as_well(setting, tmp_path):
     assert EmbeddedEngine.open(index).search(query).ids == fresh.search(query).ids
 
 
+PATCHES = """
+[profiles.late]
+retrieve = ["vector"]
+first_phase = "closeness(field, embedding)"
+second_phase = { expression = "max_sim(q_tokens, patches)" }
+"""
+
+
+def test_patches_are_swapped_as_well(setting, tmp_path):
+    index, profiles = tmp_path / "late", tmp_path / "profiles.toml"
+    profiles.write_text(PATCHES)
+    build_index(setting.corpus, index, encoder=setting.old, profiles=profiles)
+    swap = start_on_index(index, setting.corpus, setting.new)
+    swap.backfill()
+    swap.switch(force=True)
+    fresh = build_index(setting.corpus, tmp_path / "new", encoder=setting.new, profiles=profiles)
+    after = EmbeddedEngine.open(index)
+    assert after.info().vector_fields == fresh.info().vector_fields
+    for identifier in fresh.ids():
+        np.testing.assert_equal(after.get(identifier).labelled, fresh.get(identifier).labelled)
+    assert len(fresh.get(identifier).labelled) == 1
+    found = open_searcher(index).search("lesion", profile="late", k=5)
+    assert found.ids == open_searcher(tmp_path / "new").search("lesion", profile="late", k=5).ids
+
+
+def test_a_profile_that_reranks_needs_an_encoder_that_can(setting, tmp_path):
+    (tmp_path / "profiles.toml").write_text(PATCHES.replace("max_sim", "rerank"))
+    profiles = load_profiles(tmp_path / "profiles.toml")
+    index = EmbeddedEngine.open(setting.index)
+    EmbeddedEngine.build(tmp_path / "x", [], index.info().vector_fields, profiles)
+    with pytest.raises(SwapError, match="has no re-ranker: train one"):
+        start_on_index(tmp_path / "x", setting.corpus, setting.new)
+
+
 def test_vectors_that_no_corpus_makes_are_not_lost_in_silence(setting, tmp_path):
     names = encoder_names(setting.fingerprints[0])
     fields = [
         VectorField(names.embedding, 24, setting.fingerprints[0]),
         VectorField(names.field("patches"), 24, setting.fingerprints[0], labels="patch"),
+        VectorField(names.field("frames"), 24, setting.fingerprints[0], labels="frame"),
     ]
     EmbeddedEngine.build(tmp_path / "late", [], fields, encoder=setting.old)
     with pytest.raises(SwapError, match="the vectors patches, which cannot be made"):
