@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.damage.copies import damaged_copies
-from tests.damage.formats import FORMATS
+from tests.damage.formats import FORMATS, THREADED
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
             root = Path(folder) / name
             root.mkdir()
             found = damaged_copies(
-                root, FORMATS[name](root), options.copies, options.seed, apart=name != "encoder"
+                root, FORMATS[name](root), options.copies, options.seed, apart=name not in THREADED
             )
         seconds = round(time.monotonic() - started)
         print(json.dumps({"format": name, **found, "seconds": seconds}), flush=True)

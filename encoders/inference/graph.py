@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.errors import UserError
-from encoders.base.storage import sha256_file
+from encoders.model.manifest import check_file
 
 if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
@@ -20,7 +20,7 @@ __all__ = ["Graph", "GraphError"]
 
 
 class GraphError(UserError):
-    """An encoder's ONNX file is missing, changed, or not what ONNX Runtime can run."""
+    """ONNX Runtime cannot run an encoder's ONNX file."""
 
 
 class Graph:
@@ -56,13 +56,7 @@ class Graph:
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
         path = self._path
-        if not path.is_file():
-            raise GraphError(f"{path.parent} is not a complete encoder: {path.name} is missing.")
-        if self._sha256 and sha256_file(path) != self._sha256:
-            raise GraphError(
-                f"{path} does not match its hash in encoder.json: it was changed or truncated. "
-                "Copy the encoder again from its source."
-            )
+        check_file(path, self._sha256)
         # Not at the top: a search by words alone need not wait for it.
         import onnxruntime  # noqa: PLC0415
 

@@ -81,9 +81,9 @@ class OnnxEncoder:
     def load(cls, folder: str | Path) -> OnnxEncoder:
         """Read an encoder's folder.
 
-        Raises ManifestError or TokenizerError if these files are missing or damaged, and
-        NoGraphsError if the encoder was made by an earlier version and has no ONNX towers yet;
-        GraphError when a tower is first asked and its file is not what the manifest names.
+        Raises ManifestError if these files are missing or not what the manifest names (of a tower
+        when it is first asked), and NoGraphsError if the encoder was made by an earlier version
+        and has no ONNX towers yet.
         """
         folder = Path(folder)
         manifest = Manifest.load(folder)
@@ -95,7 +95,7 @@ class OnnxEncoder:
             )
         return cls(
             manifest,
-            load_tokenizer(folder),
+            load_tokenizer(folder, manifest.tokenizer_sha256),
             {name: folder / name for name in (TEXT_GRAPH, IMAGE_GRAPH)},
         )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.base.errors import UserError
+from encoders.base.errors import UserError, plain_reason
 from encoders.base.storage import sha256_bytes, write_whole
 from encoders.inference.graph import Graph
 
@@ -84,7 +84,8 @@ class RerankerManifest:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise RerankerError(f"{path} cannot be read ({error}): train it again.") from None
+            told = plain_reason(error)
+            raise RerankerError(f"{path} cannot be read ({told}): train it again.") from None
         if manifest.fingerprint != stored:
             raise RerankerError(f"{path} was changed by hand: train the re-ranker again.")
         return manifest

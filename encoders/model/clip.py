@@ -23,11 +23,11 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from encoders.base.errors import UserError
-from encoders.base.storage import sha256_bytes, sha256_file, whole_folder
+from encoders.base.storage import sha256_bytes, whole_folder
 from encoders.images.preprocess import ImageInput
 from encoders.model import tokenizer as tokens
 from encoders.model.architecture import ClipConfig, EncoderError
-from encoders.model.manifest import CURVES, TRAINING, Manifest, read_curves
+from encoders.model.manifest import CURVES, TRAINING, Manifest, check_file, read_curves
 from encoders.model.module import ClipModule
 
 __all__ = [
@@ -62,18 +62,15 @@ class Encoder:
     def load(cls, folder: str | Path, device: str = "auto") -> Encoder:
         """Read an encoder's folder onto a device ("auto": a GPU where there is one).
 
-        Raises EncoderError if a file is missing, changed or of unknown architecture,
-        ManifestError if encoder.json is, DeviceError if there is no such device.
+        Raises ManifestError if a file is missing or changed, EncoderError if the architecture is
+        unknown, DeviceError if there is no such device.
         """
         folder = Path(folder)
         manifest = Manifest.load(folder)
-        for name, expected in (
-            (WEIGHTS, manifest.weights_sha256),
-            (tokens.FILE_NAME, manifest.tokenizer_sha256),
-        ):
-            _check_hash(folder / name, expected)
+        check_file(folder / WEIGHTS, manifest.weights_sha256)
         module = ClipModule(
-            ClipConfig.from_json(manifest.architecture), tokens.load_tokenizer(folder)
+            ClipConfig.from_json(manifest.architecture),
+            tokens.load_tokenizer(folder, manifest.tokenizer_sha256),
         )
         try:
             module.load_state_dict(load_file(folder / WEIGHTS))
@@ -232,13 +229,3 @@ def _check_same(follows: Manifest, written: Manifest, folder: Path) -> None:
                 f"{folder / 'encoder.json'} says {name} {other!r}, but the weights {value!r}: "
                 "copy the encoder again from its source."
             )
-
-
-def _check_hash(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise EncoderError(f"{path.parent} is not a complete encoder: {path.name} is missing.")
-    if sha256_file(path) != expected:
-        raise EncoderError(
-            f"{path} does not match its hash in encoder.json: it was changed or truncated. Copy "
-            "the encoder again from its source."
-        )

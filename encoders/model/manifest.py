@@ -17,24 +17,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoders.base.errors import UserError, plain_reason
-from encoders.base.storage import put_back, sha256_bytes, write_whole
+from encoders.base.storage import put_back, sha256_bytes, sha256_file, write_whole
 
 if TYPE_CHECKING:  # reading a fingerprint must not import Pillow
     from encoders.images.preprocess import Preprocessing
 
-__all__ = ["CURVES", "FILE_NAME", "TRAINING", "Manifest", "ManifestError", "read_curves"]
+__all__ = [
+    "CURVES",
+    "FILE_NAME",
+    "TOKENIZER",
+    "TRAINING",
+    "Manifest",
+    "ManifestError",
+    "check_file",
+    "read_curves",
+]
 
-FILE_NAME = "encoder.json"
+FILE_NAME, TOKENIZER = "encoder.json", "tokenizer.json"
 # Beside it, where it was trained here: the curves, and how.
 CURVES, TRAINING = "training.csv", "training.json"
-FORMAT = 2
+FORMAT = 3
 MOST = 1 << 16  # of any length
-READABLE = (1, 2)
-"""Format 2 adds `graphs`: what format 1 says is read, and its graphs are made when needed."""
+READABLE = (1, 2, FORMAT)
+"""Format 2 adds `graphs`: what format 1 says is read, and its graphs are made when needed. Format 3
+adds the checksum, since the fingerprint leaves out what decides no vector."""
 
 
 class ManifestError(UserError):
-    """The manifest is missing, damaged, or of another encoder."""
+    """The manifest is missing or damaged, or a file is not the one that it names."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +95,23 @@ class Manifest:
         """Hex sha256 over every field that decides a vector, in canonical JSON."""
         return sha256_bytes(_canonical(self).encode())
 
+    @property
+    def files(self) -> dict[str, str]:
+        """What a search reads of the encoder's folder beside encoder.json: name -> sha256."""
+        return {TOKENIZER: self.tokenizer_sha256, **self.graphs}
+
     def save(self, folder: Path) -> None:
-        """Write `encoder.json` into `folder`, with the fingerprint for readers."""
+        """Write `encoder.json` into `folder`, with the fingerprint for readers and a checksum."""
         content = {**asdict(self), "fingerprint": self.fingerprint}
+        content["checksum"] = _checksum(content)
         write_whole(folder / FILE_NAME, json.dumps(content, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: str | Path) -> Manifest:
         """Read `encoder.json` of `folder`.
 
-        Raises ManifestError if it is missing, unreadable, or its fingerprint does not
-        follow from its content.
+        Raises ManifestError if it is missing, unreadable, or its checksum or fingerprint does
+        not follow from its content.
         """
         folder = Path(folder)
         put_back(folder)
@@ -110,6 +126,20 @@ class Manifest:
         except (OSError, ValueError, RecursionError) as error:
             raise ManifestError(f"{path} cannot be read ({plain_reason(error)}).") from None
         return _from_json(content, path)
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raise ManifestError if a file of an encoder is missing, or not what its manifest names.
+
+    sha256: "" where an earlier version kept none.
+    """
+    if not path.is_file():
+        raise ManifestError(f"{path.parent} is not a complete encoder: {path.name} is missing.")
+    if sha256 and sha256_file(path) != sha256:
+        raise ManifestError(
+            f"{path} does not match its hash: it was changed or truncated. Copy the encoder again "
+            "from its source."
+        )
 
 
 def read_curves(folder: Path) -> str:
@@ -141,6 +171,11 @@ def _canonical(manifest: Manifest) -> str:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
+def _checksum(content: Mapping[str, Any]) -> str:
+    """Of every value that encoder.json holds beside it."""
+    return sha256_bytes(json.dumps(content, sort_keys=True).encode())
+
+
 def _impossible(manifest: Manifest) -> str:
     """A value that no encoder can have; "" if all are possible."""
     for name in ("dimension", "max_tokens", "image_size"):
@@ -158,12 +193,18 @@ def _impossible(manifest: Manifest) -> str:
 def _from_json(content: object, path: Path) -> Manifest:
     if not isinstance(content, dict):
         raise ManifestError(f"{path} is damaged: not a JSON object. Train or export it again.")
-    stored = content.pop("fingerprint", None)
     if content.get("format") not in READABLE:
         raise ManifestError(
-            f"{path} has format {content.get('format')!r}, and this version reads 1 and 2: update "
-            "rocosearch, or train the encoder again with `rocosearch train`."
+            f"{path} has format {content.get('format')!r}, and this version reads 1 to {FORMAT}: "
+            "update rocosearch, or train the encoder again with `rocosearch train`."
         )
+    checksum = content.pop("checksum", None)
+    if (checksum or content["format"] == FORMAT) and checksum != _checksum(content):
+        raise ManifestError(
+            f"{path} is damaged or was changed by hand: its checksum does not match its content. "
+            "Copy the encoder again from its source."
+        )
+    stored = content.pop("fingerprint", None)
     content["format"] = FORMAT
     try:
         for name in ("image_mean", "image_std"):

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from tokenizers.processors import TemplateProcessing
 
 from encoders.base.errors import UserError
+from encoders.model.manifest import TOKENIZER as FILE_NAME, check_file
 
 __all__ = [
     "END_ID",
@@ -27,13 +28,12 @@ __all__ = [
     "train_tokenizer",
 ]
 
-FILE_NAME = "tokenizer.json"
 PAD, START, END = "<pad>", "<s>", "</s>"
 PAD_ID, START_ID, END_ID = 0, 1, 2
 
 
 class TokenizerError(UserError):
-    """The tokenizer's file is missing or damaged."""
+    """The tokenizer's file is damaged."""
 
 
 def train_tokenizer(
@@ -64,14 +64,14 @@ def train_tokenizer(
     return tokenizer
 
 
-def load_tokenizer(folder: Path, *, max_tokens: int | None = None) -> Tokenizer:
+def load_tokenizer(folder: Path, sha256: str = "", *, max_tokens: int | None = None) -> Tokenizer:
     """Read `tokenizer.json` of `folder`, without padding; `max_tokens` replaces its truncation.
 
-    Raises TokenizerError if the file is missing or damaged.
+    sha256: of the file, where a manifest names it. Raises ManifestError if the file is missing or
+    another, TokenizerError if it is damaged.
     """
     path = folder / FILE_NAME
-    if not path.is_file():
-        raise TokenizerError(f"{folder} has no {FILE_NAME}.")
+    check_file(path, sha256)
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # noqa: BLE001  (the binding raises bare Exception)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from encoders.inference.onnx_encoder import OnnxEncoder
 from encoders.model.clip import Encoder
 from ingest.corpus.corpus import Corpus, write_corpus
 from ingest.corpus.records import Record
@@ -17,8 +18,9 @@ from ingest.vectors.embed import embed_corpus, read_embeddings
 from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Document, Filter, Query, VectorField
 from tests.ingest.conftest import PixelEncoder, Rows, png_bytes
+from tests.power.encoder import make_encoder
 
-__all__ = ["FORMATS"]
+__all__ = ["FORMATS", "THREADED"]
 
 WORDS = ["chest", "lung", "knee", "ct", "left", "right", "brain", "lesion", "effusion", "nodule"]
 FIELD = VectorField("v", 8, "f")
@@ -125,4 +127,24 @@ def encoder(root: Path) -> Asked:
     return ask
 
 
-FORMATS = {"index": index, "corpus": corpus, "ledger": ledger, "encoder": encoder}
+def towers(root: Path) -> Asked:
+    """An encoder as a search reads it, without torch."""
+    root.rmdir()
+    make_encoder(root, 0, 16)
+
+    def ask() -> object:
+        loaded = OnnxEncoder.load(root)
+        text, image = loaded.encode_texts(["chest ct"]), loaded.encode_images([png_bytes(90)])
+        return text.tobytes(), image.tobytes(), loaded.manifest
+
+    return ask
+
+
+FORMATS = {
+    "index": index,
+    "corpus": corpus,
+    "ledger": ledger,
+    "encoder": encoder,
+    "towers": towers,
+}
+THREADED = {"encoder", "towers"}  # libraries with threads, which do not survive a fork

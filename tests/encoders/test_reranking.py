@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from encoders.base.errors import UserError
-from encoders.inference.graph import GraphError
 from encoders.inference.reranker import (
     RERANKER,
     RERANKER_GRAPH,
@@ -18,6 +17,7 @@ from encoders.inference.reranker import (
     RerankerError,
     RerankerManifest,
 )
+from encoders.model.manifest import ManifestError
 from encoders.training.checkpoint import ResumeError
 from encoders.training.reranking import MatchingPairs, RerankerSettings, train_reranker
 from tests.encoder_folders import drawn_pairs, reranker_folder
@@ -128,7 +128,7 @@ def test_a_changed_graph_is_refused(folder, tmp_path):
     (tmp_path / RERANKER).write_text((folder / RERANKER).read_text())
     (tmp_path / RERANKER_GRAPH).write_bytes((folder / RERANKER_GRAPH).read_bytes()[:-1])
     drawn = drawn_pairs(2, SIZE)
-    with pytest.raises(GraphError, match="does not match its hash"):
+    with pytest.raises(ManifestError, match="does not match its hash"):
         Reranker.load(tmp_path, ENCODER).score(drawn.tokens[0], drawn.patches)
 
 

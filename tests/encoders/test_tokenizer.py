@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from encoders.model.manifest import ManifestError
 from encoders.model.tokenizer import TokenizerError, batch_ids, load_tokenizer, train_tokenizer
 
 TEXTS = ["Chest X-ray of the left lung.", "CT of the abdomen, axial.", "chest x-ray, lateral"] * 4
@@ -48,7 +49,7 @@ def test_a_lone_surrogate_and_ten_thousand_words() -> None:
 
 
 def test_a_missing_or_damaged_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(TokenizerError, match=r"no tokenizer\.json"):
+    with pytest.raises(ManifestError, match=r"tokenizer\.json is missing"):
         load_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(TokenizerError, match="damaged"):

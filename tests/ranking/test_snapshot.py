@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encoders.base.storage import sha256_bytes
-from encoders.model.manifest import Manifest
+from encoders.base.storage import sha256_bytes, write_whole
+from encoders.model.manifest import Manifest, ManifestError
 from ranking.engine import engine as embedded
 from ranking.engine.engine import EmbeddedEngine
 from ranking.engine.store import snapshot
@@ -211,6 +211,11 @@ def test_the_encoder_travels_with_the_index(tmp_path):
     assert Manifest.load(engine.encoder_folder) == manifest
     engine.feed(documents(4))
     assert Manifest.load(engine.encoder_folder) == manifest
+    write_whole(engine.encoder_folder / "encoder.json", "{")  # the index's own copy alone
+    with pytest.raises(ManifestError):
+        Manifest.load(engine.encoder_folder)
+    again = EmbeddedEngine.build(tmp_path / "index", documents(3), [FIELD], encoder=encoder)
+    assert Manifest.load(again.encoder_folder) == manifest
 
 
 def test_a_path_that_is_too_long_is_not_called_damaged(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from encoders.model.manifest import Manifest
+from encoders.model.manifest import Manifest, ManifestError
 from ranking.names import encoder_names
 from ranking.profiles.shipped import SHIPPED, Profile, ProfileError, ProfileSet
+from tests.power.encoder import make_encoder
 from vespa_app.package.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
 from vespa_app.package.package import PackagedEncoder, application_package, write_application
 from vespa_app.read.schema_file import read_schema
@@ -169,6 +170,17 @@ def test_embedding_inside_vespa_needs_the_folder(tmp_path: Path, manifests: list
     with pytest.raises(PackageError, match="name its folder"):
         write_application(tmp_path / "app", manifests[0], SHIPPED)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["text.onnx", "tokenizer.json"])
+def test_a_changed_file_of_an_encoder_is_not_deployed(tmp_path: Path, name: str) -> None:
+    folder = make_encoder(tmp_path / "encoder", 0, 8)
+    path = folder / name
+    write_application(tmp_path / "app", Manifest.load(folder), SHIPPED, folder)
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(ManifestError, match=f"{name} does not match its hash"):
+        write_application(tmp_path / "new", Manifest.load(folder), SHIPPED, folder)
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_older_package_is_replaced_whole(tmp_path: Path, manifests: list[Manifest]) -> None:

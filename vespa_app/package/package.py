@@ -17,7 +17,7 @@ from encoders.base.storage import whole_folder
 from encoders.export.graphs import ensure_graphs
 from encoders.inference.onnx_encoder import TEXT_GRAPH
 from encoders.inference.reranker import RerankerManifest
-from encoders.model.manifest import Manifest
+from encoders.model.manifest import Manifest, check_file
 from encoders.model.tokenizer import FILE_NAME as TOKENIZER, load_tokenizer
 from ranking.calibration import CALIBRATION, Calibration
 from ranking.profiles.checks import check_features
@@ -165,7 +165,8 @@ def _write_models(
 def _write_text_tower(encoder: Path, out: Path, progress: Progress) -> None:
     """Vespa reads from the tokenizer's file that texts are cut, where, and never padded."""
     manifest = ensure_graphs(encoder, progress)
-    tokenizer = load_tokenizer(encoder, max_tokens=manifest.max_tokens)
+    tokenizer = load_tokenizer(encoder, manifest.tokenizer_sha256, max_tokens=manifest.max_tokens)
+    check_file(encoder / TEXT_GRAPH, manifest.graphs.get(TEXT_GRAPH, ""))
     out.mkdir(parents=True)
     shutil.copyfile(encoder / TEXT_GRAPH, out / TEXT_GRAPH)
     (out / TOKENIZER).write_text(tokenizer.to_str(), encoding="utf-8")

@@ -18,7 +18,7 @@ from vespa.package import (
 )
 
 from encoders.inference.reranker import RERANKER_GRAPH, RerankerManifest
-from encoders.model.manifest import Manifest
+from encoders.model.manifest import Manifest, check_file
 from ranking.names import ROLES, EncoderNames, encoder_names
 from ranking.types import DOCUMENT_FIELDS, MULTIVALUED, TEXTS, Attribute, AttributeType
 from vespa_app.package.names import SCHEMA_NAME
@@ -128,8 +128,9 @@ def _vector(names: EncoderNames, role: str, dimension: int, vectors: VectorOptio
 def _onnx_model(folder: Path, manifest: RerankerManifest) -> OnnxModel:
     names = encoder_names(manifest.encoder)
     inputs = {side: names.reranker_input(side) for side in ("tokens", "patches")}
-    graph = str(folder / RERANKER_GRAPH)
-    return OnnxModel(names.reranker, graph, inputs, {"score": "score"})
+    graph = folder / RERANKER_GRAPH
+    check_file(graph, manifest.graph_sha256)
+    return OnnxModel(names.reranker, str(graph), inputs, {"score": "score"})
 
 
 def _text(name: str, *shown: str) -> Field:

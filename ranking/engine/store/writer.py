@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from encoders.base.errors import plain_reason
+from encoders.base.errors import UserError, plain_reason
 from encoders.base.storage import (
     LOCK,
     SEEN,
@@ -31,6 +31,7 @@ from encoders.base.storage import (
     whole_folder,
     write_whole,
 )
+from encoders.model.manifest import Manifest, check_file
 from ranking.engine.segment.segment import Arrays
 from ranking.engine.store.array_file import write_arrays
 from ranking.engine.store.snapshot import CURRENT, GENERATION, PROFILES, Alive, Generation, current
@@ -111,13 +112,25 @@ _unsearched = shutil.ignore_patterns("*.safetensors", SEEN, "LOCK", ".*")
 
 
 def add_encoder(path: Path, encoder: Path, name: str) -> None:
-    """Put what searches of an encoder's folder into the index: hard links where there are any."""
+    """Put what searches of an encoder's folder into the index: hard links where there are any.
+
+    A copy that is there is kept, as a search may read it; not one that is damaged.
+    """
     target = path / "encoders" / name
-    if not target.exists():
+    if not _is_whole(target):
         with whole_folder(target) as folder:
             shutil.copytree(
                 encoder, folder, copy_function=link_or_copy, dirs_exist_ok=True, ignore=_unsearched
             )
+
+
+def _is_whole(encoder: Path) -> bool:
+    try:
+        for name, digest in Manifest.load(encoder).files.items():
+            check_file(encoder / name, digest)
+    except UserError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
