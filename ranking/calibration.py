@@ -17,20 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.errors import UserError
-from encoders.base.storage import write_whole
+from encoders.base.storage import sha256_json, write_whole
 
 __all__ = [
     "CALIBRATION",
     "CAPTION_VECTOR",
+    "NOT_ITS_OWN",
     "Calibration",
     "CalibrationError",
     "Evidence",
     "evidence",
-    "fitted_on",
     "is_there",
 ]
 
 CALIBRATION = "calibration.json"
+NOT_ITS_OWN = (
+    f"The probabilities in {CALIBRATION} were fitted on another index or encoder, so they are not "
+    "used: fit them again with `rocosearch calibrate INDEX`, then start its server or deploy its "
+    "package again."
+)
 
 Terms = int | NDArray[np.int64]
 Columns = Mapping[str, NDArray[np.float64]]
@@ -80,13 +85,15 @@ class Calibration:
     """A regression for each set of evidence that a hit may have.
 
     fingerprint: the encoder whose vectors it was fitted on, "" where there were none. cut: hits of
-    a lower probability look like nothing that was asked for. told: how it was fitted.
+    a lower probability look like nothing that was asked for. told: how it was fitted. index: the id
+    of the index whose hits it was fitted on: what another one holds was not looked at.
     """
 
     fingerprint: str
     models: tuple[Evidence, ...]
     cut: float = 0.0
     told: Mapping[str, float] = field(default_factory=dict)
+    index: str = ""
 
     def probabilities(self, features: Columns, terms: Terms) -> NDArray[np.float64] | None:
         """Probability that each hit is right, float64 [hits], of a query of plain words.
@@ -108,27 +115,28 @@ class Calibration:
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        write_whole(path, json.dumps(asdict(self), indent=2) + "\n")
+        content = asdict(self)
+        content["checksum"] = sha256_json(content)
+        write_whole(path, json.dumps(content, indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Calibration | None:
         """Read it; None if there is no such file. Raises CalibrationError if it is damaged."""
         try:
             content = json.loads(path.read_text("utf-8"))
+            checksum = content.pop("checksum", None)  # earlier versions wrote none
+            if checksum is not None and checksum != sha256_json(content):
+                raise ValueError("changed")
             models = tuple(
                 Evidence(float(each["bias"]), {n: float(w) for n, w in each["weights"].items()})
                 for each in content["models"]
             )
             told = {name: float(value) for name, value in content["told"].items()}
-            return cls(str(content["fingerprint"]), models, float(content["cut"]), told)
+            cut = float(content["cut"])
+            return cls(**{**content, "models": models, "told": told, "cut": cut})
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise CalibrationError(
                 f"{path} is damaged: fit it again with `rocosearch calibrate`."
             ) from None
-
-
-def fitted_on(fingerprint: str, found: Calibration | None) -> Calibration | None:
-    """The calibration, if it was fitted on the vectors of this encoder."""
-    return found if found and found.fingerprint == fingerprint else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.calibration import Calibration
+from ranking.calibration import NOT_ITS_OWN, Calibration
 from ranking.engine.segment.labelled import closeness_by_label
 from ranking.names import encoder_names
 from ranking.query_checks import check_types
@@ -73,10 +73,11 @@ class Searcher:
         self.synonyms: Synonyms | None = None
         self.calibration: Calibration | None = None
         self._info = engine.info()
+        self._vectors = "".join(each.fingerprint for each in self._info.vector_fields[:1])
         if encoder is None:
             return
         held = {field.fingerprint for field in self._info.vector_fields} - {""}
-        asked = encoder.manifest.fingerprint
+        self._vectors = asked = encoder.manifest.fingerprint
         if held and asked not in held:
             raise EngineError(
                 f"This index was built with encoder {', '.join(f[:8] for f in sorted(held))}, "
@@ -176,7 +177,9 @@ class Searcher:
                 expansions=self.widening(text) if text and not operators else {},
             )
         )
-        if plain and self.calibration:
+        if plain and self.calibration and not self._is_its_own(self.calibration):
+            result = replace(result, warnings=(*result.warnings, NOT_ITS_OWN))
+        elif plain and self.calibration:
             result = self._judged(result, text, self.calibration, min_probability, first=not offset)
         if frames and vector is not None:
             result = replace(result, frames=tuple(self._frames(hit, vector) for hit in result))
@@ -192,12 +195,17 @@ class Searcher:
             raise NoProbabilityError(
                 "A minimum probability needs a text of plain words, and no more."
             )
-        if self.calibration is None:
+        if self.calibration is None or not self._is_its_own(self.calibration):
             raise NoProbabilityError(
                 "A minimum probability needs fitted probabilities, and there are none for this "
-                "encoder's vectors here: fit them with `rocosearch calibrate INDEX`, and write "
+                "index: fit them with `rocosearch calibrate INDEX`, and write "
                 "the application package of a server from that index."
             )
+
+    def _is_its_own(self, calibration: Calibration) -> bool:
+        """Whether it was fitted on this index, as it is now, or on a server's own vectors."""
+        index = self.engine.index_id
+        return calibration.index == index if index else calibration.fingerprint == self._vectors
 
     @staticmethod
     def _judged(

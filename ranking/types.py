@@ -401,6 +401,10 @@ class Engine(Protocol):
     def profiles(self) -> Profiles:
         """Its rank profiles."""
 
+    @property
+    def index_id(self) -> str:
+        """What an index got when it was built, and keeps while documents come and go; else ""."""
+
     def info(self) -> EngineInfo:
         """Fingerprints, counts and profiles."""
 

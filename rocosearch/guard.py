@@ -19,9 +19,9 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from encoders.base.errors import UserError
+from encoders.base.errors import Notice, UserError
 from encoders.base.extras import EXTRAS, MissingExtraError
-from encoders.base.storage import LeftoverWarning, share_with_group
+from encoders.base.storage import share_with_group
 from rocosearch.console import messages, say
 
 __all__ = ["TRACE", "GuardedCommand", "GuardedGroup", "writing"]
@@ -117,7 +117,7 @@ def _warn(
     line: str | None = None,
 ) -> None:
     """Print our own warnings as one sentence, others in Python's format."""
-    if issubclass(category, LeftoverWarning):
+    if issubclass(category, Notice):
         say(str(message), style="yellow")
     else:
         told = warnings.formatwarning(message, category, filename, lineno, line)

@@ -11,7 +11,7 @@ from encoders.inference.dual_encoder import DualEncoder
 from encoders.inference.onnx_encoder import OnnxEncoder
 from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
 from encoders.published.folders import check_folder, is_published
-from ranking.calibration import CALIBRATION, Calibration, fitted_on
+from ranking.calibration import CALIBRATION, Calibration
 from ranking.engine.engine import EmbeddedEngine
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import load_profiles
@@ -86,6 +86,5 @@ def open_searcher(
     engine = open_engine(index, profiles)
     folder = encoder or engine.encoder_folder
     searcher = Searcher(engine, load_encoder(folder) if folder else None)
-    own = searcher.encoder.manifest.fingerprint if searcher.encoder else ""
-    searcher.calibration = fitted_on(own, Calibration.read(Path(index) / CALIBRATION))
+    searcher.calibration = Calibration.read(Path(index) / CALIBRATION)
     return searcher

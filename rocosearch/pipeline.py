@@ -7,6 +7,7 @@ any step can be repeated or run in another process.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from encoders.base.errors import UserError
+from encoders.base.errors import Notice, UserError
 from encoders.base.progress import Progress, expect, in_notebook
 from encoders.base.storage import write_whole
 from encoders.export.graphs import ensure_graphs
@@ -29,7 +30,7 @@ from ingest.feed.documents import PATCHES_OF_STUDIES, documents
 from ingest.sources.columns import Reading
 from ingest.sources.open import open_source
 from ingest.sources.stored_corpus import StoredCorpus
-from ranking.calibration import CALIBRATION, Calibration
+from ranking.calibration import CALIBRATION, NOT_ITS_OWN, Calibration
 from ranking.engine.engine import EmbeddedEngine
 from ranking.engine.store.writer import UNFINISHED
 from ranking.names import ROLES, encoder_names
@@ -42,6 +43,7 @@ from ranking.profiles.shipped import (
     load_profiles,
     save_profiles,
 )
+from ranking.searcher import Searcher
 from ranking.text.synonyms import synonym_lines
 from ranking.types import Attribute, VectorField
 from rocosearch.fields import field_of
@@ -417,12 +419,9 @@ def build_index(
             for role in roles
         ]
     found = documents(opened, fingerprint, studies=studies, captions=captions, patches=patches)
-    built = EmbeddedEngine.build(
+    return EmbeddedEngine.build(
         out, found, fields, chosen, attributes=own, encoder=encoder, progress=progress
     )
-    # It is of the captions and vectors of before, and those are there until the index is whole.
-    (out / CALIBRATION).unlink(missing_ok=True)
-    return built
 
 
 def _reads_patches(profiles: ProfileSet, *, studies: bool) -> bool:
@@ -594,8 +593,9 @@ def calibrate_index(
     """
     from eval.tuning.calibration import calibrate
 
-    searcher = open_searcher(index)
-    found = open_engine(index).documents()
+    engine = open_engine(index)
+    encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
+    searcher, found = Searcher(engine, encoder), engine.documents()
     made = calibrate(searcher, found, split=split, profile=profile, progress=progress)
     made.save(Path(index) / CALIBRATION)
     return made
@@ -651,13 +651,17 @@ def write_app(
     options, kept = options or PackageOptions(), SHIPPED
     averages: Mapping[str, float] | None = None
     folder: Path | None = source
-    calibration = Calibration.read(source / CALIBRATION)
+    calibration = None
     if is_published(source):
         folder = encoder_folder(source, progress)
     elif not (source / ENCODER_FILE).exists():
         engine = open_engine(source)
         kept = engine.profiles
         averages, folder = engine.average_field_lengths, engine.encoder_folder
+        calibration = Calibration.read(source / CALIBRATION)
+        if calibration and calibration.index != engine.index_id:
+            warnings.warn(NOT_ITS_OWN, Notice, stacklevel=2)
+            calibration = None
         options = replace(options, attributes=engine.info().attributes)
     chosen = load_profiles(profiles, options.attributes) if profiles else kept
     manifest = Manifest.load(folder) if folder else None

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
-from ranking.calibration import fitted_on
 from ranking.names import ROLES
 from ranking.searcher import Searcher
 from ranking.types import VectorField
@@ -297,9 +296,7 @@ def open_server_searcher(server: Server, encoder: Path | None = None) -> Iterato
             live.check_application(f"{server.package}")
         loaded = load_encoder(encoder) if encoder else None
         searcher = Searcher(live, loaded, embeds=application.embeds)
-        current = "".join(each.fingerprint for each in application.encoders[:1])
-        own = loaded.manifest.fingerprint if loaded else current
-        searcher.calibration = fitted_on(own, application.calibration)
+        searcher.calibration = application.calibration
         yield searcher
 
 

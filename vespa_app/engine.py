@@ -177,6 +177,11 @@ class VespaEngine:
         """
         return list(_in_order(self.search, queries, self.settings.concurrency))
 
+    @property
+    def index_id(self) -> str:
+        """None: a server's documents come and go."""
+        return ""
+
     def info(self) -> EngineInfo:
         """What the application has, and the fingerprints stored on its documents."""
         fields: list[VectorField] = []

@@ -1,4 +1,4 @@
-"""UserError: the base of all errors that the user can correct."""
+"""UserError: the base of all errors that the user can correct; Notice: of warnings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 
-__all__ = ["UserError", "plain_reason"]
+__all__ = ["Notice", "UserError", "plain_reason"]
 
 
 class UserError(Exception):
@@ -19,6 +19,10 @@ class UserError(Exception):
     """
 
     pointed = False
+
+
+class Notice(UserWarning):
+    """The work is done, and the user should know this: one sentence, printed as it is."""
 
 
 def plain_reason(error: Exception) -> str:

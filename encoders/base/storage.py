@@ -11,15 +11,18 @@ from __future__ import annotations
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import shutil
 import stat
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from encoders.base.errors import Notice
 
 __all__ = [
     "LOCK",
@@ -34,6 +37,7 @@ __all__ = [
     "put_back",
     "sha256_bytes",
     "sha256_file",
+    "sha256_json",
     "share_with_group",
     "sync_file",
     "whole_file",
@@ -47,7 +51,7 @@ LOCK = "LOCK"
 SEEN = "seen.parquet"
 
 
-class LeftoverWarning(UserWarning):
+class LeftoverWarning(Notice):
     """The work is done; something that is no longer needed could not be removed."""
 
 
@@ -64,6 +68,11 @@ def share_with_group() -> None:
 def sha256_bytes(data: bytes) -> str:
     """Hex sha256 of `data`."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256_json(content: Mapping[str, object]) -> str:
+    """Hex sha256 of values as JSON holds them, in whatever order and layout they stand."""
+    return sha256_bytes(json.dumps(content, sort_keys=True).encode())
 
 
 def sha256_file(path: Path) -> str:

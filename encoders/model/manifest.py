@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoders.base.errors import UserError, plain_reason
-from encoders.base.storage import put_back, sha256_bytes, sha256_file, write_whole
+from encoders.base.storage import put_back, sha256_bytes, sha256_file, sha256_json, write_whole
 
 if TYPE_CHECKING:  # reading a fingerprint must not import Pillow
     from encoders.images.preprocess import Preprocessing
@@ -103,7 +103,7 @@ class Manifest:
     def save(self, folder: Path) -> None:
         """Write `encoder.json` into `folder`, with the fingerprint for readers and a checksum."""
         content = {**asdict(self), "fingerprint": self.fingerprint}
-        content["checksum"] = _checksum(content)
+        content["checksum"] = sha256_json(content)
         write_whole(folder / FILE_NAME, json.dumps(content, indent=2) + "\n")
 
     @classmethod
@@ -171,11 +171,6 @@ def _canonical(manifest: Manifest) -> str:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
-def _checksum(content: Mapping[str, Any]) -> str:
-    """Of every value that encoder.json holds beside it."""
-    return sha256_bytes(json.dumps(content, sort_keys=True).encode())
-
-
 def _impossible(manifest: Manifest) -> str:
     """A value that no encoder can have; "" if all are possible."""
     for name in ("dimension", "max_tokens", "image_size"):
@@ -199,7 +194,7 @@ def _from_json(content: object, path: Path) -> Manifest:
             "update rocosearch, or train the encoder again with `rocosearch train`."
         )
     checksum = content.pop("checksum", None)
-    if (checksum or content["format"] == FORMAT) and checksum != _checksum(content):
+    if (checksum or content["format"] == FORMAT) and checksum != sha256_json(content):
         raise ManifestError(
             f"{path} is damaged or was changed by hand: its checksum does not match its content. "
             "Copy the encoder again from its source."

@@ -136,6 +136,7 @@ def calibrate(
     no hit is right, or all are.
     """
     asking = asked_of(documents, split)
+    index = searcher.engine.index_id
     own = searcher.default_profile("text", None)
     if BY_CAPTION in searcher.engine.info().profiles and searcher.encoder:
         own = BY_CAPTION
@@ -175,7 +176,7 @@ def calibrate(
         "no_answer_recall": recall,
         "no_answer_f1": f1,
     }
-    return Calibration(made.fingerprint, made.models, cut, told)
+    return Calibration(made.fingerprint, made.models, cut, told, index)
 
 
 def calibration_error(chances: Values, right: Marks, bins: int = 10) -> float:

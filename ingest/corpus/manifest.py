@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
 from encoders.base.errors import plain_reason
-from encoders.base.storage import sha256_bytes, write_whole
+from encoders.base.storage import sha256_json, write_whole
 from ingest.corpus.records import CorpusError
 from ranking.types import Attribute
 
@@ -51,7 +50,7 @@ class CorpusManifest:
     def save(self, folder: Path) -> None:
         """Write `corpus.json` into `folder`."""
         content = asdict(self)
-        content["checksum"] = _checksum(content)
+        content["checksum"] = sha256_json(content)
         write_whole(folder / MANIFEST, json.dumps(content, indent=2) + "\n")
 
     @classmethod
@@ -62,7 +61,7 @@ class CorpusManifest:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] in (1, FORMAT):
                 told = content.pop("checksum", None)  # earlier versions wrote none
-                if told is not None and told != _checksum(content):
+                if told is not None and told != sha256_json(content):
                     raise ValueError("its checksum does not match")
                 own = tuple(Attribute(**each) for each in content.pop("fields", ()))
                 return cls(fields=own, **content)
@@ -79,8 +78,3 @@ class CorpusManifest:
             f"{folder} has corpus format {content['format']}; this version reads 1 to {FORMAT}. "
             "Write the corpus again with `rocosearch corpus`."
         )
-
-
-def _checksum(content: Mapping[str, object]) -> str:
-    """Of the values as JSON holds them."""
-    return sha256_bytes(json.dumps(content, sort_keys=True).encode())

@@ -101,7 +101,7 @@ class EngineTarget:
     @property
     def content(self) -> str:
         """The id that the index got when it was built."""
-        return str(self.engine.info().details.get("id", ""))
+        return self.engine.index_id
 
     @property
     def vector_fields(self) -> Sequence[VectorField]:

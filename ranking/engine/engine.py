@@ -186,6 +186,11 @@ class EmbeddedEngine:
         self._plans: dict[str, Plan] = {}
 
     @property
+    def index_id(self) -> str:
+        """The id that it got when it was built; "" in memory."""
+        return self._index
+
+    @property
     def average_field_lengths(self) -> dict[str, float]:
         """Mean number of tokens of each text field, over the documents that have it."""
         return {text: found.average_length for text, found in self._reader.texts.items()}

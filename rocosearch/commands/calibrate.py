@@ -36,7 +36,7 @@ def command(
 
     The captions of the split ask, and lose a part of their words. Logistic regression over BM25 and
     closeness is stored in INDEX; search and serve then show each hit's probability, `app` takes it
-    along to Vespa. Indexing again removes it.
+    along to Vespa. Run it again after indexing: probabilities of another index are not used.
     """
     from rocosearch.pipeline import calibrate_index
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ranking.calibration import Calibration, CalibrationError, Evidence, fitted_on
+from ranking.calibration import NOT_ITS_OWN, Calibration, CalibrationError, Evidence
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from ranking.types import Document, QueryError
@@ -57,9 +58,10 @@ def test_it_is_kept_as_it_is(tmp_path):
     BOTH.save(tmp_path / "kept.json")
     assert Calibration.read(tmp_path / "kept.json") == BOTH
     assert Calibration.read(tmp_path / "none.json") is None
-    assert fitted_on("", BOTH) is BOTH
-    assert fitted_on("another", BOTH) is None
-    assert fitted_on("", None) is None
+    kept = (tmp_path / "kept.json").read_text()
+    (tmp_path / "kept.json").write_text(kept.replace('"bias": -1', '"bias": -2', 1))
+    with pytest.raises(CalibrationError, match="fit it again"):
+        Calibration.read(tmp_path / "kept.json")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"models": [{"bias": "x"}]}', "null"])
@@ -118,6 +120,30 @@ def test_nothing_looks_like_it(searcher):
 def test_a_cut_that_cannot_be_made_is_refused(searcher, asked, said):
     with pytest.raises(QueryError, match=said):
         searcher.search(**asked)
+
+
+def test_probabilities_of_another_index_are_not_used(tmp_path):
+    """Also where the index is built anew while it is open."""
+    path = tmp_path / "index"
+    documents = [Document(f"d{n}", text) for n, text in enumerate(["ring", "chest film", "knee"])]
+    searcher = Searcher(EmbeddedEngine.build(path, documents))
+    own = replace(BOTH, index=searcher.engine.index_id)
+
+    def said(calibration: Calibration) -> bool:
+        searcher.calibration = calibration
+        found = searcher.search("ring")
+        assert math.isnan(found.hits[0].probability) == (NOT_ITS_OWN in found.warnings)
+        return NOT_ITS_OWN in found.warnings
+
+    assert not said(own)
+    assert said(replace(own, index="another"))
+    assert said(BOTH)  # of an earlier version, which did not say of which index
+    searcher.engine.feed([Document("d9", "ring lesion")])
+    assert not said(own)
+    EmbeddedEngine.build(path, documents)
+    assert said(own)
+    with pytest.raises(QueryError, match="rocosearch calibrate"):
+        searcher.search("ring", min_probability=0.5)
 
 
 def test_without_a_fit_there_is_no_probability(searcher):

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from encoders.base.errors import UserError
 from ingest.corpus.corpus import Corpus
-from ranking.calibration import CALIBRATION, Calibration
+from ranking.calibration import CALIBRATION, NOT_ITS_OWN, Calibration
 from ranking.types import Document, Hit
 from rocosearch import saved_hits
 from rocosearch.cli import app
@@ -323,7 +323,13 @@ def test_probabilities(tmp_path):
     kept = read_application(tmp_path / "app").calibration
     assert kept == Calibration.read(index / CALIBRATION)
     build_index(corpus, index)
-    assert "probability" not in told(index, rows[1]["caption"])["hits"][0]
+    after = told(index, rows[1]["caption"])
+    assert "probability" not in after["hits"][0]
+    assert NOT_ITS_OWN in after["warnings"]
+    (index / CALIBRATION).write_text("{")
+    assert "rocosearch calibrate" in run(index, "lesion").stderr
+    assert CliRunner().invoke(app, ["calibrate", str(index)]).exit_code == 0
+    assert "probability" in told(index, rows[1]["caption"])["hits"][0]
 
 
 def describe_words(number: int) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
-from encoders.base.errors import UserError
-from ranking.calibration import CALIBRATION, Calibration, Evidence
-from ranking.engine.engine import EmbeddedEngine
+from encoders.base.errors import Notice, UserError
+from ranking.calibration import CALIBRATION, NOT_ITS_OWN, Calibration, Evidence
 from rocosearch.cli import app
-from rocosearch.pipeline import build_corpus, build_index, write_app
+from rocosearch.pipeline import write_app
 from rocosearch.searchers import searching
 from tests.eval.served import serving
 from vespa_app.package.options import PackageOptions
@@ -36,12 +36,16 @@ def test_a_server_gives_the_probabilities_that_its_package_has(made, tmp_path):
     root, engine = made
     fingerprint = engine.info().vector_fields[0].fingerprint
     both = {"bm25(caption)": 2.0, "closeness(field,embedding)": 3.0}
-    fitted = Calibration(fingerprint, (Evidence(-3.0, both),), cut=0.1)
+    fitted = Calibration(fingerprint, (Evidence(-3.0, both),), 0.1, index=engine.index_id)
     fitted.save(root / "index" / CALIBRATION)
     write_app(root / "index", tmp_path / "app", options=PackageOptions(embedding="client"))
     with searching(str(root / "index")) as searcher:
         expected = searcher.search(TEXT, k=5)
         least = sorted(expected.probabilities)[2]
+    replace(fitted, index="another").save(root / "index" / CALIBRATION)
+    with pytest.warns(Notice, match="rocosearch calibrate"):
+        write_app(root / "index", tmp_path / "none", options=PackageOptions(embedding="client"))
+    assert not (tmp_path / "none" / "ext" / CALIBRATION).exists()
     (root / "index" / CALIBRATION).unlink()
     with (
         serving(engine) as url,
@@ -53,6 +57,9 @@ def test_a_server_gives_the_probabilities_that_its_package_has(made, tmp_path):
     assert len(cut) == 3
     with serving(engine) as url, searching(url, package=root / "app") as searcher:
         assert searcher.calibration is None
+    replace(fitted, fingerprint="another").save(tmp_path / "app" / "ext" / CALIBRATION)
+    with serving(engine) as url, searching(url, package=tmp_path / "app") as searcher:
+        assert NOT_ITS_OWN in searcher.search(TEXT, k=5).warnings
 
 
 def test_the_command_takes_the_url(made):
@@ -74,22 +81,3 @@ def test_what_does_not_go_together(made, tmp_path):
         searching("http://localhost:1", profiles=tmp_path),
     ):
         pass
-
-
-def test_an_index_that_could_not_be_built_keeps_its_probabilities(tmp_path, monkeypatch):
-    corpus, index = tmp_path / "corpus", tmp_path / "index"
-    build_corpus("phantoms:12", corpus)
-    build_index(corpus, index)
-    fitted = Calibration("", (Evidence(-3.0, {"bm25(caption)": 2.0}),), cut=0.1)
-    fitted.save(index / CALIBRATION)
-
-    def fails(*_given, **_options):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(EmbeddedEngine, "build", fails)
-        with pytest.raises(OSError, match="space"):
-            build_index(corpus, index)
-    assert Calibration.read(index / CALIBRATION) == fitted
-    build_index(corpus, index)
-    assert Calibration.read(index / CALIBRATION) is None
