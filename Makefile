@@ -25,7 +25,7 @@ CUDA_UNUSED = if [ -d /proc/self ] && [ ! -e '$(NVIDIA_DRIVER)' ]; then \
   echo "The CPU build takes less than 1 GB: stop this, find its address (.../whl/cpu) on"; \
   echo "https://pytorch.org/get-started/locally/ and run: make TORCH_INDEX=ADDRESS"; fi
 
-.PHONY: setup demo test test-native test-live lint constraints clean
+.PHONY: setup demo test test-native addresses test-live lint constraints clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.runtime
@@ -50,9 +50,16 @@ test-native: $(VENV)/.test
 	@LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/python tests/ranking/with_core.py build/SANITIZE -q $(CORE_TESTS)
 
-# Needs nothing but a server's two addresses, and replaces whatever is deployed there:
+# The tests of a real Vespa server: its query container and its config server are all they need.
+# They replace whatever is deployed there, and take about ten minutes:
 #   make test-live VESPA_URL=http://localhost:8080 VESPA_CONFIG_URL=http://localhost:19071
-test-live: $(VENV)/.test
+addresses:
+	@[ -n '$(VESPA_URL)' ] && [ -n '$(VESPA_CONFIG_URL)' ] || { \
+	  echo "Name a Vespa server for tests. Everything that is deployed there is replaced:"; \
+	  echo "make test-live VESPA_URL=http://localhost:8080 VESPA_CONFIG_URL=http://localhost:19071"; \
+	  exit 1; }
+
+test-live: addresses $(VENV)/.test
 	@VESPA_URL=$(VESPA_URL) VESPA_CONFIG_URL=$(VESPA_CONFIG_URL) \
 	  $(BIN)/python -m pytest tests/live tests/engine_contract -k live
 

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
@@ -204,6 +203,8 @@ def _correlation(left: Values, right: Values) -> float:
     """Kendall's tau-b; 1 if all scores are equal."""
     if np.isnan(left).any() or np.isnan(right).any():
         return 0.0
+    from scipy.stats import kendalltau  # noqa: PLC0415 - loads slowly, after the first request
+
     tau = float(kendalltau(left, right).statistic)
     return 1.0 if np.isnan(tau) else tau
 

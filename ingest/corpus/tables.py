@@ -27,22 +27,32 @@ def read_table(
 ) -> pa.Table:
     """Read columns of a file, all where none are named.
 
-    advice: what to do where it is damaged. Raises CorpusError then, and where it may not be read.
+    schema: the types of the columns; one that the file lacks is null. advice: what to do where
+    the file is damaged. Raises CorpusError then, and where it may not be read.
     """
-    with _told(path, advice):
-        check_footer(path)
-        return pq.read_table(
-            path,
-            columns=None if columns is None else list(columns),
-            schema=schema,
-            page_checksum_verification=True,
-        )
+    # Not with pyarrow.parquet.read_table: it imports pandas, which takes longer than most reads.
+    with opened(path, advice) as file:
+        there = file.schema_arrow.names
+        names = list(columns or (schema or file.schema_arrow).names)
+        if schema is None and (missing := [name for name in names if name not in there]):
+            raise pa.ArrowInvalid(f"it has no column {missing[0]}")
+        table = file.read(columns=[name for name in names if name in there])
+        if schema is None:
+            return table.select(names)
+        typed = pa.schema([schema.field(name) for name in names], schema.metadata)
+        found = [
+            table[each.name].cast(each.type)
+            if each.name in there
+            else pa.nulls(len(table), each.type)
+            for each in typed
+        ]
+        return pa.table(found, schema=typed)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[pq.ParquetFile]:
+def opened(path: Path, advice: str = AGAIN) -> Iterator[pq.ParquetFile]:
     """Open a file to be read piece by piece. Raises CorpusError as `read_table` does."""
-    with _told(path, AGAIN):
+    with _told(path, advice):
         check_footer(path)
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file

@@ -241,8 +241,11 @@ def part_vectors(part: Path) -> Floats:
     """
     table = read_part(part, ["id", "vector"])
     column = table["vector"].combine_chunks()
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    vectors = np.asarray(flat, np.float32).reshape(len(column), -1)
+    flat = column.flatten()
+    if flat.null_count:
+        raise CorpusError(f"{part}: a vector lacks a number. Delete it and embed again.")
+    # By DLPack, since Arrow's to_numpy imports pandas.
+    vectors = np.asarray(np.from_dlpack(flat), np.float32).reshape(len(column), -1)
     normalized = (table.schema.metadata or {}).get(NORMALIZED) == b"1"
     try:
         check_vectors(table["id"].to_pylist(), vectors, vectors.shape[1], normalized)

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ from ranking.text.fields import texts_of
 from ranking.text.tokens import tokenize
 from ranking.types import Attribute, Filter, Query, QueryError
 from tests.live.answering import AnsweringServer
+from tests.live.kit import KIT, check_recorded
 from tests.live.server import CONFIG_URL, URL
 from tests.vespa_records.schema_file import read_schema
 from vespa_app.query.answers import document_of
@@ -45,7 +47,7 @@ TENANT = "/application/v2/tenant/default"
 INSTANCE = f"{TENANT}/application/default/environment/prod/region/default/instance/default"
 DOCUMENTS = "/document/v1/image/image/docid"
 UP = {"status": {"code": "up"}}
-SUITE = ("tests/live", "tests/engine_contract", "-k", "live")
+SUITE = ("tests/live", "tests/engine_contract")
 PAGE = 100  # visits give pages of no certain length
 BLANK = "schemas/blank.sd"
 
@@ -70,9 +72,13 @@ _SELECTION = re.compile(r'image\.(\w+) == "(\w+)"')
 
 @dataclass
 class StandIn:
-    """The server's state; `answer` is one request."""
+    """The server's state; `answer` is one request.
+
+    record: a folder for each package that is deployed, and beside it (`.jsonl`) what it was asked.
+    """
 
     package: Path
+    record: Path | None = None
     documents: dict[str, dict] = field(default_factory=dict)
     session: int = 1
     _engine: EmbeddedEngine | None = None
@@ -85,6 +91,9 @@ class StandIn:
             if path.startswith("/document/v1/"):
                 status, content = self._document(method, path, parameters, body)
             elif path == "/search/":
+                if self.record is not None:
+                    with self._recorded.with_suffix(".jsonl").open("ab") as asked:
+                        asked.write(body + b"\n")
                 status, content = self._search(json.loads(body))
             elif path == f"{TENANT}/prepareandactivate":
                 status, content = self._deploy(body)
@@ -116,6 +125,8 @@ class StandIn:
                 out.write_bytes(path.read_bytes())
         self.session += 1
         self._engine = None
+        if self.record is not None and not blank:
+            shutil.copytree(self.package, self._recorded)
         if blank:
             self.documents.clear()
         else:
@@ -130,6 +141,11 @@ class StandIn:
             listed = [f"http://localhost{path}{child.name}" for child in sorted(found.iterdir())]
             return 200, json.dumps(listed).encode()
         return (200, found.read_bytes()) if found.is_file() else (404, b"{}")
+
+    @property
+    def _recorded(self) -> Path:
+        assert self.record is not None
+        return self.record / f"{self.session:04}"
 
     @property
     def _schema(self) -> Path:
@@ -385,22 +401,37 @@ def _errors(code: int, message: str) -> dict:
 
 
 @contextmanager
-def stand_in() -> Iterator[str]:
+def stand_in(record: Path | None = None) -> Iterator[str]:
     """Serve one until the end of `with`; its one address is that of both servers."""
     with tempfile.TemporaryDirectory() as folder:
-        state = StandIn(Path(folder))
+        state = StandIn(Path(folder), record)
         with AnsweringServer(state.answer) as server:
             yield server.url
 
 
+def run_suite(url: str, *arguments: str) -> int:
+    """Run the live suite, or the tests that are named, against a stand-in; pytest's exit code."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-k", "live", *arguments],
+        env={**os.environ, URL: url, CONFIG_URL: url},
+        check=False,
+    ).returncode
+
+
 def main() -> int:
-    """Run the live suite against a stand-in; options go to pytest."""
-    with stand_in() as url:
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", *SUITE, *sys.argv[1:]],
-            env={**os.environ, URL: url, CONFIG_URL: url},
-            check=False,
-        ).returncode
+    """Run the live suite against a stand-in, then give what was asked to Vespa's own code."""
+    with tempfile.TemporaryDirectory() as folder, stand_in(Path(folder)) as url:
+        failed = run_suite(url, *SUITE, *sys.argv[1:])
+        if not KIT.exists():
+            sys.stdout.write(f"{KIT} is not here: Vespa's own code was not asked.\n")
+            return failed
+        checked = check_recorded(Path(folder), KIT)
+    sys.stdout.writelines(f"{line}\n" for line in checked.refused)
+    sys.stdout.write(
+        f"Vespa's own code: {checked.packages} packages, {len(checked.requests):,} different "
+        f"requests, {len(checked.refused)} refused.\n"
+    )
+    return failed or bool(checked.refused)
 
 
 if __name__ == "__main__":

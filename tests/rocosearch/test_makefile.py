@@ -97,3 +97,10 @@ def test_demo_and_tests_get_their_extras(bare):
     _script(bare / ".venv" / "bin" / "python", 'echo "pip: $*"')
     assert ".[train,eval,vespa]" in _make(bare, "setup").stdout
     assert ".[train,eval,vespa,test]" in _make(bare, "test").stdout
+
+
+def test_live_tests_without_a_server_are_not_passed_over(bare):
+    done = _make(bare, "test-live", "VESPA_URL=http://localhost:8080")
+    assert done.returncode != 0
+    assert "Name a Vespa server" in done.stdout
+    assert not (bare / ".venv").exists()

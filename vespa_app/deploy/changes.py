@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from vespa.package import ApplicationPackage, Validation
-
 from encoders.base.storage import write_whole
 from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
 from vespa_app.read.xml_file import read_xml
@@ -74,6 +72,8 @@ def write_overrides(
     They end after `how_long`; returns them. Without any the package stays as it is.
     https://docs.vespa.ai/en/reference/applications/validation-overrides.html
     """
+    from vespa.package import ApplicationPackage, Validation  # noqa: PLC0415 - few deploys need it
+
     allowed = tuple(sorted(set(overrides)))
     if not allowed:
         return allowed

@@ -1,0 +1,58 @@
+"""What the live suite sends for each feature is understood by Vespa's own code.
+
+The suite runs against its stand-in, which records packages and requests. `python -m
+tests.live.stand_in` does the same with the whole suite.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.live.kit import Checked, check_recorded
+from tests.live.stand_in import run_suite, stand_in
+
+SUITE = (
+    "tests/live/test_with_everything.py",
+    "tests/engine_contract/test_labelled.py",
+    "tests/engine_contract/test_caption_vectors.py",
+    "tests/engine_contract/test_late_interaction.py",
+)
+# What at least one request must hold, so that no feature stays away unseen. The client sorts and
+# groups the matches itself: these requests are like others.
+FEATURES = {
+    "a range of an own number": "range(age, ",
+    "an own date": "range(seen, ",
+    "words of an own field": "findings contains ",
+    "a filter": "(modality contains @",
+    "a negated filter": "!(site contains @",
+    "facets": "all(group(age) ",
+    "negation": '"ranking.profile": "lexical_affirmed"',
+    "synonyms": "significance: ",
+    "a cut": "distanceThreshold: ",
+    "several vectors of a document": "nearestNeighbor(frames_",
+    "the caption's vector": "nearestNeighbor(caption_embedding_",
+    "MaxSim": "input.query(q_tokens_",
+    "a re-ranker": '"ranking.profile": "reranked"',
+}
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory, vespa_check: Path) -> Checked:
+    record = tmp_path_factory.mktemp("recorded")
+    with stand_in(record) as url:
+        assert run_suite(url, *SUITE, "-q", "-p", "no:xdist", "-p", "no:cacheprovider") == 0
+    return check_recorded(record, vespa_check)
+
+
+def test_nothing_is_refused(checked: Checked) -> None:
+    assert checked.refused == ()
+    assert checked.packages >= 5  # before, during and after a swap, and those of the contract
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_the_feature_was_asked_for(checked: Checked, feature: str) -> None:
+    requests = [json.dumps(body, ensure_ascii=False) for body in checked.requests]
+    assert any(FEATURES[feature] in request for request in requests)
