@@ -177,7 +177,7 @@ class Searcher:
                 expansions=self.widening(text) if text and not operators else {},
             )
         )
-        if plain and self.calibration and not self._is_its_own(self.calibration):
+        if plain and self.calibration and not self.calibrated:
             result = replace(result, warnings=(*result.warnings, NOT_ITS_OWN))
         elif plain and self.calibration:
             result = self._judged(result, text, self.calibration, min_probability, first=not offset)
@@ -195,17 +195,20 @@ class Searcher:
             raise NoProbabilityError(
                 "A minimum probability needs a text of plain words, and no more."
             )
-        if self.calibration is None or not self._is_its_own(self.calibration):
+        if not self.calibrated:
             raise NoProbabilityError(
                 "A minimum probability needs fitted probabilities, and there are none for this "
                 "index: fit them with `rocosearch calibrate INDEX`, and write "
                 "the application package of a server from that index."
             )
 
-    def _is_its_own(self, calibration: Calibration) -> bool:
-        """Whether it was fitted on this index, as it is now, or on a server's own vectors."""
-        index = self.engine.index_id
-        return calibration.index == index if index else calibration.fingerprint == self._vectors
+    @property
+    def calibrated(self) -> bool:
+        """Whether probabilities were fitted on this index, as it is now, or a server's vectors."""
+        index, fitted = self.engine.index_id, self.calibration
+        if fitted is None:
+            return False
+        return fitted.index == index if index else fitted.fingerprint == self._vectors
 
     @staticmethod
     def _judged(

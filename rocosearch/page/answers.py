@@ -116,6 +116,8 @@ class Desk:
             "filters": [*FILTER_FIELDS, *(each.name for each in info.attributes)],
             "counting": isinstance(engine, EmbeddedEngine),
             "encoder": encoder.manifest.fingerprint[:8] if encoder else "",
+            "vectors": vectors,
+            "probabilities": self.searcher.calibrated,
         }
 
     def answer(self, asked: Asked) -> Json:

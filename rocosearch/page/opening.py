@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from encoders.base.errors import UserError
 from encoders.base.extras import need
+from ranking.attributes import told
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from rocosearch.page.answers import Desk
@@ -33,6 +34,7 @@ Made = TypeVar("Made")
 LOOKED_AT = 100  # documents, to tell whether a corpus is theirs
 FACETS = ("modality", "source", "licence", "split")
 MOST_VALUES = 50
+MOST_FACETS = 20  # of the API
 
 
 def open_page(
@@ -99,18 +101,25 @@ def _lexicon(corpus: Corpus) -> Lexicon:
 
 
 def _facets(corpus: Corpus) -> dict[str, dict[str, int]]:
-    """Document counts for each value of the fields with several values."""
+    """Document counts for each value of the fields with several values.
+
+    A keyword of one's own with more than MOST_VALUES of them names documents rather than kinds.
+    """
     from ingest.corpus.tables import opened  # noqa: PLC0415 - a page without pictures needs none
 
-    counts: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
+    own = [each.name for each in corpus.manifest.fields if each.type in {"keyword", "bool"}]
+    flags = {each.name for each in corpus.manifest.fields if each.type == "bool"}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in (*FACETS, *own)}
     for part in corpus.parts:
         with opened(part) as file:
-            table = file.read(columns=list(FACETS))
-        for name in FACETS:
+            table = file.read(columns=list(counts))
+        for name, found in counts.items():
             for row in table[name].value_counts().to_pylist():
-                counts[name][row["values"]] += row["counts"]
-    return {
+                value = row["values"] or (False if name in flags else "")  # as the engines do
+                found[told(value)] += row["counts"]
+    shown = {
         name: {value: n for value, n in found.most_common(MOST_VALUES) if value}
         for name, found in counts.items()
-        if len(found) > 1
+        if len(found) > 1 and (name in FACETS or len(found) <= MOST_VALUES)
     }
+    return dict(islice(shown.items(), MOST_FACETS))

@@ -7,6 +7,8 @@ const COMPARED = ["lexical", "vector", "hybrid"];
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a"];
 const PAUSE = 80;   // milliseconds without a key or a move before the server is asked
 const MOST_SKIPPED = 1000;   // of the API
+const LOWEST = { min_score: ["Score at least", "any"], min_closeness: ["Closeness at least", 0.01], min_probability: ["Probability at least", 0.01] };
+const LIMITS = ["group", ...Object.keys(LOWEST)];
 const NEAR = 30;    // pixels of the map's canvas from a click to its point
 
 const byId = (id) => document.getElementById(id);
@@ -19,6 +21,7 @@ let like = [];             // ids of documents that are examples of what is want
 let unlike = [];           // and of what is not
 let filters = new Set();   // FIELD=VALUE that a hit has
 let nots = new Set();      // and that it has not
+let limits = {};           // group and lowest numbers, as the API names them
 let offset = 0;            // hits before the page of hits that is shown
 let judged = new Map();    // "query\ndocument" -> relevant
 let flat = [];             // the hits on screen, in order
@@ -83,6 +86,7 @@ function parameters() {
   unlike.forEach((id) => asked.append("unlike", id));
   filters.forEach((each) => asked.append("filter", each));
   nots.forEach((each) => asked.append("not", each));
+  Object.entries(limits).forEach(([name, value]) => asked.set(name, value));
   if (operators.checked) asked.set("operators", "true");
   if (blended() && blend.dataset.moved) asked.set("input", `alpha=${blend.value}`);
   if (about.counting) Object.keys(about.facets).forEach((field) => asked.append("facet", field));
@@ -123,6 +127,7 @@ function restore() {
   operators.checked = state.has("operators");
   filters = new Set(state.getAll("filter"));
   nots = new Set(state.getAll("not"));
+  limits = Object.fromEntries(LIMITS.filter((name) => state.get(name)).map((name) => [name, state.get(name)]));
   blend.dataset.moved = state.has("input") ? "yes" : "";
   if (state.has("input")) blend.value = state.get("input").replace("alpha=", "");
   showFacets();
@@ -438,14 +443,14 @@ function takeImage(files) {
 }
 
 function showFiltered() {
-  const chosen = filters.size + nots.size;
+  const chosen = filters.size + nots.size + Object.keys(limits).length;
   byId("filtered").textContent = chosen ? ` (${chosen})` : "";
 }
 
 function showFacets() {
   byId("filters").hidden = !about.filters.length;
   showFiltered();
-  byId("facets").replaceChildren(conditions(), ...Object.entries(about.facets).map(([field, values]) => {
+  byId("facets").replaceChildren(conditions(), limitLine(), ...Object.entries(about.facets).map(([field, values]) => {
     const group = element("fieldset");
     group.append(element("legend", "", field));
     group.append(...Object.entries(values).map(([value, count]) => facetOf(field, value, count)));
@@ -498,6 +503,36 @@ function conditions() {
     search();
   });
   label.append(line);
+  return label;
+}
+
+// Which of alike hits stays, and how good a hit must be.
+function limitLine() {
+  const line = element("div", "line limits");
+  const group = element("select");
+  const own = Object.keys(about.fields).filter((name) => ["keyword", "bool"].includes(about.fields[name]));
+  group.append(new Option("every hit", ""), new Option("best hit of each study, case or article", "group_id"), ...own.map((name) => new Option(`best hit of each ${name}`, name)));
+  line.append(limit("group", "Show", group));
+  for (const [name, [words, step]] of Object.entries(LOWEST)) {
+    if ((name === "min_closeness" && !about.vectors) || (name === "min_probability" && !about.probabilities)) continue;
+    const number = element("input");
+    Object.assign(number, { type: "number", step }, step === "any" ? {} : { min: 0, max: 1 });
+    line.append(limit(name, words, number));
+  }
+  return line;
+}
+
+function limit(name, words, control) {
+  const label = element("label", "", `${words} `);
+  control.id = name;
+  control.value = limits[name] || "";
+  control.addEventListener("change", () => {
+    delete limits[name];
+    if (control.value) limits[name] = control.value;
+    showFiltered();
+    search();
+  });
+  label.append(control);
   return label;
 }
 

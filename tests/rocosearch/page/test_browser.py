@@ -14,6 +14,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from ingest.corpus.corpus import Record, write_corpus
+from ranking.calibration import Calibration, Evidence
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from ranking.types import Attribute, Document
@@ -21,6 +23,7 @@ from rocosearch.page.judgements import Judgements, beside
 from rocosearch.page.opening import open_page
 from rocosearch.pipeline import build_corpus, build_index, open_searcher
 from tests.encoder_folders import save_whole
+from tests.ingest.conftest import Rows
 from tests.vespa_app.conftest import tiny_encoder
 
 
@@ -352,6 +355,107 @@ def test_hits_are_sorted_by_own_fields(owned):
     )
     owned.back()
     waited(owned, lambda: shown_ids(owned) == ["a", "b", "c"])
+
+
+def limit(page, name, value):
+    """Give one of the filter panel's limits."""
+    if not page.find_element(By.ID, "facets").is_displayed():
+        page.find_element(By.CSS_SELECTOR, "#filters summary").click()
+    control = page.find_element(By.ID, name)
+    if control.tag_name == "select":
+        Select(control).select_by_value(value)
+    else:
+        control.clear()
+        control.send_keys(value + Keys.TAB)
+
+
+def test_alike_hits_are_grouped(owned):
+    ask(owned, "pneumothorax")
+    limit(owned, "group", "site")
+    assert owned.find_element(By.ID, "filtered").text == "(1)"
+    assert "group=site" in owned.current_url
+    waited(owned, lambda: len(shown_ids(owned)) == 3)  # North, South, none
+    limit(owned, "group", "group_id")
+    waited(owned, lambda: len(shown_ids(owned)) == 1)  # none of them is of a case
+    owned.refresh()
+    waited(owned, lambda: len(shown_ids(owned)) == 1)
+    limit(owned, "group", "")
+    waited(owned, lambda: len(shown_ids(owned)) == 3)
+    assert "group=" not in owned.current_url
+
+
+def shown_numbers(page, bar):
+    """What the hits' bars of this name say, best first."""
+    cells = found(page, f".bars .{bar} + .number")
+    return sorted((float(cell.get_property("textContent")) for cell in cells), reverse=True)
+
+
+def test_hits_may_be_cut_by_score_and_closeness(page):
+    Select(page.find_element(By.ID, "profile")).select_by_value("vector")
+    ask(page, "lesion in the chest")
+    near = shown_numbers(page, "picture")
+    cut = f"{(near[3] + near[4]) / 2:.3f}"
+    limit(page, "min_closeness", cut)
+    waited(page, lambda: 0 < len(shown_ids(page)) < 12)
+    assert min(shown_numbers(page, "picture")) >= float(cut) - 0.001
+    assert f"min_closeness={cut}" in page.current_url
+    limit(page, "min_score", "1000")
+    waited(page, lambda: not found(page, ".hit"))
+    page.refresh()
+    waited(page, lambda: "No hit." in page.find_element(By.ID, "lists").text)
+    limit(page, "min_score", "")
+    limit(page, "min_closeness", "")
+    waited(page, lambda: len(shown_ids(page)) == 12)
+    assert found(page, "#min_probability") == []  # nothing is calibrated here
+
+
+def test_hits_may_be_cut_by_probability(browser, served):
+    searcher = open_searcher(served.index)
+    evidence = Evidence(-3.0, {"bm25(caption)": 2.0})
+    fingerprint, index = searcher.encoder.manifest.fingerprint, searcher.engine.index_id
+    searcher.calibration = Calibration(fingerprint, (evidence,), index=index)
+    with opened(browser, searcher) as page:
+        ask(page, "lesion in the chest")
+        bars = shown_numbers(page, "probability")
+        cut = f"{(bars[3] + bars[4]) / 2:.3f}"
+        limit(page, "min_probability", cut)
+        waited(page, lambda: 0 < len(shown_ids(page)) < 12)
+        assert min(shown_numbers(page, "probability")) >= float(cut) - 0.001
+        page.refresh()
+        waited(page, lambda: found(page, ".hit"))
+        assert page.find_element(By.ID, "min_probability").get_attribute("value") == cut
+
+
+def test_fields_of_ones_own_have_boxes(browser, tmp_path):
+    """Keywords and bools, counted; a keyword that is another for each document has none."""
+    own = [Attribute("site", "keyword", "site"), Attribute("portable", "bool", "portable")]
+    own += [Attribute("accession", "keyword", "accession"), Attribute("age", "int", "age")]
+    rows = [
+        Record(
+            f"r{n:02}",
+            "a lesion in the chest",
+            modality="ct" if n % 2 else "mr",
+            source=f"set {n % 3}",
+            split=("train", "test")[n % 2],
+            extra={"site": "NS"[n % 2], "accession": f"A{n}", "age": n}
+            | ({"portable": n % 4 == 0} if n % 3 else {}),
+        )
+        for n in range(60)
+    ]
+    write_corpus(Rows(rows), tmp_path / "corpus", attributes=own)
+    build_index(tmp_path / "corpus", tmp_path / "index")
+    with opened(browser, open_searcher(tmp_path / "index"), tmp_path / "corpus") as page:
+        ask(page, "lesion")
+        legends = [each.get_property("textContent") for each in found(page, "#facets legend")]
+        assert set(legends) == {"modality", "source", "split", "site", "portable"}
+        portable = sum(row.extra.get("portable", False) for row in rows)
+        counts = counted(page)
+        assert (counts["site=N"], counts["site=S"]) == (30, 30)
+        assert (counts["portable=true"], counts["portable=false"]) == (portable, 60 - portable)
+        page.find_element(By.CSS_SELECTOR, "#filters summary").click()
+        page.find_element(By.CSS_SELECTOR, "#facets input[value='portable=true']").click()
+        waited(page, lambda: f"of {portable} matches" in found(page, ".list h2")[0].text)
+        assert "filter=portable%3Dtrue" in page.current_url
 
 
 def test_conditions_are_negated(owned):
