@@ -116,15 +116,12 @@ class OnnxEncoder:
 
     def encode_texts(self, texts: Sequence[str], batch_size: int = 32) -> Vectors:
         """Unit vectors float32 [N, D]; a text that names a file is still a text."""
-        out = np.empty((len(texts), self.manifest.dimension), np.float32)
-        # Texts of a length together: little padding is computed. Few at a time: long ones need
-        # less memory and a third of the time that 256 of them take.
-        order = np.argsort([len(text) for text in texts], kind="stable")
-        for start in range(0, len(texts), batch_size):
-            rows = order[start : start + batch_size]
-            ids = batch_ids(self._tokenizer, [texts[row] for row in rows])
-            out[rows] = self._text.run(TEXT_VECTORS, dict(zip(TEXT_INPUTS, ids, strict=True)))
-        return out
+        found: dict[str, Vectors] = {}
+        for batch in _alike(texts, batch_size):
+            ids = dict(zip(TEXT_INPUTS, batch_ids(self._tokenizer, batch), strict=True))
+            found |= zip(batch, self._text.run(TEXT_VECTORS, ids), strict=True)
+        vectors = [found[text] for text in texts]
+        return np.array(vectors, np.float32).reshape(-1, self.manifest.dimension)
 
     def encode_images(self, images: Sequence[ImageInput], batch_size: int = 64) -> Vectors:
         """Unit vectors float32 [N, D] of Pillow images, encoded bytes or files.
@@ -148,12 +145,13 @@ class OnnxEncoder:
         Raises NoPartsError where the towers have none.
         """
         self._check_parts(self._text, TOKEN_VECTORS)
-        found: list[Vectors] = []
-        for start in range(0, len(texts), batch_size):
-            ids, mask = batch_ids(self._tokenizer, texts[start : start + batch_size])
+        found: dict[str, Vectors] = {}
+        for batch in _alike(texts, batch_size):
+            ids, mask = batch_ids(self._tokenizer, batch)
             tokens = self._text.run(TOKEN_VECTORS, dict(zip(TEXT_INPUTS, (ids, mask), strict=True)))
-            found += [row[: int(own.sum())] for row, own in zip(tokens, mask, strict=True)]
-        return found
+            for text, row, own in zip(batch, tokens, mask, strict=True):
+                found[text] = row[: int(own.sum())]
+        return [found[text] for text in texts]
 
     def _check_parts(self, graph: Graph, output: str) -> None:
         if output not in graph.outputs:
@@ -199,6 +197,15 @@ class OnnxEncoder:
     def encode_patches(self, pixels: NDArray[np.uint8]) -> Vectors:
         """Unit vectors float32 [N, P, D] of the patches, row by row; only if `has_patches`."""
         return self.see(PATCH_VECTORS, pixels)
+
+
+def _alike(texts: Sequence[str], largest: int) -> Iterator[list[str]]:
+    """Each distinct text once, those of a length together: little padding is computed.
+
+    Few at a time: long ones need less memory and a third of the time that 256 of them take.
+    """
+    distinct = sorted(set(texts), key=lambda text: (len(text), text))
+    return (distinct[start : start + largest] for start in range(0, len(distinct), largest))
 
 
 def _batches(count: int, largest: int) -> Iterator[slice]:
