@@ -50,6 +50,16 @@ def left(root: Path) -> str:
     return whole.get(text, "WRONG: a part")
 
 
+def in_two_steps(root: Path) -> None:
+    """Long work in hidden files, and names that are put in place a moment apart."""
+    write_slowly(root / ".file")
+    (root / "other").unlink(missing_ok=True)
+    (root / ".file").replace(root / "other")
+    time.sleep(0.002)
+    at_once(root)
+    (root / "other").unlink()
+
+
 def told(work) -> dict[str, object]:
     job = Job(prepare, work, left, lambda root: (root / "file").read_text())
     return drill(job, 8, random.Random(0))
@@ -59,6 +69,12 @@ def test_an_atomic_writer_has_no_fault():
     found = told(at_once)
     assert found["kills"] == found["came through"] == 8
     assert not [what for what in found if what.startswith(("WRONG", "ended"))]
+
+
+def test_most_kills_fall_where_names_are_changed():
+    found = told(in_two_steps)
+    assert found["while names are changed"] == 6
+    assert found["of them names are changed in"] < found["seconds of a whole job"]
 
 
 @pytest.mark.parametrize(
