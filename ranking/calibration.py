@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.base.errors import UserError
+from encoders.base.errors import UserError, readable
 from encoders.base.storage import sha256_json, write_whole
 
 __all__ = [
@@ -123,7 +123,8 @@ class Calibration:
     def read(cls, path: Path) -> Calibration | None:
         """Read it; None if there is no such file. Raises CalibrationError if it is damaged."""
         try:
-            content = json.loads(path.read_text("utf-8"))
+            with readable(path, CalibrationError):
+                content = json.loads(path.read_text("utf-8"))
             checksum = content.pop("checksum", None)  # earlier versions wrote none
             if checksum is not None and checksum != sha256_json(content):
                 raise ValueError("changed")

@@ -6,8 +6,11 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-__all__ = ["Notice", "UserError", "plain_reason"]
+__all__ = ["Notice", "UserError", "plain_reason", "readable"]
 
 
 class UserError(Exception):
@@ -23,6 +26,17 @@ class UserError(Exception):
 
 class Notice(UserWarning):
     """The work is done, and the user should know this: one sentence, printed as it is."""
+
+
+@contextmanager
+def readable(path: Path, error: type[UserError] = UserError) -> Iterator[None]:
+    """Tell of a file that may not be read, which nobody should take for a damaged one."""
+    try:
+        yield
+    except PermissionError:
+        raise error(
+            f"{path} cannot be read for lack of permission: ask its owner for access."
+        ) from None
 
 
 def plain_reason(error: Exception) -> str:

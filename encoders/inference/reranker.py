@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.base.errors import UserError, plain_reason
+from encoders.base.errors import UserError, plain_reason, readable
 from encoders.base.storage import sha256_bytes, write_whole
 from encoders.inference.graph import Graph
 
@@ -78,7 +78,8 @@ class RerankerManifest:
         """Read reranker.json; None where the encoder has no re-ranker. Raises RerankerError."""
         path = folder / RERANKER
         try:
-            content = json.loads(path.read_text("utf-8"))
+            with readable(path, RerankerError):
+                content = json.loads(path.read_text("utf-8"))
             stored = content.pop("fingerprint")
             manifest = cls(**content)
         except FileNotFoundError:

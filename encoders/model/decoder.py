@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from encoders.base.errors import readable
 from encoders.base.storage import sha256_bytes, write_whole
 from encoders.model.architecture import EncoderError
 from encoders.model.tokenizer import END_ID, START_ID
@@ -204,7 +205,7 @@ class Decoder:
         """
         again = "Train it with `rocosearch train-decoder`."
         try:
-            with safe_open(path, framework="pt") as stream:
+            with readable(path, EncoderError), safe_open(path, framework="pt") as stream:
                 told = stream.metadata()
                 state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
             module = CaptionDecoder(DecoderConfig(**json.loads(told["settings"])))

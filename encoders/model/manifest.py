@@ -16,7 +16,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from encoders.base.errors import UserError, plain_reason
+from encoders.base.errors import UserError, plain_reason, readable
 from encoders.base.storage import put_back, sha256_bytes, sha256_file, sha256_json, write_whole
 
 if TYPE_CHECKING:  # reading a fingerprint must not import Pillow
@@ -117,7 +117,8 @@ class Manifest:
         put_back(folder)
         path = folder / FILE_NAME
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            with readable(path, ManifestError):
+                content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ManifestError(
                 f"{folder} is not an encoder: it has no {FILE_NAME}. "
@@ -135,7 +136,9 @@ def check_file(path: Path, sha256: str) -> None:
     """
     if not path.is_file():
         raise ManifestError(f"{path.parent} is not a complete encoder: {path.name} is missing.")
-    if sha256 and sha256_file(path) != sha256:
+    with readable(path, ManifestError):
+        found = sha256 and sha256_file(path)
+    if found != sha256:
         raise ManifestError(
             f"{path} does not match its hash: it was changed or truncated. Copy the encoder again "
             "from its source."
@@ -149,7 +152,8 @@ def read_curves(folder: Path) -> str:
     """
     path = folder / CURVES
     try:
-        text = path.read_text("utf-8")
+        with readable(path, ManifestError):
+            text = path.read_text("utf-8")
         names, *rows = csv.reader(text.splitlines())
         numbers = [len(row) == len(names) and [float(x) for x in row if x] for row in rows]
     except FileNotFoundError:

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from encoders.base.errors import UserError, plain_reason
+from encoders.base.errors import UserError, plain_reason, readable
 from encoders.base.storage import LOCK, locked, whole_file
 
 __all__ = [
@@ -190,7 +190,7 @@ def load_state(
 
 def _read(path: Path, *, with_tensors: bool = True) -> tuple[Counters, dict[str, Tensor]]:
     try:
-        with safe_open(path, framework="pt") as stream:
+        with readable(path, ResumeError), safe_open(path, framework="pt") as stream:
             counters = Counters(**json.loads(stream.metadata()["counters"]))
             names = stream.keys() if with_tensors else ()
             return counters, {name: stream.get_tensor(name) for name in names}

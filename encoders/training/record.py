@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from encoders.base.errors import readable
 from encoders.model.manifest import TRAINING
 from encoders.training.checkpoint import ResumeError
 from encoders.training.concepts import Balance
@@ -100,7 +101,8 @@ def finished(
     """
     again = f"Continue from it with --start {out} and another OUT, or train again without --resume."
     try:
-        told = json.loads((out / TRAINING).read_text("utf-8"))
+        with readable(out / TRAINING, ResumeError):
+            told = json.loads((out / TRAINING).read_text("utf-8"))
         settings, data = told["settings"], tuple(told["data"])
         trained = Trained(folder=out, **told["figures"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from encoders.base.errors import UserError, plain_reason
+from encoders.base.errors import UserError, plain_reason, readable
 from encoders.base.parquet import check_footer, write_parquet
 from encoders.base.storage import SEEN, whole_file
 
@@ -136,7 +136,8 @@ class Record:
     def read(cls, path: Path) -> Record:
         """Read a record; raises SeenError if the file is none."""
         try:
-            check_footer(path)
+            with readable(path, SeenError):
+                check_footer(path)
             table = pq.read_table(path, page_checksum_verification=True)
             told: dict[bytes, Any] = table.schema.metadata or {}
             if told.get(b"format") != FORMAT:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from encoders.base.errors import readable
 from encoders.base.storage import put_back
 from eval.collection.runs import EvaluationError
 from eval.report.report import METRICS
@@ -63,7 +64,8 @@ def _provenance(folder: Path) -> Mapping[str, Any]:
     put_back(folder)
     path = folder / METRICS
     try:
-        found = json.loads(path.read_text("utf-8"))["provenance"]
+        with readable(path, EvaluationError):
+            found = json.loads(path.read_text("utf-8"))["provenance"]
         told = {
             part: {n: found[part][n] for p, n in _SEARCHED if p == part} for part, _ in _SEARCHED
         }

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
+from encoders.base.errors import readable
 from eval.collection.clusters import Clusters
 from eval.collection.runs import EvaluationError
 from eval.comparison.comparable import refuse_others
@@ -302,7 +303,8 @@ def _by_protocol(pairs: Sequence[str]) -> list[str]:
 def _load(folder: Path) -> pd.DataFrame:
     path = folder / PER_QUERY
     try:
-        return pd.read_parquet(path)
+        with readable(path, EvaluationError):
+            return pd.read_parquet(path)
     except (OSError, ValueError):
         raise EvaluationError(
             f"{folder} is not a report: its {PER_QUERY} cannot be read. "

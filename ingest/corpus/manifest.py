@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
-from encoders.base.errors import plain_reason
+from encoders.base.errors import plain_reason, readable
 from encoders.base.storage import sha256_json, write_whole
 from ingest.corpus.records import CorpusError
 from ranking.types import Attribute
@@ -58,7 +58,8 @@ class CorpusManifest:
         """Read `corpus.json` of `folder`; raises CorpusError if it is missing or damaged."""
         path = folder / MANIFEST
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            with readable(path, CorpusError):
+                content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] in (1, FORMAT):
                 told = content.pop("checksum", None)  # earlier versions wrote none
                 if told is not None and told != sha256_json(content):

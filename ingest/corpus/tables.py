@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from encoders.base.errors import plain_reason
+from encoders.base.errors import plain_reason, readable
 from encoders.base.parquet import check_footer
 from ingest.corpus.records import CorpusError
 
@@ -61,11 +61,8 @@ def opened(path: Path, advice: str = AGAIN) -> Iterator[pq.ParquetFile]:
 @contextmanager
 def _told(path: Path, advice: str) -> Iterator[None]:
     try:
-        yield
-    except PermissionError:
-        raise CorpusError(
-            f"{path} cannot be read for lack of permission: ask its owner for access."
-        ) from None
+        with readable(path, CorpusError):
+            yield
     except FileNotFoundError:
         raise CorpusError(f"{path} is missing: {advice}") from None
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:

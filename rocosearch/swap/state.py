@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from encoders.base.errors import UserError, plain_reason
+from encoders.base.errors import UserError, plain_reason, readable
 from encoders.base.storage import locked, write_whole
 
 __all__ = ["FILE_NAME", "STAGES", "Stage", "SwapError", "SwapState", "new_state", "working"]
@@ -52,16 +52,17 @@ class SwapState:
         """Read the swap in `folder`. Raises SwapError if there is none, or if it is damaged."""
         path = folder / FILE_NAME
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            with readable(path, SwapError):
+                content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] == FORMAT and content["stage"] in STAGES:
+                return cls(**content)
         except FileNotFoundError:
             raise SwapError(
                 f"No swap is in progress in {folder}: start one with `rocosearch swap start`."
             ) from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise SwapError(f"{path} cannot be read ({plain_reason(error)}).") from None
-        if content.get("format") != FORMAT or content.get("stage") not in STAGES:
-            raise SwapError(f"{path} was written by another version, or by hand.")
-        return cls(**content)
+        raise SwapError(f"{path} was written by another version, or by hand.")
 
 
 def new_state(

@@ -6,6 +6,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encoders.base.storage import sha256_bytes, write_whole
+from encoders.base.storage import LeftoverWarning, sha256_bytes, write_whole
 from encoders.model.manifest import Manifest, ManifestError
 from ranking.engine import engine as embedded
 from ranking.engine.engine import EmbeddedEngine
@@ -221,3 +222,51 @@ def test_the_encoder_travels_with_the_index(tmp_path):
 def test_a_path_that_is_too_long_is_not_called_damaged(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="File name too long"):
         EmbeddedEngine.open(tmp_path / ("a" * 300))
+
+
+def test_a_folder_removed_under_an_open_engine_is_not_made_again(tmp_path):
+    engine = EmbeddedEngine.build(tmp_path / "index", documents(3), [FIELD])
+    shutil.rmtree(tmp_path / "index")
+    for change in (engine.feed, engine.update):
+        with pytest.raises(EngineError, match="has been removed: open another index"):
+            change(documents(4))
+    with pytest.raises(EngineError, match="has been removed: open another index"):
+        engine.remove(["d001"])
+    assert not (tmp_path / "index").exists()
+
+
+def test_an_open_index_may_be_copied_and_moved(tmp_path):
+    engine = EmbeddedEngine.build(tmp_path / "index", documents(3), [FIELD])
+    before = engine.search(Query("", np.eye(8, dtype=np.float32)[0], profile="vector")).ids
+    shutil.copytree(tmp_path / "index", tmp_path / "copy")
+    (tmp_path / "index").rename(tmp_path / "moved")
+    for again in (engine, *map(EmbeddedEngine.open, (tmp_path / "copy", tmp_path / "moved"))):
+        found = again.search(Query("", np.eye(8, dtype=np.float32)[0], profile="vector"))
+        assert found.ids == before
+
+
+def test_strange_names_in_its_folders_are_left_alone(tmp_path):
+    index = tmp_path / "index"
+    engine = EmbeddedEngine.build(index, documents(3), [FIELD])
+    strange = [index / "generations" / "7.orig", index / "segments" / ".DS_Store", index / "x"]
+    for path in strange:
+        path.write_text("?")
+    (index / "generations" / "desktop.ini").mkdir()
+    engine.feed(documents(4))
+    assert EmbeddedEngine.open(index).count() == 4
+    assert all(path.exists() for path in (*strange, index / "generations" / "desktop.ini"))
+
+
+def test_what_cannot_be_cleaned_up_is_a_warning_and_the_lock_is_free(tmp_path, monkeypatch):
+    engine = EmbeddedEngine.build(tmp_path / "index", documents(3), [FIELD])
+
+    def refuses(*_given, **_options):
+        raise OSError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", refuses)
+        with pytest.warns(LeftoverWarning, match="could not be removed"):
+            engine.feed(documents(4))
+    assert engine.count() == 4
+    engine.feed(documents(5))  # another writer is not refused
+    assert [each.name for each in (tmp_path / "index" / "generations").iterdir()] == ["3"]

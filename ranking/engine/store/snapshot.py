@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.base.errors import UserError, plain_reason
+from encoders.base.errors import UserError, plain_reason, readable
 from encoders.base.storage import put_back, sha256_bytes, sha256_file
 from ranking.engine.segment.segment import Arrays, Segment
 from ranking.engine.store.array_file import read_arrays
@@ -226,11 +226,8 @@ def _check_content(path: Path, name: str, digest: str) -> None:
 def _read(path: Path, name: str) -> Iterator[None]:
     """Tell what cannot be read in a sentence: who may not read it, or what is wrong with it."""
     try:
-        yield
-    except PermissionError:
-        raise EngineError(
-            f"{path / name} cannot be read for lack of permission: ask its owner for access."
-        ) from None
+        with readable(path / name, EngineError):
+            yield
     except FileNotFoundError:
         raise _damaged(path, f"{name} is missing") from None
     except OSError as error:
