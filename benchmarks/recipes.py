@@ -36,7 +36,7 @@ from encoders.training.concepts import average_precision
 from encoders.training.curves import VALIDATION
 from encoders.training.frozen import frozen_images, text_features
 from encoders.training.pairs import read_pairs
-from encoders.training.presets import TrainingConfig, preset, resized, with_context, with_heads
+from encoders.training.presets import TrainingConfig, preset, resized
 from encoders.training.train import Further, train
 from encoders.training.validation import asked_once, embed_pairs, reciprocal_ranks
 from eval.collection.clusters import Clusters
@@ -80,7 +80,8 @@ ADAPTERS: Mapping[str, Mapping[str, object]] = {
     "dropout .5": {"dropout": 0.5},
     "texts of 64 tokens": {"context": 64},
     "dimension 128": {"dimension": 128},
-    "dimension 512": {"dimension": 512},
+    "dimension 256": {"dimension": 256},
+    "three heads of 256": {"dimension": 256, "heads": 3},
     "batches of 32": {"batch": 32},
     "batches of 128": {"batch": 128},
     "sigmoid loss": {"loss": "sigmoid"},
@@ -158,19 +159,15 @@ def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Ro
     sizes = ("image_size", "context", "heads", "dimension")
     concept_pairs = bool(changes.pop("concept_pairs", False))
     further = Corpus.open(options.further) if changes.pop("further", False) else None
-    size, context, heads, dimension = (int(str(changes.pop(each, 0))) for each in sizes)
-    config = preset(options.preset, **changes)
-    if dimension:
-        config = replace(config, model=replace(config.model, dimension=dimension))
-    config = with_context(config, context) if context else config
-    config = with_heads(config, heads) if heads else config
+    named = {size: int(str(changes.pop(size, 0))) for size in sizes}
+    config = resized(preset(options.preset, **changes), **named)
     folder = options.out / "encoder"
     fields = options.concept_field
     trained = train(
         training_pairs(corpus, "train", fields, concept_pairs=concept_pairs),
         training_pairs(corpus, "validation", fields),
         folder,
-        resized(config, size) if size else config,
+        config,
         resume=True,
         cache=corpus.path / FEATURES,
         further=Further(texts=[r.caption for r in further.records()] if further else ()),

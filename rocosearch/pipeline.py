@@ -149,6 +149,7 @@ def train_encoder(
     preset: str = "",
     image_size: int = 0,
     context: int = 0,
+    dimension: int = 0,
     heads: int = 0,
     concept_fields: Sequence[str] = (),
     concept_pairs: bool = False,
@@ -161,7 +162,8 @@ def train_encoder(
 
     preset: "" selects adapter if its published towers are installed, else tiny; with a start
     encoder or towers, tiny. image_size: side of the tower's images in pixels, context:
-    longest text in tokens, heads: projections on each tower; they override the preset.
+    longest text in tokens, dimension: numbers of a vector, of each head, heads: projections on
+    each tower; they override the preset.
     replace: overwrite a finished encoder at `out`; otherwise that is an error.
     concept_fields: fields of the records whose values count as concepts too, such as modality.
     concept_pairs: the names of an image's concepts stand beside it as a second text.
@@ -171,7 +173,7 @@ def train_encoder(
     corpus, out = Path(corpus), Path(out)
     from encoders.training.choice import choose_preset
     from encoders.training.distributed import leads
-    from encoders.training.presets import preset as named_preset, resized, with_context, with_heads
+    from encoders.training.presets import preset as named_preset, resized
     from encoders.training.seen import SEEN
     from encoders.training.train import train
 
@@ -180,13 +182,13 @@ def train_encoder(
         raise OutputError(
             f"{out} is a finished encoder: name another folder, or overwrite it with --replace."
         )
-    config = named_preset(preset or choose_preset(changes).name, **changes)
-    if image_size:
-        config = resized(config, image_size)
-    if context:
-        config = with_context(config, context)
-    if heads:
-        config = with_heads(config, heads)
+    config = resized(
+        named_preset(preset or choose_preset(changes).name, **changes),
+        image_size=image_size,
+        context=context,
+        dimension=dimension,
+        heads=heads,
+    )
     opened = Corpus.open(corpus)
     if not opened.manifest.splits.get("train"):
         splits = ", ".join(opened.manifest.splits)

@@ -97,6 +97,15 @@ def command(
         int | None,
         _option(START, "Longest text in tokens, instead of the preset's.", min=4),
     ] = None,
+    dimension: Annotated[
+        int | None,
+        _option(
+            START,
+            "Numbers of a vector (of each head), instead of the preset's.",
+            min=8,
+            max=4096,
+        ),
+    ] = None,
     heads: Annotated[
         int | None,
         _option(
@@ -297,6 +306,7 @@ def command(
         "freeze": tuple(freeze) if freeze else None,
         "image_size": image_size,
         "context": context,
+        "dimension": dimension,
         "heads": heads,
         "epochs": epochs,
         "max_seconds": minutes and minutes * 60,

@@ -24,7 +24,7 @@ from encoders.published.towers import MINILM_FILE, image_part, pretrained_instal
 from encoders.training.augment import NO_AUGMENTATION
 from encoders.training.choice import choose_preset
 from encoders.training.frozen import Kept
-from encoders.training.presets import TrainingConfig, preset, resized, with_context, with_heads
+from encoders.training.presets import TrainingConfig, preset, resized
 from encoders.training.train import train
 
 Drawn = list[tuple[Image.Image, str, str]]
@@ -224,10 +224,12 @@ def test_the_preset_chosen_is_told_with_its_reason(monkeypatch: pytest.MonkeyPat
 
 
 def test_settings_reach_a_published_tower():
-    assert resized(preset("adapter"), 96).tower_size == 96
-    assert with_context(preset("adapter"), 77).model.text.context == 77
-    three = with_heads(preset("adapter"), 3).model
-    assert (three.heads, three.dimension) == (3, 768)
+    assert resized(preset("adapter"), image_size=96).tower_size == 96
+    assert resized(preset("adapter"), context=77).model.text.context == 77
+    three = resized(preset("adapter"), heads=3, dimension=64).model
+    assert (three.heads, three.dimension) == (3, 192)
+    assert resized(resized(preset("adapter"), heads=3), context=9).model.dimension == 3 * 512
+    assert resized(preset("adapter")) == preset("adapter")
 
 
 @needs_weights
@@ -238,7 +240,7 @@ def test_presets_from_the_published_weights(drawn_pairs: Drawn, tmp_path: Path, 
     trained = train(drawn_pairs[:8], drawn_pairs[86:], tmp_path / "encoder", config)
     assert trained.pairs == 8
     encoder = Encoder.load(tmp_path / "encoder")
-    assert (encoder.manifest.dimension, encoder.manifest.max_tokens) == (256, 256)
+    assert (encoder.manifest.dimension, encoder.manifest.max_tokens) == (512, 256)
     assert encoder.manifest.image_size == 224
     frozen = {"adapter": ("image", "text"), "lit": ("image",), "finetune": ()}[name]
     parts = {"image": image_part("efficientnet-lite0"), "text": text_part("minilm", 256)}

@@ -353,9 +353,9 @@ def test_chance_of_a_random_order() -> None:
 
 
 def test_images_may_have_another_size(small_training: TrainingConfig) -> None:
-    assert resized(small_training, 48).model.preprocessing.size == 48
-    with pytest.raises(UserError, match="its own image size"):
-        resized(replace(small_training, start="encoder"), 48)
+    assert resized(small_training, image_size=48).model.preprocessing.size == 48
+    with pytest.raises(UserError, match="sizes of its own: remove --image-size and --heads"):
+        resized(replace(small_training, start="encoder"), image_size=48, heads=2)
 
 
 def test_an_unknown_preset_lists_the_known() -> None:

@@ -59,7 +59,8 @@ COUNT = 200  # records of the job, of a feed; before it there are half as many
 STREAMS = 64
 PROBES = 4  # requests of two feeds that send no document
 RECIPE = resized(
-    preset("tiny", epochs=3, checkpoint_seconds=0.0, samples_per_epoch=128, patience=0), 32
+    preset("tiny", epochs=3, checkpoint_seconds=0.0, samples_per_epoch=128, patience=0),
+    image_size=32,
 )
 
 
