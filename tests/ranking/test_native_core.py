@@ -239,7 +239,7 @@ def test_vectors_and_codes_that_do_not_fit_are_refused():
     present = np.ones(600, bool)
     with pytest.raises(_core.DamagedError, match="another length"):
         _core.Vectors(stored, present[:-1].copy(), None, 1)
-    with pytest.raises(_core.DamagedError, match="lengths are missing"):
+    with pytest.raises(_core.DamagedError, match="squared lengths"):
         _core.Vectors(stored, present, None, 3)
     with pytest.raises(_core.DamagedError, match="unknown type"):
         _core.Vectors(stored.astype(np.float64), present, None, 1)
@@ -250,10 +250,81 @@ def test_vectors_and_codes_that_do_not_fit_are_refused():
         _core.Codes(codes.basis, codes.blocks, codes.bounds, np.ones(3, np.float32), 600)
     with pytest.raises(_core.DamagedError, match="scale"):
         _core.Codes(codes.basis, codes.blocks, 0 * codes.bounds, codes.residuals, 600)
+    for wrong in (np.nan, np.inf, -1.0):
+        bounds = codes.bounds.copy()
+        bounds[1] = wrong
+        with pytest.raises(_core.DamagedError, match="no lengths"):
+            _core.Codes(codes.basis, codes.blocks, bounds, codes.residuals, 600)
     vectors = _core.Vectors(stored, present, None, 1)
     with pytest.raises(_core.DamagedError, match="query vector"):
         _core.nearest(vectors, None, np.ones(9, np.float32), None, 3)
+    with pytest.raises(_core.DamagedError, match="not finite"):
+        _core.nearest(vectors, None, np.full(8, np.nan, np.float32), None, 3)
+    apart = _core.Vectors(stored, present, None, 4)
+    coded = _core.Codes(codes.basis, codes.blocks, codes.bounds, codes.residuals, 600)
+    with pytest.raises(_core.DamagedError, match="do not bound distances"):
+        _core.nearest(apart, coded, np.ones(8, np.float32), None, 3)
     with pytest.raises(_core.DamagedError, match="mask"):
         _core.nearest(vectors, None, np.ones(8, np.float32), np.ones(3, bool), 3)
     with pytest.raises(TypeError):  # nothing is converted, so nothing is copied
         _core.nearest(vectors, None, np.ones(8), None, 3)
+
+
+def test_a_scan_of_fewer_documents_is_refused():
+    vectors = np.eye(110, 8, dtype=np.float32)
+    codes = short_codes(vectors, np.ones(110, bool))
+    made = _core.Vectors(vectors, np.ones(110, bool), None, 2)
+    coded = _core.Codes(codes.basis, codes.blocks, codes.bounds, codes.residuals, 110)
+    docs, similarity, farthest, scan = _core.nearest(made, coded, np.ones(8, np.float32), None, 3)
+    # The codes are padded to 128 documents; what is beside them is not.
+    with pytest.raises(_core.DamagedError, match="document number"):
+        scan.bounds(np.array([110]))
+    program, none = _core.Program([(1, 0, 0, 0, 0.0)]), np.empty(0)
+    more = _core.Vectors(np.ones((120, 8), np.float32), np.ones(120, bool), None, 2)
+    with pytest.raises(_core.DamagedError, match="do not fit the segment"):
+        _core.candidates(
+            postings()[1](), [Term(0, 30, 1.0, -1)], 1.0, 1.0, None, np.ones(120, bool), more,
+            np.ones(8, np.float32), docs, similarity, farthest, scan, program, True, 3, none,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_a_term_without_a_weight_is_refused(weight):
+    for entry in ask(postings()[1](), [Term(0, 30, weight, -1)]):
+        with pytest.raises(_core.DamagedError, match="weight"):
+            entry()
+
+
+def test_what_pads_a_row_of_a_frequent_term_is_no_document():
+    size = 100
+    dense = np.full((1, 128), 255, np.uint8)
+    bits = np.full(2, 2**64 - 1, np.uint64)
+    ranks = np.stack([bits, np.array([0, 64], np.uint64)], axis=1)[None].copy()
+    made = _core.Postings(
+        np.arange(size, dtype=np.uint32), np.ones(size, np.uint16),
+        np.full(size, 65535, np.uint16), np.ones(size, np.uint32), dense, ranks,
+    )  # fmt: skip
+    program, none = _core.Program([(1, 0, 0, 0, 0.0)]), np.empty(0)
+    docs, *_, matched = _core.candidates(
+        made, [(0, size, 1.0, 0)], 1.0, 1.0, None, np.ones(size, bool), None, None,
+        np.empty(0, np.int64), none, np.nan, None, program, True, 200, none,
+    )  # fmt: skip
+    assert matched == size
+    assert docs.tolist() == list(range(size))
+
+
+def test_equal_scores_of_many_documents_are_found():
+    """A first phase that gives all the same: nothing can be left out."""
+    size = 20_000
+    every = np.arange(size, dtype=np.uint32)
+    ones = np.ones(size, np.uint16)
+    made = _core.Postings(
+        every, ones, np.full(size, 65535, np.uint16), np.ones(size, np.uint32),
+        np.zeros((0, 20_032), np.uint8), np.zeros((0, 313, 2), np.uint64),
+    )  # fmt: skip
+    program, none = _core.Program([(0, 0, 0, 0, 1.0)]), np.empty(0)
+    docs, *_, matched = _core.candidates(
+        made, [(0, size, 1.0, -1)], 1.0, 1.0, None, np.ones(size, bool), None, None,
+        np.empty(0, np.int64), none, np.nan, None, program, True, 3, none,
+    )  # fmt: skip
+    assert matched == len(docs) == size

@@ -16,6 +16,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <tuple>
@@ -50,10 +52,11 @@ Mask mask(const std::optional<Array<bool>> &array, size_t documents) {
 // Hand a vector over to numpy.
 template <typename T>
 NewArray<T> to_numpy(std::vector<T> &&values) {
-    auto *owned = new std::vector<T>(std::move(values));
-    nb::capsule owner(owned,
+    auto owned = std::make_unique<std::vector<T>>(std::move(values));
+    nb::capsule owner(owned.get(),
                       [](void *kept) noexcept { delete static_cast<std::vector<T> *>(kept); });
-    return NewArray<T>(owned->data(), {owned->size()}, owner);
+    std::vector<T> &kept = *owned.release();
+    return NewArray<T>(kept.data(), {kept.size()}, owner);
 }
 
 void check_documents(View<int64_t> documents, size_t count) {
@@ -111,14 +114,15 @@ HeldVectors vectors(Array2 cells, Array<bool> present, std::optional<Array<doubl
     v.metric = static_cast<Metric>(metric);
     require(present.size() == v.documents, "the vectors have another length than the segment");
     bool complete = true;
-    for (size_t n = 0; n < present.size() && complete; ++n) complete = present.data()[n];
-    if (!complete) v.present = {reinterpret_cast<const uint8_t *>(present.data()), present.size()};
+    View<uint8_t> has{reinterpret_cast<const uint8_t *>(present.data()), present.size()};
+    for (size_t n = 0; n < has.size && complete; ++n) complete = has[n] != 0;
+    if (!complete) v.present = has;
     if (squares) {
         v.squares = view(*squares);
         held.arrays.push_back(nb::cast(*squares));
     }
     require(v.metric != Metric::angular || v.squares.size == v.documents,
-            "the vectors' lengths are missing");
+            "the squared lengths of the vectors are missing");
     held.arrays.push_back(nb::cast(cells));
     held.arrays.push_back(nb::cast(present));
     return held;
@@ -140,8 +144,11 @@ HeldCodes codes(Array<float, 2> basis, Array<uint8_t, 4> blocks, Array<double> b
                 blocks.shape(0) == (documents + 63) / 64 && c.width >= c.components,
             "the codes do not fit the vectors");
     require(residuals.size() == (shortened ? documents : 0), "the codes have lost their residuals");
-    require(bounds.size() == 6 && bounds.data()[0] > 0.0, "the codes have no scale");
+    require(bounds.size() == 6, "the codes have no bounds");
     const double *b = bounds.data();
+    require(b[0] > 0.0, "the codes have no scale");
+    for (size_t n = 0; n < 6; ++n)
+        require(std::isfinite(b[n]) && b[n] >= 0.0, "the codes have bounds that are no lengths");
     c.scale = b[0], c.largest_error = b[1], c.longest = b[2], c.longest_residual = b[3];
     c.error_share = b[4], c.shortfall = b[5];
     held.arrays = {nb::cast(basis), nb::cast(blocks), nb::cast(residuals)};
@@ -159,6 +166,8 @@ Program program(const std::vector<std::tuple<int, int, int, int, double>> &steps
 
 QueryVector query_vector(const Array<float> &cells, const Vectors &vectors) {
     require(cells.size() == vectors.dimension, "the query vector has another length");
+    for (size_t n = 0; n < cells.size(); ++n)
+        require(std::isfinite(cells.data()[n]), "the query vector has cells that are not finite");
     Vectors itself;
     itself.cells = cells.data();
     itself.dimension = cells.size();
@@ -176,7 +185,8 @@ std::tuple<NewArray<int64_t>, NewArray<double>, double, HeldScan> nearest_of(
     Mask mask_ = allowed ? mask(allowed, v.documents) : v.present;
     require(codes == nullptr || (codes->view.documents == v.documents &&
                                  codes->view.dimension == v.dimension),
-            "the codes do not fit the vectors");
+            "the codes are of other vectors");
+    require(codes == nullptr || v.metric != Metric::euclidean, "codes do not bound distances");
     Nearest found;
     {
         nb::gil_scoped_release unlocked;
@@ -189,17 +199,18 @@ std::tuple<NewArray<int64_t>, NewArray<double>, double, HeldScan> nearest_of(
 }
 
 NewArray<double> scan_bounds(const HeldScan &scan, Array<int64_t> documents) {
-    require(scan.view.bounds(), "these documents have no codes");
-    check_documents(view(documents), scan.view.products.size());
+    require(scan.view.has_bounds(), "these documents have no codes");
+    check_documents(view(documents), scan.view.documents);
     std::vector<double> found;
     for (size_t n = 0; n < documents.size(); ++n)
         found.push_back(scan.view.bound(documents.data()[n]));
     return to_numpy(std::move(found));
 }
 
-Terms terms_of(const HeldPostings &postings,
-               const std::vector<std::tuple<int64_t, int64_t, double, int64_t>> &terms,
-               double average, double stretch) {
+using TermList = std::vector<std::tuple<int64_t, int64_t, double, int64_t>>;
+
+Terms terms_of(const HeldPostings &postings, const TermList &terms, double average,
+               double stretch) {
     Terms found;
     for (const auto &[start, end, weight, row] : terms)
         found.terms.push_back({start, end, weight, row});
@@ -208,8 +219,6 @@ Terms terms_of(const HeldPostings &postings,
     check_terms(postings.view, found);
     return found;
 }
-using TermList = std::vector<std::tuple<int64_t, int64_t, double, int64_t>>;
-
 NewArray<double> bm25(const HeldPostings &postings, const TermList &list, double average,
                       std::optional<Array<bool>> allowed, Array<int64_t> documents) {
     Terms terms = terms_of(postings, list, average, 1.0);
@@ -284,9 +293,10 @@ Found candidates(const HeldPostings &postings, const TermList &list, double aver
     check_documents(view(near), documents);
     require(near.size() == near_similarity.size(), "the nearest have lists of different lengths");
     require(has_caption.size() == documents, "has_caption has another length than the segment");
-    require(scan == nullptr || scan->view.products.empty() ||
-                scan->view.products.size() >= documents,
+    require(scan == nullptr || scan->view.products.empty() || scan->view.documents == documents,
             "the codes do not fit the segment");
+    require(farthest < std::numeric_limits<double>::infinity() || std::isnan(farthest),
+            "the nearest have no last one");
     search.near = view(near);
     search.similarity = view(near_similarity);
     search.farthest = farthest;

@@ -22,7 +22,7 @@ double norm(const Postings &postings, double average, size_t document) {
 }
 
 double term_score(const Postings &postings, const Terms &terms, double weight, int64_t posting,
-             size_t document) {
+                  size_t document) {
     double tf = postings.frequencies[static_cast<size_t>(posting)];
     return weight * tf / (tf + norm(postings, terms.average, document));
 }
@@ -74,7 +74,8 @@ void add_dense(const Postings &postings, const Terms &terms, const Term &term,
     }
 }
 
-// Add the dense rows of up to BLOCK documents; return how many sums are above 0.
+// Add the dense rows of up to BLOCK documents, set what is not allowed to 0, and return how many
+// sums are above 0.
 KERNELS_INLINE size_t add_rows_loop(const uint8_t *const *rows, const float *steps, size_t count,
                                     size_t begin, size_t size, const uint8_t *allowed,
                                     float *sums) {
@@ -87,11 +88,11 @@ KERNELS_INLINE size_t add_rows_loop(const uint8_t *const *rows, const float *ste
             for (size_t n = 0; n < GROUP; ++n)
                 total[n] += steps[row] * static_cast<float>(impacts[n]);
         }
-        if (allowed != nullptr) {
-            size_t left = std::min(GROUP, size - first);
+        size_t left = std::min(GROUP, size - first);
+        if (allowed != nullptr)
             for (size_t n = 0; n < left; ++n)
                 if (!allowed[begin + first + n]) total[n] = 0.0f;
-        }
+        for (size_t n = left; n < GROUP; ++n) total[n] = 0.0f;  // whatever the padding holds
         int32_t matched = 0;
         for (size_t n = 0; n < GROUP; ++n) matched += total[n] > 0.0f;
         for (size_t n = 0; n < GROUP; ++n) sums[first + n] = total[n];
@@ -107,13 +108,15 @@ DISPATCH(size_t, add_rows,
 }  // namespace
 
 void check_terms(const Postings &postings, const Terms &terms) {
-    require(terms.average > 0.0 && terms.stretch >= 1.0, "the mean length is not above 0");
+    require(terms.average > 0.0 && std::isfinite(terms.average), "the mean length is not above 0");
+    require(terms.stretch >= 1.0 && std::isfinite(terms.stretch), "impacts cannot be stretched so");
     size_t row_size = postings.stride;
     size_t rows = row_size == 0 ? 0 : postings.dense.size / row_size;
     for (const Term &term : terms.terms) {
         require(0 <= term.start && term.start <= term.end &&
                     static_cast<size_t>(term.end) <= postings.documents.size,
                 "a term's postings lie outside the index");
+        require(term.weight >= 0.0 && std::isfinite(term.weight), "a term has no weight");
         require(term.row < static_cast<int64_t>(rows), "a frequent term has no row");
     }
 }

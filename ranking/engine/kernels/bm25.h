@@ -45,7 +45,7 @@ struct Terms {
     double stretch = 1.0;
 };
 
-// Raises DamagedError unless every term lies within the postings.
+// Raises DamagedError unless every term lies within the postings and has a weight of at least 0.
 void check_terms(const Postings &postings, const Terms &terms);
 
 // Exact BM25 of the documents numbered `which` (ascending); 0 where `allowed` does not allow it.
@@ -55,13 +55,14 @@ void bm25_of(const Postings &postings, const Terms &terms, Mask allowed, const i
 // Exact BM25 of all documents into `out` [documents].
 void bm25_of_all(const Postings &postings, const Terms &terms, Mask allowed, double *out);
 
+// By what share a bound, a sum in float32 of so many terms, may be too low: 2^-24 for the step and
+// the product of a term, and for each addition.
+inline double sum_rounding(size_t terms) { return static_cast<double>(terms + 2) * 0x1p-24; }
+
 // Upper bounds of all documents, a block at a time.
 class UpperBounds {
   public:
     static constexpr size_t BLOCK = 4096;
-    // A sum in float32 may be so much too low, relatively.
-    static constexpr double ROUNDING = 1e-6;
-
     UpperBounds(const Postings &postings, const Terms &terms, Mask allowed);
 
     // Set bounds[0..BLOCK) for the documents from `begin` on (a multiple of BLOCK), 0 for those

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #if KERNELS_X86
@@ -14,21 +15,21 @@
 namespace kernels {
 namespace {
 
-constexpr size_t BLOCK = 64;       // documents side by side
+constexpr size_t GROUP = 64;       // documents side by side
 constexpr int LIFT = 64;           // what is added to a document's cell to make it unsigned
 constexpr double LARGEST_CELL = 63.0;
-constexpr size_t BLOCKS_AT_ONCE = 8;  // so few that their products stay in the first cache
+constexpr size_t GROUPS_AT_ONCE = 8;  // so few that their products stay in the first cache
 constexpr int32_t LOWEST = INT32_MIN;
 
 // --- dot products of codes -----------------------------------------------------------------
 
 void scan_plain(const uint8_t *codes, size_t blocks, size_t width, const int8_t *query,
                 int32_t lift, int32_t *out) {
-    for (size_t block = 0; block < blocks; ++block, codes += width * BLOCK, out += BLOCK) {
-        std::fill(out, out + BLOCK, -lift);
+    for (size_t block = 0; block < blocks; ++block, codes += width * GROUP, out += GROUP) {
+        std::fill(out, out + GROUP, -lift);
         for (size_t step = 0; step < width; step += 4) {
-            const uint8_t *cells = codes + step * BLOCK;
-            for (size_t document = 0; document < BLOCK; ++document)
+            const uint8_t *cells = codes + step * GROUP;
+            for (size_t document = 0; document < GROUP; ++document)
                 for (size_t each = 0; each < 4; ++each)
                     out[document] += cells[4 * document + each] * query[step + each];
         }
@@ -38,19 +39,19 @@ void scan_plain(const uint8_t *codes, size_t blocks, size_t width, const int8_t 
 #if KERNELS_X86
 inline int32_t four_cells(const int8_t *query) {
     int32_t word;
-    std::copy(query, query + 4, reinterpret_cast<int8_t *>(&word));
+    std::memcpy(&word, query, sizeof word);
     return word;
 }
 
-// Products of eight cells fit 16 bits: 2 * 2 * 127 * 63 < 2^15.
+// The sum of four products fits 16 bits: 4 * 127 * 63 < 2^15.
 __attribute__((target("avx2"))) void scan_avx2(const uint8_t *codes, size_t blocks, size_t width,
                                                const int8_t *query, int32_t lift, int32_t *out) {
     const __m256i ones = _mm256_set1_epi16(1);
-    for (size_t block = 0; block < blocks; ++block, codes += width * BLOCK, out += BLOCK) {
+    for (size_t block = 0; block < blocks; ++block, codes += width * GROUP, out += GROUP) {
         __m256i sums[8];
         for (auto &sum : sums) sum = _mm256_set1_epi32(-lift);
         for (size_t step = 0; step < width; step += 8) {
-            const auto *cells = reinterpret_cast<const __m256i *>(codes + step * BLOCK);
+            const auto *cells = reinterpret_cast<const __m256i *>(codes + step * GROUP);
             const __m256i first = _mm256_set1_epi32(four_cells(query + step));
             const __m256i second = _mm256_set1_epi32(four_cells(query + step + 4));
             for (size_t n = 0; n < 8; ++n) {
@@ -68,11 +69,11 @@ __attribute__((target("avx2"))) void scan_avx2(const uint8_t *codes, size_t bloc
 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) void scan_vnni(
     const uint8_t *codes, size_t blocks, size_t width, const int8_t *query, int32_t lift,
     int32_t *out) {
-    for (size_t block = 0; block < blocks; ++block, codes += width * BLOCK, out += BLOCK) {
+    for (size_t block = 0; block < blocks; ++block, codes += width * GROUP, out += GROUP) {
         __m512i sums[8];  // two for each 16 documents, so that no step waits for the one before
         for (size_t n = 0; n < 8; ++n) sums[n] = _mm512_set1_epi32(n < 4 ? -lift : 0);
         for (size_t step = 0; step < width; step += 8) {
-            const uint8_t *cells = codes + step * BLOCK;
+            const uint8_t *cells = codes + step * GROUP;
             const __m512i first = _mm512_set1_epi32(four_cells(query + step));
             const __m512i second = _mm512_set1_epi32(four_cells(query + step + 4));
             for (size_t n = 0; n < 4; ++n) {
@@ -117,7 +118,7 @@ QueryCode encode(const Codes &codes, QueryVector query, Scan &scan) {
         std::iota(rows.begin(), rows.end(), 0);
         similarities(basis, query, rows.data(), rows.size(), components.data());
     }
-    double largest = 0.0, off = 0.0, within = 0.0;
+    double largest = 0.0, error_square = 0.0, within_square = 0.0;
     for (double component : components) largest = std::max(largest, std::abs(component));
     double scale = largest > 0.0 ? LARGEST_CELL / largest : LARGEST_CELL;
     QueryCode code;
@@ -126,17 +127,19 @@ QueryCode encode(const Codes &codes, QueryVector query, Scan &scan) {
         double cell = std::nearbyint(components[n] * scale);
         code.cells[n] = static_cast<int8_t>(cell);
         code.lift += LIFT * static_cast<int32_t>(cell);
-        off += (components[n] - cell / scale) * (components[n] - cell / scale);
-        within += components[n] * components[n];
+        error_square += (components[n] - cell / scale) * (components[n] - cell / scale);
+        within_square += components[n] * components[n];
     }
     scan.unit = 1.0 / (scale * codes.scale);
-    scan.error = std::sqrt(within) * codes.largest_error + std::sqrt(off) * codes.longest;
-    if (!codes.basis.empty())
-        scan.residual = std::sqrt(std::max(query.square - within, 0.0) + 1e-6 * query.square);
+    scan.error = std::sqrt(within_square) * codes.largest_error +
+                 std::sqrt(error_square) * codes.longest;
+    if (!codes.basis.empty())  // a basis in float32 is not quite orthonormal
+        scan.residual =
+            std::sqrt(std::max(query.square - within_square, 0.0) + 1e-6 * query.square);
     scan.residuals = codes.residuals;
     scan.longest_residual = codes.longest_residual;
-    double farthest = scan.error + scan.residual * codes.longest_residual;
-    code.margin = std::max(codes.error_share * farthest,
+    double largest_error = scan.error + scan.residual * codes.longest_residual;
+    code.margin = std::max(codes.error_share * largest_error,
                            codes.shortfall * std::sqrt(query.square)) / scan.unit;
     return code;
 }
@@ -146,7 +149,7 @@ QueryCode encode(const Codes &codes, QueryVector query, Scan &scan) {
 // A bit for each of a block's products, set where it is above the edge.
 uint64_t above_plain(const int32_t *products, int32_t edge) {
     uint64_t bits = 0;
-    for (size_t n = 0; n < BLOCK; ++n) bits |= uint64_t{products[n] > edge} << n;
+    for (size_t n = 0; n < GROUP; ++n) bits |= uint64_t{products[n] > edge} << n;
     return bits;
 }
 
@@ -174,7 +177,7 @@ uint64_t above(const int32_t *products, int32_t edge) {
 class BestCodes {
   public:
     BestCodes(size_t count, double margin)
-        : count_(count), margin_(margin), most_(2 * count + BLOCK) {}
+        : count_(count), margin_(margin), most_(2 * count + GROUP) {}
 
     void add(const int32_t *products, size_t begin, size_t size, Mask allowed) {
         if (kept_.size() > most_) {
@@ -183,7 +186,7 @@ class BestCodes {
             most_ = std::max(most_, 2 * kept_.size());
         }
         uint64_t bits = above(products, edge_);
-        if (size < BLOCK) bits &= (uint64_t{1} << size) - 1;
+        if (size < GROUP) bits &= (uint64_t{1} << size) - 1;
         for (; bits != 0; bits &= bits - 1) {
             size_t n = static_cast<size_t>(__builtin_ctzll(bits));
             if (allows(allowed, static_cast<int64_t>(begin + n)))
@@ -229,16 +232,17 @@ class BestCodes {
 std::vector<int64_t> best_codes(const Codes &codes, QueryVector query, Mask allowed, size_t count,
                                 Scan &result) {
     QueryCode code = encode(codes, query, result);
-    size_t blocks = (codes.documents + BLOCK - 1) / BLOCK;
-    result.products.resize(blocks * BLOCK);
+    size_t blocks = (codes.documents + GROUP - 1) / GROUP;
+    result.documents = codes.documents;
+    result.products.resize(blocks * GROUP);
     BestCodes best(count, code.margin);
-    for (size_t first = 0; first < blocks; first += BLOCKS_AT_ONCE) {
-        size_t last = std::min(first + BLOCKS_AT_ONCE, blocks);
-        int32_t *products = result.products.data() + first * BLOCK;
-        scan(codes.blocks.data + first * BLOCK * codes.width, last - first, codes.width,
+    for (size_t first = 0; first < blocks; first += GROUPS_AT_ONCE) {
+        size_t last = std::min(first + GROUPS_AT_ONCE, blocks);
+        int32_t *products = result.products.data() + first * GROUP;
+        scan(codes.blocks.data + first * GROUP * codes.width, last - first, codes.width,
              code.cells.data(), code.lift, products);
-        for (size_t block = first; block < last; ++block, products += BLOCK)
-            best.add(products, block * BLOCK, std::min(BLOCK, codes.documents - block * BLOCK),
+        for (size_t block = first; block < last; ++block, products += GROUP)
+            best.add(products, block * GROUP, std::min(GROUP, codes.documents - block * GROUP),
                      allowed);
     }
     return best.documents();
@@ -248,17 +252,19 @@ std::vector<int64_t> best_codes(const Codes &codes, QueryVector query, Mask allo
 void keep_nearest(const Vectors &vectors, size_t count, Nearest &found) {
     if (found.documents.empty()) return;
     std::vector<double> keys(found.documents.size());
-    for (size_t n = 0; n < keys.size(); ++n)
+    for (size_t n = 0; n < keys.size(); ++n) {
         keys[n] = order_key(vectors, found.documents[n], found.similarity[n]);
+        if (std::isnan(keys[n])) keys[n] = -std::numeric_limits<double>::infinity();
+    }
     std::vector<double> sorted = keys;
     double edge = found.farthest = kth_largest(sorted, std::min(count, keys.size()));
     if (keys.size() <= count) return;
-    size_t ties = count;
-    for (double key : keys) ties -= key > edge;
+    size_t ties_left = count;
+    for (double key : keys) ties_left -= key > edge;
     size_t kept = 0;
     for (size_t n = 0; n < keys.size(); ++n) {
-        if (keys[n] < edge || (keys[n] == edge && ties == 0)) continue;
-        ties -= keys[n] == edge;
+        if (keys[n] < edge || (keys[n] == edge && ties_left == 0)) continue;
+        ties_left -= keys[n] == edge;
         found.documents[kept] = found.documents[n];
         found.similarity[kept++] = found.similarity[n];
     }

@@ -18,8 +18,12 @@ namespace kernels {
 // basis: float32 [components, dimension] turns a vector into what is coded; no rows where the
 // components are the vector's own. blocks: uint8 [blocks, width / 4, 64, 4], 64 documents side by
 // side, each cell's value plus 64 (1..127); width is a multiple of 8. residuals: float32, the
-// length of each vector beside its components; empty where nothing is beside them. The rest as
-// codes.py names them.
+// length of each vector beside its components; empty where nothing is beside them. scale: cells
+// of a unit. largest_error: the longest rounding error of a vector's components. longest: of what
+// the cells stand for. longest_residual: of the residuals. One of the nearest falls short of the
+// last of the best codes by at most `error_share` of the largest error that its product can have,
+// or `shortfall` of the query's length, whichever is more: for certain where all components are
+// coded, else as measured (codes.py).
 struct Codes {
     View<float> basis;
     size_t components = 0;
@@ -38,11 +42,12 @@ struct Codes {
 
 // What a query's scan over the codes leaves behind.
 //
-// products: int32 for every document, padded to blocks of 64. The order key of a document is its
+// products: int32 for each of `documents`, padded to blocks of 64. The order key of a document is its
 // product times `unit`, give or take `error` + `residual` times the document's own residual.
 // compared: how many documents were compared exactly.
 struct Scan {
     size_t compared = 0;
+    size_t documents = 0;
     std::vector<int32_t> products;
     double unit = 0.0;  // 0: the products bound nothing
     double error = 0.0;
@@ -50,7 +55,7 @@ struct Scan {
     double longest_residual = 0.0;
     View<float> residuals;
 
-    bool bounds() const { return unit > 0.0 && !products.empty(); }
+    bool has_bounds() const { return unit > 0.0 && !products.empty(); }
 
     double bound(int64_t document) const {
         size_t place = static_cast<size_t>(document);

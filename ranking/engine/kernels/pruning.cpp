@@ -13,7 +13,7 @@ namespace {
 constexpr double INFINITE = std::numeric_limits<double>::infinity();
 constexpr double FARTHEST_DISTANCE = std::numeric_limits<double>::max();
 constexpr size_t GROUP = 64;
-constexpr size_t LANES = 256;        // columns of a block, for its largest bounds
+constexpr size_t COLUMNS = 256;      // a block is 16 rows of these; the largest of each is kept
 constexpr size_t SCORED_AT_ONCE = 16;  // documents scored exactly together, at least
 constexpr size_t PENDING = 1024;     // documents kept before their scores are bounded
 constexpr size_t FIRST_UPDATE = 4 * UpperBounds::BLOCK;  // documents until a new threshold,
@@ -25,8 +25,8 @@ constexpr double SCORE_ROUNDING = 1e-12;  // an increasing expression may fall b
 constexpr double FLOAT_ROUNDING = 1e-5;   // what is compared in float32
 
 double lowered_for_rounding(double score) {
-    if (score == -INFINITE) return score;
-    return score > 0.0 ? score * (1.0 - SCORE_ROUNDING) : score * (1.0 + SCORE_ROUNDING);
+    if (std::isinf(score)) return score;
+    return score - SCORE_ROUNDING * (1.0 + std::abs(score));
 }
 
 // What a document must have to reach the threshold: BM25 above `floor`; and BM25 above `sure`, or
@@ -55,17 +55,18 @@ DISPATCH(bool, mark_passing,
          (const float *bm25, const int32_t *products, const Threshold &line, int32_t *marks),
          (bm25, products, line, marks))
 
-KERNELS_INLINE void lane_maxima_loop(const float *bounds, float *lanes) {
-    for (size_t lane = 0; lane < LANES; ++lane) lanes[lane] = bounds[lane];
-    for (size_t first = LANES; first < UpperBounds::BLOCK; first += LANES)
-        for (size_t lane = 0; lane < LANES; ++lane)
-            lanes[lane] = bounds[first + lane] > lanes[lane] ? bounds[first + lane] : lanes[lane];
+KERNELS_INLINE void column_maxima_loop(const float *bounds, float *columns) {
+    for (size_t column = 0; column < COLUMNS; ++column) columns[column] = bounds[column];
+    for (size_t first = COLUMNS; first < UpperBounds::BLOCK; first += COLUMNS)
+        for (size_t column = 0; column < COLUMNS; ++column)
+            columns[column] = bounds[first + column] > columns[column] ? bounds[first + column] : columns[column];
 }
-DISPATCH(void, lane_maxima, (const float *bounds, float *lanes), (bounds, lanes))
+DISPATCH(void, column_maxima, (const float *bounds, float *columns), (bounds, columns))
 
 class Pruning {
   public:
-    explicit Pruning(const Search &search) : s_(search), best_(search.depth) {
+    explicit Pruning(const Search &search)
+        : s_(search), sum_rounding_(sum_rounding(search.terms->terms.size())), best_(search.depth) {
         for (size_t n = 0; n < s_.others.size; ++n) best_.add(s_.others[n]);
     }
 
@@ -93,7 +94,7 @@ class Pruning {
 
     void search_words() {
         UpperBounds upper(*s_.postings, *s_.terms, s_.allowed);
-        std::vector<float> bounds(UpperBounds::BLOCK), lanes(LANES);
+        std::vector<float> bounds(UpperBounds::BLOCK), columns(COLUMNS);
         size_t documents = s_.postings->size(), update = 0;
         float largest = 0.0f;
         Threshold line;
@@ -103,42 +104,43 @@ class Pruning {
             found_.matched += matched;
             const int32_t *products = has_codes() ? s_.scan->products.data() + begin : nullptr;
             if (begin >= update || pending_.size() > PENDING) {
-                lane_maxima(bounds.data(), lanes.data());
-                largest = std::max(largest, *std::max_element(lanes.begin(), lanes.end()));
+                column_maxima(bounds.data(), columns.data());
+                largest = std::max(largest, *std::max_element(columns.begin(), columns.end()));
                 update = GROWTH * begin + FIRST_UPDATE;
                 bound_pending();
-                if (!best_.full()) take_largest(begin, bounds, lanes, products);
-                score_most_promising();
+                if (!best_.full()) take_largest(begin, bounds, columns, products);
+                score_most_promising(SCORED_AT_ONCE);
                 line = threshold(largest);
             }
             take_passing(begin, bounds, products, line);
         }
         upper.check_all_read();
         bound_pending();
-        while (!bounded_.empty()) score_most_promising();
+        // Ever more at once: where all bounds are equal, none is dropped before its turn.
+        for (size_t most = SCORED_AT_ONCE; !bounded_.empty(); most *= 2) score_most_promising(most);
     }
 
-    bool has_codes() const { return s_.scan != nullptr && s_.scan->bounds(); }
+    bool has_codes() const { return s_.scan != nullptr && s_.scan->has_bounds(); }
 
     void take_passing(size_t begin, const std::vector<float> &bounds, const int32_t *products,
                       const Threshold &line) {
         int32_t marks[GROUP];
-        // Bounds beyond the last document are 0; groups beyond it have no codes either.
+        // Groups beyond the last document have no codes.
         size_t end = std::min(bounds.size(), s_.postings->size() - begin);
         for (size_t first = 0; first < end; first += GROUP) {
             const int32_t *codes = products == nullptr ? nullptr : products + first;
             if (!mark_passing(bounds.data() + first, codes, line, marks)) continue;
-            for (size_t n = first; n < first + GROUP; ++n)
+            for (size_t n = first; n < std::min(first + GROUP, end); ++n)
                 if (marks[n - first])
                     pending_.push_back({static_cast<int64_t>(begin + n), bounds[n]});
         }
     }
 
-    // Before any threshold is known: the block's largest, twice as many as are wanted.
-    void take_largest(size_t begin, std::vector<float> &bounds, std::vector<float> &lanes,
+    // Before any threshold is known: the block's largest, at least twice as many as are wanted.
+    void take_largest(size_t begin, std::vector<float> &bounds, std::vector<float> &columns,
                       const int32_t *products) {
         size_t count = std::min(2 * s_.depth, bounds.size());
-        std::vector<float> copy = count <= LANES ? lanes : bounds;
+        std::vector<float> copy = count <= COLUMNS ? columns : bounds;
         // Passing is being above: the k-th largest itself has to pass.
         float below = std::nextafter(kth_largest(copy, std::max<size_t>(count, 1)), 0.0f);
         Threshold line;
@@ -166,15 +168,17 @@ class Pruning {
         features_.assign(FEATURES * kept, 0.0);
         for (size_t n = 0; n < kept; ++n) {
             int64_t document = pending_[n].document;
-            double bm25 = pending_[n].bm25 * (1.0 + UpperBounds::ROUNDING);
+            double bm25 = pending_[n].bm25 * (1.0 + sum_rounding_);
             double key = has_codes() ? s_.scan->bound(document) : INFINITE;
             set_feature_bounds(n, kept, bm25, std::min(key, s_.farthest), has_vector(document));
         }
         scores_.resize(kept);
         s_.program->run(features_.data(), kept, scores_.data(), registers_);
         double least = lowered_for_rounding(best_.threshold());
-        for (size_t n = 0; n < kept; ++n)
-            if (scores_[n] >= least) bounded_.push_back({pending_[n].document, scores_[n]});
+        for (size_t n = 0; n < kept; ++n) {
+            double bound = std::isnan(scores_[n]) ? INFINITE : scores_[n];
+            if (bound >= least) bounded_.push_back({pending_[n].document, bound});
+        }
         pending_.clear();
     }
 
@@ -204,13 +208,14 @@ class Pruning {
 
     // --- exact scores ------------------------------------------------------------------------
 
-    // Score those of highest bound exactly; drop those that cannot be among the best any more.
-    void score_most_promising() {
+    // Score those of highest bound exactly, `most` or as many as are wanted in all; drop those that
+    // cannot be among the best any more.
+    void score_most_promising(size_t most) {
         double least = lowered_for_rounding(best_.threshold());
         bounded_.erase(std::remove_if(bounded_.begin(), bounded_.end(),
                                       [least](const Bounded &b) { return b.score < least; }),
                        bounded_.end());
-        size_t count = std::min(std::max(s_.depth, SCORED_AT_ONCE), bounded_.size());
+        size_t count = std::min(std::max(s_.depth, most), bounded_.size());
         if (count == 0) return;
         std::nth_element(bounded_.begin(), bounded_.begin() + (count - 1), bounded_.end(),
                          [](const Bounded &a, const Bounded &b) { return a.score > b.score; });
@@ -288,10 +293,9 @@ class Pruning {
         floor = std::min(alone, step * static_cast<double>(begin));
         double sure = std::min(alone, step * static_cast<double>(end));
         if (!has_codes() || end - begin < 2) {
-            sure = has_codes() ? std::min(sure, step * static_cast<double>(begin)) : floor;
-            return with_rounding_margin(floor, sure, 0.0, 0.0, largest);
+            return with_rounding_margin(floor, floor, 0.0, 0.0, largest);
         }
-        double weight = (keys[begin] - keys[end - 1]) / (low[end - 1] - low[begin]);
+        double weight = std::max(0.0, (keys[begin] - keys[end - 1]) / (low[end - 1] - low[begin]));
         double cut = INFINITE;
         for (size_t n = begin; n < end; ++n) cut = std::min(cut, weight * low[n] + keys[n]);
         return with_rounding_margin(floor, sure, weight, cut, largest);
@@ -300,12 +304,12 @@ class Pruning {
     // The same line, lowered by what float32 may round off, and in units of the codes.
     Threshold with_rounding_margin(double floor, double sure, double weight, double cut,
                                    double largest) {
-        double loose = 1.0 - FLOAT_ROUNDING;
+        double rounding = FLOAT_ROUNDING + sum_rounding_;
         Threshold line;
-        line.floor = static_cast<float>(floor * loose);
-        line.sure = static_cast<float>(sure * loose);
+        line.floor = static_cast<float>(floor * (1.0 - rounding));
+        line.sure = static_cast<float>(sure * (1.0 - rounding));
         if (!has_codes()) return line;
-        cut -= FLOAT_ROUNDING * (std::abs(cut) + weight * largest);
+        cut -= rounding * (std::abs(cut) + weight * largest);
         cut -= s_.scan->error + s_.scan->longest_residual * s_.scan->residual;
         line.weight = static_cast<float>(weight);
         line.unit = static_cast<float>(s_.scan->unit);
@@ -380,6 +384,7 @@ class Pruning {
     }
 
     const Search &s_;
+    double sum_rounding_;
     BestScores best_;
     Candidates found_;
     std::vector<Pending> pending_;

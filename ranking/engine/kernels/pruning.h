@@ -23,7 +23,8 @@ namespace kernels {
 //
 // vectors: null where the query has no vector or the profile compares none; closeness is then 0.
 // near, similarity: the nearest documents of this segment, ascending. farthest: the least order key
-// among the nearest of all segments; NaN where no other document has a vector. scan: null without
+// among the nearest of all segments, which no other document exceeds; NaN where no other document
+// has a vector. scan: null without
 // codes. has_caption: one byte for each document. field_present: which documents have a vector in
 // the profile's field; read only where has_field, empty where all have. others: scores of other
 // segments' documents.

@@ -2,7 +2,8 @@
 //
 // Sums are in float64, in one fixed order that ranking/engine/segment/vectors.py follows as well:
 // sixteen partial sums, each over every sixteenth component, then halved four times. Products of
-// two float32 are exact in float64, so both routes give the same bits whatever the processor.
+// two float32 are exact in float64, each other operation rounds alike, and none is fused: so both
+// routes give the same bits whatever the processor.
 #pragma once
 
 #include "arrays.h"
@@ -17,7 +18,7 @@ enum class Metric { prenormalized_angular = 1, dot_product = 2, angular = 3, euc
 enum class Cells { float32, bfloat16, int8 };
 
 // One vector field of a segment: cells [documents, dimension] in C order.
-// lengths: |d|^2 of each document, for `angular` alone. present: which documents have a vector.
+// squares: |d|^2 of each document, for `angular` alone. present: which documents have a vector.
 struct Vectors {
     const void *cells = nullptr;
     Cells kind = Cells::float32;
@@ -28,7 +29,7 @@ struct Vectors {
     Metric metric = Metric::dot_product;
 };
 
-// A query's vector, cut to the field's cells; square: |q|^2 summed as above.
+// A query's vector, rounded to the field's type of cells; square: |q|^2 summed as above.
 struct QueryVector {
     View<float> cells;
     double square = 0.0;

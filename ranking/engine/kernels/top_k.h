@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <limits>
@@ -22,9 +23,10 @@ T kth_largest(std::vector<T> &values, size_t k) {
 // The k largest scores seen so far.
 class BestScores {
   public:
-    explicit BestScores(size_t k) : k_(k) { heap_.reserve(k); }
+    explicit BestScores(size_t k) : k_(k) {}
 
     void add(double score) {
+        if (std::isnan(score)) score = -std::numeric_limits<double>::infinity();
         if (heap_.size() < k_) {
             heap_.push_back(score);
             std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
