@@ -153,12 +153,23 @@ def _fields(line: str, mark: str) -> list[str]:
         return [line]
 
 
-def _likeliness(lines: Sequence[str], mark: str) -> tuple[int, float, int]:
-    """Names that count in the first line, lines that are as wide as it, and how wide it is."""
-    widths = [len(_fields(line, mark)) for line in lines]
-    names = {normal_name(name) for name in _fields(lines[0], mark)}
-    alike = sum(width == widths[0] for width in widths) / len(widths)
-    return len(names & KNOWN) if widths[0] > 1 else 0, alike if widths[0] > 1 else 0, widths[0]
+def _likeliness(lines: Sequence[str], mark: str) -> tuple[int, bool, float, int]:
+    """How much a separator is like that of a table.
+
+    Names that count in the first line; whether all lines are an id and a list of concepts, whose
+    own separator may be frequent, too; lines that are as wide as the first, and how wide it is.
+    """
+    rows = [_fields(line, mark) for line in lines]
+    width = len(rows[0])
+    if width < 2:
+        return 0, False, 0, width
+    listed = all(
+        len(row) == 2 and CUIS.fullmatch(row[1].strip()) and not CUI.search(row[0])
+        for row in rows[1:]
+    )
+    alike = sum(len(row) == width for row in rows) / len(rows)
+    names = {normal_name(name) for name in rows[0]}
+    return len(names & KNOWN), listed, alike, width
 
 
 def _has_header(lines: Sequence[str], columns: Sequence[str], mark: str) -> bool:

@@ -348,13 +348,14 @@ def test_imageclef_2021_without_headers(tmp_path):
     ]
 
 
-def test_imageclef_2021_as_two_subtasks_have_it(tmp_path):
+@pytest.mark.parametrize(("mark", "quote"), [("\t", ""), (",", '"')])
+def test_imageclef_2021_as_two_subtasks_have_it(tmp_path, mark, quote):
     """Names of the concepts' files as participants' code has them; the captions' by analogy."""
     for split, numbers in (("Training", (1, 2)), ("Validation", (3, 4))):
         concepts = tmp_path / f"ImageCLEF2021_ConceptDetection_{split}-Set"
         captions = tmp_path / f"ImageCLEF2021_CaptionPrediction_{split}-Set"
-        cuis = [f"pic{n}\tC0040405;C0817096\n" for n in numbers]
-        texts = [f"pic{n}\tof {split}, with a comma\n" for n in numbers]
+        cuis = [f"pic{n}{mark}C0040405;C0817096\n" for n in numbers]
+        texts = [f"pic{n}{mark}{quote}of {split}, with a comma{quote}\n" for n in numbers]
         write(concepts / f"{split}_Set_Concepts.csv", "".join(cuis))
         write(captions / f"{split}_Set_Captions.csv", "".join(texts))
         images(concepts / f"{split}-Images", *(f"pic{n}.jpg" for n in numbers))
