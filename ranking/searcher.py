@@ -181,7 +181,7 @@ class Searcher:
             result = replace(result, warnings=(*result.warnings, NOT_ITS_OWN))
         elif plain and self.calibration:
             result = self._judged(result, text, self.calibration, min_probability, first=not offset)
-        if frames and vector is not None:
+        if frames and vector is not None and any(f.labels for f in self._info.vector_fields):
             result = replace(result, frames=tuple(self._frames(hit, vector) for hit in result))
         if (image is None and not like and not unlike) or name not in self._info.text_profiles:
             return result

@@ -37,7 +37,9 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
 }
+_RAW_HEADERS = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
 
 
 class RefusedError(UserError):
@@ -196,13 +198,9 @@ def _check_length(method: str, headers: Headers) -> None:
 
 
 def _finished(message: Message, *, close: bool) -> list[tuple[bytes, bytes]]:
-    headers = list(message["headers"])
-    there = {name.lower() for name, _ in headers}
-    added = {**_HEADERS, "cache-control": "no-store"}
-    if close:
-        added["connection"] = "close"
-    headers += [(n.encode(), v.encode()) for n, v in added.items() if n.encode() not in there]
-    return headers
+    there = {name.lower() for name, _ in message["headers"]}
+    added = [*_RAW_HEADERS, (b"connection", b"close")] if close else _RAW_HEADERS
+    return [*message["headers"], *(each for each in added if each[0] not in there)]
 
 
 async def _refuse(refusal: RefusedError, send: Send) -> None:

@@ -82,16 +82,14 @@ def read_query(operation: Operation, query: bytes) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, schema in operation.parameters.items():
         found = given.get(name, [])
-        if schema["type"] == "array":
+        if not found:
+            values[name] = [] if schema["type"] == "array" else schema.get("default")
+        elif schema["type"] == "array":
             values[name] = _check(found, schema, name)
         elif len(found) > 1:
             raise ParameterError(f"{name} is given {len(found)} times; it is allowed once.")
         else:
-            values[name] = (
-                _check(_number(found[0], schema, name), schema, name)
-                if found
-                else schema.get("default")
-            )
+            values[name] = _check(_number(found[0], schema, name), schema, name)
     return values
 
 
