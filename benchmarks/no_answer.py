@@ -2,6 +2,7 @@
 
     python -m benchmarks.no_answer build/corpus build/encoder                    phantoms
     python -m benchmarks.no_answer build/corpus build/encoder --without modality=ultrasound
+    python -m benchmarks.no_answer build/corpus build/encoder --short                short queries
 
 Documents are taken out of the index, and out of what the probabilities are fitted on. Then those of
 the test split that were taken out ask (no answer is right), and some that stayed (they have one).
@@ -13,6 +14,9 @@ too. F1 weighs both kinds alike, however many queries there are of each.
 
 "No answer" is told where every hit is below the cut. ROC area: of the best hit's probability, with
 an answer against without. Calibration error: of the hits of queries with an answer.
+
+Short queries: fitted on half of the concept names, asked with the other half, by the fit for
+captions and by that for short queries. Without an answer is each with its right hits left out.
 """
 
 from __future__ import annotations
@@ -24,7 +28,15 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.tuning.calibration import BY_CAPTION, Asking, asked_of, calibrate, calibration_error
+from encoders.inference.dual_encoder import DualEncoder
+from eval.tuning.calibration import (
+    BY_CAPTION,
+    Asking,
+    asked_of,
+    calibrate,
+    calibration_error,
+    short_queries,
+)
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
 from ingest.sources.phantom_captions import describe
@@ -76,19 +88,55 @@ def rewritten(
     return whole.answers(searcher, profile), texts
 
 
-def measure(
-    name: str, found: list[Document], gone: Gone, encoder: object, profile: str, *, anew: bool
-) -> None:
-    """Print one row. anew: whether newly written captions ask."""
+def searcher_of(kept: list[Document], encoder: DualEncoder) -> Searcher:
+    """Over these documents, with vectors of their captions."""
     manifest = encoder.manifest
     names = encoder_names(manifest.fingerprint)
     fields = [
         VectorField(name, manifest.dimension, manifest.fingerprint)
         for name in (names.embedding, names.field("caption_embedding"))
     ]
-    kept = [d for d in found if not gone(d)]
     profiles = with_scale(SHIPPED.replaced(CAPTION_PROFILES), manifest.logit_scale)
-    searcher = Searcher(EmbeddedEngine.in_memory(kept, fields, profiles), encoder)
+    return Searcher(EmbeddedEngine.in_memory(kept, fields, profiles), encoder)
+
+
+def measure_short(found: list[Document], encoder: DualEncoder, profile: str) -> None:
+    """Short queries by the fit for captions, and by their own."""
+    away = set(sorted({concept for d in found for concept in d.concepts})[::2])
+
+    def without(document: Document) -> Document:
+        named = zip(document.concepts, document.concept_names, strict=True)
+        return replace(document, concept_names=tuple("" if c in away else n for c, n in named))
+
+    kept = [without(document) for document in found]
+    searcher = searcher_of(kept, encoder)
+    fitted = calibrate(searcher, kept, profile=profile)
+    asked = short_queries(document for document in found if document.split == "test")
+    asked = {text: ids for text, ids in asked.items() if ids <= away}
+    results = [searcher.search(text, profile=profile) for text in asked]
+    pairs = zip(asked.values(), results, strict=True)
+    right = [np.array([ids <= set(h.concepts) for h in r.documents], bool) for ids, r in pairs]
+    for name, one in (("captions", fitted), ("short queries", fitted.short or fitted)):
+        chances = [
+            np.nan_to_num(one.probabilities(result.features, len(query_terms(text))))
+            for text, result in zip(asked, results, strict=True)
+        ]
+        both = list(zip(chances, right, strict=True))
+        caught = np.mean([p[~yes].max(initial=0.0) < one.cut for p, yes in both])
+        wrong = np.mean([p.max() < one.cut for p, yes in both if yes.any()])
+        error = calibration_error(np.concatenate(chances), np.concatenate(right))
+        print(
+            f"| fitted on {name} | {len(asked)} | {caught:.2f} | {wrong:.2f} | "
+            f"{2 * caught / (1 + caught + wrong):.2f} | {error:.3f} |"
+        )
+
+
+def measure(
+    name: str, found: list[Document], gone: Gone, encoder: DualEncoder, profile: str, *, anew: bool
+) -> None:
+    """Print one row. anew: whether newly written captions ask."""
+    kept = [d for d in found if not gone(d)]
+    searcher = searcher_of(kept, encoder)
     fitted = calibrate(searcher, kept, profile=profile)
     there = asked_of(kept, "test")
     held_out = ("test",) if anew else ("test", "validation")  # which lost them too
@@ -126,11 +174,15 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("encoder", type=Path)
     parser.add_argument("--without", action="append", metavar="FIELD=VALUE", default=[])
+    parser.add_argument("--short", action="store_true", help="queries of one or two words")
     parser.add_argument("--profile", default=BY_CAPTION)
     options = parser.parse_args()
     corpus, encoder = Corpus.open(options.corpus), load_encoder(options.encoder)
     embed_corpus(corpus, encoder, captions=True)
     found = list(documents(corpus, encoder.manifest.fingerprint, captions=True))
+    if options.short:
+        measure_short(found, encoder, options.profile)
+        return
     print(
         "| taken out | queries without an answer | with one | told so | told so wrongly | F1 | "
         "ROC area | calibration error |\n|---|---|---|---|---|---|---|---|"

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ __all__ = [
     "CALIBRATION",
     "CAPTION_VECTOR",
     "NOT_ITS_OWN",
+    "SHORT",
     "Calibration",
     "CalibrationError",
     "Evidence",
@@ -39,6 +41,8 @@ NOT_ITS_OWN = (
 
 Terms = int | NDArray[np.int64]
 Columns = Mapping[str, NDArray[np.float64]]
+
+SHORT = 2  # words
 
 CAPTION_VECTOR = "closeness(field,caption_embedding)"
 _WORDS = "bm25(caption)"
@@ -86,7 +90,8 @@ class Calibration:
 
     fingerprint: the encoder whose vectors it was fitted on, "" where there were none. cut: hits of
     a lower probability look like nothing that was asked for. told: how it was fitted. index: the id
-    of the index whose hits it was fitted on: what another one holds was not looked at.
+    of the index whose hits it was fitted on: what another one holds was not looked at. short: that
+    of queries of at most SHORT words, of which the same evidence says more.
     """
 
     fingerprint: str
@@ -94,6 +99,11 @@ class Calibration:
     cut: float = 0.0
     told: Mapping[str, float] = field(default_factory=dict)
     index: str = ""
+    short: Calibration | None = None
+
+    def of_query(self, terms: int) -> Calibration:
+        """The one for queries of so many words."""
+        return self.short if self.short and terms <= SHORT else self
 
     def probabilities(self, features: Columns, terms: Terms) -> NDArray[np.float64] | None:
         """Probability that each hit is right, float64 [hits], of a query of plain words.
@@ -120,6 +130,17 @@ class Calibration:
         write_whole(path, json.dumps(content, indent=2) + "\n")
 
     @classmethod
+    def _of(cls, content: Mapping[str, Any]) -> Calibration:
+        models = tuple(
+            Evidence(float(each["bias"]), {n: float(w) for n, w in each["weights"].items()})
+            for each in content["models"]
+        )
+        told = {name: float(value) for name, value in content["told"].items()}
+        short = cls._of(content["short"]) if content.get("short") else None
+        made = {"models": models, "told": told, "cut": float(content["cut"]), "short": short}
+        return cls(**{**content, **made})
+
+    @classmethod
     def read(cls, path: Path) -> Calibration | None:
         """Read it; None if there is no such file. Raises CalibrationError if it is damaged."""
         try:
@@ -128,13 +149,7 @@ class Calibration:
             checksum = content.pop("checksum", None)  # earlier versions wrote none
             if checksum is not None and checksum != sha256_json(content):
                 raise ValueError("changed")
-            models = tuple(
-                Evidence(float(each["bias"]), {n: float(w) for n, w in each["weights"].items()})
-                for each in content["models"]
-            )
-            told = {name: float(value) for name, value in content["told"].items()}
-            cut = float(content["cut"])
-            return cls(**{**content, "models": models, "told": told, "cut": cut})
+            return cls._of(content)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -215,7 +215,9 @@ class Searcher:
         result: Result, text: str, calibration: Calibration, cut: float | None, *, first: bool
     ) -> Result:
         """The result with the probability that each hit is right, and without those below `cut`."""
-        made = calibration.probabilities(result.features, len(query_terms(text)))
+        terms = len(query_terms(text))
+        calibration = calibration.of_query(terms)
+        made = calibration.probabilities(result.features, terms)
         if made is None:
             if cut is not None:
                 raise NoProbabilityError(

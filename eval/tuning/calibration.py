@@ -6,13 +6,17 @@ without itself, and right are the documents that carry all of its concepts, thre
 it in their own words. Where too few do, the document itself is right, and equal captions: then each
 query loses a share of its words, a step of the overlap curve, before captions are searched, while
 its vector is made of the whole; caption vectors would know the caption, and are not looked at.
+
+A query of one or two words has many right answers, and a caption says little of it: such queries
+have a fit of their own. They are names of concepts of the same captions, one or two at a time, and
+right is what carries them; without enough concepts there is none.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from random import Random
 
@@ -26,6 +30,7 @@ from eval.tuning.logistic import fit_logistic
 from ingest.corpus.duplicates import normal_caption
 from ranking.calibration import (
     CAPTION_VECTOR,
+    SHORT,
     Calibration,
     CalibrationError,
     Evidence,
@@ -36,7 +41,7 @@ from ranking.searcher import Searcher, encode_tokens
 from ranking.text.tokens import query_terms
 from ranking.types import Document, Query, Result
 
-__all__ = ["BY_CAPTION", "Asking", "asked_of", "calibrate", "calibration_error"]
+__all__ = ["BY_CAPTION", "Asking", "asked_of", "calibrate", "calibration_error", "short_queries"]
 
 DEPTH = 10  # hits of a query
 MOST_QUERIES = 1_000
@@ -64,22 +69,8 @@ class Asking:
     def answers(self, searcher: Searcher, profile: str) -> list[Result]:
         """The hits of each query."""
         captions = [document.caption or "" for document in self.documents]
-        encoder = searcher.encoder
-        vectors = encoder.encode_texts(captions) if encoder else [None] * len(captions)
         texts = [c if self.apart else _kept(c, row) for row, c in enumerate(captions)]
-        tokens = encode_tokens(encoder, texts, searcher.engine.profiles.resolve(profile))
-        queries = [
-            Query(
-                text,
-                vector=vectors[row],
-                vectors=tokens[row],
-                profile=profile,
-                k=DEPTH,
-                exclude_ids=self.apart[row] if self.apart else frozenset(),
-            )
-            for row, text in enumerate(texts)
-        ]
-        return searcher.engine.search_many(queries)
+        return _answers(searcher, texts, captions, profile, self.apart)
 
     def right(self, results: Sequence[Result]) -> Marks:
         """Which hits are right, of all queries one after another: bool [hits]."""
@@ -136,36 +127,93 @@ def calibrate(
     no hit is right, or all are.
     """
     asking = asked_of(documents, split)
-    index = searcher.engine.index_id
     own = searcher.default_profile("text", None)
     if BY_CAPTION in searcher.engine.info().profiles and searcher.encoder:
         own = BY_CAPTION
     progress("queries", 0, len(asking.documents))
     results = asking.answers(searcher, profile or own)
     progress("queries", len(asking.documents), len(asking.documents))
+    texts = [document.caption or "" for document in asking.documents]
+    unseen = () if asking.apart else (CAPTION_VECTOR,)
+    made = _fitted(searcher, texts, results, asking.right(results), unseen)
+    short = short_queries(asking.documents)
+    if len(short) < FEWEST_QUERIES:
+        return made
+    texts = list(short)
+    results = _answers(searcher, texts, texts, profile or own)
+    pairs = zip(short.values(), results, strict=True)
+    right = np.array([asked <= set(h.concepts) for asked, r in pairs for h in r.documents], bool)
+    if right.all() or not right.any():
+        return made
+    return replace(made, short=_fitted(searcher, texts, results, right))
+
+
+def short_queries(documents: Iterable[Document]) -> dict[str, frozenset[str]]:
+    """Names of the documents' concepts, alone and two by two, of at most SHORT words: their ids."""
+    found: dict[str, frozenset[str]] = {}
+    for document in documents:
+        pairs = zip(document.concept_names, document.concepts, strict=False)
+        named = [(name, concept) for name, concept in pairs if name.strip()]
+        for some in chain(combinations(named, 1), combinations(named, 2)):
+            text = " ".join(name for name, _ in some)
+            if 0 < len(query_terms(text)) <= SHORT:
+                found.setdefault(text, frozenset(concept for _, concept in some))
+    asked = list(found.items())
+    Random(SEED).shuffle(asked)  # noqa: S311  (a seeded sample, no secret)
+    return dict(asked[:MOST_QUERIES])
+
+
+def _answers(
+    searcher: Searcher,
+    texts: Sequence[str],
+    seen: Sequence[str],
+    profile: str,
+    apart: Sequence[frozenset[str]] = (),
+) -> list[Result]:
+    """The hits of each text. seen: the texts of the vectors. apart: what each asks without."""
+    encoder = searcher.encoder
+    vectors = encoder.encode_texts(seen) if encoder else [None] * len(texts)
+    tokens = encode_tokens(encoder, texts, searcher.engine.profiles.resolve(profile))
+    queries = [
+        Query(
+            text,
+            vector=vectors[row],
+            vectors=tokens[row],
+            profile=profile,
+            k=DEPTH,
+            exclude_ids=apart[row] if apart else frozenset(),
+        )
+        for row, text in enumerate(texts)
+    ]
+    return searcher.engine.search_many(queries)
+
+
+def _fitted(
+    searcher: Searcher,
+    texts: Sequence[str],
+    results: Sequence[Result],
+    right: Marks,
+    unseen: Sequence[str] = (),
+) -> Calibration:
+    """Fitted to the hits of some texts. unseen: evidence that is not looked at."""
     sizes = [len(result) for result in results]
     owner = np.repeat(np.arange(len(sizes)), sizes)
-    terms = np.repeat([len(query_terms(each.caption or "")) for each in asking.documents], sizes)
-    right = asking.right(results)
+    terms = np.repeat([len(query_terms(text)) for text in texts], sizes)
     if right.all() or not right.any():
         raise CalibrationError(
             f"Of {len(right):,} hits {'all' if right.all() else 'none'} are right: there is "
             "nothing to tell apart."
         )
-    features = {
-        name: np.concatenate([result.features[name] for result in results])
-        for name in results[0].features
-    }
-    found = evidence(features, terms)
-    if not asking.apart:
-        found.pop(CAPTION_VECTOR, None)
+    some = [result for result in results if len(result)]
+    features = {n: np.concatenate([each.features[n] for each in some]) for n in some[0].features}
+    found = {n: v for n, v in evidence(features, terms).items() if n not in unseen}
     models = []
     for names in chain.from_iterable(combinations(found, n + 1) for n in range(len(found))):
         there = np.all([is_there(features, name) for name in names], axis=0)
         if (right & there).any() and (~right & there).any():
             models.append(_fit(names, {n: found[n][there] for n in names}, right[there]))
-    encoder = searcher.encoder
-    made = Calibration(encoder.manifest.fingerprint if encoder else "", tuple(models))
+    fingerprint = searcher.encoder.manifest.fingerprint if searcher.encoder else ""
+    made = Calibration(fingerprint, tuple(models), index=searcher.engine.index_id)
     chances = np.nan_to_num(np.asarray(made.probabilities(features, terms), np.float64))
     cut, recall, f1 = _cut(chances, owner, right, len(sizes))
     told = {
@@ -176,7 +224,7 @@ def calibrate(
         "no_answer_recall": recall,
         "no_answer_f1": f1,
     }
-    return Calibration(made.fingerprint, made.models, cut, told, index)
+    return replace(made, cut=cut, told=told)
 
 
 def calibration_error(chances: Values, right: Marks, bins: int = 10) -> float:

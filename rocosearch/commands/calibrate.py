@@ -55,3 +55,8 @@ def command(
         f"{told['no_answer_recall']:.0%} of the queries whose right hits were left out, and 5 % of "
         f"the others (F1 {told['no_answer_f1']:.2f}; to say so always gives 0.67)."
     )
+    if made.short:
+        results.print(
+            f"Queries of one or two words: {made.short.told['queries']:.0f} queries, expected "
+            f"calibration error {made.short.told['calibration_error']:.3f}."
+        )

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eval.tuning.calibration import asked_of, calibrate, calibration_error
+from eval.tuning.calibration import asked_of, calibrate, calibration_error, short_queries
 from ingest.sources.phantom_captions import describe
 from ingest.sources.phantoms import ATTRIBUTES
-from ranking.calibration import CalibrationError
+from ranking.calibration import SHORT, CalibrationError
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
+from ranking.text.tokens import query_terms
 from ranking.types import Document
 
 COMBINATIONS = list(itertools.product(*ATTRIBUTES.values()))[::7]
@@ -75,6 +76,42 @@ def test_without_concepts_a_caption_loses_words_and_finds_itself(documents):
     assert right.sum() <= len(bare) < len(right)
     own = [d.id in result.ids for d, result in zip(asking.documents, results, strict=True)]
     assert np.mean(own) > 0.5
+
+
+def test_short_queries_have_a_fit_of_their_own(documents):
+    """Concepts that nobody asked for while fitting: as probable as they are right."""
+    named = [
+        replace(d, concept_names=tuple(c.split("-", 1)[1] for c in d.concepts))
+        for d in documents[::4]
+    ]
+    every = short_queries(named)
+    assert all(len(query_terms(text)) <= SHORT for text in every)
+    away = sorted({concept for ids in every.values() for concept in ids})[::6]
+    asking = [
+        replace(
+            d,
+            concept_names=tuple(
+                "" if concept in away else name
+                for concept, name in zip(d.concepts, d.concept_names, strict=True)
+            ),
+        )
+        for d in named
+    ]
+    searcher = Searcher(EmbeddedEngine.in_memory(asking))
+    searcher.calibration = calibrate(searcher, asking)
+    assert searcher.calibration.short
+    assert not set(away) & set().union(*short_queries(asking).values())
+    errors = []
+    for fitted in (searcher.calibration, replace(searcher.calibration, short=None)):
+        searcher.calibration = fitted
+        chances, right = [], []
+        for text, ids in every.items():
+            if ids & set(away):
+                for hit in searcher.search(text):
+                    chances.append(hit.probability)
+                    right.append(ids <= set(hit.document.concepts))
+        errors.append(calibration_error(np.array(chances), np.array(right)))
+    assert errors[0] < 0.2 < errors[1]
 
 
 @pytest.mark.parametrize(

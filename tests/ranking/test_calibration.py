@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ranking.calibration import NOT_ITS_OWN, Calibration, CalibrationError, Evidence
+from ranking.calibration import NOT_ITS_OWN, SHORT, Calibration, CalibrationError, Evidence
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from ranking.types import Document, QueryError
@@ -54,9 +54,17 @@ def test_without_evidence_nothing_is_told():
     assert np.isnan(BOTH.probabilities(nothing, 1)).all()
 
 
+def test_short_queries_have_their_own_where_there_is_one():
+    short = replace(BOTH, cut=0.3)
+    both = replace(BOTH, short=short)
+    assert [both.of_query(terms) for terms in (1, SHORT, SHORT + 1)] == [short, short, both]
+    assert BOTH.of_query(1) is BOTH
+
+
 def test_it_is_kept_as_it_is(tmp_path):
-    BOTH.save(tmp_path / "kept.json")
-    assert Calibration.read(tmp_path / "kept.json") == BOTH
+    for made in (replace(BOTH, short=replace(BOTH, cut=0.3)), BOTH):
+        made.save(tmp_path / "kept.json")
+        assert Calibration.read(tmp_path / "kept.json") == made
     assert Calibration.read(tmp_path / "none.json") is None
     kept = (tmp_path / "kept.json").read_text()
     (tmp_path / "kept.json").write_text(kept.replace('"bias": -1', '"bias": -2', 1))
