@@ -4,9 +4,12 @@ import os
 from multiprocessing import get_context
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import ingest.vectors.embed
+from encoders.base.parquet import write_parquet
 from ingest.corpus.corpus import Corpus, write_corpus
 from ingest.corpus.records import CorpusError, Record
 from ingest.feed.documents import documents, second_half
@@ -148,6 +151,20 @@ def test_a_damaged_part_is_named(own_corpus, pixel_encoder):
     os.truncate(part, 50)
     with pytest.raises(CorpusError, match=r"part-.* is damaged .* embed again"):
         embed_corpus(own_corpus, pixel_encoder)
+
+
+def test_a_stored_vector_of_another_length_is_told_by_every_reader(own_corpus, pixel_encoder):
+    embed_corpus(own_corpus, pixel_encoder)
+    (part,) = (own_corpus.path / "embeddings").rglob("part-*.parquet")
+    table = pq.read_table(part)
+    vectors = [[2 * number for number in each] for each in table["vector"].to_pylist()]
+    column = pa.array(vectors, table.schema.field("vector").type)
+    write_parquet(table.set_column(table.schema.names.index("vector"), "vector", column), part)
+    fingerprint = pixel_encoder.manifest.fingerprint
+    with pytest.raises(CorpusError, match=r"part-.* has length 2; 1 expected"):
+        read_embeddings(own_corpus, fingerprint)
+    with pytest.raises(CorpusError, match=r"part-.* has length 2; 1 expected"):
+        list(documents(own_corpus, (fingerprint,)))
 
 
 @pytest.mark.parametrize(
