@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from encoders.base.errors import UserError
@@ -13,7 +14,13 @@ __all__ = ["DemoError", "Step", "check_source", "run_steps", "start_over", "step
 
 QUERY = "large ring-shaped lesion in the upper left chest"
 WORDS = 6  # of a caption, for the query of the step "search"
-PARTS = ("corpus", "encoder", "index", "report", "app")
+PARTS = {  # with the file that is written last
+    "corpus": "corpus.json",
+    "encoder": "encoder.json",
+    "index": "CURRENT",
+    "report": "metrics.json",
+    "app": "services.xml",
+}
 
 
 class DemoError(UserError):
@@ -55,7 +62,7 @@ def steps(source: str, out: Path) -> Iterator[Step]:
         ("index", corpus, index, *(("--encoder", encoder) if trainable else ())),
         Path(index, "CURRENT"),
     )
-    yield Step("Search it", ("search", index, QUERY if phantoms else query, "-k", "5"), None)
+    yield Step("Search it", ("search", "-k", "5", "--", index, QUERY if phantoms else query), None)
     yield Step(
         "Compare lexical, vector and hybrid ranking",
         ("eval", index, corpus, report),
@@ -117,7 +124,16 @@ def check_source(source: str, out: Path) -> None:
 
 
 def start_over(out: Path) -> None:
-    """Remove the outputs of earlier runs in `out`, including interrupted ones."""
+    """Remove the outputs of earlier runs in `out`, including interrupted ones.
+
+    Raises OutputError, and removes nothing, if a folder of such a name was written by nobody here.
+    """
+    from ranking.engine.store.writer import UNFINISHED  # noqa: PLC0415 - help needs no numpy
+    from rocosearch.outputs import check_replaceable  # noqa: PLC0415
+
+    for name, last in PARTS.items():
+        check_replaceable(out / name, last, "of an earlier run", UNFINISHED)
     for name in PARTS:
-        for folder in (out / name, *out.glob(f".{name}.*")):
+        left = (out.glob(f".{name}.{kind}") for kind in ("new.*", "old.*", "training"))
+        for folder in (out / name, *chain.from_iterable(left)):
             shutil.rmtree(folder, ignore_errors=True)

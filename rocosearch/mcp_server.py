@@ -64,7 +64,8 @@ def mcp_server(searcher: Searcher, corpus: Path | None = None) -> MCPServer:
 
     @server.tool(description="One document: caption, concepts, study, modality and so on.")
     def document(identifier: Annotated[str, Field(max_length=1_000)]) -> dict[str, Any]:
-        found = searcher.engine.get(identifier)
+        with _as_tool_errors():
+            found = searcher.engine.get(identifier)
         if found is None:
             raise ToolError(f"There is no document {identifier!r}.")
         return plain(found)
@@ -75,7 +76,8 @@ def mcp_server(searcher: Searcher, corpus: Path | None = None) -> MCPServer:
 
     @server.tool(description="A document's image, as a JPEG of 1,024 pixels at most.")
     def image(identifier: Annotated[str, Field(max_length=1_000)]) -> Image:
-        found = pictures.get(identifier, "large")
+        with _as_tool_errors():
+            found = pictures.get(identifier, "large")
         if found is None:
             raise ToolError(f"{identifier} has no image here.")
         return Image(data=_smaller(found), format="jpeg")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from encoders.base.extras import need
+from encoders.base.given import typed
 from encoders.base.progress import Progress, silent
 from encoders.export.graphs import ensure_graphs
 from encoders.inference.dual_encoder import DualEncoder
@@ -39,6 +40,7 @@ def encoder_folder(folder: str | Path, progress: Progress = silent) -> Path:
     return made
 
 
+@typed
 def load_encoder(folder: str | Path) -> OnnxEncoder:
     """Load an encoder for queries: its ONNX towers, without torch.
 
@@ -49,6 +51,7 @@ def load_encoder(folder: str | Path) -> OnnxEncoder:
     return OnnxEncoder.load(encoder_folder(folder))
 
 
+@typed
 def embedding_encoder(folder: str | Path, progress: Progress = silent) -> DualEncoder:
     """Load an encoder to embed many images; adds ONNX towers if they are missing.
 
@@ -65,6 +68,7 @@ def embedding_encoder(folder: str | Path, progress: Progress = silent) -> DualEn
     return OnnxEncoder.load(folder)
 
 
+@typed
 def open_engine(index: str | Path, profiles: str | Path | None = None) -> EmbeddedEngine:
     """Open an index, with its own profiles or those of a file."""
     engine = EmbeddedEngine.open(index)
@@ -75,6 +79,7 @@ def open_engine(index: str | Path, profiles: str | Path | None = None) -> Embedd
     return engine
 
 
+@typed
 def open_searcher(
     index: str | Path, *, encoder: str | Path | None = None, profiles: str | Path | None = None
 ) -> Searcher:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from encoders.base.errors import Notice, UserError
+from encoders.base.given import typed
 from encoders.base.progress import Progress, expect, in_notebook
 from encoders.base.storage import write_whole
 from encoders.export.graphs import ensure_graphs
@@ -97,6 +98,7 @@ BYTES_A_DOCUMENT = 300
 BYTES_A_NUMBER = 4.5
 
 
+@typed
 def build_corpus(
     source: str | Path,
     out: str | Path,
@@ -142,6 +144,7 @@ def build_corpus(
     )
 
 
+@typed
 def train_encoder(
     corpus: str | Path,
     out: str | Path,
@@ -213,6 +216,7 @@ def train_encoder(
     return trained
 
 
+@typed
 def train_reranker(
     corpus: str | Path,
     encoder: str | Path,
@@ -283,6 +287,7 @@ def _further(corpus: Corpus, config: TrainingConfig) -> Further:
     )
 
 
+@typed
 def seen_record(
     corpus: Corpus,
     key: bytes = b"",
@@ -327,6 +332,7 @@ def _seen(pairs: Sequence[tuple[dict[str, Any], str]], key: bytes) -> Seen:
     )
 
 
+@typed
 def training_pairs(
     corpus: Corpus,
     split: str,
@@ -353,6 +359,7 @@ def _concepts(record: CorpusRecord, fields: Sequence[str]) -> tuple[str, ...]:
     return (*record.concept_names, *filter(None, values))
 
 
+@typed
 def build_index(
     corpus: str | Path,
     out: str | Path,
@@ -441,6 +448,7 @@ def _keep_record(corpus: Corpus, encoder: Path, fingerprint: str) -> None:
         Record.read(encoder / SEEN).write(corpus.path / EMBEDDINGS / fingerprint / SEEN)
 
 
+@typed
 def embed_images(
     corpus: str | Path, encoder: str | Path, *, part: str = "0/1", progress: Progress = in_notebook
 ) -> EmbedReport:
@@ -452,6 +460,7 @@ def embed_images(
     return embed_corpus(opened, loaded, progress, partition=partition)
 
 
+@typed
 def evaluate(
     index: str | Path,
     corpus: str | Path,
@@ -509,6 +518,7 @@ def _check_recipes(paths: Sequence[Path], engines: Sequence[EmbeddedEngine]) -> 
             raise UserError(f"{path} has the same training seed as another named index.")
 
 
+@typed
 def evaluate_target(
     target: Target,
     corpus: str | Path,
@@ -547,6 +557,7 @@ def evaluate_target(
     return evaluation
 
 
+@typed
 def tune_profiles(
     index: str | Path,
     corpus: str | Path,
@@ -582,6 +593,7 @@ def tune_profiles(
     return tuning
 
 
+@typed
 def calibrate_index(
     index: str | Path,
     *,
@@ -603,6 +615,7 @@ def calibrate_index(
     return made
 
 
+@typed
 def learn_synonyms(
     corpus: str | Path, out: str | Path, *, weight: float = 0.1, split: str = "train"
 ) -> int:
@@ -632,6 +645,7 @@ def learn_synonyms(
     return len(lines)
 
 
+@typed
 def write_app(
     source: str | Path,
     out: str | Path,

@@ -1,16 +1,68 @@
-"""Read files that a person named, within limits."""
+"""What a person names: arguments of the right type, files read within limits."""
 
 from __future__ import annotations
 
 import errno
+import functools
+import inspect
+import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["is_endless", "read_given", "read_toml"]
+from encoders.base.errors import UserError
+
+__all__ = ["check_path", "is_endless", "read_given", "read_toml", "typed"]
 
 _MOST_TOML = 1 << 20  # bytes
+_LONGEST = 255  # bytes of a name, as file systems have it
 _MOST_POINTS = 10_000_000  # squares of the points in a line: tomllib takes as many steps for a key
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def check_path(name: str, value: object) -> None:
+    """Raise UserError if an argument is no path that a file could have."""
+    try:
+        if not isinstance(value, str | Path) or not value:
+            raise TypeError
+        longest = max(map(len, os.fsencode(value).split(b"/")))
+    except (TypeError, UnicodeError):
+        longest = 0
+    if not longest or longest > _LONGEST or "\0" in str(value):
+        shown = repr(value)
+        shown = f"{shown[:60]}..." if len(shown) > 60 else shown
+        raise UserError(f"{name} is {shown}, which is no path: give text or a pathlib.Path.")
+
+
+def typed(function: Callable[P, R]) -> Callable[P, R]:
+    """Check the paths and texts that a function of the Python API is given, by its annotations.
+
+    Raises UserError for a value of another type, or a path that no file could have.
+    """
+    signature = inspect.signature(function)
+    paths = {n for n, p in signature.parameters.items() if _kinds(p) >= {"str", "Path"}}
+    texts = {n for n, p in signature.parameters.items() if _kinds(p) - {"None"} == {"str"}}
+
+    @functools.wraps(function)
+    def checked(*given: P.args, **named: P.kwargs) -> R:
+        for name, value in signature.bind(*given, **named).arguments.items():
+            if value is None and "None" in _kinds(signature.parameters[name]):
+                continue
+            if name in paths:
+                check_path(name, value)
+            elif name in texts and not isinstance(value, str):
+                raise UserError(f"{name} is {value!r}, which is no text.")
+        return function(*given, **named)
+
+    return checked
+
+
+def _kinds(parameter: inspect.Parameter) -> set[str]:
+    return set(str(parameter.annotation).split(" | "))
 
 
 def is_endless(path: Path) -> bool:

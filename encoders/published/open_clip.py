@@ -174,7 +174,7 @@ def _image_config(seen: Mapping[str, Any], activation: Activation, folder: Path)
 def _timm_config(name: str, seen: Mapping[str, Any], folder: Path) -> ViTConfig:
     parts = name.split(".", maxsplit=1)[0].split("_")  # vit_base_patch16_224
     shape = TIMM.get("_".join(parts[:2]))
-    plain = len(parts) == 4 and parts[2].startswith("patch") and parts[3].isdigit()
+    plain = len(parts) == 4 and parts[2].startswith("patch") and parts[3].isdecimal()
     if shape is None or not plain:
         raise _refused(folder, f"timm's {name} as image tower")
     if seen.get("timm_proj", "linear") != "linear" or seen.get("timm_pool", "") not in (

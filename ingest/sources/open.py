@@ -16,6 +16,7 @@ from ingest.sources.stored_corpus import StoredCorpus, looks_like_corpus
 __all__ = ["FORMATS", "open_source"]
 
 DRAWN: dict[str, type[Phantoms | Cines]] = {"phantoms": Phantoms, "cines": Cines}
+MOST_DIGITS = 10
 FORMATS = ("roco", "dicom", *TABLE_LAYOUTS, *DRAWN)
 
 
@@ -80,6 +81,8 @@ def _drawn(kind: str, name: str) -> Source:
     _, _, count = name.partition(":")
     if not count:
         return DRAWN[kind]()
-    if not count.isdigit() or int(count) == 0:
-        raise CorpusError(f"{name!r}: write {kind}:COUNT with a number above 0.")
+    if not (count.isdecimal() and len(count) < MOST_DIGITS) or int(count) == 0:
+        raise CorpusError(
+            f"{kind}:{count[:20]}: write {kind}:COUNT with a number above 0 and below a billion."
+        )
     return DRAWN[kind](int(count))

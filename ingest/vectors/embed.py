@@ -69,7 +69,7 @@ class Partition:
     def parse(cls, text: str) -> Partition:
         """From "0/4", the first of four; raises CorpusError."""
         index, _, count = text.partition("/")
-        if not (index.isdigit() and count.isdigit()):
+        if not (index.isdecimal() and count.isdecimal()):
             raise CorpusError(f"{text!r} is not a part: write INDEX/COUNT, such as 0/4.")
         return cls(int(index), int(count))
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
 from rocosearch import demo
+from rocosearch.cli import app
 from rocosearch.demo import DemoError, check_source, run_steps, start_over
-from rocosearch.pipeline import build_corpus
+from rocosearch.outputs import OutputError
+from rocosearch.pipeline import build_corpus, build_index
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +84,31 @@ def test_starting_over_leaves_nothing_of_an_interrupted_one(tmp_path):
         (tmp_path / name).mkdir()
     start_over(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_starting_over_removes_no_folder_of_somebody_elses(tmp_path):
+    """OUT may be where the images lie, and these in a folder called corpus."""
+    images = tmp_path / "corpus" / "1.png"
+    images.parent.mkdir()
+    images.touch()
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "CURRENT").touch()
+    (tmp_path / ".corpus.mine").mkdir()
+    with pytest.raises(OutputError, match="is not of an earlier run"):
+        start_over(tmp_path)
+    assert images.exists()
+    assert (tmp_path / "index" / "CURRENT").exists()
+    images.rename(tmp_path / "1.png")
+    start_over(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".corpus.mine", "1.png"]
+
+
+def test_a_caption_that_begins_as_an_option_is_still_a_query(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "_contents", lambda corpus: ("--help --json", False))
+    build_corpus("phantoms:12", tmp_path / "corpus")
+    build_index(tmp_path / "corpus", tmp_path / "index")
+    (search,) = (each for each in steps(tmp_path, "mine") if each.title == "Search it")
+    found = CliRunner().invoke(app, list(search.arguments))
+    assert found.exit_code == 0
+    assert "Usage" not in found.output
+    assert "{" not in found.output

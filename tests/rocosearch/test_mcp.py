@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 
 from ingest.corpus.corpus import Corpus
-from rocosearch.pipeline import build_corpus, build_index
+from ranking.engine.engine import EmbeddedEngine
+from ranking.types import EngineError
+from rocosearch.page.pictures import Pictures
+from rocosearch.pipeline import build_corpus, build_index, open_searcher
 
 mcp = pytest.importorskip("mcp", reason="needs the extra mcp")
 
@@ -68,3 +71,17 @@ def test_an_agent_searches_reads_and_looks(built):
     assert "no document" in missing.content[0].text
     assert too_many.is_error
     assert "no document 'nobody'" in unknown.content[0].text
+
+
+def test_a_fault_of_the_index_is_told_by_every_tool(built, monkeypatch):
+    def fails(*_given):
+        raise EngineError("The index is damaged: build it again.")
+
+    from rocosearch.mcp_server import ToolError, mcp_server  # noqa: PLC0415 - needs the extra
+
+    server = mcp_server(open_searcher(built / "index"), built / "corpus")
+    monkeypatch.setattr(EmbeddedEngine, "get", fails)
+    monkeypatch.setattr(Pictures, "get", fails)
+    for tool in ("document", "image"):
+        with pytest.raises(ToolError, match="The index is damaged"):
+            anyio.run(server.call_tool, tool, {"identifier": "a"})

@@ -97,7 +97,8 @@ class ConfigServer:
         """Whether all services run the newest configuration, that of `session` at least."""
         reply = self._connection.send("GET", f"{INSTANCE}/serviceconverge", seconds=seconds)
         generation = reply.at("currentGeneration")
-        late = session.isdigit() and isinstance(generation, int) and generation < int(session)
+        newest = int(session) if session.isdecimal() and len(session) < 19 else 0
+        late = isinstance(generation, int) and generation < newest
         return reply.status == 200 and reply.at("converged") is True and not late
 
     def application(self) -> Application:

@@ -172,6 +172,8 @@ def test_services_that_lag_behind_are_waited_for(vespa_golden, fake):
     fake.converge = [(200, lagging | {"converged": True})]
     assert ConfigServer(fake.url).converged(str(lagging["currentGeneration"]))
     assert not ConfigServer(fake.url).converged(str(lagging["wantedGeneration"]))
+    for no_number in ("²", "9" * 5000):  # what a server may call its session
+        assert ConfigServer(fake.url).converged(no_number)
 
 
 def test_activated_is_what_vespa_says(vespa_golden):
