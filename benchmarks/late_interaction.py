@@ -58,7 +58,7 @@ def questions(found: list[Document], kind: str) -> dict[str, tuple[str, set[str]
     asked: dict[str, tuple[str, set[str]]] = {}
     for d in found:
         if kind == "case":
-            others = {o.id for o in found if o.group_id == d.group_id and o.id != d.id}
+            others = {o.id for o in found if d.group_id and o.group_id == d.group_id} - {d.id}
             asked.setdefault(d.caption, (d.id, others))
         elif kind == "half" and len(d.caption.split()) >= 4:
             same = {o.id for o in found if halves[o.id] == halves[d.id]}
