@@ -137,6 +137,22 @@ def test_killed_between_two_renames_one_of_the_two_is_there(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_write_that_fails_after_a_killed_one_costs_nothing(tmp_path, monkeypatch):
+    """The old folder is back before the next begins: what is written may be made from it."""
+    path = tmp_path / "x"
+    write_folder(path, "old")
+    killed_at(monkeypatch, path, 2)
+
+    def fails() -> None:
+        with whole_folder(path):
+            assert (path / "sub" / "file").read_text() == "old"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert (path / "sub" / "file").read_text() == "old"
+
+
 def test_what_a_killed_write_of_a_file_left_goes_with_the_next(tmp_path):
     pid = os.fork()
     if pid == 0:
