@@ -43,7 +43,8 @@ def command(
     with progress_bars() as progress:
         made = calibrate_index(index, split=split, profile=profile, progress=progress)
     if as_json:
-        show_json({"index": str(index), "cut": made.cut, **made.told})
+        short = {"short": {"cut": made.short.cut, **made.short.told}} if made.short else {}
+        show_json({"index": str(index), "cut": made.cut, **made.told, **short})
         return
     told = made.told
     results.print(
