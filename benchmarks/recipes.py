@@ -80,8 +80,7 @@ ADAPTERS: Mapping[str, Mapping[str, object]] = {
     "dropout .5": {"dropout": 0.5},
     "texts of 64 tokens": {"context": 64},
     "dimension 128": {"dimension": 128},
-    "dimension 256": {"dimension": 256},
-    "three heads of 256": {"dimension": 256, "heads": 3},
+    "dimension 512": {"dimension": 512},
     "batches of 32": {"batch": 32},
     "batches of 128": {"batch": 128},
     "sigmoid loss": {"loss": "sigmoid"},
@@ -125,6 +124,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("out", type=Path)
     parser.add_argument("--recipes", default="all", help="names, comma-separated, or all")
     parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--dimension", type=int, default=0, help="instead of the preset's")
     parser.add_argument("--text-tower", type=Path, help="folder of a published BERT")
     parser.add_argument("--further", type=Path, help="corpus whose captions pretraining reads")
     parser.add_argument("--start", type=Path, help="folder of an encoder to fine-tune")
@@ -155,6 +155,7 @@ def recipes(options: argparse.Namespace) -> dict[str, Mapping[str, object]]:
 def run(corpus: Corpus, options: argparse.Namespace, name: str, seed: int) -> Row:
     """Train once and measure; the encoder itself is thrown away."""
     changes = {"epochs": options.epochs, "patience": 0, "seed": seed, "ask": options.ask}
+    changes["dimension"] = options.dimension
     changes |= recipes(options)[name]
     sizes = ("image_size", "context", "heads", "dimension")
     concept_pairs = bool(changes.pop("concept_pairs", False))
