@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
+from encoders.base.storage import put_back
 from ranking.names import ROLES
 from ranking.searcher import Searcher
 from ranking.types import VectorField
@@ -82,6 +83,7 @@ def deploy_package(
     cloud: "tenant.application.instance" of Vespa Cloud, instead of the two URLs.
     Raises DeployError with Vespa's message.
     """
+    put_back(package)
     if not (package / "services.xml").exists():
         raise UserError(
             f"{package} is not an application package: it has no services.xml. Name a folder "

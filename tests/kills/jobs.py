@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 import torch
 
-from encoders.base.storage import sha256_file
+from encoders.base.storage import put_back, sha256_file
 from encoders.export.towers import export_towers
 from encoders.model.clip import Encoder
 from encoders.model.manifest import Manifest
@@ -230,6 +230,7 @@ def work_app(root: Path) -> None:
 
 
 def left_app(root: Path) -> str:
+    put_back(root / "app")  # as every reader of a package does
     held = files(root / "app")
     graphs = [name for name in held if name.endswith(".onnx")]
     if "services.xml" not in held or ("embedding" in str(held["schemas/image.sd"])) != bool(graphs):

@@ -13,6 +13,7 @@ from encoders.model.manifest import Manifest, ManifestError
 from ranking.names import encoder_names
 from ranking.profiles.shipped import SHIPPED, Profile, ProfileError, ProfileSet
 from tests.power.encoder import make_encoder
+from vespa_app.deploy.config_server import zip_package
 from vespa_app.package.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
 from vespa_app.package.package import PackagedEncoder, application_package, write_application
 from vespa_app.read.schema_file import read_schema
@@ -192,3 +193,11 @@ def test_an_older_package_is_replaced_whole(tmp_path: Path, manifests: list[Mani
     write_application(out, None, SHIPPED)
     assert not (out / "search" / "query-profiles" / "hybrid.xml").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["app"]
+
+
+def test_a_package_whose_writer_was_killed_is_deployed_as_it_was(tmp_path: Path) -> None:
+    out = tmp_path / "app"
+    write_application(out, None, SHIPPED)
+    before = zip_package(out)
+    out.rename(tmp_path / ".app.old.killed")  # between the two renames
+    assert zip_package(out) == before

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from encoders.base.errors import UserError
 from encoders.base.printable import printable
+from encoders.base.storage import put_back
 from ranking.types import EngineError
 from vespa_app.http.connection import Connection, Credentials
 from vespa_app.http.errors import VespaError, error_for, words_of
@@ -155,6 +156,7 @@ class ConfigServer:
 
 def zip_package(package: Path) -> bytes:
     """The folder as a zip file. Raises DeployError if it has no services.xml."""
+    put_back(package)
     if not (package / "services.xml").is_file():
         raise DeployError(
             f"{package} is not an application package: it has no services.xml. Name a folder "
