@@ -205,7 +205,8 @@ class Query:
     facets: fields whose values are counted over all documents that matched.
     hidden_captions: ids whose bm25 of the caption, or of its parts, and has_caption read as 0
     while statistics stay as they are (evaluation).
-    group_by: keep the best hit of each value of this field. timeout: seconds.
+    group_by: keep the best hit of each value of this field, and all without a value. timeout:
+    seconds.
     """
 
     text: str = ""

@@ -68,7 +68,7 @@ def _places(reader: IndexReader, query: Query, ranked: Ranked) -> NDArray[np.int
         keys = reader.sort_keys(query.sort.field, docs[places])
         places = places[np.argsort(-keys if query.sort.descending else keys, kind="stable")]
     if query.group_by is not None:
-        groups = reader.sort_keys(query.group_by, docs[places])
+        groups = reader.groups(query.group_by, docs[places])
         places = places[np.sort(np.unique(groups, return_index=True)[1])]
     return places[cut]
 

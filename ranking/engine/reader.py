@@ -199,6 +199,23 @@ class IndexReader:
         order = np.unique(np.asarray(values, object), return_inverse=True)[1]
         return np.asarray(order[codes], np.int64)
 
+    def groups(self, column: str, docs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers that are equal where documents have the same value of a single-valued column.
+
+        A document without a value is a group of its own.
+        """
+        keys = self.sort_keys(column, docs)
+        if keys.dtype.kind == "f":
+            missing = np.isnan(keys)
+        else:  # of texts "" comes first
+            empty = column != "id" and any(
+                "" in segment.values(column) for segment, _ in self.parts
+            )
+            missing = (keys == 0) & empty
+        found = np.unique(keys, return_inverse=True)[1].astype(np.int64)
+        found[missing] = len(found) + np.arange(int(missing.sum()))
+        return found
+
     def counts(self, column: str, docs: NDArray[np.int64]) -> dict[str, int]:
         """How many of the documents have each value, most frequent first, then by value."""
         found: Counter[str] = Counter()

@@ -556,6 +556,19 @@ def test_numbers_and_dates_sort_and_missing_ones_come_last(cases, field, ascendi
     assert "".join(found(cases, sort=Sort(field, descending=True))) == descending
 
 
+def test_hits_without_a_value_are_no_group(make_engine):
+    """Images without a study, say: each is shown."""
+    some = [*CASES, case("f", site="East"), case("g"), case("h", age=30)]
+    engine = make_engine(some, [FIELD], PROFILES, attributes=OWN)
+    without = {document.id for document in some if "site" not in document.attributes}
+    shown = found(engine, group_by="site", k=20)
+    assert without < set(shown)
+    assert len(shown) == len(without) + len({"North", "north", "East"})
+    ages = [document.attributes.get("age") for document in some]
+    shown = found(engine, group_by="age", k=20)
+    assert len(shown) == ages.count(None) + len(set(ages) - {None})
+
+
 def test_fields_of_ones_own_group_and_count(cases):
     assert len(found(cases, group_by="site")) == 4
     assert len(found(cases, group_by="portable")) == 2

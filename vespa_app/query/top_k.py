@@ -105,10 +105,11 @@ def _order(row: Row) -> tuple[float, str]:
 
 
 def _best_of_groups(rows: Sequence[Row], column: str, own: Mapping[str, Attribute]) -> list[Row]:
-    """The first row of each value; having none counts as a value."""
+    """The first row of each value; one without a value is a group of its own."""
     firsts: dict[object, Row] = {}
-    for row in rows:
-        firsts.setdefault(_value(row, column, own), row)
+    for number, row in enumerate(rows):
+        value = _value(row, column, own)
+        firsts.setdefault((number,) if value in (None, "") else value, row)
     return list(firsts.values())
 
 
