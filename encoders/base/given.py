@@ -26,8 +26,10 @@ R = TypeVar("R")
 
 def check_path(name: str, value: object) -> None:
     """Raise UserError if an argument is no path that a file could have."""
+    if value == "":
+        raise UserError(f"{name} is '', which is no path: name a file or a folder.")
     try:
-        if not isinstance(value, str | Path) or not value:
+        if not isinstance(value, str | Path):
             raise TypeError
         longest = max(map(len, os.fsencode(value).split(b"/")))
     except (TypeError, UnicodeError):

@@ -10,7 +10,7 @@ from encoders.training.optimizer import (
     layers_below_top,
     make_optimizer,
     rate_at,
-    set_rate,
+    take_step,
 )
 
 
@@ -27,7 +27,7 @@ def test_layers_are_counted_from_the_top_of_each_tower() -> None:
 
 def test_lower_layers_learn_slower_and_gains_do_not_decay(small_encoder: Encoder) -> None:
     optimizer = make_optimizer(small_encoder.module, 0.1, layer_decay=0.5)
-    set_rate(optimizer, 1.0)
+    take_step(small_encoder.module, optimizer, 1.0, clip_norm=1.0)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     module = small_encoder.module
     assert rates[id(module.text.projection.weight)] == 1

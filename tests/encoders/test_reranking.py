@@ -62,8 +62,8 @@ def test_it_learns_what_the_first_stage_cannot_see(tmp_path):
 
 
 def test_interrupted_and_resumed_it_ends_as_if_never_stopped(tmp_path):
-    pairs, held_out = pairs_of(64, 1), pairs_of(20, 2)
-    settings = RerankerSettings(4, width=8, layers=1, epochs=3, window=20, checkpoint_seconds=0.0)
+    pairs, held_out = pairs_of(32, 1), pairs_of(10, 2)
+    settings = RerankerSettings(4, width=8, layers=1, epochs=3, window=10, checkpoint_seconds=0.0)
 
     def stop(stage: str, done: int, total: int | None, note: str = "") -> None:
         if done == 2:

@@ -67,7 +67,8 @@ def test_in_the_embedded_engine(profiles):
     engine = EmbeddedEngine.in_memory(documents, fields, profiles.instantiate(names))
     engine.encoder_folder = reranker_folder(MANIFEST.fingerprint, 4)
     for name in profiles.names():
-        result = engine.search(Query("left effusion", vectors[2], name))
+        tokens = {names.field("patches"): vectors[:2]}
+        result = engine.search(Query("left effusion", vectors[2], name, vectors=tokens))
         assert np.isfinite(result.scores).all()
     found = engine.search(Query("left effusion", vectors[2], profiles.default))
     assert found.ids[0] in ("d0", "d2")

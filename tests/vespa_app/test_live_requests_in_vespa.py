@@ -16,9 +16,8 @@ from tests.live.stand_in import run_suite, stand_in
 
 SUITE = (
     "tests/live/test_with_everything.py",
-    "tests/engine_contract/test_labelled.py",
-    "tests/engine_contract/test_caption_vectors.py",
-    "tests/engine_contract/test_late_interaction.py",
+    "tests/engine_contract/test_late_interaction.py::test_the_second_phase_reranks_by_max_sim",
+    "tests/engine_contract/test_late_interaction.py::test_the_global_phase_asks_the_reranker",
 )
 # What at least one request must hold, so that no feature stays away unseen. The client sorts and
 # groups the matches itself: these requests are like others.
