@@ -124,8 +124,6 @@ def build_corpus(
     if out.is_dir() and [file.name for file in out.iterdir()] == [REJECTED]:
         (out / REJECTED).unlink()  # an attempt that used nothing left it
     check_replaceable(out, CORPUS_FILE, "a corpus")
-    if not str(source).strip():
-        raise CorpusError("SOURCE is empty: name the folder or file of a data set, or phantoms.")
     if Path(source).resolve() in out.resolve().parents:
         raise CorpusError(f"{out} is inside {source}: name a folder outside the source.")
     key = key or out.with_name(f"{out.name}.key")

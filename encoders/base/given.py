@@ -26,16 +26,16 @@ R = TypeVar("R")
 
 def check_path(name: str, value: object) -> None:
     """Raise UserError if an argument is no path that a file could have."""
-    if value == "":
-        raise UserError(f"{name} is '', which is no path: name a file or a folder.")
+    if isinstance(value, str) and not value.strip():
+        name, value = name.upper(), ""  # as the commands call it
     try:
-        if not isinstance(value, str | Path):
+        if not isinstance(value, str | Path) or not value:
             raise TypeError
         longest = max(map(len, os.fsencode(value).split(b"/")))
     except (TypeError, UnicodeError):
         longest = 0
     if not longest or longest > _LONGEST or "\0" in str(value):
-        shown = repr(value)
+        shown = "empty" if value == "" else repr(value)
         shown = f"{shown[:60]}..." if len(shown) > 60 else shown
         raise UserError(f"{name} is {shown}, which is no path: give text or a pathlib.Path.")
 

@@ -77,7 +77,7 @@ def _refused(
             yield f"{package.name}: {json.dumps(body)}: {said}, unknown inputs: {sorted(unknown)}"
 
 
-def run(kit: Path, *arguments: str | Path, lines: Iterable[str]) -> list[dict[str, Any]]:
+def run(kit: Path, *arguments: str | Path, lines: Iterable[str] = ()) -> list[dict[str, Any]]:
     """The kit's answers, one to each line."""
     done = subprocess.run(
         [kit, *arguments],

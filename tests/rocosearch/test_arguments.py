@@ -35,7 +35,7 @@ def test_what_is_no_path_is_a_sentence(name, tmp_path, monkeypatch):
         for value in NO_PATHS:
             given = list(GIVEN[name])
             given[place] = value
-            with pytest.raises(UserError, match="which is no path: "):
+            with pytest.raises(UserError, match="which is no path: give text or a pathlib"):
                 getattr(pipeline, name)(*given)
     assert not list(tmp_path.iterdir())
 

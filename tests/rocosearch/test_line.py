@@ -264,7 +264,7 @@ def test_an_empty_source_is_refused(tmp_path):
 def test_a_corpus_is_not_written_into_its_source(tmp_path):
     (tmp_path / "source").mkdir()
     assert "inside" in refused("corpus", tmp_path / "source", tmp_path / "source" / "corpus")
-    assert "name a file or a folder" in refused("corpus", "", tmp_path / "out")
+    assert "SOURCE is empty" in refused("corpus", "", tmp_path / "out")
     assert "SOURCE is empty" in refused("corpus", " ", tmp_path / "out")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from encoders.model.resnet import ResNetConfig
 from encoders.model.tokenizer import train_tokenizer
 from encoders.model.towers import TextConfig
 from tests.encoder_folders import save_whole
+from tests.live.kit import run
 
 CAPTIONS = (
     "chest x-ray frontal view of the left lung",
@@ -52,17 +52,4 @@ def encoder_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pat
 @pytest.fixture(scope="session")
 def kit(vespa_check: Path) -> Kit:
     """Run vespa-check: arguments and input lines in, its JSON lines out."""
-
-    def run(*arguments: str | Path, lines: Sequence[str] = ()) -> list[dict[str, Any]]:
-        done = subprocess.run(
-            [vespa_check, *map(str, arguments)],
-            input="".join(f"{line}\n" for line in lines),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode in (0, 1), done.stderr
-        return [json.loads(line) for line in done.stdout.split("\n")[:-1]]
-
-    return run
+    return partial(run, vespa_check)

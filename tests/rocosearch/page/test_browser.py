@@ -393,14 +393,20 @@ def shown_numbers(page, bar):
     return sorted((float(cell.get_property("textContent")) for cell in cells), reverse=True)
 
 
+def cut_between(page, name, bar):
+    """Ask for more than the fifth of the hits has, and see that no more is shown."""
+    bars = shown_numbers(page, bar)
+    cut = f"{(bars[3] + bars[4]) / 2:.3f}"
+    limit(page, name, cut)
+    waited(page, lambda: 0 < len(shown_ids(page)) < 12)
+    assert min(shown_numbers(page, bar)) >= float(cut) - 0.001
+    return cut
+
+
 def test_hits_may_be_cut_by_score_and_closeness(page):
     Select(page.find_element(By.ID, "profile")).select_by_value("vector")
     ask(page, "lesion in the chest")
-    near = shown_numbers(page, "picture")
-    cut = f"{(near[3] + near[4]) / 2:.3f}"
-    limit(page, "min_closeness", cut)
-    waited(page, lambda: 0 < len(shown_ids(page)) < 12)
-    assert min(shown_numbers(page, "picture")) >= float(cut) - 0.001
+    cut = cut_between(page, "min_closeness", "picture")
     assert f"min_closeness={cut}" in page.current_url
     limit(page, "min_score", "1000")
     waited(page, lambda: not found(page, ".hit"))
@@ -419,11 +425,7 @@ def test_hits_may_be_cut_by_probability(browser, served):
     searcher.calibration = Calibration(fingerprint, (evidence,), index=index)
     with opened(browser, searcher) as page:
         ask(page, "lesion in the chest")
-        bars = shown_numbers(page, "probability")
-        cut = f"{(bars[3] + bars[4]) / 2:.3f}"
-        limit(page, "min_probability", cut)
-        waited(page, lambda: 0 < len(shown_ids(page)) < 12)
-        assert min(shown_numbers(page, "probability")) >= float(cut) - 0.001
+        cut = cut_between(page, "min_probability", "probability")
         page.refresh()
         waited(page, lambda: found(page, ".hit"))
         assert page.find_element(By.ID, "min_probability").get_attribute("value") == cut
