@@ -1,7 +1,8 @@
 """The report folder.
 
 csv_latex.py   Write every table as CSV and LaTeX
-evaluation.py  The report: its rows and columns, for programs and as the console table
+columns.py     The columns of a report's tables: results, pairs card, leakage, clusters, seeds
+evaluation.py  Everything that a report is made of, and the content of metrics.json
 explorer.py    Data of the report's explorer: sample queries, result lists, thumbnails
 figures.py     The plots of a report
 page.py        Fill the templates of report.html

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from eval.report.columns import pairs_table
 from eval.report.evaluation import Evaluation
 
 __all__ = ["tables", "write_tables"]
@@ -34,20 +35,7 @@ def tables(evaluation: Evaluation, content: dict[str, Any]) -> Iterator[tuple[st
         "seeds": content["seeds"],
         "kinds-of-query": content["slices"],
         "weight-curve": content["weight_curve"].get("points", []),
-        "pairs": [
-            {
-                "protocol": line.protocol,
-                "pool": line.pool,
-                "queries": len(line.ranks),
-                **{name: value for name, (value, _, _) in line.figures.items()},
-                "R@1 over ties": line.expected_r1,
-                "MRR@10 over ties": line.expected_rr10,
-                "R@1 multi-positive": line.multi_r1,
-                "median rank": line.median_rank,
-                "RSum": line.rsum,
-            }
-            for line in evaluation.pairs
-        ],
+        "pairs": pairs_table(evaluation.pairs),
     }
     for name, rows in parts.items():
         if rows:

@@ -14,7 +14,8 @@ from eval.measure.results import TaskResult
 from eval.measure.slices import Slice
 from eval.protocols.overlap import step_of
 from eval.report import plots
-from eval.report.evaluation import Evaluation, label
+from eval.report.columns import label
+from eval.report.evaluation import Evaluation
 from eval.report.explorer import explorer_data
 
 __all__ = ["page_context", "template"]

@@ -127,6 +127,7 @@ def command(
     if qrels and not topics:
         raise typer.BadParameter("--qrels needs --topics FILE, the queries that it judges.")
     from eval.evaluate import Options
+    from eval.report.columns import seeds_table
     from eval.report.summary import summary
     from rocosearch.pipeline import evaluate
     from rocosearch.vespa_jobs import Server, evaluate_server
@@ -178,8 +179,8 @@ def command(
         show_json(evaluation.metrics())
         return
     show(evaluation.table())
-    if (over_seeds := evaluation.seeds_table()) is not None:
-        show(over_seeds)
+    if evaluation.seeds:
+        show(seeds_table(evaluation.seeds))
     for sentence in summary(evaluation):
         note = sentence in evaluation.notes
         say(sentence, style="yellow" if note else None)
