@@ -1,4 +1,4 @@
-"""Documents, queries, results, cell types, distances, and the Engine interface.
+"""Documents, queries, results, and the Engine interface.
 
 `EmbeddedEngine` (ranking/engine/engine.py) and `VespaEngine` (vespa_app/engine.py) both satisfy
 `Engine`; tests/engine_contract runs one suite over both.
@@ -15,20 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.errors import UserError
+from ranking.cell_types import CellType
+from ranking.distances import Distance
 
 __all__ = [
     "DOCUMENT_FIELDS",
     "FILTER_FIELDS",
-    "MAX_DISTANCE",
     "MULTIVALUED",
     "OF_CAPTION",
     "TEXTS",
     "Attribute",
     "AttributeType",
-    "CellType",
     "Comparison",
     "Coverage",
-    "Distance",
     "Document",
     "Engine",
     "EngineError",
@@ -48,8 +47,6 @@ __all__ = [
     "VectorField",
 ]
 
-CellType = Literal["float", "bfloat16", "int8"]
-Distance = Literal["prenormalized-angular", "angular", "dotproduct", "euclidean"]
 Matching = Literal["or", "weakAnd"]
 Retriever = Literal["text", "vector"]
 AttributeType = Literal["text", "keyword", "int", "float", "date", "bool"]
@@ -68,10 +65,6 @@ FILTER_FIELDS = (
     "split",
 )
 """Fields that every document can be filtered by, beside those of one's own."""
-
-
-MAX_DISTANCE = float(np.finfo(np.float64).max)
-"""Vespa's distance of a document without a vector."""
 
 
 OF_CAPTION = ("caption", "affirmed", "negated")

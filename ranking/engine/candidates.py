@@ -14,15 +14,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.distances import MAX_DISTANCE, closeness_to_distance
 from ranking.engine.plan import Plan
 from ranking.engine.program import Program
 from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.postings import Terms
 from ranking.engine.segment.segment import Segment
-from ranking.engine.segment.vectors import QueryVector, closeness_to_distance
+from ranking.engine.segment.vectors import QueryVector
 from ranking.engine.top_k import top_rows
 from ranking.text.query_syntax import Asked
-from ranking.types import MAX_DISTANCE, TEXTS
+from ranking.types import TEXTS
 
 __all__ = [
     "Best",

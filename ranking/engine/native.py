@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ranking.distances import NATIVE_METRICS
 from ranking.engine.candidates import Best, Doubles, Nearest, Pruning, Rows, SegmentQuery
 from ranking.engine.kernels import _core
 from ranking.engine.program import Program
@@ -16,7 +17,6 @@ from ranking.engine.segment.vectors import VectorIndex
 
 __all__ = ["NativeSearch"]
 
-METRICS = {"prenormalized-angular": 1, "dotproduct": 2, "angular": 3, "euclidean": 4}
 NO_TERMS = Terms()
 
 
@@ -116,7 +116,7 @@ def _vectors(index: VectorIndex) -> tuple[_core.Vectors, _core.Codes | None]:
     made: tuple[_core.Vectors, _core.Codes | None] | None = index.native
     if made is None:
         squares = index.squares if index.field.distance == "angular" else None
-        metric = METRICS[index.field.distance]
+        metric = NATIVE_METRICS[index.field.distance]
         vectors = _core.Vectors(index.stored, index.present, squares, metric)
         codes, own = None, index.codes
         if own is not None:

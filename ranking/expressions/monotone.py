@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import pi
 
+from ranking.distances import LARGEST_DISTANCE, MAX_DISTANCE, MOST_PRODUCT, Distance
 from ranking.expressions.functions import FUNCTIONS
 from ranking.expressions.intervals import (
     UNKNOWN,
@@ -22,19 +22,12 @@ from ranking.expressions.intervals import (
     negative,
 )
 from ranking.expressions.tree import Binary, Call, If, Negative, Node, Not, Number, write
-from ranking.types import MAX_DISTANCE, Distance
 
 __all__ = ["increases"]
 
 _HAS_VECTOR = "attribute(has_vector"
-# More than the BM25 of any text, and than any dot product of vectors that one would make.
+# More than the BM25 of any text.
 MOST_BM25 = 1e9
-MOST_PRODUCT = 1e80
-FARTHEST: Mapping[Distance, float] = {
-    "angular": pi,
-    "prenormalized-angular": 2.0,
-    "euclidean": MOST_PRODUCT,
-}
 
 
 def increases(
@@ -64,7 +57,7 @@ def _nearness(distance: Distance | None) -> Interval:
         return constant(0.0)
     if distance == "dotproduct":
         return Interval(-MOST_PRODUCT, MOST_PRODUCT, increases=True, decreases=False)
-    return Interval(1.0 / (1.0 + FARTHEST[distance]), 1.0, increases=True, decreases=False)
+    return Interval(1.0 / (1.0 + LARGEST_DISTANCE[distance]), 1.0, increases=True, decreases=False)
 
 
 @dataclass(frozen=True)

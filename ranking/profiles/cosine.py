@@ -8,31 +8,20 @@ added as they are, where `scale` is the one that this encoder learned.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 
+from ranking.distances import COSINES, Distance
 from ranking.profiles.profile import Profile
 from ranking.profiles.set import ProfileSet
-from ranking.types import Distance
 
-__all__ = ["COSINE", "COSINES", "SCALE", "START_SCALE", "in_metric", "scaled", "with_scale"]
+__all__ = ["COSINE", "SCALE", "START_SCALE", "in_metric", "scaled", "with_scale"]
 
 START_SCALE = 1 / 0.07
 """What CLIP's training starts from (Radford et al. 2021, section 2.5)."""
 
 SCALE = "scale"
 """The input that says what a cosine is multiplied by to be evidence, in nats."""
-
-_CLOSENESS = "closeness(field, embedding)"
-
-# 0 where there is nothing to compare: closeness is then 0, and one divided by it infinite.
-COSINES: Mapping[Distance, str] = {
-    "prenormalized-angular": f"max(0, 2 - 1 / {_CLOSENESS})",
-    "angular": f"if ({_CLOSENESS} > 0, max(0, cos(1 / {_CLOSENESS} - 1)), 0)",
-    "euclidean": f"max(0, 1 - 0.5 * (1 / {_CLOSENESS} - 1) * (1 / {_CLOSENESS} - 1))",
-    "dotproduct": f"max(0, {_CLOSENESS})",
-}
-"""The cosine of unit vectors, 0 for what points away, read back from closeness = 1 / (1 + d)."""
 
 COSINE = COSINES["prenormalized-angular"]
 
@@ -56,13 +45,9 @@ def scaled(profile: Profile, scale: float, instead_of: Collection[float] = ()) -
 
 
 def in_metric(profile: Profile, distance: Distance) -> Profile:
-    """Return a resolved profile whose shipped `cosine` is that of vectors compared by `distance`.
-
-    Hamming distance has no cosine: there it reads as it would by angle.
-    """
-    wanted = COSINES.get(distance, COSINE)
+    """Return a resolved profile whose shipped `cosine` is the one of this distance."""
     functions = {
-        signature: wanted if text == COSINE else text
+        signature: COSINES[distance] if text == COSINE else text
         for signature, text in profile.functions.items()
     }
     return replace(profile, functions=functions)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ranking.engine.segment.vectors import closeness_to_distance
+from ranking.distances import closeness_to_distance
 from ranking.expressions.expression import parse
 from ranking.expressions.monotone import increases
 from ranking.profiles.shipped import SHIPPED

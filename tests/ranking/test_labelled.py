@@ -9,20 +9,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from ranking.cell_types import CellType, as_floats, cells
+from ranking.distances import Distance
 from ranking.engine.engine import EmbeddedEngine
 from ranking.engine.kernels import loader
-from ranking.engine.segment.vectors import as_floats, cells
 from ranking.profiles.shipped import SHIPPED, Profile, ProfileError, ProfileSet
-from ranking.types import (
-    CellType,
-    Distance,
-    Document,
-    EngineError,
-    Filter,
-    Query,
-    QueryError,
-    VectorField,
-)
+from ranking.types import Document, EngineError, Filter, Query, QueryError, VectorField
 from tests.ranking.test_vectors import closeness
 
 DIMENSION = 24

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from ranking.distances import similarities
 from ranking.engine.program import compile_program
 from ranking.engine.segment.codes import exact_codes, short_codes
 from ranking.engine.segment.postings import Term, TextIndex, text_arrays
-from ranking.engine.segment.vectors import similarities
 from ranking.engine.top_k import kth_largest, top_k
 from ranking.expressions.expression import parse
 from ranking.profiles.shipped import SHIPPED

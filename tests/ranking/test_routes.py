@@ -8,20 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from ranking.cell_types import CellType
+from ranking.distances import Distance
 from ranking.engine.engine import EmbeddedEngine
 from ranking.engine.segment import vectors
 from ranking.engine.segment.codes import exact_codes, short_codes
 from ranking.profiles.shipped import SHIPPED, Phase, Profile, ProfileSet
-from ranking.types import (
-    CellType,
-    Distance,
-    Document,
-    Filter,
-    Query,
-    QueryError,
-    Result,
-    VectorField,
-)
+from ranking.types import Document, Filter, Query, QueryError, Result, VectorField
 from tests.ranking.drawn import drawn_documents
 
 _core = pytest.importorskip("ranking.engine.kernels._core", reason="was not compiled")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from ranking.distances import COSINES
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
-from ranking.profiles.cosine import COSINES, START_SCALE, in_metric, with_scale
+from ranking.profiles.cosine import START_SCALE, in_metric, with_scale
 from ranking.profiles.shipped import SHIPPED
 from ranking.types import Document, Query, VectorField
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from ranking.cell_types import CellType, as_floats, cells
+from ranking.distances import Distance
 from ranking.engine.engine import EmbeddedEngine
-from ranking.engine.segment.vectors import as_floats, cells
 from ranking.engine.top_k import top_k
-from ranking.types import CellType, Distance, Document, Query, QueryError, VectorField
+from ranking.types import Document, Query, QueryError, VectorField
 
 RANDOM = np.random.default_rng(11)
 DIMENSION = 24

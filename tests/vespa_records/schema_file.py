@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import get_args
 
 from encoders.base.errors import UserError
+from ranking.cell_types import CellType
+from ranking.distances import Distance
 from ranking.profiles.profile import Phase, Profile, ProfileError
 from ranking.profiles.set import ProfileSet
-from ranking.types import CellType, Distance, VectorField
+from ranking.types import VectorField
 from vespa_app.package.options import PackageError
 from vespa_app.read.blocks import Block, read_blocks
 

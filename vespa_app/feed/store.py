@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.attributes import fault_of, is_number, number_of
+from ranking.cell_types import LENGTH_TOLERANCE, scaled_for
 from ranking.document_checks import float32_vector
 from ranking.names import encoder_names
 from ranking.text.fields import texts_of
@@ -23,7 +24,6 @@ from vespa_app.http.connection import Connection
 from vespa_app.http.errors import VespaGarbledError, error_for
 from vespa_app.http.reply import Reply, as_object, reading
 from vespa_app.http.retries import Retries, retrying
-from vespa_app.package.int8_cells import LENGTH_TOLERANCE, in_cells
 from vespa_app.query.answers import document_of
 from vespa_app.read.application import Application
 
@@ -159,7 +159,7 @@ def _cells(
     Float32 for float cells, which travels as hex; for others float64, which travels as numbers.
     """
     try:
-        found = in_cells(float32_vector(vector), stored)
+        found = scaled_for(float32_vector(vector), stored.cell_type)
     except EngineError as error:
         raise EngineError(f"{identifier}: {stored.name}: {error}") from None
     if found.shape != (stored.dimension,):

@@ -1,6 +1,5 @@
 """The application package: what is written, and what it will need.
 
-int8_cells.py      Scale a vector for a field with int8 cells
 names.py           Names shared by the files, readers and clients of a package
 options.py         Options of an application package, and refusal of values that Vespa mishandles
 package.py         Write the application package of encoders and profiles

@@ -14,7 +14,9 @@ from typing import Literal, get_args
 
 from encoders.base.errors import UserError
 from encoders.model.manifest import Manifest
-from ranking.types import Attribute, CellType, Distance
+from ranking.cell_types import CellType
+from ranking.distances import Distance
+from ranking.types import Attribute
 
 __all__ = [
     "DEFAULTS",

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.base.storage import whole_folder
-from ranking.types import CellType
+from ranking.cell_types import CELL_BYTES, CellType
 from vespa_app.package.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
 from vespa_app.package.services import hosts_xml, services_configuration
 
 __all__ = ["Load", "Machine", "Plan", "plan", "plan_files", "write_plan"]
 
 GIB = 2**30
-CELL_BYTES: dict[CellType, int] = {"float": 4, "bfloat16": 2, "int8": 1}
-
 ALIGNMENT = 32  # bytes; a dense tensor's buffer in a content node
 LINK = 4  # bytes; a neighbour in the graph is a 32-bit local document id
 GRAPH_ENTRY = 24  # bytes; references to a document's levels and to its links on each

@@ -23,11 +23,11 @@ from vespa.package import (
 
 from encoders.inference.reranker import RerankerManifest
 from encoders.model.manifest import Manifest
+from ranking.distances import Distance
 from ranking.expressions.deployed import for_vespa
 from ranking.names import EncoderNames, encoder_names
 from ranking.profiles.cosine import in_metric, scaled
 from ranking.profiles.shipped import Phase, Profile, ProfileSet
-from ranking.types import Distance
 from vespa_app.package.names import ANN_DEFAULTS, ANN_TIMEOUT, BASE, THRESHOLDS
 from vespa_app.package.options import AnnThresholds, PackageError
 

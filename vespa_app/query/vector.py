@@ -9,10 +9,10 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.cell_types import LENGTH_TOLERANCE, scaled_for
 from ranking.names import encoder_names
 from ranking.query_checks import token_vectors
 from ranking.types import Query, QueryError, VectorField
-from vespa_app.package.int8_cells import LENGTH_TOLERANCE, in_cells
 from vespa_app.read.application import ServedEncoder, ServedProfile
 
 __all__ = ["VectorPart", "tokens_part", "vector_part"]
@@ -106,7 +106,7 @@ def _hex(vector: NDArray[np.floating], stored: VectorField) -> str:
 
     https://docs.vespa.ai/en/reference/ranking/tensor.html#tensor-literal-form
     """
-    found = in_cells(np.asarray(vector, dtype=np.float32), stored)
+    found = scaled_for(np.asarray(vector, dtype=np.float32), stored.cell_type)
     if found.shape != (stored.dimension,):
         raise QueryError(
             f"The query vector has shape {list(found.shape)}, but {stored.name} holds vectors of "

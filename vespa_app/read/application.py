@@ -16,17 +16,10 @@ from typing import cast, get_args
 
 from ranking.attributes import parse_attribute
 from ranking.calibration import CALIBRATION, Calibration
+from ranking.cell_types import CellType
+from ranking.distances import Distance
 from ranking.names import encoder_names, vector_field_names
-from ranking.types import (
-    TEXTS,
-    Attribute,
-    CellType,
-    Distance,
-    EngineError,
-    QueryError,
-    Retriever,
-    VectorField,
-)
+from ranking.types import TEXTS, Attribute, EngineError, QueryError, Retriever, VectorField
 from vespa_app.package.names import BASE, OWN_FIELD, SCHEMA_NAME, fingerprint_key
 from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
 from vespa_app.read.xml_file import read_xml

@@ -1,6 +1,6 @@
 // Exact similarity of stored vectors to a query's: dot product, or minus the squared distance.
 //
-// Sums are in float64, in one fixed order that ranking/engine/segment/vectors.py follows as well:
+// Sums are in float64, in one fixed order that ranking/distances.py follows as well:
 // sixteen partial sums, each over every sixteenth component, then halved four times. Products of
 // two float32 are exact in float64, each other operation rounds alike, and none is fused: so both
 // routes give the same bits whatever the processor.
@@ -43,7 +43,7 @@ void similarities(const Vectors &vectors, QueryVector query, const int64_t *whic
 // the document's length.
 double order_key(const Vectors &vectors, int64_t document, double similarity);
 
-// Vespa's closeness from a similarity; the same operations as vectors.py.
+// Vespa's closeness from a similarity; the same operations as distances.py.
 double closeness_of(const Vectors &vectors, QueryVector query, int64_t document,
                     double similarity);
 

@@ -5,5 +5,5 @@ labelled.py  Fields with several labelled vectors per document, and MaxSim
 postings.py  The inverted index and BM25, as Vespa computes it
 segment.py   A segment: an immutable block of documents as flat arrays
 strings.py   A sorted string table in two memory-mapped arrays
-vectors.py   Exact distances and closeness, as Vespa computes them
+vectors.py   Vectors of one field: the exact nearest, and closeness
 """

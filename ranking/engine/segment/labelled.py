@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.cell_types import as_floats
 from ranking.engine.segment.strings import StringTable, string_arrays
 from ranking.engine.segment.vectors import (
     Docs,
@@ -24,7 +25,6 @@ from ranking.engine.segment.vectors import (
     Mask,
     QueryVector,
     VectorIndex,
-    as_floats,
     query_vector,
     vector_arrays,
 )
@@ -59,6 +59,10 @@ class LabelledIndex(VectorIndex):
         return np.diff(self.starts) > 0
 
     @cached_property
+    def squares(self) -> None:
+        """None: a document's similarity is divided by lengths already."""
+
+    @cached_property
     def _owners(self) -> Docs:
         return np.repeat(np.arange(len(self.present)), np.diff(self.starts))
 
@@ -86,16 +90,6 @@ class LabelledIndex(VectorIndex):
             keys = self.rows.order_keys(rows, similarity(rows))
             found[some] = np.maximum.reduceat(keys, firsts)
         return found
-
-    def order_keys(self, docs: Docs, similarity: Doubles) -> Doubles:
-        """Similarity itself."""
-        return similarity
-
-    def _closeness(self, query: QueryVector, docs: Docs, similarity: Doubles) -> Doubles:
-        if self.field.distance != "angular":
-            return super()._closeness(query, docs, similarity)
-        cosine = np.clip(similarity / (np.sqrt(query.square) or 1.0), -1.0, 1.0)
-        return np.asarray(1.0 / (1.0 + np.arccos(cosine)))
 
     def nearest(self, query: QueryVector, count: int, allowed: Mask | None) -> tuple[Docs, Doubles]:
         """Numbers, ascending, and similarity of the `count` nearest documents."""

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.attributes import bounds, is_number, number_of, shown_number, told, value_of
+from ranking.cell_types import as_floats
 from ranking.engine.segment.labelled import LabelledIndex, labelled_arrays
 from ranking.engine.segment.postings import TextIndex, text_arrays
 from ranking.engine.segment.strings import StringTable, string_arrays
-from ranking.engine.segment.vectors import VectorIndex, as_floats, vector_arrays
+from ranking.engine.segment.vectors import VectorIndex, vector_arrays
 from ranking.text.fields import texts_of
 from ranking.text.tokens import query_terms, tokenize
 from ranking.types import (

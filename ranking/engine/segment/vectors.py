@@ -1,17 +1,4 @@
-"""Exact distances and closeness, as Vespa computes them.
-
-Distances (https://docs.vespa.ai/en/reference/schemas/schemas.html#distance-metric, and measured
-on a server):
-    prenormalized-angular  1 - q.d / |q|^2   (the document is taken to be as long as the query)
-    angular                acos(q.d / (|q| |d|))
-    euclidean              |q - d|
-    dotproduct             -q.d
-closeness is 1 / (1 + distance), and for dotproduct the dot product itself. Document and query
-are first cut to the field's cells: bfloat16 drops the low 16 bits, int8 drops the fraction.
-
-Similarity is the dot product, for `euclidean` minus the squared distance. It is summed in float64
-in one fixed order, which ranking/engine/kernels/similarity.cpp follows to the bit.
-"""
+"""Vectors of one field in one segment: the nearest, and closeness."""
 
 from __future__ import annotations
 
@@ -24,18 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.cell_types import as_floats, cells
+from ranking.distances import Distance, closeness, order_keys, similarities, squares
 from ranking.engine.segment.codes import Codes, exact_codes, short_codes
 from ranking.engine.top_k import kth_largest, top_k
-from ranking.types import MAX_DISTANCE, CellType, Distance, QueryError, VectorField
+from ranking.types import QueryError, VectorField
 
 __all__ = [
     "QueryVector",
     "VectorIndex",
-    "as_floats",
-    "cells",
-    "closeness_to_distance",
     "query_vector",
-    "similarities",
     "vector_arrays",
 ]
 
@@ -43,8 +28,6 @@ __all__ = [
 # ones, with which a search is no longer exact.
 CODES_FROM = 500
 SHORT_CODES_FROM = 10_000
-LANES = 16
-BLOCK = 4096
 # Unit roundoff of float32.
 ROUNDOFF = 2.0**-24
 
@@ -52,47 +35,6 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Docs = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-
-def cells(vectors: Floats, cell_type: CellType) -> NDArray[Any]:
-    """Cut float32 vectors to a field's cells: float32, uint16 (the high half) or int8."""
-    if cell_type == "bfloat16":
-        return (np.ascontiguousarray(vectors).view(np.uint32) >> 16).astype(np.uint16)
-    if cell_type == "int8":
-        return np.clip(np.trunc(vectors), -128, 127).astype(np.int8)
-    return np.ascontiguousarray(vectors, np.float32)
-
-
-def as_floats(stored: NDArray[Any]) -> Floats:
-    """Return the numbers that stored cells stand for."""
-    if stored.dtype == np.uint16:
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return np.asarray(stored, np.float32)
-
-
-def similarities(rows: NDArray[Any], query: Floats, *, squared_distance: bool = False) -> Doubles:
-    """Dot product of each row of cells with the query; or minus the squared distance.
-
-    float64 [len(rows)]. A row's value does not depend on what else is asked for, unlike a matrix
-    product's.
-    """
-    wide = query.astype(np.float64)
-    found = np.empty(len(rows))
-    for start in range(0, len(rows), BLOCK):
-        block = as_floats(rows[start : start + BLOCK]).astype(np.float64)
-        terms = (block - wide) ** 2 if squared_distance else block * wide
-        found[start : start + BLOCK] = _summed(terms)
-    return -found if squared_distance else found
-
-
-def _summed(terms: Doubles) -> Doubles:
-    """Sums of rows: sixteen partial sums, one for every sixteenth term, halved four times."""
-    if terms.shape[-1] % LANES:
-        terms = np.pad(terms, ((0, 0), (0, -terms.shape[-1] % LANES)))
-    lanes = np.add.reduce(terms.reshape(len(terms), -1, LANES), axis=1).T
-    for width in (8, 4, 2, 1):
-        lanes = lanes[:width] + lanes[width:]
-    return np.asarray(lanes[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +46,7 @@ class QueryVector:
     @cached_property
     def square(self) -> float:
         """|q|^2, summed as similarities are."""
-        wide = self.values.astype(np.float64)
-        return float(_summed((wide * wide)[None])[0])
+        return float(squares(self.values[None])[0])
 
 
 def query_vector(vector: NDArray[np.floating], field: VectorField) -> QueryVector:
@@ -123,14 +64,6 @@ def query_vector(vector: NDArray[np.floating], field: VectorField) -> QueryVecto
     if not isfinite(np.dot(found, found)) and not np.isfinite(found).all():
         raise QueryError("The query vector contains NaN or infinity: check the encoder's input.")
     return QueryVector(as_floats(cells(found, field.cell_type)))
-
-
-def closeness_to_distance(closeness: Doubles, distance: Distance) -> Doubles:
-    """Vespa's distance feature; a document without a vector (closeness 0) is infinitely far."""
-    if distance == "dotproduct":
-        return -closeness
-    with np.errstate(divide="ignore"):
-        return np.where(closeness > 0, 1.0 / closeness - 1.0, MAX_DISTANCE)
 
 
 class VectorIndex:
@@ -157,6 +90,9 @@ class VectorIndex:
         """|d|^2, float64 [documents], for the metrics that need it."""
         return self._arrays.get(f"squares.{self.field.name}")
 
+    def _squares(self, docs: Docs) -> Doubles | None:
+        return None if self.squares is None else self.squares[docs]
+
     @cached_property
     def codes(self) -> Codes | None:
         """What is scanned in place of the vectors; None for few documents."""
@@ -174,27 +110,12 @@ class VectorIndex:
 
     def order_keys(self, docs: Docs, similarity: Doubles) -> Doubles:
         """What orders documents from near to far when descending: float64 [len(docs)]."""
-        if self.field.distance != "angular" or self.squares is None:
-            return similarity
-        lengths = np.sqrt(self.squares[docs])
-        return np.divide(similarity, lengths, out=np.zeros(len(docs)), where=lengths > 0)
+        return order_keys(similarity, self.field.distance, self._squares(docs))
 
     def closeness(self, query: QueryVector, docs: Docs, similarity: Doubles) -> Doubles:
         """Closeness of documents of this similarity: float64 [len(docs)]; 0 without a vector."""
-        found = self._closeness(query, docs, similarity)
+        found = closeness(similarity, self.field.distance, query.square, self._squares(docs))
         return found if self.complete else np.where(self.present[docs], found, 0.0)
-
-    def _closeness(self, query: QueryVector, docs: Docs, similarity: Doubles) -> Doubles:
-        if self.field.distance == "dotproduct":
-            return similarity
-        if self.field.distance == "euclidean":
-            return np.asarray(1.0 / (1.0 + np.sqrt(-similarity)))
-        if self.squares is None:
-            cosine = np.minimum(np.maximum(similarity / (query.square or 1.0), -1.0), 1.0)
-            return np.asarray(1.0 / (2.0 - cosine))
-        lengths = np.sqrt(query.square * self.squares[docs])
-        cosine = np.clip(similarity / np.where(lengths > 0, lengths, 1.0), -1.0, 1.0)
-        return np.asarray(1.0 / (1.0 + np.arccos(cosine)))
 
     def nearest(self, query: QueryVector, count: int, allowed: Mask | None) -> tuple[Docs, Doubles]:
         """Numbers, ascending, and similarity of the `count` nearest; ties go to the lower number.
@@ -244,7 +165,7 @@ def vector_arrays(field: VectorField, vectors: Floats, present: Mask) -> dict[st
         f"present.{field.name}": present,
     }
     if field.distance in ("angular", "euclidean"):
-        arrays[f"squares.{field.name}"] = _squares(stored)
+        arrays[f"squares.{field.name}"] = squares(stored)
     count = int(np.count_nonzero(present))
     if field.distance == "euclidean" or count < CODES_FROM:
         return arrays
@@ -253,15 +174,6 @@ def vector_arrays(field: VectorField, vectors: Floats, present: Mask) -> dict[st
     if count < SHORT_CODES_FROM:
         return arrays | exact_codes(compared).arrays(field.name)
     return arrays | short_codes(compared, present).arrays(field.name)
-
-
-def _squares(stored: NDArray[Any]) -> Doubles:
-    """|d|^2, summed as dot products are: so the cosine of a vector with itself is exactly 1."""
-    found = np.empty(len(stored))
-    for start in range(0, len(stored), BLOCK):
-        block = as_floats(stored[start : start + BLOCK]).astype(np.float64)
-        found[start : start + BLOCK] = _summed(block * block)
-    return found
 
 
 def _directions(vectors: Floats, distance: Distance) -> Floats:

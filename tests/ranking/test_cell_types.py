@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, strategies as st
 
-from ranking.types import VectorField
-from vespa_app.package.int8_cells import in_cells
-
-EIGHT = VectorField("embedding_00000000", 512, cell_type="int8")
+from ranking.cell_types import scaled_for
 
 
 def unit(seed: int) -> np.ndarray:
@@ -19,7 +16,7 @@ def unit(seed: int) -> np.ndarray:
 @given(st.integers(0, 2**32 - 1))
 def test_angles_stay(seed: int) -> None:
     first, second = unit(seed), unit(seed + 1)
-    a, b = in_cells(first, EIGHT), in_cells(second, EIGHT)
+    a, b = scaled_for(first, "int8"), scaled_for(second, "int8")
     assert np.array_equal(a, np.trunc(a))
     assert np.abs(a).max() <= 127
     cosine = float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
@@ -28,8 +25,7 @@ def test_angles_stay(seed: int) -> None:
 
 
 def test_scaled_already_or_not_int8() -> None:
-    scaled = in_cells(unit(0), EIGHT)
-    assert in_cells(scaled, EIGHT) is scaled
-    floats = VectorField("embedding_00000000", 512)
+    scaled = scaled_for(unit(0), "int8")
+    assert scaled_for(scaled, "int8") is scaled
     vector = unit(0)
-    assert in_cells(vector, floats) is vector
+    assert scaled_for(vector, "float") is vector
