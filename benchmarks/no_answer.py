@@ -42,6 +42,7 @@ from ingest.feed.documents import documents
 from ingest.sources.phantom_captions import describe
 from ingest.sources.phantoms import ATTRIBUTES, FINDINGS, REGIONS
 from ingest.vectors.embed import embed_corpus
+from ranking.calibration import SHORT, Calibration
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.cosine import with_scale
@@ -113,6 +114,19 @@ def measure_short(found: list[Document], encoder: DualEncoder, profile: str) -> 
     fitted = calibrate(searcher, kept, profile=profile)
     asked = short_queries(document for document in found if document.split == "test")
     asked = {text: ids for text, ids in asked.items() if ids <= away}
+    for sizes in (range(1, 3), range(3, SHORT + 1)):
+        some = {text: ids for text, ids in asked.items() if len(query_terms(text)) in sizes}
+        measure_size(f"{sizes[0]} to {sizes[-1]}", some, searcher, fitted, profile)
+
+
+def measure_size(
+    size: str,
+    asked: dict[str, frozenset[str]],
+    searcher: Searcher,
+    fitted: Calibration,
+    profile: str,
+) -> None:
+    """Print the rows of queries of one size: by the fit for captions, and by their own."""
     results = [searcher.search(text, profile=profile) for text in asked]
     pairs = zip(asked.values(), results, strict=True)
     right = [np.array([ids <= set(h.concepts) for h in r.documents], bool) for ids, r in pairs]
@@ -126,7 +140,7 @@ def measure_short(found: list[Document], encoder: DualEncoder, profile: str) -> 
         wrong = np.mean([p.max() < one.cut for p, yes in both if yes.any()])
         error = calibration_error(np.concatenate(chances), np.concatenate(right))
         print(
-            f"| fitted on {name} | {len(asked)} | {caught:.2f} | {wrong:.2f} | "
+            f"| {size} words | {name} | {len(asked)} | {caught:.2f} | {wrong:.2f} | "
             f"{2 * caught / (1 + caught + wrong):.2f} | {error:.3f} |"
         )
 
@@ -174,7 +188,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("encoder", type=Path)
     parser.add_argument("--without", action="append", metavar="FIELD=VALUE", default=[])
-    parser.add_argument("--short", action="store_true", help="queries of one or two words")
+    parser.add_argument("--short", action="store_true", help="queries of few words")
     parser.add_argument("--profile", default=BY_CAPTION)
     options = parser.parse_args()
     corpus, encoder = Corpus.open(options.corpus), load_encoder(options.encoder)

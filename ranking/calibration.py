@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from encoders.base.storage import sha256_json, write_whole
 __all__ = [
     "CALIBRATION",
     "CAPTION_VECTOR",
+    "LENGTH",
     "NOT_ITS_OWN",
     "SHORT",
     "Calibration",
@@ -42,10 +44,11 @@ NOT_ITS_OWN = (
 Terms = int | NDArray[np.int64]
 Columns = Mapping[str, NDArray[np.float64]]
 
-SHORT = 2  # words
+SHORT = 6  # words
 
 CAPTION_VECTOR = "closeness(field,caption_embedding)"
 _WORDS = "bm25(caption)"
+LENGTH = "log(words)"
 _VECTORS = ("closeness(field,embedding)", "closeness(field,frames)", CAPTION_VECTOR)
 
 
@@ -54,13 +57,15 @@ class CalibrationError(UserError):
 
 
 def evidence(features: Columns, terms: Terms) -> dict[str, NDArray[np.float64]]:
-    """What counts, by name, each float64 [hits]: BM25 for each word of the query, closeness.
+    """What counts, by name, each float64 [hits]: BM25 per word of the query, closeness, length.
 
     terms: how many the query has, or each hit's query, int [hits].
     """
     found = {name: features[name] for name in _VECTORS if name in features}
     if _WORDS in features:
         found[_WORDS] = features[_WORDS] / np.maximum(terms, 1)
+    for values in islice(found.values(), 1):
+        found[LENGTH] = np.broadcast_to(np.log(np.maximum(terms, 1)), values.shape)
     return found
 
 
@@ -68,7 +73,9 @@ def is_there(features: Columns, name: str) -> NDArray[np.bool_]:
     """Which hits have a caption, or a vector: bool [hits]."""
     if name == _WORDS and "attribute(has_caption)" in features:
         return features["attribute(has_caption)"] > 0
-    return features[name] > 0 if name != _WORDS else np.ones(len(features[name]), np.bool_)
+    if name in _VECTORS:
+        return features[name] > 0
+    return np.ones(len(next(iter(features.values()))), np.bool_)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ class Calibration:
     fingerprint: the encoder whose vectors it was fitted on, "" where there were none. cut: hits of
     a lower probability look like nothing that was asked for. told: how it was fitted. index: the id
     of the index whose hits it was fitted on: what another one holds was not looked at. short: that
-    of queries of at most SHORT words, of which the same evidence says more.
+    of queries of at most SHORT words, of which the same evidence says more, the less the longer.
     """
 
     fingerprint: str

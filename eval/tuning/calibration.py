@@ -7,9 +7,9 @@ it in their own words. Where too few do, the document itself is right, and equal
 query loses a share of its words, a step of the overlap curve, before captions are searched, while
 its vector is made of the whole; caption vectors would know the caption, and are not looked at.
 
-A query of one or two words has many right answers, and a caption says little of it: such queries
-have a fit of their own. They are names of concepts of the same captions, one or two at a time, and
-right is what carries them; without enough concepts there is none.
+A query of few words has many right answers, and a caption says little of it: queries of at most
+SHORT words have a fit of their own. They are names of concepts of the same captions, one to four at
+a time, and right is what carries them; without enough concepts there is none.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from eval.tuning.logistic import fit_logistic
 from ingest.corpus.duplicates import normal_caption
 from ranking.calibration import (
     CAPTION_VECTOR,
+    LENGTH,
     SHORT,
     Calibration,
     CalibrationError,
@@ -47,6 +48,8 @@ DEPTH = 10  # hits of a query
 MOST_QUERIES = 1_000
 FEWEST_QUERIES = 30
 FEWEST_CONCEPTS = 3
+MOST_CONCEPTS = 4  # of a short query
+DRAWN = 8  # concepts of a document that short queries name
 WRONGLY_NONE = 0.05  # of queries with an answer, those that are told that there is none
 BY_CAPTION = "hybrid3"
 SEED = 0
@@ -134,7 +137,7 @@ def calibrate(
     results = asking.answers(searcher, profile or own)
     progress("queries", len(asking.documents), len(asking.documents))
     texts = [document.caption or "" for document in asking.documents]
-    unseen = () if asking.apart else (CAPTION_VECTOR,)
+    unseen = (LENGTH,) if asking.apart else (LENGTH, CAPTION_VECTOR)
     made = _fitted(searcher, texts, results, asking.right(results), unseen)
     short = short_queries(asking.documents)
     if len(short) < FEWEST_QUERIES:
@@ -149,18 +152,26 @@ def calibrate(
 
 
 def short_queries(documents: Iterable[Document]) -> dict[str, frozenset[str]]:
-    """Names of the documents' concepts, alone and two by two, of at most SHORT words: their ids."""
-    found: dict[str, frozenset[str]] = {}
+    """Names of one to MOST_CONCEPTS of a document's concepts, at most SHORT words: their ids.
+
+    As many of each number of concepts, if there are enough.
+    """
+    drawn = Random(SEED)  # noqa: S311  (a seeded sample, no secret)
+    found: list[dict[str, frozenset[str]]] = [{} for _ in range(MOST_CONCEPTS)]
     for document in documents:
         pairs = zip(document.concept_names, document.concepts, strict=False)
         named = [(name, concept) for name, concept in pairs if name.strip()]
-        for some in chain(combinations(named, 1), combinations(named, 2)):
-            text = " ".join(name for name, _ in some)
-            if 0 < len(query_terms(text)) <= SHORT:
-                found.setdefault(text, frozenset(concept for _, concept in some))
-    asked = list(found.items())
-    Random(SEED).shuffle(asked)  # noqa: S311  (a seeded sample, no secret)
-    return dict(asked[:MOST_QUERIES])
+        named = drawn.sample(named, min(len(named), DRAWN))
+        for count, texts in enumerate(found, 1):
+            for some in combinations(named, count):
+                text = " ".join(name for name, _ in some)
+                if 0 < len(query_terms(text)) <= SHORT:
+                    texts.setdefault(text, frozenset(concept for _, concept in some))
+    asked: dict[str, frozenset[str]] = {}
+    for texts in found:
+        every = list(texts.items())
+        asked |= drawn.sample(every, min(len(every), MOST_QUERIES // MOST_CONCEPTS))
+    return asked
 
 
 def _answers(
@@ -204,11 +215,15 @@ def _fitted(
             f"Of {len(right):,} hits {'all' if right.all() else 'none'} are right: there is "
             "nothing to tell apart."
         )
-    some = [result for result in results if len(result)]
-    features = {n: np.concatenate([each.features[n] for each in some]) for n in some[0].features}
+    filled = [result for result in results if len(result)]
+    features = {
+        n: np.concatenate([each.features[n] for each in filled]) for n in filled[0].features
+    }
     found = {n: v for n, v in evidence(features, terms).items() if n not in unseen}
     models = []
-    for names in chain.from_iterable(combinations(found, n + 1) for n in range(len(found))):
+    kinds = [name for name in found if name != LENGTH]
+    for some in chain.from_iterable(combinations(kinds, n + 1) for n in range(len(kinds))):
+        names = some if LENGTH in unseen else (*some, LENGTH)
         there = np.all([is_there(features, name) for name in names], axis=0)
         if (right & there).any() and (~right & there).any():
             models.append(_fit(names, {n: found[n][there] for n in names}, right[there]))

@@ -38,6 +38,7 @@ def command(
     closeness is stored in INDEX; search and serve then show each hit's probability, `app` takes it
     along to Vespa. Run it again after indexing: probabilities of another index are not used.
     """
+    from ranking.calibration import SHORT
     from rocosearch.pipeline import calibrate_index
 
     with progress_bars() as progress:
@@ -58,6 +59,6 @@ def command(
     )
     if made.short:
         results.print(
-            f"Queries of one or two words: {made.short.told['queries']:.0f} queries, expected "
+            f"Queries of up to {SHORT} words: {made.short.told['queries']:.0f} queries, expected "
             f"calibration error {made.short.told['calibration_error']:.3f}."
         )

@@ -101,17 +101,19 @@ def test_short_queries_have_a_fit_of_their_own(documents):
     searcher.calibration = calibrate(searcher, asking)
     assert searcher.calibration.short
     assert not set(away) & set().union(*short_queries(asking).values())
-    errors = []
-    for fitted in (searcher.calibration, replace(searcher.calibration, short=None)):
-        searcher.calibration = fitted
-        chances, right = [], []
-        for text, ids in every.items():
-            if ids & set(away):
-                for hit in searcher.search(text):
-                    chances.append(hit.probability)
-                    right.append(ids <= set(hit.document.concepts))
-        errors.append(calibration_error(np.array(chances), np.array(right)))
-    assert errors[0] < 0.2 < errors[1]
+    fits = (searcher.calibration, replace(searcher.calibration, short=None))
+    for sizes, bound in ((range(1, 3), 0.2), (range(3, SHORT + 1), 0.1)):
+        errors = []
+        for fitted in fits:
+            searcher.calibration = fitted
+            chances, right = [], []
+            for text, ids in every.items():
+                if ids & set(away) and len(query_terms(text)) in sizes:
+                    for hit in searcher.search(text):
+                        chances.append(hit.probability)
+                        right.append(ids <= set(hit.document.concepts))
+            errors.append(calibration_error(np.array(chances), np.array(right)))
+        assert errors[0] < bound < errors[1]
 
 
 @pytest.mark.parametrize(
