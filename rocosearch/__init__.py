@@ -15,6 +15,7 @@ forgetting.py              Remove a patient from a corpus, indexes and servers
 guard.py                   Error handling of the command line: one sentence and an exit code
 heat_picture.py            An image with the heat map of a text in red
 embedded_images.py         Vectors of a corpus's images, and features before the projection
+judging.py                 Judge documents for a query, and export the judgements
 labelling.py               Predict concepts and words for every image of a corpus
 live_parity.py             Compare two engines on the same queries, and explain differences
 mcp_server.py              Search as tools for an agent, by the Model Context Protocol
@@ -24,6 +25,7 @@ options.py                 Command-line options shared by several commands, and 
 outputs.py                 Checks of output paths before a command starts its work
 overview.py                The table of subcommands that `rocosearch --help` prints
 pipeline.py                The Python API: all steps as functions
+printed_hits.py            Print hits: one ranking, or several side by side; as text or JSON
 saved_hits.py              Save hits: contact sheet, table, Hugging Face data set
 searchers.py               A searcher for an index folder or the URL of a running Vespa
 vespa_jobs.py              Jobs on a Vespa server: deploy, feed, compare, swap

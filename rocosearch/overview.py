@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "train-decoder": "Train a decoder that describes images on the captions of a corpus.",
         "label": "Predict concepts and words for every image, and store them in the corpus.",
         "embed": "Compute the missing image vectors of a corpus; index and feed do this too.",
+        "judge": "Keep relevance judgements beside the corpus, or export them as TREC qrels.",
         "source": "Print the DICOM file and frame of a hit.",
         "forget": "Remove a patient from a corpus, its vectors, indexes and servers.",
         "demo": "Run corpus, train, index, search, eval and app, on phantoms or your own data.",

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ranking.searcher import Searcher
 from ranking.types import Filter, Query, Result
 
-__all__ = ["MOST_RANKS", "why"]
+__all__ = ["MOST_RANKS", "sentence", "why"]
 
 MOST_RANKS = 10_000
 """Largest rank that is searched for the document."""
 
+_SENTENCES = {
+    "absent": "It is not in the index.",
+    "excluded": "It is an example of the query, and examples are not returned as hits.",
+    "filtered": "It does not pass the filters: {by}.",
+    "cut": "It is below the minimum score, closeness or probability.",
+    "not matched": "It contains no word of the query, and it has no vector.",
+    "not retrieved": "It contains no word of the query, and it is not among the nearest "
+    "neighbours.",
+    "matched": "It is at rank {rank:,}.",
+    "low": f"It matches, but its rank is beyond {MOST_RANKS:,}.",
+}
 _CUTS = ("min_score", "min_closeness", "min_probability")
 _OF_THE_LIST = ("group_by", "offset", "sort", "facets")
 
@@ -37,6 +49,12 @@ def why(searcher: Searcher, identifier: str, **asked: Any) -> dict[str, Any]:  #
     hit = alone.hits[0]
     shown = {"id": identifier, "score": hit.score, "features": dict(hit.features)}
     return {**shown, **_verdict(search, itself, identifier)}
+
+
+def sentence(told: Mapping[str, Any]) -> str:
+    """What `why` has found, for a reader."""
+    values = {"rank": told.get("rank", 0), "by": "; ".join(told.get("by", ()))}
+    return f"{told['id']}: {_SENTENCES[told['verdict']].format(**values)}"
 
 
 class _Search:

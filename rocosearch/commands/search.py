@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
-import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.padding import Padding
-from rich.text import Text
 
 from encoders.base.errors import UserError
-from rocosearch.console import results, say, show, show_json, telling_after, visible
+from rocosearch.console import say, show_json, tell, telling_after
 from rocosearch.options import (
     AsJson,
     ConfigUrl,
@@ -29,7 +25,7 @@ from rocosearch.options import (
 
 if TYPE_CHECKING:
     from ranking.searcher import Searcher
-    from ranking.types import Hit, Result
+    from ranking.types import Result
     from rocosearch.page.pictures import Pictures
 
 __all__ = ["EXAMPLE", "command"]
@@ -39,12 +35,11 @@ rocosearch search build/index "ring lesion in the left chest"
 rocosearch search build/index --image query.png --profile vector -k 5
 rocosearch search build/index "ring lesion" --filter modality=ct,mri --not split=test
 rocosearch search build/index "ring lesion" --filter "age>=60" --sort -age
+rocosearch search build/index "ring lesion" --profile lexical --profile hybrid --facet modality
 rocosearch search build/index "ring lesion" --corpus build/corpus --save build/hits
 rocosearch search http://localhost:8080 "ring lesion in the left chest"
 """
 PATIENCE = 2.0  # seconds
-CAPTION_WIDTH = 200
-INDENT = (0, 0, 0, 5)
 
 
 def command(
@@ -66,7 +61,11 @@ def command(
         typer.Option("--unlike", metavar="ID", help="Id of a document as negative example."),
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Rank profile; default: that of the index.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Rank profile; default: that of the index. Repeatable: side by side.",
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Number of hits.")] = 10,
     filters: Annotated[
@@ -85,6 +84,12 @@ def command(
         str | None,
         typer.Option(
             metavar="FIELD", help="Only the best hit for each value of a field, such as group_id."
+        ),
+    ] = None,
+    facet: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD", help="Count the matches by the values of a field; repeatable."
         ),
     ] = None,
     offset: Annotated[
@@ -119,6 +124,9 @@ def command(
         str | None,
         typer.Option("--why", metavar="ID", help="Explain the result for this document."),
     ] = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Complete the last word of TEXT; search nothing.")
+    ] = False,
     corpus: Annotated[
         Path | None, typer.Option(metavar="CORPUS", help="Corpus with the images of the hits.")
     ] = None,
@@ -148,14 +156,16 @@ def command(
         raise typer.BadParameter("Give TEXT, or --image FILE, or --like ID.")
     if (heatmap or save or open_sheet) and corpus is None:
         raise typer.BadParameter("The images are in the corpus: name it with --corpus CORPUS.")
-    if heatmap and not (text or "").strip():
-        raise typer.BadParameter("--heatmap needs TEXT.")
+    if (heatmap or suggest) and not (text or "").strip():
+        raise typer.BadParameter("--heatmap and --suggest need TEXT.")
+    names = tuple(dict.fromkeys(profile or ()))
+    if len(names) > 1 and (why or heatmap or save or open_sheet):
+        raise typer.BadParameter("--why, --heatmap, --save and --open take one --profile.")
     asked: dict[str, Any] = {
         "text": text,
         "image": image,
         "like": tuple(like or ()),
         "unlike": tuple(unlike or ()),
-        "profile": profile,
         "k": k,
         "filters": (*parse_filters(filters or ()), *parse_filters(without or (), exclude=True)),
         "group_by": group,
@@ -165,7 +175,9 @@ def command(
         "min_score": min_score,
         "min_closeness": min_closeness,
         "min_probability": min_probability,
+        "facets": tuple(dict.fromkeys(facet or ())),
     }
+    from rocosearch.printed_hits import print_rankings, print_result
     from rocosearch.searchers import searching
 
     pictures = _pictures(corpus, save, heatmap)
@@ -180,12 +192,20 @@ def command(
             synonyms=synonyms,
         ) as searcher,
     ):
+        if suggest:
+            _suggest(searcher, corpus, text or "", as_json=as_json)
+            return
+        if len(names) > 1:
+            rankings = _rankings(searcher, names, asked, frames=as_json)
+            print_rankings(rankings, pictures, as_json=as_json, first=offset + 1)
+            return
+        name = names[0] if names else searcher.default_profile(text or "", image or like)
+        asked["profile"] = name
         if why is not None:
             _tell_why(searcher, why, asked, as_json=as_json)
             return
         result = searcher.search(**asked, frames=as_json)
-        asked["profile"] = profile or searcher.default_profile(text or "", image or like)
-        _print(result, asked["profile"], pictures, as_json=as_json, first=offset + 1)
+        print_result(result, name, pictures, as_json=as_json, first=offset + 1)
         if pictures is not None:
             if heatmap:
                 _heatmap(searcher, result, pictures, text or "", heatmap)
@@ -208,107 +228,58 @@ def _pictures(corpus: Path | None, save: Path | None, heatmap: Path | None) -> P
     return Pictures(Corpus.open(corpus))
 
 
-def _print(
-    result: Result, profile: str, pictures: Pictures | None, *, as_json: bool, first: int
-) -> None:
-    for warning in result.warnings:
-        say(warning, style="yellow")
+def _rankings(
+    searcher: Searcher, names: Sequence[str], asked: Mapping[str, Any], *, frames: bool
+) -> dict[str, Result | str]:
+    """The result of each profile, or why it cannot answer."""
+    from ranking.types import QueryError
+
+    found: dict[str, Result | str] = {}
+    for name in names:
+        try:
+            found[name] = searcher.search(**asked, profile=name, frames=frames)
+        except QueryError as error:
+            found[name] = str(error)
+    if all(isinstance(each, str) for each in found.values()):
+        raise UserError(str(found[names[0]]))
+    return found
+
+
+def _suggest(searcher: Searcher, corpus: Path | None, text: str, *, as_json: bool) -> None:
+    from ranking.engine.engine import EmbeddedEngine
+    from rocosearch.page.lexicon import Lexicon
+
+    if corpus is not None:
+        from ingest.corpus.corpus import Corpus
+
+        words = Lexicon.of_corpus(Corpus.open(corpus))
+    elif isinstance(searcher.engine, EmbeddedEngine):
+        words = Lexicon.of_index(searcher.engine)
+    else:
+        raise UserError(
+            "Vespa does not list the words of an index: name the corpus with --corpus CORPUS."
+        )
+    found = words.complete(text.rsplit(maxsplit=1)[-1])
     if as_json:
-        show_json(_as_json(result, profile, pictures))
+        show_json({"suggestions": [{"text": term, "documents": n} for term, n in found]})
         return
-    if not result:
-        results.print("No hit.")
-        return
-    for rank, hit in enumerate(result, first):
-        _show(rank, hit)
-    results.print(f"{len(result)} of {result.total:,} matches.")
-
-
-def _as_json(result: Result, profile: str, pictures: Pictures | None) -> dict[str, object]:
-    return {
-        "profile": profile,
-        "hits": [_hit_as_json(hit, pictures) for hit in result],
-        "total": result.total,
-        "coverage": {
-            "percent": result.coverage.percent,
-            "documents": result.coverage.documents,
-            "degraded": list(result.coverage.degraded),
-        },
-        "timing": dict(result.timing),
-        "warnings": list(result.warnings),
-    }
-
-
-def _hit_as_json(hit: Hit, pictures: Pictures | None) -> dict[str, object]:
-    document = hit.document
-    shown = (
-        {
-            "caption": document.caption,
-            "concepts": list(document.concepts),
-            "group_id": document.group_id,
-            "modality": document.modality,
-            "image_url": document.image_url,
-            **document.attributes,
-        }
-        if document
-        else {}
-    )
-    path = {"path": pictures.path(hit.picture)} if pictures else {}
-    frames = {"closest": dict(hit.closest), "frames": dict(hit.frames)} if hit.closest else {}
-    features = {"features": dict(hit.features), **frames}
-    chance = {} if math.isnan(hit.probability) else {"probability": hit.probability}
-    return {"id": hit.id, "score": hit.score, **chance, **features, **shown, **path}
-
-
-def _show(rank: int, hit: Hit) -> None:
-    results.print(f"{rank:>3}  {hit.score:.4f}  {visible(hit.id)}", style="bold")
-    caption = (hit.document.caption if hit.document else "") or "(no caption)"
-    short = textwrap.shorten(caption, CAPTION_WIDTH, placeholder=" ...")
-    show(Padding(Text(visible(short)), INDENT), wrap=True)
-    chance = [] if math.isnan(hit.probability) else [f"probability {hit.probability:.2f}"]
-    parts = [
-        *chance,
-        _parts(hit.features),
-        *(_closest(label) for label in hit.closest.values() if label),
-    ]
-    show(Padding(Text("  ".join(parts), style="dim"), INDENT), wrap=True)
-
-
-def _closest(label: str) -> str:
-    """The nearest image of a study: a frame by its number, which stands behind the record's id."""
-    image, _, frame = label.rpartition("#")
-    return f"best frame {frame} of {visible(image)}" if image else f"best image {visible(label)}"
-
-
-def _parts(features: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.3f}" for name, value in features.items())
-
-
-_VERDICTS = {
-    "absent": "It is not in the index.",
-    "excluded": "It is an example of the query, and examples are not returned as hits.",
-    "filtered": "It does not pass the filters: {by}.",
-    "cut": "It is below --min-score, --min-closeness or --min-probability.",
-    "not matched": "It contains no word of the query, and it has no vector.",
-    "not retrieved": "It contains no word of the query, and it is not among the nearest "
-    "neighbours.",
-    "matched": "It is at rank {rank:,}.",
-    "low": "It matches, but its rank is beyond 10,000.",
-}
+    for term, count in found:
+        tell(f"{term}  {count:,}")
+    if not found:
+        tell("No word of two documents begins so.")
 
 
 def _tell_why(searcher: Searcher, identifier: str, asked: Any, *, as_json: bool) -> None:  # noqa: ANN401
-    from rocosearch.why import why
+    from rocosearch.printed_hits import print_parts
+    from rocosearch.why import sentence, why
 
     told = why(searcher, identifier, **asked)
     if as_json:
         show_json(told)
         return
-    values = {"rank": told.get("rank", 0), "by": "; ".join(told.get("by", ()))}
-    results.print(f"{identifier}: {_VERDICTS[told['verdict']].format(**values)}")
+    tell(sentence(told))
     if "score" in told:
-        parts = f"score {told['score']:.4f}  {_parts(told['features'])}"
-        show(Padding(Text(parts, style="dim"), INDENT), wrap=True)
+        print_parts(told["features"], f"score {told['score']:.4f}")
 
 
 def _heatmap(searcher: Searcher, result: Result, pictures: Pictures, text: str, out: Path) -> None:

@@ -17,6 +17,7 @@ from ranking.names import encoder_names
 from ranking.searcher import Searcher
 from ranking.text.tokens import tokenize
 from ranking.types import FILTER_FIELDS, Document, Filter, Hit, QueryError, Sort
+from rocosearch.why import sentence, why
 
 __all__ = ["Asked", "Desk", "NotThereError", "plain"]
 
@@ -50,6 +51,7 @@ class Asked:
     min_probability: float | None = None
     facets: tuple[str, ...] = ()
     inputs: Mapping[str, float] | None = None
+    why: str | None = None
 
     @classmethod
     def read(cls, values: Mapping[str, Any], image: bytes | None = None) -> Asked:
@@ -71,6 +73,7 @@ class Asked:
             min_probability=_number(values["min_probability"]),
             facets=tuple(dict.fromkeys(values["facet"])),
             inputs={n: float(v) for n, _, v in (each.partition("=") for each in values["input"])},
+            why=values["why"],
         )
 
     @property
@@ -153,28 +156,29 @@ class Desk:
 
     def _list(self, asked: Asked, profile: str) -> Json:
         start = time.perf_counter()
-        result = self.searcher.search(
-            asked.text,
-            image=asked.image,
-            like=asked.like,
-            unlike=asked.unlike,
-            profile=profile,
-            k=asked.k,
-            inputs=self._inputs_of(profile, asked.inputs or {}),
-            filters=asked.filters,
-            group_by=asked.group,
-            operators=asked.operators,
-            offset=asked.offset,
-            sort=asked.sort,
-            min_score=asked.min_score,
-            min_closeness=asked.min_closeness,
-            min_probability=asked.min_probability,
-            facets=asked.facets,
-            frames=True,
-        )
+        arguments: Json = {
+            "text": asked.text,
+            "image": asked.image,
+            "like": asked.like,
+            "unlike": asked.unlike,
+            "profile": profile,
+            "k": asked.k,
+            "inputs": self._inputs_of(profile, asked.inputs or {}),
+            "filters": asked.filters,
+            "group_by": asked.group,
+            "operators": asked.operators,
+            "offset": asked.offset,
+            "sort": asked.sort,
+            "min_score": asked.min_score,
+            "min_closeness": asked.min_closeness,
+            "min_probability": asked.min_probability,
+            "facets": asked.facets,
+        }
+        result = self.searcher.search(**arguments, frames=True)
         stems = frozenset(tokenize(asked.text))
         return {
             "profile": profile,
+            **({"why": _explained(self.searcher, asked.why, arguments)} if asked.why else {}),
             "milliseconds": 1000 * (time.perf_counter() - start),
             "total": result.total,
             "warnings": list(result.warnings),
@@ -197,6 +201,18 @@ class Desk:
 def plain(document: Document) -> Json:
     """A document as JSON, without its vectors."""
     return {"id": document.id, **document.content(), "caption": document.caption or ""}
+
+
+def _explained(searcher: Searcher, identifier: str, arguments: Json) -> Json:
+    told = why(searcher, identifier, **arguments)
+    score = {"score": _finite(told["score"])} if "score" in told else {}
+    features = {"features": _shown(told["features"])} if "features" in told else {}
+    return {**told, **score, **features, "told": sentence(told)}
+
+
+def _finite(score: float) -> float:
+    """The score, or a number that JSON can write."""
+    return score if math.isfinite(score) else -1e308
 
 
 def _filters(conditions: Sequence[str], *, exclude: bool = False) -> tuple[Filter, ...]:
@@ -223,7 +239,7 @@ def _hit(hit: Hit, stems: frozenset[str]) -> Json:
     caption = (document.caption if document else "") or ""
     return {
         "id": hit.id,
-        "score": hit.score if math.isfinite(hit.score) else -1e308,
+        "score": _finite(hit.score),
         **({} if math.isnan(hit.probability) else {"probability": hit.probability}),
         "features": _shown(hit.features),
         "caption": _marked(caption, stems),

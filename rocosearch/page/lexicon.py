@@ -6,6 +6,11 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ingest.corpus.corpus import Corpus
+    from ranking.engine.engine import EmbeddedEngine
 
 __all__ = ["Lexicon"]
 
@@ -26,6 +31,17 @@ class Lexicon:
             counts.update(terms.union(concept.lower() for concept in concepts))
         self._terms = sorted(term for term, count in counts.items() if count >= LEAST)
         self._counts = [counts[term] for term in self._terms]
+
+    @classmethod
+    def of_corpus(cls, corpus: Corpus) -> Lexicon:
+        """The words of all records."""
+        rows = corpus.rows(["caption", "concept_names"])
+        return cls((row["caption"] or "", row["concept_names"] or ()) for row in rows)
+
+    @classmethod
+    def of_index(cls, engine: EmbeddedEngine) -> Lexicon:
+        """The words of all documents."""
+        return cls((each.caption or "", each.concept_names) for each in engine.documents())
 
     def __len__(self) -> int:
         """Return the number of terms."""

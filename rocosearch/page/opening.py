@@ -56,7 +56,7 @@ def open_page(
         engine = searcher.engine
         lexicon = None
         if isinstance(engine, EmbeddedEngine):
-            lexicon = partial(_in_background, _lexicon_of, engine)
+            lexicon = partial(_in_background, Lexicon.of_index, engine)
         return PageServer(
             Api(Desk(searcher), lexicon=lexicon), host, port, names=names, token=token
         )
@@ -70,7 +70,7 @@ def open_page(
             f"{corpus} has none of the searched documents: name the corpus that they come from."
         )
     _in_background(_warm, searcher)
-    lexicon = partial(_in_background, _lexicon, opened)
+    lexicon = partial(_in_background, Lexicon.of_corpus, opened)
     desk = Desk(searcher, _facets(opened))
     api = Api(desk, pictures, Judgements(beside(opened.path)), lexicon)
     return PageServer(api, host, port, names=names, token=token)
@@ -88,16 +88,6 @@ def _warm(searcher: Searcher) -> None:
     for profile in searcher.engine.info().profiles:
         with suppress(UserError):  # a custom profile may need another query
             searcher.search("warm", profile=profile, k=1)
-
-
-def _lexicon_of(engine: EmbeddedEngine) -> Lexicon:
-    """The same of an index alone."""
-    return Lexicon((each.caption or "", each.concept_names) for each in engine.documents())
-
-
-def _lexicon(corpus: Corpus) -> Lexicon:
-    rows = corpus.rows(["caption", "concept_names"])
-    return Lexicon((row["caption"] or "", row["concept_names"] or ()) for row in rows)
 
 
 def _facets(corpus: Corpus) -> dict[str, dict[str, int]]:

@@ -48,6 +48,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply({"documents": ids})
             return
         document = self.engine.get(identifier)
+        if document is None:
+            self._reply({"id": f"id:image:image::{identifier}"}, 404)
+            return
         fields = {"id": identifier, "caption": document.caption}
         for name, vector in document.vectors.items():
             fields[name] = {"type": f"tensor<float>(x[{len(vector)}])", "values": vector.tolist()}
@@ -125,9 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
             with_documents=False,
         )
 
-    def _reply(self, content):
+    def _reply(self, content, status=200):
         data = json.dumps({"pathId": urlsplit(self.path).path, **content}).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

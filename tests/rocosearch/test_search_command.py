@@ -16,6 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from encoders.base.errors import UserError
+from eval.protocols.own_topics import read_topics
 from ingest.corpus.corpus import Corpus
 from ranking.calibration import CALIBRATION, NOT_ITS_OWN, Calibration
 from ranking.types import Document, Hit
@@ -162,6 +163,75 @@ def test_why(line):
     example = told(line.index, "lesion", "--like", third["id"], "--why", third["id"])
     assert example["verdict"] == "excluded"
     assert "at rank 3" in run(line.index, "lesion", "--why", third["id"]).stdout
+
+
+def test_facets_are_counted(line):
+    found = told(line.index, "lesion", "--facet", "modality", "--facet", "split")
+    every = told(line.index, "lesion", "-k", 60)["hits"]
+    kinds = [hit["modality"] for hit in every]
+    assert found["facets"]["modality"] == {kind: kinds.count(kind) for kind in {*kinds}}
+    assert sum(found["facets"]["split"].values()) == len(every)
+    first = next(iter(found["facets"]["modality"].items()))
+    shown = run(line.index, "lesion", "--facet", "modality").stdout
+    assert f"modality: {first[0]} {first[1]}" in shown
+
+
+def test_rankings_side_by_side(line):
+    names = ("lexical", "vector")
+    both = [part for name in names for part in ("--profile", name)]
+    lists = told(line.index, "lesion", *both)["lists"]
+    alone = [told(line.index, "lesion", "--profile", name) for name in names]
+    assert [each["profile"] for each in lists] == list(names)
+    assert [each["hits"] for each in lists] == [each["hits"] for each in alone]
+    shown = run(line.index, "lesion", *both).stdout.splitlines()
+    assert shown[0].split() == list(names)
+    assert [word for word in shown[1].split() if word.startswith("phantom")] == [
+        each["hits"][0]["id"] for each in alone
+    ]
+    example = alone[0]["hits"][0]["id"]
+    text, image = told(line.index, "--like", example, *both)["lists"]
+    assert "needs a text" in text["error"]
+    assert len(image["hits"]) == 10
+    neither = run(line.index, "--like", example, "--profile", "lexical", "--profile", "lexical")
+    assert neither.exit_code == 1
+    refused = run(line.index, "lesion", *both, "--save", "x", "--corpus", line.corpus)
+    assert refused.exit_code == 2
+
+
+def test_a_word_is_completed(line):
+    found = told(line.index, "ring les", "--suggest")["suggestions"]
+    texts = [record.caption.lower() for record in Corpus.open(line.corpus).records()]
+    assert found[0]["text"].startswith("les")
+    assert found[0]["documents"] == sum(found[0]["text"] in text for text in texts)
+    assert f"lesion  {found[0]['documents']}" in run(line.index, "ring les", "--suggest").stdout
+    assert "No word" in run(line.index, "qqq", "--suggest").stdout
+
+
+def test_judgements_are_kept_and_exported(line, tmp_path):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(line.corpus, corpus)
+    first, second = (hit["id"] for hit in told(line.index, "lesion", "-k", 2)["hits"])
+
+    def judge(*arguments):
+        return CliRunner().invoke(app, ["judge", str(corpus), *map(str, arguments)])
+
+    nothing = judge("--export", tmp_path / "judged")
+    assert nothing.exit_code == 1
+    assert "Nothing is judged yet" in nothing.stderr
+    assert judge("a lesion", first, second, "--grade", "2", "--who", "ann").exit_code == 0
+    assert "not relevant for 'a lesion'" in judge("a lesion", second, "--grade", "0").stdout
+    unknown = judge("a lesion", first, "nobody", "--grade", "0")
+    assert (unknown.exit_code, "no document 'nobody'" in unknown.stderr) == (1, True)
+    assert judge("", first).exit_code == 1
+    assert judge("a lesion").exit_code == 2
+    assert judge("a lesion", first, "--export", tmp_path / "judged").exit_code == 2
+    exported = judge("--export", tmp_path / "judged")
+    assert "2 judgements of 1 queries" in exported.stdout, exported.stderr
+    topics = read_topics(tmp_path / "judged" / "topics.tsv")
+    qrels = (tmp_path / "judged" / "qrels.txt").read_text()
+    assert list(topics.values()) == ["a lesion"]
+    (query,) = topics
+    assert qrels.splitlines() == [f"{query}\t0\t{first}\t2", f"{query}\t0\t{second}\t0"]
 
 
 def test_from_hits_to_pictures(line, tmp_path):

@@ -11,6 +11,9 @@ from typer.testing import CliRunner
 from encoders.base.errors import Notice, UserError
 from ranking.calibration import CALIBRATION, NOT_ITS_OWN, Calibration, Evidence
 from rocosearch.cli import app
+from rocosearch.page.answers import Desk
+from rocosearch.page.api import Api
+from rocosearch.page.judgements import Judgements
 from rocosearch.pipeline import write_app
 from rocosearch.searchers import searching
 from tests.eval.served import serving
@@ -70,6 +73,57 @@ def test_the_command_takes_the_url(made):
         )
     assert result.exit_code == 0, result.output
     assert len(json.loads(result.stdout)["hits"]) == 3
+
+
+def test_the_command_does_over_a_server_what_it_does_over_an_index(made, tmp_path):
+    root, engine = made
+
+    def told(where, *arguments):
+        server = [] if where == str(root / "index") else ["--app", root / "app"]
+        given = [where, *arguments, *server, "--encoder", root / "encoder", "--json"]
+        result = CliRunner().invoke(app, ["search", *map(str, given)])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def both(url, *arguments):
+        return told(url, *arguments), told(str(root / "index"), *arguments)
+
+    def ids(found):
+        return [[hit["id"] for hit in each["hits"]] for each in found.get("lists", [found])]
+
+    with serving(engine) as url:
+        several = ("--profile", "lexical", "--profile", "hybrid", "--facet", "modality")
+        server, index = both(url, TEXT, *several)
+        assert ids(server) == ids(index)
+        assert server["lists"][0]["facets"] == index["lists"][0]["facets"] != {"modality": {}}
+        example = ids(index)[0][0]
+        server, index = both(url, "--like", example, "--profile", "vector")
+        assert ids(server) == ids(index)
+        server, index = both(url, TEXT, "--why", example)
+        assert (server["verdict"], server["rank"]) == (index["verdict"], index["rank"])
+        pictures = ("--corpus", root / "corpus")
+        server, index = both(url, TEXT, *pictures, "--suggest")
+        assert server == index
+        saved, heat = tmp_path / "hits", tmp_path / "heat.png"
+        server = told(url, TEXT, *pictures, "--save", saved, "--heatmap", heat)
+        assert len(list((saved / "dataset").glob("*.png"))) == len(server["hits"])
+        assert heat.stat().st_size > 0
+        refused = CliRunner().invoke(
+            app, ["search", url, TEXT, "--suggest", "--app", str(root / "app")]
+        )
+        assert "name the corpus" in refused.stderr
+
+
+def test_what_a_server_finds_is_judged(made, tmp_path):
+    root, engine = made
+    kept = Judgements(tmp_path / "judgements.jsonl")
+    with serving(engine) as url, searching(url, package=root / "app") as searcher:
+        (best,) = searcher.search(TEXT, k=1).ids
+        api = Api(Desk(searcher), judgements=kept)
+        api.judge({}, {"query": TEXT, "document": best, "relevant": 1})
+        with pytest.raises(UserError, match="no such document"):
+            api.judge({}, {"query": TEXT, "document": "nobody", "relevant": 1})
+    assert [each.document for each in kept.last()] == [best]
 
 
 def test_what_does_not_go_together(made, tmp_path):

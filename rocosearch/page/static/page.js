@@ -8,7 +8,7 @@ const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9
 const PAUSE = 80;   // milliseconds without a key or a move before the server is asked
 const MOST_SKIPPED = 1000;   // of the API
 const LOWEST = { min_score: ["Score at least", "any"], min_closeness: ["Closeness at least", 0.01], min_probability: ["Probability at least", 0.01] };
-const LIMITS = ["group", ...Object.keys(LOWEST)];
+const LIMITS = ["group", ...Object.keys(LOWEST), "why"];
 const NEAR = 30;    // pixels of the map's canvas from a click to its point
 
 const byId = (id) => document.getElementById(id);
@@ -21,7 +21,7 @@ let like = [];             // ids of documents that are examples of what is want
 let unlike = [];           // and of what is not
 let filters = new Set();   // FIELD=VALUE that a hit has
 let nots = new Set();      // and that it has not
-let limits = {};           // group and lowest numbers, as the API names them
+let limits = {};           // group, lowest numbers and the document to explain, as the API names them
 let offset = 0;            // hits before the page of hits that is shown
 let judged = new Map();    // "query\ndocument" -> relevant
 let flat = [];             // the hits on screen, in order
@@ -240,7 +240,9 @@ function listOf(list) {
     item.append(cardOf(hit, offset + row + 1));
     hits.append(item);
   });
-  section.append(title, hits);
+  section.append(title);
+  if (list.why) section.append(element("p", "why", list.why.told));
+  section.append(hits);
   if (!list.hits.length) section.append(element("p", list.error ? "warn" : "quiet", list.error || "No hit."));
   return section;
 }
@@ -519,6 +521,7 @@ function limitLine() {
     Object.assign(number, { type: "number", step }, step === "any" ? {} : { min: 0, max: 1 });
     line.append(limit(name, words, number));
   }
+  line.append(limit("why", "Explain document", Object.assign(element("input"), { placeholder: "id", maxLength: 1000 })));
   return line;
 }
 

@@ -387,6 +387,18 @@ def test_alike_hits_are_grouped(owned):
     assert "group=" not in owned.current_url
 
 
+def test_a_rank_is_explained(owned):
+    ask(owned, "pneumothorax")
+    last = shown_ids(owned)[-1]
+    limit(owned, "why", last)
+    waited(owned, lambda: found(owned, ".why"))
+    assert found(owned, ".why")[0].text == f"{last}: It is at rank 3."
+    limit(owned, "why", "nobody")
+    waited(owned, lambda: "not in the index" in found(owned, ".why")[0].text)
+    limit(owned, "why", "")
+    waited(owned, lambda: not found(owned, ".why"))
+
+
 def shown_numbers(page, bar):
     """What the hits' bars of this name say, best first."""
     cells = found(page, f".bars .{bar} + .number")

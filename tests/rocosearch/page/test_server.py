@@ -271,6 +271,24 @@ def test_pages_sorting_cuts_and_facets(served):
     assert list(counts.values()) == sorted(counts.values(), reverse=True)
 
 
+def test_a_rank_is_explained(served):
+    every = hits(get(served, "/search?text=lesion&k=5"))
+    third = every[2]
+    both = get(served, f"/search?text=lesion&k=1&profile=hybrid&profile=lexical&why={third['id']}")
+    told = both.json()["lists"][0]["why"]
+    assert (told["verdict"], told["rank"]) == ("matched", 3)
+    assert told["told"] == f"{third['id']}: It is at rank 3."
+    assert told["score"] == pytest.approx(third["score"])
+    assert both.json()["lists"][1]["why"]["id"] == third["id"]
+    other = "mri" if third["modality"] != "mri" else "ct"
+    asked = f"/search?text=lesion&filter=modality={other}&why={third['id']}"
+    filtered = get(served, asked).json()["lists"][0]["why"]
+    assert (filtered["verdict"], filtered["by"]) == ("filtered", [f"modality={other}"])
+    absent = get(served, "/search?text=lesion&why=nobody").json()["lists"][0]["why"]
+    assert absent["told"] == "nobody: It is not in the index."
+    assert "why" not in get(served, "/search?text=lesion").json()["lists"][0]
+
+
 def test_hits_show_how_probably_they_are_right(tmp_path):
     documents = [Document("a", "ring lesion of the chest"), Document("b", "ring of the knee")]
     searcher = Searcher(EmbeddedEngine.in_memory(documents))
