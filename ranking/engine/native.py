@@ -59,9 +59,7 @@ class NativeSearch:
     def matches(self, text: str) -> Rows:
         """Documents with a word of the query, numbers ascending."""
         postings, terms = _postings(self.query.segment.texts[text]), self.query.terms[text]
-        return _core.all_matches(
-            postings, terms.terms, terms.average, self.query.text_allowed[text]
-        )[0]
+        return _core.all_matches(postings, terms.terms, self.query.text_allowed[text])
 
     def bm25(self, text: str, docs: Rows) -> Doubles:
         """BM25 of documents: float64 [len(docs)]."""

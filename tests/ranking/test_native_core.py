@@ -158,7 +158,7 @@ def ask(made, terms, documents=(0, 5, 90)):
     size = np.ones(120, bool)
     return (
         lambda: _core.bm25(made, terms, 1.0, None, listed),
-        lambda: _core.all_matches(made, terms, 1.0, None),
+        lambda: _core.all_matches(made, terms, None),
         lambda: _core.candidates(
             made, terms, 1.0, 1.0, None, size, None, None, np.empty(0, np.int64), none,
             np.nan, None, program, True, 3, none,

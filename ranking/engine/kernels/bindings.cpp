@@ -4,7 +4,6 @@
 #include "arrays.h"
 #include "bm25.h"
 #include "code_scan.h"
-#include "dispatch.h"
 #include "program.h"
 #include "pruning.h"
 #include "similarity.h"
@@ -12,10 +11,10 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -43,10 +42,14 @@ View<std::remove_const_t<T>> view(const nb::ndarray<T, Rest...> &array) {
     return {array.data(), array.size()};
 }
 
-Mask mask(const std::optional<Array<bool>> &array, size_t documents) {
-    if (!array) return {};
-    require(array->size() == documents, "a mask has another length than the segment");
-    return {reinterpret_cast<const uint8_t *>(array->data()), array->size()};
+Mask view(const Array<bool> &array) {
+    return {reinterpret_cast<const uint8_t *>(array.data()), array.size()};
+}
+
+// Which documents may be found; all where Python gives None.
+Mask mask_of(const std::optional<Array<bool>> &array, size_t documents) {
+    require(!array || array->size() == documents, "a mask has another length than the segment");
+    return array ? view(*array) : Mask{};
 }
 
 // Hand a vector over to numpy.
@@ -57,6 +60,13 @@ NewArray<T> to_numpy(std::vector<T> &&values) {
                       [](void *kept) noexcept { delete static_cast<std::vector<T> *>(kept); });
     std::vector<T> &kept = *owned.release();
     return NewArray<T>(kept.data(), {kept.size()}, owner);
+}
+
+// Run a kernel while other Python threads may run.
+template <typename Function>
+auto without_lock(Function kernel) {
+    nb::gil_scoped_release unlocked;
+    return kernel();
 }
 
 void check_documents(View<int64_t> documents, size_t count) {
@@ -76,12 +86,11 @@ struct ViewWithOwners {
 using HeldPostings = ViewWithOwners<Postings>;
 using HeldVectors = ViewWithOwners<Vectors>;
 using HeldCodes = ViewWithOwners<Codes>;
-
 using HeldScan = ViewWithOwners<Scan>;
 
-HeldPostings postings(Array<uint32_t> documents, Array<uint16_t> frequencies,
-                      Array<uint16_t> impacts, Array<uint32_t> lengths, Array<uint8_t, 2> dense,
-                      Array<uint64_t, 3> ranks) {
+HeldPostings hold_postings(Array<uint32_t> documents, Array<uint16_t> frequencies,
+                           Array<uint16_t> impacts, Array<uint32_t> lengths,
+                           Array<uint8_t, 2> dense, Array<uint64_t, 3> ranks) {
     HeldPostings held;
     Postings &p = held.view;
     p = {view(documents), view(frequencies), view(impacts), view(lengths),
@@ -99,8 +108,8 @@ HeldPostings postings(Array<uint32_t> documents, Array<uint16_t> frequencies,
     return held;
 }
 
-HeldVectors vectors(Array2 cells, Array<bool> present, std::optional<Array<double>> squares,
-                    int metric) {
+HeldVectors hold_vectors(Array2 cells, Array<bool> present, std::optional<Array<double>> squares,
+                         int metric) {
     HeldVectors held;
     Vectors &v = held.view;
     v.cells = cells.data();
@@ -113,23 +122,18 @@ HeldVectors vectors(Array2 cells, Array<bool> present, std::optional<Array<doubl
     require(metric >= 1 && metric <= 4, "the metric is unknown");
     v.metric = static_cast<Metric>(metric);
     require(present.size() == v.documents, "the vectors have another length than the segment");
-    bool complete = true;
-    View<uint8_t> has{reinterpret_cast<const uint8_t *>(present.data()), present.size()};
-    for (size_t n = 0; n < has.size && complete; ++n) complete = has[n] != 0;
-    if (!complete) v.present = has;
-    if (squares) {
-        v.squares = view(*squares);
-        held.arrays.push_back(nb::cast(*squares));
-    }
+    // A mask that is set everywhere is none.
+    Mask has = view(present);
+    if (std::count(has.data, has.data + has.size, 0) > 0) v.present = has;
+    if (squares) v.squares = view(*squares);
     require(v.metric != Metric::angular || v.squares.size == v.documents,
             "the squared lengths of the vectors are missing");
-    held.arrays.push_back(nb::cast(cells));
-    held.arrays.push_back(nb::cast(present));
+    held.arrays = {nb::cast(cells), nb::cast(present), nb::cast(squares)};
     return held;
 }
 
-HeldCodes codes(Array<float, 2> basis, Array<uint8_t, 4> blocks, Array<double> bounds,
-                Array<float> residuals, size_t documents) {
+HeldCodes hold_codes(Array<float, 2> basis, Array<uint8_t, 4> blocks, Array<double> bounds,
+                     Array<float> residuals, size_t documents) {
     HeldCodes held;
     Codes &c = held.view;
     bool shortened = basis.shape(0) > 0;
@@ -155,7 +159,7 @@ HeldCodes codes(Array<float, 2> basis, Array<uint8_t, 4> blocks, Array<double> b
     return held;
 }
 
-Program program(const std::vector<std::tuple<int, int, int, int, double>> &steps) {
+Program make_program(const std::vector<std::tuple<int, int, int, int, double>> &steps) {
     std::vector<Instruction> instructions;
     for (const auto &[operation, first, second, third, number] : steps) {
         require(operation >= 0 && operation < OPERATIONS, "a program has an unknown operation");
@@ -164,16 +168,13 @@ Program program(const std::vector<std::tuple<int, int, int, int, double>> &steps
     return Program(std::move(instructions));
 }
 
-QueryVector query_vector(const Array<float> &cells, const Vectors &vectors) {
+QueryVector query_of(const Array<float> &cells, const Vectors &vectors) {
     require(cells.size() == vectors.dimension, "the query vector has another length");
     for (size_t n = 0; n < cells.size(); ++n)
         require(std::isfinite(cells.data()[n]), "the query vector has cells that are not finite");
-    Vectors itself;
-    itself.cells = cells.data();
-    itself.dimension = cells.size();
     QueryVector query{view(cells), 0.0};
     const int64_t row = 0;
-    similarities(itself, query, &row, 1, &query.square);
+    similarities(float_rows(query.cells, cells.size()), query, &row, 1, &query.square);
     return query;
 }
 
@@ -181,17 +182,14 @@ std::tuple<NewArray<int64_t>, NewArray<double>, double, HeldScan> nearest_of(
     const HeldVectors &vectors, const HeldCodes *codes, Array<float> query,
     std::optional<Array<bool>> allowed, size_t count) {
     const Vectors &v = vectors.view;
-    QueryVector q = query_vector(query, v);
-    Mask mask_ = allowed ? mask(allowed, v.documents) : v.present;
+    QueryVector wanted = query_of(query, v);
+    Mask mask = allowed ? mask_of(allowed, v.documents) : v.present;
     require(codes == nullptr || (codes->view.documents == v.documents &&
                                  codes->view.dimension == v.dimension),
             "the codes are of other vectors");
     require(codes == nullptr || v.metric != Metric::euclidean, "codes do not bound distances");
-    Nearest found;
-    {
-        nb::gil_scoped_release unlocked;
-        found = nearest(v, codes == nullptr ? nullptr : &codes->view, q, mask_, count);
-    }
+    const Codes *scanned = codes == nullptr ? nullptr : &codes->view;
+    Nearest found = without_lock([&] { return nearest(v, scanned, wanted, mask, count); });
     HeldScan scan{std::move(found.scan), {}};
     if (codes != nullptr) scan.arrays = codes->arrays;
     return {to_numpy(std::move(found.documents)), to_numpy(std::move(found.similarity)),
@@ -219,48 +217,34 @@ Terms terms_of(const HeldPostings &postings, const TermList &terms, double avera
     check_terms(postings.view, found);
     return found;
 }
+
 NewArray<double> bm25(const HeldPostings &postings, const TermList &list, double average,
                       std::optional<Array<bool>> allowed, Array<int64_t> documents) {
     Terms terms = terms_of(postings, list, average, 1.0);
-    Mask words = mask(allowed, postings.view.size());
+    Mask mask = mask_of(allowed, postings.view.size());
     check_documents(view(documents), postings.view.size());
     std::vector<double> found(documents.size());
-    {
-        nb::gil_scoped_release unlocked;
-        bm25_of(postings.view, terms, words, documents.data(), documents.size(), found.data());
-    }
+    without_lock([&] {
+        bm25_of(postings.view, terms, mask, documents.data(), documents.size(), found.data());
+    });
     return to_numpy(std::move(found));
 }
 
-std::tuple<NewArray<int64_t>, NewArray<double>> all_matches(const HeldPostings &postings,
-                                                            const TermList &list, double average,
-                                                            std::optional<Array<bool>> allowed) {
-    Terms terms = terms_of(postings, list, average, 1.0);
-    Mask words = mask(allowed, postings.view.size());
-    std::vector<int64_t> documents;
-    std::vector<double> found;
-    {
-        nb::gil_scoped_release unlocked;
-        std::vector<double> scores(postings.view.size());
-        bm25_of_all(postings.view, terms, words, scores.data());
-        for (size_t n = 0; n < scores.size(); ++n) {
-            if (scores[n] == 0.0) continue;
-            documents.push_back(static_cast<int64_t>(n));
-            found.push_back(scores[n]);
-        }
-    }
-    return {to_numpy(std::move(documents)), to_numpy(std::move(found))};
+NewArray<int64_t> all_matches_of(const HeldPostings &postings, const TermList &list,
+                                 std::optional<Array<bool>> allowed) {
+    Terms terms = terms_of(postings, list, 1.0, 1.0);
+    Mask mask = mask_of(allowed, postings.view.size());
+    return to_numpy(without_lock([&] { return all_matches(postings.view, terms, mask); }));
 }
 
 NewArray<double> similarity(const HeldVectors &vectors, Array<float> query,
                             Array<int64_t> documents) {
-    QueryVector q = query_vector(query, vectors.view);
+    QueryVector wanted = query_of(query, vectors.view);
     check_documents(view(documents), vectors.view.documents);
     std::vector<double> found(documents.size());
-    {
-        nb::gil_scoped_release unlocked;
-        similarities(vectors.view, q, documents.data(), documents.size(), found.data());
-    }
+    without_lock([&] {
+        similarities(vectors.view, wanted, documents.data(), documents.size(), found.data());
+    });
     return to_numpy(std::move(found));
 }
 
@@ -278,18 +262,14 @@ Found candidates(const HeldPostings &postings, const TermList &list, double aver
     Search search;
     search.postings = &postings.view;
     search.terms = &terms;
-    search.allowed = mask(allowed, documents);
+    search.allowed = mask_of(allowed, documents);
     if (vectors != nullptr) {
         require(vectors->view.documents == documents,
                 "the vectors have another length than the segment");
-        search.has_field = true;
-        search.field_present = vectors->view.present;
-    }
-    if (query) {
-        require(vectors != nullptr, "a query vector has no field");
         search.vectors = &vectors->view;
-        search.query = query_vector(*query, vectors->view);
     }
+    require(!query || vectors != nullptr, "a query vector has no field");
+    if (query) search.query = query_of(*query, vectors->view);
     check_documents(view(near), documents);
     require(near.size() == near_similarity.size(), "the nearest have lists of different lengths");
     require(has_caption.size() == documents, "has_caption has another length than the segment");
@@ -301,27 +281,14 @@ Found candidates(const HeldPostings &postings, const TermList &list, double aver
     search.similarity = view(near_similarity);
     search.farthest = farthest;
     search.scan = scan == nullptr ? nullptr : &scan->view;
-    search.has_caption = {reinterpret_cast<const uint8_t *>(has_caption.data()),
-                          has_caption.size()};
+    search.has_caption = view(has_caption);
     search.program = &first_phase;
     search.by_words = by_words;
     search.depth = depth;
     search.others = view(others);
-    Candidates found;
-    {
-        nb::gil_scoped_release unlocked;
-        found = best_candidates(search);
-    }
+    Candidates found = without_lock([&] { return best_candidates(search); });
     return {to_numpy(std::move(found.documents)), to_numpy(std::move(found.bm25)),
             to_numpy(std::move(found.closeness)), to_numpy(std::move(found.scores)), found.matched};
-}
-
-std::string instruction_set() {
-#if KERNELS_X86
-    if (has_vnni) return "avx512-vnni";
-    if (has_avx2) return "avx2";
-#endif
-    return "plain";
 }
 
 }  // namespace
@@ -332,20 +299,20 @@ NB_MODULE(_core, m) {
     nb::exception<DamagedError>(m, "DamagedError", PyExc_ValueError);
 
     nb::class_<HeldPostings>(m, "Postings")
-        .def(nb::new_(&postings), "documents"_a.noconvert(), "frequencies"_a.noconvert(),
+        .def(nb::new_(&hold_postings), "documents"_a.noconvert(), "frequencies"_a.noconvert(),
              "impacts"_a.noconvert(), "lengths"_a.noconvert(), "dense"_a.noconvert(),
              "ranks"_a.noconvert());
     nb::class_<HeldVectors>(m, "Vectors")
-        .def(nb::new_(&vectors), "cells"_a.noconvert(), "present"_a.noconvert(),
+        .def(nb::new_(&hold_vectors), "cells"_a.noconvert(), "present"_a.noconvert(),
              "squares"_a.noconvert().none(), "metric"_a);
     nb::class_<HeldCodes>(m, "Codes")
-        .def(nb::new_(&codes), "basis"_a.noconvert(), "blocks"_a.noconvert(),
+        .def(nb::new_(&hold_codes), "basis"_a.noconvert(), "blocks"_a.noconvert(),
              "bounds"_a.noconvert(), "residuals"_a.noconvert(), "documents"_a);
     nb::class_<HeldScan>(m, "Scan")
         .def_prop_ro("compared", [](const HeldScan &self) { return self.view.compared; })
         .def("bounds", &scan_bounds, "documents"_a.noconvert());
     nb::class_<Program>(m, "Program")
-        .def(nb::new_(&program), "steps"_a)
+        .def(nb::new_(&make_program), "steps"_a)
         .def("run",
              [](const Program &self, Array<double, 2> features) {
                  require(features.shape(0) == FEATURES, "a program reads five features");
@@ -359,8 +326,7 @@ NB_MODULE(_core, m) {
           "allowed"_a.noconvert().none(), "count"_a);
     m.def("bm25", &bm25, "postings"_a, "terms"_a, "average"_a, "allowed"_a.noconvert().none(),
           "documents"_a.noconvert());
-    m.def("all_matches", &all_matches, "postings"_a, "terms"_a, "average"_a,
-          "allowed"_a.noconvert().none());
+    m.def("all_matches", &all_matches_of, "postings"_a, "terms"_a, "allowed"_a.noconvert().none());
     m.def("similarity", &similarity, "vectors"_a, "query"_a.noconvert(),
           "documents"_a.noconvert());
     m.def("candidates", &candidates, "postings"_a, "terms"_a, "average"_a, "stretch"_a,
@@ -368,5 +334,4 @@ NB_MODULE(_core, m) {
           "query"_a.noconvert().none(), "near"_a.noconvert(),
           "near_similarity"_a.noconvert(), "farthest"_a, "scan"_a.none(), "first_phase"_a,
           "by_words"_a, "depth"_a, "others"_a.noconvert());
-    m.def("instruction_set", &instruction_set);
 }

@@ -16,15 +16,12 @@ constexpr size_t GROUP = 64;
 // A list of at most so many postings for each document asked for is read through, not searched.
 constexpr int64_t WALK = 64;
 
-// The same operations in the same order as postings.py.
-double norm(const Postings &postings, double average, size_t document) {
-    return K1 * ((1.0 - B) + B * static_cast<double>(postings.lengths[document]) / average);
-}
-
+// What a posting adds to BM25: the same operations in the same order as postings.py.
 double term_score(const Postings &postings, const Terms &terms, double weight, int64_t posting,
                   size_t document) {
     double tf = postings.frequencies[static_cast<size_t>(posting)];
-    return weight * tf / (tf + norm(postings, terms.average, document));
+    double length = postings.lengths[document];
+    return weight * tf / (tf + K1 * ((1.0 - B) + B * length / terms.average));
 }
 
 // The first posting from `low` on whose document is not before `document`: galloping search.
@@ -134,17 +131,19 @@ void bm25_of(const Postings &postings, const Terms &terms, Mask allowed, const i
         if (!allows(allowed, which[n])) out[n] = 0.0;
 }
 
-void bm25_of_all(const Postings &postings, const Terms &terms, Mask allowed, double *out) {
-    std::fill(out, out + postings.size(), 0.0);
+std::vector<int64_t> all_matches(const Postings &postings, const Terms &terms, Mask allowed) {
+    std::vector<bool> matched(postings.size());
     for (const Term &term : terms.terms) {
         for (int64_t place = term.start; place < term.end; ++place) {
             uint32_t document = postings.documents[static_cast<size_t>(place)];
             require(document < postings.size(), "a posting names a document that is not there");
-            out[document] += term_score(postings, terms, term.weight, place, document);
+            matched[document] = true;
         }
     }
+    std::vector<int64_t> found;
     for (size_t n = 0; n < postings.size(); ++n)
-        if (!allows(allowed, static_cast<int64_t>(n))) out[n] = 0.0;
+        if (matched[n] && allows(allowed, static_cast<int64_t>(n))) found.push_back(n);
+    return found;
 }
 
 UpperBounds::UpperBounds(const Postings &postings, const Terms &terms, Mask allowed)

@@ -52,8 +52,8 @@ void check_terms(const Postings &postings, const Terms &terms);
 void bm25_of(const Postings &postings, const Terms &terms, Mask allowed, const int64_t *which,
              size_t count, double *out);
 
-// Exact BM25 of all documents into `out` [documents].
-void bm25_of_all(const Postings &postings, const Terms &terms, Mask allowed, double *out);
+// Documents with one of the terms that are allowed, ascending.
+std::vector<int64_t> all_matches(const Postings &postings, const Terms &terms, Mask allowed);
 
 // By what share a bound, a sum in float32 of so many terms, may be too low: 2^-24 for the step and
 // the product of a term, and for each addition.

@@ -110,13 +110,10 @@ QueryCode encode(const Codes &codes, QueryVector query, Scan &scan) {
     if (codes.basis.empty()) {
         std::copy_n(query.cells.data, codes.components, components.begin());
     } else {
-        Vectors basis;
-        basis.cells = codes.basis.data;
-        basis.documents = codes.components;
-        basis.dimension = codes.dimension;
         std::vector<int64_t> rows(codes.components);
         std::iota(rows.begin(), rows.end(), 0);
-        similarities(basis, query, rows.data(), rows.size(), components.data());
+        similarities(float_rows(codes.basis, codes.dimension), query, rows.data(), rows.size(),
+                     components.data());
     }
     double largest = 0.0, error_square = 0.0, within_square = 0.0;
     for (double component : components) largest = std::max(largest, std::abs(component));
@@ -146,7 +143,8 @@ QueryCode encode(const Codes &codes, QueryVector query, Scan &scan) {
 
 // --- the best codes ------------------------------------------------------------------------
 
-// A bit for each of a block's products, set where it is above the edge.
+// A bit for each of a block's products, set where it is above the edge. A plain loop in place of the
+// intrinsics makes `nearest` 40 % slower (60,000 vectors).
 uint64_t above_plain(const int32_t *products, int32_t edge) {
     uint64_t bits = 0;
     for (size_t n = 0; n < GROUP; ++n) bits |= uint64_t{products[n] > edge} << n;

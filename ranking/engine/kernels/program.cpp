@@ -2,21 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <utility>
 
 namespace kernels {
 namespace {
-
-template <typename Function>
-void unary(size_t count, double *out, const double *a, Function apply) {
-    for (size_t n = 0; n < count; ++n) out[n] = apply(a[n]);
-}
-
-template <typename Function>
-void binary(size_t count, double *out, const double *a, const double *b, Function apply) {
-    for (size_t n = 0; n < count; ++n) out[n] = apply(a[n], b[n]);
-}
 
 // As numpy's minimum and maximum have it, NaN wins.
 double least(double a, double b) { return a < b || a != a ? a : b; }
@@ -24,52 +15,46 @@ double most(double a, double b) { return a > b || a != a ? a : b; }
 
 void compute(const Instruction &step, size_t count, const double *features, const double *a,
              const double *b, const double *c, double *out) {
+    auto unary = [=](auto function) {
+        for (size_t n = 0; n < count; ++n) out[n] = function(a[n]);
+    };
+    auto binary = [=](auto function) {
+        for (size_t n = 0; n < count; ++n) out[n] = function(a[n], b[n]);
+    };
     switch (step.operation) {
-        case CONSTANT: std::fill(out, out + count, step.number); break;
-        case FEATURE: std::copy_n(features + static_cast<size_t>(step.number) * count, count, out);
-            break;
+        case CONSTANT: std::fill(out, out + count, step.number); return;
+        case FEATURE: std::copy_n(features + size_t(step.number) * count, count, out); return;
         case CHOICE:
             for (size_t n = 0; n < count; ++n) out[n] = a[n] != 0.0 ? b[n] : c[n];
-            break;
-        case NEGATE: unary(count, out, a, [](double x) { return -x; }); break;
-        case ADD: binary(count, out, a, b, [](double x, double y) { return x + y; }); break;
-        case SUBTRACT: binary(count, out, a, b, [](double x, double y) { return x - y; }); break;
-        case MULTIPLY: binary(count, out, a, b, [](double x, double y) { return x * y; }); break;
-        case DIVIDE: binary(count, out, a, b, [](double x, double y) { return x / y; }); break;
-        case MINIMUM: binary(count, out, a, b, least); break;
-        case MAXIMUM: binary(count, out, a, b, most); break;
-        case AT_LEAST: binary(count, out, a, b, [](double x, double y) { return double(x >= y); });
-            break;
-        case ABOVE: binary(count, out, a, b, [](double x, double y) { return double(x > y); });
-            break;
-        case AT_MOST: binary(count, out, a, b, [](double x, double y) { return double(x <= y); });
-            break;
-        case BELOW: binary(count, out, a, b, [](double x, double y) { return double(x < y); });
-            break;
-        case UNEQUAL: binary(count, out, a, b, [](double x, double y) { return double(x != y); });
-            break;
-        case EQUAL: binary(count, out, a, b, [](double x, double y) { return double(x == y); });
-            break;
-        case AND:
-            binary(count, out, a, b, [](double x, double y) { return double(x != 0 && y != 0); });
-            break;
-        case OR:
-            binary(count, out, a, b, [](double x, double y) { return double(x != 0 || y != 0); });
-            break;
-        case EXP: unary(count, out, a, [](double x) { return std::exp(x); }); break;
-        case LOG: unary(count, out, a, [](double x) { return std::log(x); }); break;
-        case LOG10: unary(count, out, a, [](double x) { return std::log10(x); }); break;
-        case SQRT: unary(count, out, a, [](double x) { return std::sqrt(x); }); break;
-        case TANH: unary(count, out, a, [](double x) { return std::tanh(x); }); break;
-        case SIGMOID: unary(count, out, a, [](double x) { return 1.0 / (1.0 + std::exp(-x)); });
-            break;
-        case ATAN: unary(count, out, a, [](double x) { return std::atan(x); }); break;
-        case COS: unary(count, out, a, [](double x) { return std::cos(x); }); break;
-        case ACOS: unary(count, out, a, [](double x) { return std::acos(x); }); break;
-        case SQUARE: unary(count, out, a, [](double x) { return x * x; }); break;
-        case RELU: unary(count, out, a, [](double x) { return most(x, 0.0); }); break;
-        case ABS: unary(count, out, a, [](double x) { return std::abs(x); }); break;
-        case OPERATIONS: break;
+            return;
+        case NEGATE: return unary([](double x) { return -x; });
+        case ADD: return binary(std::plus<>());
+        case SUBTRACT: return binary(std::minus<>());
+        case MULTIPLY: return binary(std::multiplies<>());
+        case DIVIDE: return binary(std::divides<>());
+        case MINIMUM: return binary(least);
+        case MAXIMUM: return binary(most);
+        case AT_LEAST: return binary(std::greater_equal<>());
+        case ABOVE: return binary(std::greater<>());
+        case AT_MOST: return binary(std::less_equal<>());
+        case BELOW: return binary(std::less<>());
+        case UNEQUAL: return binary(std::not_equal_to<>());
+        case EQUAL: return binary(std::equal_to<>());
+        case AND: return binary(std::logical_and<>());
+        case OR: return binary(std::logical_or<>());
+        case EXP: return unary([](double x) { return std::exp(x); });
+        case LOG: return unary([](double x) { return std::log(x); });
+        case LOG10: return unary([](double x) { return std::log10(x); });
+        case SQRT: return unary([](double x) { return std::sqrt(x); });
+        case TANH: return unary([](double x) { return std::tanh(x); });
+        case SIGMOID: return unary([](double x) { return 1.0 / (1.0 + std::exp(-x)); });
+        case ATAN: return unary([](double x) { return std::atan(x); });
+        case COS: return unary([](double x) { return std::cos(x); });
+        case ACOS: return unary([](double x) { return std::acos(x); });
+        case SQUARE: return unary([](double x) { return x * x; });
+        case RELU: return unary([](double x) { return most(x, 0.0); });
+        case ABS: return unary([](double x) { return std::abs(x); });
+        case OPERATIONS: return;
     }
 }
 
@@ -79,7 +64,6 @@ Program::Program(std::vector<Instruction> instructions) : instructions_(std::mov
     require(!instructions_.empty(), "a program has no instruction");
     for (size_t at = 0; at < instructions_.size(); ++at) {
         const Instruction &step = instructions_[at];
-        require(step.operation < OPERATIONS, "a program has an unknown operation");
         auto known = [at](int32_t place) {
             return place >= 0 && (place == 0 || static_cast<size_t>(place) < at);
         };

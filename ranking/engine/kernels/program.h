@@ -32,7 +32,7 @@ struct Instruction {
 
 class Program {
   public:
-    // Throws DamagedError where an instruction reads a register that is not there yet.
+    // Raises DamagedError where an instruction reads a register that is not there yet.
     explicit Program(std::vector<Instruction> instructions);
 
     // Values for `count` documents into `out`, NaN as -infinity; features: [FEATURES, count].

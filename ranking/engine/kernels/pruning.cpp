@@ -59,7 +59,7 @@ KERNELS_INLINE void column_maxima_loop(const float *bounds, float *columns) {
     for (size_t column = 0; column < COLUMNS; ++column) columns[column] = bounds[column];
     for (size_t first = COLUMNS; first < UpperBounds::BLOCK; first += COLUMNS)
         for (size_t column = 0; column < COLUMNS; ++column)
-            columns[column] = bounds[first + column] > columns[column] ? bounds[first + column] : columns[column];
+            columns[column] = std::max(columns[column], bounds[first + column]);
 }
 DISPATCH(void, column_maxima, (const float *bounds, float *columns), (bounds, columns))
 
@@ -81,13 +81,10 @@ class Pruning {
     }
 
   private:
-    struct Pending {
+    // A document, and the upper bound on its BM25 or, in `bounded_`, on its score.
+    struct Bound {
         int64_t document;
-        float bm25;
-    };
-    struct Bounded {
-        int64_t document;
-        double score;
+        double value;
     };
 
     // --- all documents, block by block -----------------------------------------------------
@@ -158,17 +155,17 @@ class Pruning {
     // best. The nearest are scored already.
     void bound_pending() {
         size_t kept = 0, near = 0;
-        for (const Pending &each : pending_) {
+        for (const Bound &each : pending_) {
             while (near < s_.near.size && s_.near[near] < each.document) ++near;
             if (near < s_.near.size && s_.near[near] == each.document) continue;
             pending_[kept++] = each;
         }
         pending_.resize(kept);
         if (kept == 0) return;
-        features_.assign(FEATURES * kept, 0.0);
+        features_.resize(FEATURES * kept);
         for (size_t n = 0; n < kept; ++n) {
             int64_t document = pending_[n].document;
-            double bm25 = pending_[n].bm25 * (1.0 + sum_rounding_);
+            double bm25 = pending_[n].value * (1.0 + sum_rounding_);
             double key = has_codes() ? s_.scan->bound(document) : INFINITE;
             set_feature_bounds(n, kept, bm25, std::min(key, s_.farthest), has_vector(document));
         }
@@ -183,27 +180,30 @@ class Pruning {
     }
 
     bool has_vector(int64_t document) const {
-        return s_.has_field && allows(s_.field_present, document);
+        return s_.vectors != nullptr && allows(s_.vectors->present, document);
     }
+
+    // Whether the query has a vector that the documents' are compared with.
+    bool compares() const { return s_.vectors != nullptr && !s_.query.cells.empty(); }
 
     // Features of a captioned document whose BM25 and order key are at most these.
     void set_feature_bounds(size_t n, size_t count, double bm25, double key, bool has_vector) {
-        double *row = features_.data() + n;
-        row[BM25 * count] = bm25;
-        row[HAS_CAPTION * count] = 1.0;
-        row[HAS_VECTOR * count] = has_vector;
-        bool compared = has_vector && s_.vectors != nullptr;
-        double closeness =
-            compared ? closeness_bound(s_.vectors->metric, s_.query.square, key) : 0.0;
-        set_closeness(n, count, closeness);
+        bool compared = has_vector && compares();
+        double closeness = compared ? closeness_bound(*s_.vectors, s_.query, key) : 0.0;
+        set_features(n, count, bm25, true, has_vector, closeness);
     }
 
-    void set_closeness(size_t n, size_t count, double closeness) {
+    // The features of document `n` of `count`.
+    void set_features(size_t n, size_t count, double bm25, bool has_caption, bool has_vector,
+                      double closeness) {
         double distance = closeness > 0.0 ? 1.0 / closeness - 1.0 : FARTHEST_DISTANCE;
-        if (s_.vectors != nullptr && s_.vectors->metric == Metric::dot_product)
-            distance = -closeness;
-        features_[CLOSENESS * count + n] = closeness;
-        features_[DISTANCE * count + n] = distance;
+        if (compares() && s_.vectors->metric == Metric::dot_product) distance = -closeness;
+        double *column = features_.data() + n;
+        column[BM25 * count] = bm25;
+        column[CLOSENESS * count] = closeness;
+        column[DISTANCE * count] = distance;
+        column[HAS_CAPTION * count] = has_caption;
+        column[HAS_VECTOR * count] = has_vector;
     }
 
     // --- exact scores ------------------------------------------------------------------------
@@ -213,12 +213,12 @@ class Pruning {
     void score_most_promising(size_t most) {
         double least = lowered_for_rounding(best_.threshold());
         bounded_.erase(std::remove_if(bounded_.begin(), bounded_.end(),
-                                      [least](const Bounded &b) { return b.score < least; }),
+                                      [least](const Bound &b) { return b.value < least; }),
                        bounded_.end());
         size_t count = std::min(std::max(s_.depth, most), bounded_.size());
         if (count == 0) return;
         std::nth_element(bounded_.begin(), bounded_.begin() + (count - 1), bounded_.end(),
-                         [](const Bounded &a, const Bounded &b) { return a.score > b.score; });
+                         [](const Bound &a, const Bound &b) { return a.value > b.value; });
         std::vector<int64_t> chosen;
         for (size_t n = 0; n < count; ++n) chosen.push_back(bounded_[n].document);
         bounded_.erase(bounded_.begin(), bounded_.begin() + count);
@@ -238,18 +238,16 @@ class Pruning {
         bm25_of(*s_.postings, *s_.terms, s_.allowed, documents, count, bm25);
         if (similarity != nullptr)
             std::copy(similarity, similarity + count, closeness);
-        else if (s_.vectors != nullptr)
+        else if (compares())
             similarities(*s_.vectors, s_.query, documents, count, closeness);
-        features_.assign(FEATURES * count, 0.0);
+        features_.resize(FEATURES * count);
         for (size_t n = 0; n < count; ++n) {
-            bool present = has_vector(documents[n]);
-            features_[BM25 * count + n] = bm25[n];
-            features_[HAS_CAPTION * count + n] = s_.has_caption[documents[n]] != 0;
-            features_[HAS_VECTOR * count + n] = present;
-            bool compared = present && s_.vectors != nullptr;
+            int64_t document = documents[n];
+            bool compared = has_vector(document) && compares();
             closeness[n] =
-                compared ? closeness_of(*s_.vectors, s_.query, documents[n], closeness[n]) : 0.0;
-            set_closeness(n, count, closeness[n]);
+                compared ? closeness_of(*s_.vectors, s_.query, document, closeness[n]) : 0.0;
+            set_features(n, count, bm25[n], s_.has_caption[document] != 0, has_vector(document),
+                         closeness[n]);
         }
         double *scores = found_.scores.data() + before;
         s_.program->run(features_.data(), count, scores, registers_);
@@ -260,7 +258,7 @@ class Pruning {
 
     // Upper bounds on the scores of captioned documents with at most this BM25 and order key.
     void score_bounds_at(const double *bm25, const double *keys, bool present, double *out) {
-        features_.assign(FEATURES * STEPS, 0.0);
+        features_.resize(FEATURES * STEPS);
         for (size_t n = 0; n < STEPS; ++n) set_feature_bounds(n, STEPS, bm25[n], keys[n], present);
         s_.program->run(features_.data(), STEPS, out, registers_);
     }
@@ -271,14 +269,13 @@ class Pruning {
     // document without a vector needs.
     Threshold threshold(double largest) {
         double score = best_.threshold();
-        Threshold line;
-        if (score == -INFINITE) return line;
+        if (score == -INFINITE) return {};
         double edge = lowered_for_rounding(score);
         double alone = largest, floor = largest;
-        bool compared = s_.vectors != nullptr && !std::isnan(s_.farthest);
-        if (!s_.has_field || !s_.field_present.empty() || !compared)
+        bool compared = compares() && !std::isnan(s_.farthest);
+        if (s_.vectors == nullptr || !s_.vectors->present.empty() || !compared)
             floor = alone = bm25_at_threshold(edge, largest, false);
-        if (s_.vectors == nullptr && s_.has_field)
+        if (s_.vectors != nullptr && !compares())
             floor = alone = std::min(alone, bm25_at_threshold(edge, largest, true));
         if (!compared) return with_rounding_margin(floor, floor, 0.0, 0.0, largest);
         double step = largest / STEPS, low[STEPS], high[STEPS], keys[STEPS];
@@ -292,9 +289,8 @@ class Pruning {
         while (end > begin && keys[end - 1] == -INFINITE) --end;
         floor = std::min(alone, step * static_cast<double>(begin));
         double sure = std::min(alone, step * static_cast<double>(end));
-        if (!has_codes() || end - begin < 2) {
+        if (!has_codes() || end - begin < 2)
             return with_rounding_margin(floor, floor, 0.0, 0.0, largest);
-        }
         double weight = std::max(0.0, (keys[begin] - keys[end - 1]) / (low[end - 1] - low[begin]));
         double cut = INFINITE;
         for (size_t n = begin; n < end; ++n) cut = std::min(cut, weight * low[n] + keys[n]);
@@ -387,8 +383,7 @@ class Pruning {
     double sum_rounding_;
     BestScores best_;
     Candidates found_;
-    std::vector<Pending> pending_;
-    std::vector<Bounded> bounded_;
+    std::vector<Bound> pending_, bounded_;
     std::vector<double> features_, scores_, registers_;
 };
 

@@ -21,13 +21,13 @@ namespace kernels {
 
 // What one segment's part of a search needs.
 //
-// vectors: null where the query has no vector or the profile compares none; closeness is then 0.
-// near, similarity: the nearest documents of this segment, ascending. farthest: the least order key
-// among the nearest of all segments, which no other document exceeds; NaN where no other document
-// has a vector. scan: null without
-// codes. has_caption: one byte for each document. field_present: which documents have a vector in
-// the profile's field; read only where has_field, empty where all have. others: scores of other
-// segments' documents.
+// vectors: null where the profile compares none. query: no cells where the query has no vector;
+// closeness is then 0. near, similarity: the nearest documents of this segment, ascending.
+// farthest: the least order key among the nearest of all segments, which no other document
+// exceeds; NaN where no other document has a vector. scan: null without codes. has_caption: one
+// byte for each document. program: the first phase. by_words: whether documents are found by
+// words too, and not as the nearest alone. depth: how many of the best are wanted. others: scores
+// of other segments' documents.
 struct Search {
     const Postings *postings = nullptr;
     const Terms *terms = nullptr;
@@ -39,8 +39,6 @@ struct Search {
     double farthest = std::numeric_limits<double>::quiet_NaN();
     const Scan *scan = nullptr;
     View<uint8_t> has_caption;
-    Mask field_present;
-    bool has_field = false;
     const Program *program = nullptr;
     bool by_words = true;
     size_t depth = 0;

@@ -85,7 +85,14 @@ DISPATCH(void, some_rows,
           double *out),
          (vectors, query, which, count, out))
 
-double clipped(double cosine) { return std::min(std::max(cosine, -1.0), 1.0); }
+// Closeness from a similarity; divisor: what makes a cosine of it. The cosine is raised by `slack`.
+double closeness(Metric metric, double similarity, double divisor, double slack) {
+    if (metric == Metric::dot_product) return similarity;
+    if (metric == Metric::euclidean) return 1.0 / (1.0 + std::sqrt(std::max(-similarity, 0.0)));
+    double cosine = similarity / (divisor > 0.0 ? divisor : 1.0) + slack;
+    cosine = std::min(std::max(cosine, -1.0), 1.0);
+    return metric == Metric::angular ? 1.0 / (1.0 + std::acos(cosine)) : 1.0 / (2.0 - cosine);
+}
 
 }  // namespace
 
@@ -103,39 +110,17 @@ double order_key(const Vectors &vectors, int64_t document, double similarity) {
 
 double closeness_of(const Vectors &vectors, QueryVector query, int64_t document,
                     double similarity) {
-    switch (vectors.metric) {
-        case Metric::dot_product:
-            return similarity;
-        case Metric::euclidean:
-            return 1.0 / (1.0 + std::sqrt(-similarity));
-        case Metric::prenormalized_angular:
-            return 1.0 / (2.0 - clipped(similarity / (query.square > 0.0 ? query.square : 1.0)));
-        case Metric::angular: {
-            double lengths =
-                std::sqrt(query.square * vectors.squares[static_cast<size_t>(document)]);
-            double cosine = clipped(similarity / (lengths > 0.0 ? lengths : 1.0));
-            return 1.0 / (1.0 + std::acos(cosine));
-        }
-    }
-    return 0.0;
+    double divisor = query.square;
+    if (vectors.metric == Metric::angular)
+        divisor = std::sqrt(query.square * vectors.squares[static_cast<size_t>(document)]);
+    return closeness(vectors.metric, similarity, divisor, 0.0);
 }
 
-double closeness_bound(Metric metric, double square, double key) {
-    switch (metric) {
-        case Metric::dot_product:
-            return key;
-        case Metric::euclidean:
-            return 1.0 / (1.0 + std::sqrt(std::max(-key, 0.0)));
-        case Metric::prenormalized_angular:
-            return 1.0 / (2.0 - clipped(key / (square > 0.0 ? square : 1.0)));
-        case Metric::angular: {
-            // The key was divided by lengths one after the other: a little is added for that.
-            double length = std::sqrt(square);
-            double cosine = (length > 0.0 ? key / length : 0.0) + 1e-15;
-            return 1.0 / (1.0 + std::acos(clipped(cosine)));
-        }
-    }
-    return 0.0;
+double closeness_bound(const Vectors &vectors, QueryVector query, double key) {
+    if (vectors.metric != Metric::angular)
+        return closeness(vectors.metric, key, query.square, 0.0);
+    // The key was divided by lengths one after the other: a little is added for that.
+    return closeness(vectors.metric, key, std::sqrt(query.square), 1e-15);
 }
 
 }  // namespace kernels

@@ -29,6 +29,14 @@ struct Vectors {
     Metric metric = Metric::dot_product;
 };
 
+// Rows of float32 that are not a field's; cells [rows, dimension].
+inline Vectors float_rows(View<float> cells, size_t dimension) {
+    Vectors rows;
+    rows.cells = cells.data;
+    rows.dimension = dimension;
+    return rows;
+}
+
 // A query's vector, rounded to the field's type of cells; square: |q|^2 summed as above.
 struct QueryVector {
     View<float> cells;
@@ -43,11 +51,11 @@ void similarities(const Vectors &vectors, QueryVector query, const int64_t *whic
 // the document's length.
 double order_key(const Vectors &vectors, int64_t document, double similarity);
 
-// Vespa's closeness from a similarity; the same operations as distances.py.
+// Vespa's closeness of a document from its similarity; the same operations as distances.py.
 double closeness_of(const Vectors &vectors, QueryVector query, int64_t document,
                     double similarity);
 
 // An upper bound on closeness from an upper bound on the order key.
-double closeness_bound(Metric metric, double square, double key);
+double closeness_bound(const Vectors &vectors, QueryVector query, double key);
 
 }  // namespace kernels

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <functional>
 #include <limits>
+#include <queue>
 #include <vector>
 
 namespace kernels {
@@ -27,27 +28,21 @@ class BestScores {
 
     void add(double score) {
         if (std::isnan(score)) score = -std::numeric_limits<double>::infinity();
-        if (heap_.size() < k_) {
-            heap_.push_back(score);
-            std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
-        } else if (k_ > 0 && score > heap_.front()) {
-            std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
-            heap_.back() = score;
-            std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
-        }
+        if (full() && (k_ == 0 || score <= heap_.top())) return;
+        if (full()) heap_.pop();
+        heap_.push(score);
     }
 
     bool full() const { return heap_.size() == k_; }
 
     // The k-th largest; -infinity while there are fewer.
     double threshold() const {
-        if (!full() || k_ == 0) return -std::numeric_limits<double>::infinity();
-        return heap_.front();
+        return full() && k_ > 0 ? heap_.top() : -std::numeric_limits<double>::infinity();
     }
 
   private:
     size_t k_;
-    std::vector<double> heap_;
+    std::priority_queue<double, std::vector<double>, std::greater<>> heap_;
 };
 
 }  // namespace kernels
