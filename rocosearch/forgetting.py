@@ -21,6 +21,7 @@ from ingest.feed.forget import (
 from ingest.sources.pseudonyms import Pseudonyms
 from rocosearch.page.judgements import Judgements, beside
 from rocosearch.pipeline import open_engine
+from vespa_app.http.credentials import Credentials, check_url, is_url
 
 __all__ = ["forget"]
 
@@ -81,19 +82,13 @@ def _seen_by(corpus: Corpus, fingerprint: str, subject: str) -> str:
 
 def _ledger_name(target: str) -> str:
     """What a feed's ledger calls the target."""
-    if not _is_url(target):
+    if not is_url(target):
         return str(Path(target).resolve())
-    from vespa_app.http.credentials import Credentials, check_url  # noqa: PLC0415 - may be absent
-
     return check_url(target, Credentials.from_environment())
 
 
-def _is_url(target: str) -> bool:
-    return target.startswith(("http://", "https://"))
-
-
 def _forget_in_target(target: str, ids: Sequence[str]) -> int:
-    if not _is_url(target):
+    if not is_url(target):
         return forget_in_engine(open_engine(Path(target)), ids)
     from rocosearch.vespa_jobs import Server, open_server_searcher  # noqa: PLC0415 - may be absent
 

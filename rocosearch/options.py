@@ -21,6 +21,7 @@ __all__ = [
     "CorpusFolder",
     "Cutoffs",
     "DeployedPackage",
+    "EncoderFolder",
     "IndexFolder",
     "IndexOrUrl",
     "Layout",
@@ -67,6 +68,9 @@ OutFolder = Annotated[
     typer.Argument(
         metavar="OUT", help="Folder to write; replaced only when the new one is complete."
     ),
+]
+EncoderFolder = Annotated[
+    Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
 ]
 OptionalEncoder = Annotated[
     Path | None,

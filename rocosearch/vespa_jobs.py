@@ -48,6 +48,8 @@ __all__ = [
 ]
 
 CONFIG_PORT = 19071
+# For comparisons: queries contain their vectors, partial answers are errors.
+COMPARED = EngineSettings(embed=False, strict=True)
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def compare_with_server(
     from rocosearch.live_parity import compare_engines
     from rocosearch.opening import load_encoder
 
-    with _connected(server) as live:
+    with _connected(server, find_application(server), COMPARED) as live:
         live.count()  # nobody listens: said before anything is loaded
         engine = EmbeddedEngine.open(index)
         encoder = load_encoder(engine.encoder_folder) if engine.encoder_folder else None
@@ -253,7 +255,7 @@ def evaluate_server(
     """
     from rocosearch.pipeline import evaluate_target
 
-    with _connected(server) as live:
+    with _connected(server, find_application(server), COMPARED) as live:
         if not live.count():
             raise UserError(f"{server.to} has no documents yet: feed it first (`rocosearch feed`).")
         from eval.search.targets import ServedTarget
@@ -263,14 +265,12 @@ def evaluate_server(
 
 
 @contextmanager
-def _connected(server: Server) -> Iterator[VespaEngine]:
-    """A server for comparisons: queries contain their vectors, partial answers are errors."""
-    live = VespaEngine.connect(
-        server.to,
-        find_application(server),
-        EngineSettings(embed=False, strict=True),
-        Credentials.from_environment(),
-    )
+def _connected(
+    server: Server, application: Application, settings: EngineSettings
+) -> Iterator[VespaEngine]:
+    """A server, of which it is checked that it runs the package that was named."""
+    credentials = Credentials.from_environment()
+    live = VespaEngine.connect(server.to, application, settings, credentials)
     with closing(live):
         if server.package:
             live.check_application(f"{server.package}")
@@ -287,15 +287,7 @@ def open_server_searcher(server: Server, encoder: Path | None = None) -> Iterato
     from rocosearch.opening import load_encoder
 
     application = find_application(server)
-    live = VespaEngine.connect(
-        server.to,
-        application,
-        EngineSettings(embed=encoder is None),
-        Credentials.from_environment(),
-    )
-    with closing(live):
-        if server.package:
-            live.check_application(f"{server.package}")
+    with _connected(server, application, EngineSettings(embed=encoder is None)) as live:
         loaded = load_encoder(encoder) if encoder else None
         searcher = Searcher(live, loaded, embeds=application.embeds)
         searcher.calibration = application.calibration

@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import Self
 
 from ingest.corpus.images import ImageRejectedError
@@ -61,12 +60,7 @@ class FileIndex:
         """Return itself; the archives are closed on exit."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the archives."""
         self._open.close()
 

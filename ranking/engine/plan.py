@@ -52,9 +52,14 @@ class Feature(NamedTuple):
     field: str = ""
 
     @property
+    def compares(self) -> bool:
+        """Whether it compares vectors."""
+        return self.kind in ("closeness", "distance")
+
+    @property
     def of_vectors(self) -> bool:
         """Whether it is computed from a vector field."""
-        return self.kind in ("closeness", "distance", "has_vector")
+        return self.compares or self.kind == "has_vector"
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,7 @@ class Plan:
     @cached_property
     def compared(self) -> frozenset[str]:
         """Vector fields of which a phase reads a closeness or a distance."""
-        kinds = ("closeness", "distance")
-        return frozenset(each.field for each in self.features.values() if each.kind in kinds)
+        return frozenset(each.field for each in self.features.values() if each.compares)
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
@@ -167,12 +171,17 @@ def make_plan(
     )
     features = [parse(name, profile.functions) for name in profile.match_features]
     shown = {str(expression): expression for expression in features}
-    labels = [name for name in shown if _CLOSEST.fullmatch(name)]
-    closest = {name: _closest(profile, name, fields) for name in labels}
+    closest = {
+        name: _labelled(profile, "shows", name, match[1], fields).name
+        for name in shown
+        if (match := _CLOSEST.fullmatch(name))
+    }
     shown = {name: each for name, each in shown.items() if name not in closest}
     parsed = [first, *shown.values(), *(phase.expression for phase in (second, last) if phase)]
     read = sorted({name for expression in parsed for name in expression.features})
-    late = {n: _patches(profile, n, m[2], fields) for n in read if (m := _LATE.fullmatch(n))}
+    late = {
+        n: _labelled(profile, "uses", n, m[2], fields) for n in read if (m := _LATE.fullmatch(n))
+    }
     if reranker is None and profile.reranks:
         raise EngineError(
             f"Profile {profile.name} re-ranks, and this index's encoder has no re-ranker: train "
@@ -269,26 +278,19 @@ def _compared_field(profile: Profile, name: str, fields: Sequence[VectorField]) 
     return found
 
 
-def _closest(profile: Profile, name: str, fields: Sequence[VectorField]) -> str:
-    """The field whose nearest label `name` shows. Raises EngineError where it has no labels."""
-    match = _CLOSEST.fullmatch(name)
-    found = _compared_field(profile, match[1], fields) if match else ""
-    if not any(field.labels for field in fields if field.name == found):
-        raise EngineError(
-            f"Profile {profile.name} shows {name}, and this index has no labelled vectors there."
-        )
-    return found
-
-
-def _patches(
-    profile: Profile, feature: str, name: str, fields: Sequence[VectorField]
+def _labelled(
+    profile: Profile, does: str, feature: str, name: str, fields: Sequence[VectorField]
 ) -> VectorField:
-    """The field of patches that a feature reads. Raises EngineError where it has no labels."""
+    """The field of labelled vectors that a feature is of. Raises EngineError if there is none.
+
+    does: what the profile does with the feature, "shows" or "uses".
+    """
     own = _compared_field(profile, name, fields)
-    found = next((field for field in fields if field.name == own), None)
-    if found is None or not found.labels:
+    found = next((field for field in fields if field.name == own and field.labels), None)
+    if found is None:
         raise EngineError(
-            f"Profile {profile.name} uses {feature}, and this index has no labelled vectors there."
+            f"Profile {profile.name} {does} {feature}, and this index has no labelled vectors "
+            "there."
         )
     return found
 
@@ -300,8 +302,7 @@ def _vector_fields(
     shown: Iterable[str],
 ) -> dict[str, VectorField]:
     """The fields whose vectors are compared; where none is named, the index's first retrieves."""
-    kinds = ("closeness", "distance")
-    named = {each.field for each in features.values() if each.kind in kinds} | {*shown}
+    named = {each.field for each in features.values() if each.compares} | {*shown}
     if not named and "vector" in profile.retrieve and fields:
         named = {fields[0].name}
     return {field.name: field for field in fields if field.name in named}

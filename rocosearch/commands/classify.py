@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
-from rocosearch.options import AsJson, CorpusFolder, parse_counts
+from rocosearch.options import AsJson, CorpusFolder, EncoderFolder, parse_counts
 
 if TYPE_CHECKING:
     from rocosearch.classification import Classification
@@ -26,9 +26,7 @@ rocosearch classify build/corpus build/encoder --concepts
 
 def command(
     corpus: CorpusFolder,
-    encoder: Annotated[
-        Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
-    ],
+    encoder: EncoderFolder,
     *,
     field: Annotated[
         str, typer.Option(metavar="NAME", help="Field of the records with the class.")

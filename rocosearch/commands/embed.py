@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
-from rocosearch.options import AsJson, CorpusFolder
+from rocosearch.options import AsJson, CorpusFolder, EncoderFolder
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -21,9 +20,7 @@ rocosearch embed build/corpus build/encoder --part 0/4
 
 def command(
     corpus: CorpusFolder,
-    encoder: Annotated[
-        Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
-    ],
+    encoder: EncoderFolder,
     *,
     part: Annotated[
         str, typer.Option(metavar="I/N", help="Only part I of N, counted from 0.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
-from rocosearch.options import AsJson, CorpusFolder
+from rocosearch.options import AsJson, CorpusFolder, EncoderFolder
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -25,9 +25,7 @@ SHOWN = 10
 
 def command(
     corpus: CorpusFolder,
-    encoder: Annotated[
-        Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
-    ],
+    encoder: EncoderFolder,
     *,
     captions: Annotated[
         int,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
-from rocosearch.options import AsJson, CorpusFolder, OutFolder
+from rocosearch.options import AsJson, CorpusFolder, EncoderFolder, OutFolder
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -21,9 +20,7 @@ rocosearch look build/corpus build/encoder build/pictures --image phantom-test-0
 
 def command(
     corpus: CorpusFolder,
-    encoder: Annotated[
-        Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
-    ],
+    encoder: EncoderFolder,
     out: OutFolder,
     *,
     text: Annotated[

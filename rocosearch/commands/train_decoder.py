@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rocosearch.console import show_json, tell, training_bars
-from rocosearch.options import AsJson, CorpusFolder
+from rocosearch.options import AsJson, CorpusFolder, EncoderFolder
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -20,9 +20,7 @@ rocosearch label build/corpus build/encoder --decoder build/decoder.safetensors
 
 def command(
     corpus: CorpusFolder,
-    encoder: Annotated[
-        Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
-    ],
+    encoder: EncoderFolder,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: safetensors.")],
     *,
     epochs: Annotated[

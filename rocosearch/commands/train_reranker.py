@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rocosearch.console import results, show_json, training_bars
-from rocosearch.options import AsJson, CorpusFolder
+from rocosearch.options import AsJson, CorpusFolder, EncoderFolder
 
 __all__ = ["EXAMPLE", "command"]
 
@@ -20,9 +19,7 @@ rocosearch index build/corpus build/index --encoder build/encoder --profiles rer
 
 def command(
     corpus: CorpusFolder,
-    encoder: Annotated[
-        Path, typer.Argument(metavar="ENCODER", help="Folder written by `rocosearch train`.")
-    ],
+    encoder: EncoderFolder,
     *,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the captions.")] = 5,
     negatives: Annotated[

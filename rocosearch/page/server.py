@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from types import TracebackType
 from typing import Self
 
 import uvicorn
@@ -77,12 +76,7 @@ class PageServer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
 

@@ -7,7 +7,6 @@ What may pass by itself is tried again after a pause that grows, with full jitte
 from __future__ import annotations
 
 import heapq
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from vespa_app.http.errors import (
     words_of,
 )
 from vespa_app.http.reply import Reply, read_reply
+from vespa_app.http.retries import Retries
 from vespa_app.http.streams import LARGEST, Ended, Method, Request, Streams
 
 __all__ = ["Delivery", "Exchange", "FeedSettings"]
@@ -95,6 +95,7 @@ class Delivery:
         self._url = url
         self._secret = secret
         self._settings = settings
+        self._retries = Retries(first=settings.first, longest=settings.longest)
         self._closed = closed
         self._later = _Later()
 
@@ -156,9 +157,7 @@ class Delivery:
 
     def _put_off(self, exchange: Exchange) -> bool:
         """Have it tried again after a pause; False where there is no time for one."""
-        settings = self._settings
-        growing = settings.first * 2 ** min(exchange.attempts - 1, 30)
-        at = time.monotonic() + random.uniform(0, min(settings.longest, growing))  # noqa: S311
+        at = time.monotonic() + self._retries.pause(exchange.attempts - 1)
         if at >= exchange.end:
             return False
         self._later.add(at, exchange)

@@ -29,7 +29,7 @@ class Retries:
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait after the attempt of this number (from 0)."""
-        return random.uniform(0.0, min(self.longest, self.first * 2**attempt))  # noqa: S311
+        return random.uniform(0.0, min(self.longest, self.first * 2 ** min(attempt, 30)))  # noqa: S311
 
 
 def retrying(work: Callable[[float], T], retries: Retries, seconds: float) -> T:
