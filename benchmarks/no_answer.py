@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--profile", default=BY_CAPTION)
     options = parser.parse_args()
     corpus, encoder = Corpus.open(options.corpus), load_encoder(options.encoder)
-    embed_corpus(corpus, encoder, captions=True)
+    embed_corpus(corpus, encoder, captions=encoder)
     found = list(documents(corpus, encoder.manifest.fingerprint, captions=True))
     if options.short:
         measure_short(found, encoder, options.profile)

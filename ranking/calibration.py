@@ -99,6 +99,7 @@ class Calibration:
     a lower probability look like nothing that was asked for. told: how it was fitted. index: the id
     of the index whose hits it was fitted on: what another one holds was not looked at. short: that
     of queries of at most SHORT words, of which the same evidence says more, the less the longer.
+    captions: the encoder of captions, where it is another one.
     """
 
     fingerprint: str
@@ -107,6 +108,7 @@ class Calibration:
     told: Mapping[str, float] = field(default_factory=dict)
     index: str = ""
     short: Calibration | None = None
+    captions: str = ""
 
     def of_query(self, terms: int) -> Calibration:
         """The one for queries of so many words."""
@@ -118,8 +120,9 @@ class Calibration:
         terms: how many the query has.
         NaN for a hit without evidence; None where the profile shows none of the features.
         """
-        own = f"_{self.fingerprint[:8]})"  # of a deployed profile, which names its encoder
-        features = {name.replace(own, ")"): values for name, values in features.items()}
+        for encoder in filter(None, (self.fingerprint, self.captions)):
+            own = f"_{encoder[:8]})"  # of a deployed profile, which names its encoders
+            features = {name.replace(own, ")"): values for name, values in features.items()}
         found = evidence(features, terms)
         usable = [model for model in self.models if model.weights.keys() <= found.keys()]
         if not usable:

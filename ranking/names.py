@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["ROLES", "EncoderNames", "encoder_names", "vector_field_names"]
+__all__ = ["CAPTION_VECTORS", "ROLES", "EncoderNames", "encoder_names", "vector_field_names"]
 
 SHORT = 8
 _VECTOR_FIELD = re.compile(r"(\w+)_([0-9a-f]{8})")
 
-ROLES = {"embedding": "", "frames": "frame", "patches": "patch", "caption_embedding": ""}
+CAPTION_VECTORS = "caption_embedding"
+ROLES = {"embedding": "", "frames": "frame", "patches": "patch", CAPTION_VECTORS: ""}
 """What vectors of an encoder are of -> the dimension of their labels, "" where there is one.
 
 `embedding` is of the image, or of a study the mean direction of its frames.
@@ -23,7 +24,10 @@ ROLES = {"embedding": "", "frames": "frame", "patches": "patch", "caption_embedd
 
 @dataclass(frozen=True)
 class EncoderNames:
-    """The schema's names for one encoder; `embedder` is its component in services.xml."""
+    """The schema's names for one encoder; `embedder` is its component in services.xml.
+
+    captions: digits of the encoder of captions, where that is another one.
+    """
 
     short: str
     embedding: str
@@ -31,6 +35,7 @@ class EncoderNames:
     fingerprint: str
     has_vector: str
     embedder: str
+    captions: str = ""
 
     @property
     def tokens(self) -> str:
@@ -48,7 +53,18 @@ class EncoderNames:
 
     def field(self, role: str) -> str:
         """The vector field of one of ROLES."""
-        return f"{role}_{self.short}"
+        return f"{role}_{self._digits(role)}"
+
+    def query_of(self, role: str) -> str:
+        """The query's vector that is compared with such a field."""
+        return f"q_{self._digits(role)}"
+
+    def embedder_of(self, role: str) -> str:
+        """The component that embeds that vector's text."""
+        return f"clip_{self._digits(role)}"
+
+    def _digits(self, role: str) -> str:
+        return self.captions if role == CAPTION_VECTORS and self.captions else self.short
 
 
 def vector_field_names(field: str) -> EncoderNames | None:
@@ -61,8 +77,10 @@ def vector_field_names(field: str) -> EncoderNames | None:
     return encoder_names(match[2]) if match and match[1] in ROLES else None
 
 
-def encoder_names(fingerprint: str) -> EncoderNames:
+def encoder_names(fingerprint: str, captions: str = "") -> EncoderNames:
     """Names for the encoder with this fingerprint (hex, at least eight digits).
+
+    captions: fingerprint of the encoder of captions, where that is another one.
 
     >>> encoder_names("1a2b3c4d5e6f").embedding
     'embedding_1a2b3c4d'
@@ -80,4 +98,5 @@ def encoder_names(fingerprint: str) -> EncoderNames:
         fingerprint=f"fingerprint_{short}",
         has_vector=f"has_vector_{short}",
         embedder=f"clip_{short}",
+        captions=captions[:SHORT],
     )

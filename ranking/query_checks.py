@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Set as AbstractSet
+from collections.abc import Collection, Mapping, Sequence, Set as AbstractSet
 from numbers import Integral, Real
 from typing import Any, get_args
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.attributes import AttributeFault, bounds, is_number, value_of
+from ranking.names import vector_field_names
 from ranking.types import (
     FILTER_FIELDS,
     MULTIVALUED,
@@ -32,6 +33,7 @@ __all__ = [
     "lacking",
     "token_vectors",
     "told_of_scores",
+    "vectors_by_field",
 ]
 
 NO_ATTRIBUTES: Mapping[str, Attribute] = {}
@@ -117,6 +119,37 @@ def _is_numbers(vector: object) -> bool:
     if found.dtype == np.float32:
         return True
     return found.dtype.kind in "fiu" and not (np.abs(found) > np.finfo(np.float32).max).any()
+
+
+def vectors_by_field(
+    query: Query, profile: str, compared: Sequence[VectorField], there: Collection[str]
+) -> dict[str, NDArray[np.floating]]:
+    """The query's vectors of the fields that its profile compares, by name.
+
+    there: names of all fields. Raises QueryError for a field that is not there, and where the one
+    `vector` would be compared with vectors of several encoders.
+    """
+    for name in query.vectors:
+        if name not in there:
+            raise QueryError(
+                f"The index has no vector field {name}; it has {', '.join(there) or 'none'}."
+            )
+    found = {f.name: query.vectors[f.name] for f in compared if f.name in query.vectors}
+    if query.vector is None:
+        return found
+    left = [field for field in compared if field.name not in found]
+    if len({_maker(field) for field in left}) > 1:
+        raise QueryError(
+            f"Profile {profile} compares {', '.join(field.name for field in compared)}, of several "
+            "encoders: give the query's vectors by field, or search with the index's own encoders."
+        )
+    return found | {field.name: query.vector for field in left}
+
+
+def _maker(field: VectorField) -> str:
+    """What tells a field's encoder from others."""
+    names = vector_field_names(field.name)
+    return field.fingerprint or (names.short if names else field.name)
 
 
 def token_vectors(query: Query, profile: str, field: VectorField) -> NDArray[np.float32]:

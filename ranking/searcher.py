@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ranking.calibration import NOT_ITS_OWN, Calibration
 from ranking.engine.segment.labelled import closeness_by_label
-from ranking.names import encoder_names
+from ranking.names import CAPTION_VECTORS, encoder_names
 from ranking.query_checks import check_types
 from ranking.text.synonyms import Synonyms
 from ranking.text.tokens import query_terms
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # a lexical search need not wait for torch
 
     from encoders.inference.dual_encoder import DualEncoder
 
-__all__ = ["NoProbabilityError", "Searcher", "encode_tokens"]
+__all__ = ["NoProbabilityError", "Searcher", "with_vectors"]
 
 LEXICAL = "lexical"
 IMAGE = "image"
@@ -166,17 +166,18 @@ class Searcher:
         if like or unlike:
             vector = self._moved(vector, like, unlike)
         wanted = max(k + offset, Query.target_hits) if target_hits is None else target_hits
-        result = self.engine.search(
-            replace(
-                asked,
-                vector=vector,
-                vectors=self._tokens(text, name),
-                profile=name,
-                target_hits=wanted,
-                exclude_ids=frozenset(exclude_ids).union(like, unlike),
-                expansions=self.widening(text) if text and not operators else {},
-            )
+        asked = replace(
+            asked,
+            vector=vector,
+            profile=name,
+            target_hits=wanted,
+            exclude_ids=frozenset(exclude_ids).union(like, unlike),
+            expansions=self.widening(text) if text and not operators else {},
         )
+        if name in self._info.profiles:
+            resolved = self.engine.profiles.resolve(name)
+            (asked,) = with_vectors([asked], [text], self.encoder, resolved)
+        result = self.engine.search(asked)
         if plain and self.calibration and not self.calibrated:
             result = replace(result, warnings=(*result.warnings, NOT_ITS_OWN))
         elif plain and self.calibration:
@@ -264,12 +265,6 @@ class Searcher:
         total = np.sum([vector / np.linalg.norm(vector) for vector in vectors], axis=0)
         return np.asarray(total / (np.linalg.norm(total) or 1.0), np.float32)
 
-    def _tokens(self, text: str, profile: str) -> dict[str, NDArray[np.float32]]:
-        """The text's token vectors, where the profile compares them with patches."""
-        if not text.strip() or profile not in self._info.profiles:
-            return {}
-        return encode_tokens(self.encoder, [text], self.engine.profiles.resolve(profile))[0]
-
     def _moved(
         self, vector: NDArray[np.float32] | None, like: Sequence[str], unlike: Sequence[str]
     ) -> NDArray[np.float32]:
@@ -298,14 +293,38 @@ class Searcher:
         return found / np.float32(np.linalg.norm(found) or 1.0)
 
 
-def encode_tokens(
-    encoder: DualEncoder | None, texts: Sequence[str], profile: RankProfile
-) -> list[dict[str, NDArray[np.float32]]]:
-    """Token vectors of each text, as `Query.vectors`, where the profile compares them."""
-    if encoder is None or not profile.late:
-        return [{} for _ in texts]
-    field = encoder_names(encoder.manifest.fingerprint).field("patches")
-    return [{field: tokens} for tokens in encoder.encode_tokens(texts)]
+def with_vectors(
+    queries: Sequence[Query],
+    texts: Sequence[str],
+    encoder: DualEncoder | None,
+    profile: RankProfile,
+) -> list[Query]:
+    """The queries, whose `vector` is of `encoder`, with what else of their texts is compared.
+
+    Token vectors where the profile is late. Where captions have an encoder of their own, its vector
+    too; every vector then stands under the name of its field.
+    """
+    captions = encoder.captions if encoder and CAPTION_VECTORS in profile.roles else None
+    if encoder is None or not (profile.late or captions):
+        return list(queries)
+    names = encoder_names(
+        encoder.manifest.fingerprint, captions.manifest.fingerprint if captions else ""
+    )
+    made = [dict(query.vectors) for query in queries]
+    rows = [row for row, text in enumerate(texts) if text.strip()]
+    asked = [texts[row] for row in rows]
+    if profile.late and asked:
+        for row, tokens in zip(rows, encoder.encode_tokens(asked), strict=True):
+            made[row][names.field("patches")] = tokens
+    if captions is None:
+        return [replace(q, vectors=own) for q, own in zip(queries, made, strict=True)]
+    fields = [names.field(role) for role in profile.roles if role != CAPTION_VECTORS]
+    for query, own in zip(queries, made, strict=True):
+        if query.vector is not None:
+            own.update(dict.fromkeys(fields, query.vector))
+    for row, vector in zip(rows, captions.encode_texts(asked), strict=True):
+        made[row][names.field(CAPTION_VECTORS)] = vector
+    return [replace(q, vector=None, vectors=own) for q, own in zip(queries, made, strict=True)]
 
 
 def _check_examples(image: object, like: object, unlike: object, cut: object) -> None:

@@ -377,6 +377,10 @@ class RankProfile(Protocol):
     def late(self) -> bool:
         """Whether it compares the query's tokens with patches."""
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What the vectors that it compares are of (`ranking.names.ROLES`)."""
+
 
 class Profiles(Protocol):
     """An engine's profiles: those it evaluates itself, or those of the package deployed."""

@@ -17,7 +17,7 @@ from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
 from encoders.inference.dual_encoder import DualEncoder
 from ranking.engine.engine import EmbeddedEngine
-from ranking.searcher import encode_tokens
+from ranking.searcher import with_vectors
 from ranking.types import Engine, Query, Result
 
 __all__ = ["Parity", "ParityError", "ProfileParity", "compare_engines"]
@@ -116,18 +116,11 @@ def compare_engines(
         progress("compare", done, len(names), name)
         profile = index.profiles.resolve(name)
         reads_vector = "vector" in profile.retrieve
-        tokens = encode_tokens(encoder, texts, profile)
-        asked = [
-            Query(
-                text,
-                vector if reads_vector else None,
-                name,
-                k=DEPTH,
-                vectors=late,
-                with_documents=False,
-            )
-            for text, vector, late in zip(texts, vectors, tokens, strict=True)
+        drawn = [
+            Query(text, vector if reads_vector else None, name, k=DEPTH, with_documents=False)
+            for text, vector in zip(texts, vectors, strict=True)
         ]
+        asked = with_vectors(drawn, texts, encoder, profile)
         pairs = zip(index.search_many(asked), server.search_many(asked), strict=True)
         found.append(_compare(name, pairs, LATE if profile.late else SAME))
     progress("compare", len(names), len(names))

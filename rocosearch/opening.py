@@ -10,26 +10,36 @@ from encoders.base.progress import Progress, silent
 from encoders.export.graphs import ensure_graphs
 from encoders.inference.dual_encoder import DualEncoder
 from encoders.inference.onnx_encoder import OnnxEncoder
-from encoders.model.manifest import FILE_NAME as ENCODER_FILE, Manifest
+from encoders.model.manifest import CAPTION_ENCODER, FILE_NAME as ENCODER_FILE, Manifest
 from encoders.published.folders import check_folder, is_published
 from ranking.calibration import CALIBRATION, Calibration
 from ranking.engine.engine import EmbeddedEngine
+from ranking.engine.store.snapshot import CURRENT
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import load_profiles
 from ranking.searcher import Searcher
 
-__all__ = ["embedding_encoder", "encoder_folder", "load_encoder", "open_engine", "open_searcher"]
+__all__ = [
+    "caption_encoder_folder",
+    "embedding_encoder",
+    "encoder_folder",
+    "load_encoder",
+    "open_engine",
+    "open_searcher",
+]
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+WEIGHTS = "model.safetensors"
 
 
 def encoder_folder(folder: str | Path, progress: Progress = silent) -> Path:
-    """The folder itself if it is ours; for a published model, its converted folder.
+    """The folder itself if it is ours; for a published model its converted one; an index's encoder.
 
     Raises NoFolderError if there is none, EncoderError if the model cannot be read.
     """
-    folder = Path(folder)
     folder = check_folder(folder)
+    if (folder / CURRENT).exists():
+        folder = EmbeddedEngine.open(folder).encoder_folder or folder
     if (folder / ENCODER_FILE).exists() or not is_published(folder):
         return folder
     need("torch", "train", f"Converting the published model {folder}")
@@ -38,6 +48,19 @@ def encoder_folder(folder: str | Path, progress: Progress = silent) -> Path:
     made = own_folder(folder, progress)
     ensure_graphs(made, progress)
     return made
+
+
+def caption_encoder_folder(
+    encoder: Path, given: str | Path | None, progress: Progress = silent
+) -> Path | None:
+    """The folder of the encoder of captions: the one given, or an index's; None: the encoder's own.
+
+    encoder: the folder of the images' encoder. Raises as `encoder_folder` does.
+    """
+    kept = encoder / CAPTION_ENCODER
+    folder = encoder_folder(given, progress) if given else kept if kept.is_dir() else None
+    same = folder and Manifest.load(folder).fingerprint == Manifest.load(encoder).fingerprint
+    return None if folder is None or same else folder
 
 
 @typed
@@ -60,7 +83,7 @@ def embedding_encoder(folder: str | Path, progress: Progress = silent) -> DualEn
     folder = Path(folder)
     folder = encoder_folder(folder, progress)
     ensure_graphs(folder, progress)
-    if NVIDIA_DRIVER.exists():
+    if NVIDIA_DRIVER.exists() and (folder / WEIGHTS).exists():  # an index keeps no weights
         from encoders.model.clip import Encoder, gpu_is_there  # noqa: PLC0415  (loads torch)
 
         if gpu_is_there():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "CaptionEncoder",
     "CaptionMissing",
     "CaptionVectors",
     "CellType",
@@ -74,11 +75,23 @@ EncoderFolder = Annotated[
 ]
 OptionalEncoder = Annotated[
     Path | None,
-    typer.Option("--encoder", metavar="ENCODER", help="Folder written by `rocosearch train`."),
+    typer.Option(
+        "--encoder",
+        metavar="ENCODER",
+        help="Folder written by `rocosearch train`, or an index, whose encoders are taken.",
+    ),
 ]
 CaptionVectors = Annotated[
     bool,
     typer.Option("--caption-vectors", help="Captions have a vector too, of the text tower."),
+]
+CaptionEncoder = Annotated[
+    Path | None,
+    typer.Option(
+        "--caption-encoder",
+        metavar="ENCODER",
+        help="Captions have a vector too, of this encoder's text tower.",
+    ),
 ]
 CaptionMissing = Annotated[
     bool,

@@ -34,7 +34,7 @@ from ingest.sources.stored_corpus import StoredCorpus
 from ranking.calibration import CALIBRATION, NOT_ITS_OWN, Calibration
 from ranking.engine.engine import EmbeddedEngine
 from ranking.engine.store.writer import UNFINISHED
-from ranking.names import ROLES, encoder_names
+from ranking.names import CAPTION_VECTORS, ROLES, encoder_names
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import (
     CAPTION_PROFILES,
@@ -49,6 +49,7 @@ from ranking.text.synonyms import synonym_lines
 from ranking.types import Attribute, VectorField
 from rocosearch.fields import field_of
 from rocosearch.opening import (
+    caption_encoder_folder,
     embedding_encoder,
     encoder_folder,
     load_encoder,
@@ -366,6 +367,7 @@ def build_index(
     profiles: str | Path | None = None,
     studies: bool = False,
     captions: bool = False,
+    caption_encoder: str | Path | None = None,
     caption_missing: bool = False,
     progress: Progress = in_notebook,
 ) -> EmbeddedEngine:
@@ -373,12 +375,14 @@ def build_index(
 
     Without an encoder ranking is lexical only. studies: the images of a case are one document.
     captions: they have a vector too, of the text tower; without an encoder that is a UserError.
+    caption_encoder: the same, of this encoder's text tower.
     caption_missing: images without one are ranked by predicted words too: hybrid_pseudo is the
     default profile, and a corpus without predictions of this encoder is labelled first.
     Images' patches have vectors where a profile reads them.
     """
     corpus, out = Path(corpus), Path(out)
     encoder = Path(encoder) if encoder else None
+    captions = captions or caption_encoder is not None
     check_replaceable(out, "CURRENT", "an index", UNFINISHED)
     opened = Corpus.open(corpus)
     shipped = SHIPPED.replaced(CAPTION_PROFILES if captions else ())
@@ -408,26 +412,47 @@ def build_index(
         len(opened) / DOCUMENTS_A_SECOND,
         len(opened) * (BYTES_A_DOCUMENT + BYTES_A_NUMBER * dimension),
     )
-    fingerprint, fields = None, []
+    fingerprint, of_captions, fields = None, "", []
+    reader = None
     if encoder is not None:
         from ingest.vectors.embed import embed_corpus
 
         encoder = encoder_folder(encoder, progress)
         loaded = embedding_encoder(encoder, progress)
-        embed_corpus(opened, loaded, progress, captions=captions, patches=patches)
-        fingerprint, dimension = loaded.manifest.fingerprint, loaded.manifest.dimension
+        fingerprint, by = loaded.manifest.fingerprint, loaded
+        if captions and (reader := caption_encoder_folder(encoder, caption_encoder, progress)):
+            by = embedding_encoder(reader, progress)
+            of_captions = by.manifest.fingerprint
+        embed_corpus(opened, loaded, progress, captions=by if captions else None, patches=patches)
         _keep_record(opened, encoder, fingerprint)
+        if reader:
+            _keep_record(opened, reader, of_captions)
         chosen = with_scale(chosen, loaded.manifest.logit_scale)
-        names = encoder_names(fingerprint)
-        wanted = {"frames": studies, "patches": patches, "caption_embedding": captions}
+        names = encoder_names(fingerprint, of_captions)
+        wanted = {"frames": studies, "patches": patches, CAPTION_VECTORS: captions}
         roles = ["embedding", *(role for role, has in wanted.items() if has)]
+        made = {role: by.manifest if role == CAPTION_VECTORS else loaded.manifest for role in roles}
         fields = [
-            VectorField(names.field(role), dimension, fingerprint, labels=ROLES[role])
-            for role in roles
+            VectorField(names.field(role), each.dimension, each.fingerprint, labels=ROLES[role])
+            for role, each in made.items()
         ]
-    found = documents(opened, fingerprint, studies=studies, captions=captions, patches=patches)
+    found = documents(
+        opened,
+        fingerprint,
+        studies=studies,
+        captions=captions,
+        caption_encoder=of_captions,
+        patches=patches,
+    )
     return EmbeddedEngine.build(
-        out, found, fields, chosen, attributes=own, encoder=encoder, progress=progress
+        out,
+        found,
+        fields,
+        chosen,
+        attributes=own,
+        encoder=encoder,
+        captions=reader,
+        progress=progress,
     )
 
 
@@ -650,12 +675,14 @@ def write_app(
     *,
     profiles: str | Path | None = None,
     others: Sequence[str | Path] = (),
+    caption_encoder: str | Path | None = None,
     options: PackageOptions | None = None,
     progress: Progress = in_notebook,
 ) -> tuple[str, ...]:
     """Write the Vespa application package of an index, or of an encoder's folder, to `out`.
 
-    others: folders of further encoders. Returns the file names.
+    others: folders of further encoders. caption_encoder: of the encoder of captions, where it is
+    another one; an index names its own. Returns the file names.
     """
     source, out = Path(source), Path(out)
     from vespa_app.package.options import PackageOptions
@@ -663,12 +690,16 @@ def write_app(
 
     check_replaceable(out, "services.xml", "an application package")
     options, kept = options or PackageOptions(), SHIPPED
+    if caption_encoder:
+        kept = kept.replaced(CAPTION_PROFILES)
     averages: Mapping[str, float] | None = None
     folder: Path | None = source
     calibration = None
     if is_published(source):
         folder = encoder_folder(source, progress)
     elif not (source / ENCODER_FILE).exists():
+        if caption_encoder:
+            raise UserError(f"{source} is an index, which names its encoder of captions itself.")
         engine = open_engine(source)
         kept = engine.profiles
         averages, folder = engine.average_field_lengths, engine.encoder_folder
@@ -679,6 +710,7 @@ def write_app(
         options = replace(options, attributes=engine.info().attributes)
     chosen = load_profiles(profiles, options.attributes) if profiles else kept
     manifest = Manifest.load(folder) if folder else None
+    reader = caption_encoder_folder(folder, caption_encoder, progress) if folder else None
     write_application(
         out,
         manifest,
@@ -686,6 +718,7 @@ def write_app(
         folder,
         averages,
         others=[PackagedEncoder.open(encoder_folder(other, progress)) for other in others],
+        captions=PackagedEncoder.open(reader) if reader else None,
         options=options,
         calibration=calibration,
         progress=progress,

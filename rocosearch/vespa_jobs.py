@@ -111,6 +111,7 @@ def feed_corpus(
     visit: bool = False,
     studies: bool = False,
     captions: bool = False,
+    caption_encoder: Path | None = None,
     progress: Progress = silent,
 ) -> tuple[FeedResult, Reconciliation | None]:
     """Compute missing vectors, then sync the server or index.
@@ -122,9 +123,11 @@ def feed_corpus(
     from ingest.feed.feed import check_fields, feed
     from ingest.feed.reconcile import contradiction, reconcile
 
-    fingerprints = _fingerprints(encoder, progress)
-    with open_target(server, fingerprints) as target:
-        check_fields(fingerprints, target.name, target.vector_fields)  # embedding may take hours
+    encoder, reader = _folders(encoder, caption_encoder, progress)
+    with open_target(server) as target:
+        made = [_fingerprint(encoder)] if encoder else []
+        # embedding may take hours
+        check_fields(made, target.name, target.vector_fields, _fingerprint(reader))
         source = _source(
             corpus,
             encoder,
@@ -133,6 +136,7 @@ def feed_corpus(
             delete=delete,
             studies=studies,
             captions=captions,
+            reader=reader,
             patches=_has_patches(target.vector_fields),
         )
         doubt = "" if visit else contradiction(source.corpus, target)
@@ -149,17 +153,18 @@ def write_feed(
     view: View = "full",
     studies: bool = False,
     captions: bool = False,
+    caption_encoder: Path | None = None,
     progress: Progress = silent,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
     from ingest.feed.feed import check_fields, check_own_fields
     from ingest.feed.feed_file import write_feed_file
-    from ingest.feed.targets import with_fingerprints
 
     check_file(out)
-    fingerprints = _fingerprints(encoder, progress)
+    encoder, reader = _folders(encoder, caption_encoder, progress)
     fields = [field for served in application.encoders for field in served.fields]
-    check_fields(fingerprints, "The application", fields)
+    made = [_fingerprint(encoder)] if encoder else []
+    check_fields(made, "The application", fields, _fingerprint(reader))
     source = _source(
         corpus,
         encoder,
@@ -167,26 +172,26 @@ def write_feed(
         progress,
         studies=studies,
         captions=captions,
+        reader=reader,
         patches=_has_patches(fields),
     )
     check_own_fields(source.corpus, "the application", application.attributes)
-    named = with_fingerprints(application, fingerprints)
-    return write_feed_file(source, named, out, progress)
+    return write_feed_file(source, application, out, progress)
 
 
 @contextmanager
-def open_target(server: Server, fingerprints: tuple[str, ...] = ()) -> Iterator[Target]:
+def open_target(server: Server) -> Iterator[Target]:
     """The target of a feed, connected; closed at the end."""
     from ingest.feed.targets import EngineTarget, VespaTarget
     from ranking.engine.engine import EmbeddedEngine
 
     if not server.is_url:
         engine = EmbeddedEngine.open(Path(server.to))
-        yield EngineTarget(engine, str(Path(server.to).resolve())).for_encoders(fingerprints)
+        yield EngineTarget(engine, str(Path(server.to).resolve()))
         return
     application = find_application(server)
     with DocumentClient(server.to, Credentials.from_environment()) as client:
-        target = VespaTarget(client, application).for_encoders(fingerprints)
+        target = VespaTarget(client, application)
         if server.package:
             with closing(target.engine()) as asked:
                 asked.check_application(f"{server.package}")
@@ -320,11 +325,22 @@ def start_swap(
     )
 
 
-def _fingerprints(encoder: Path | None, progress: Progress) -> tuple[str, ...]:
-    from encoders.model.manifest import Manifest
-    from rocosearch.opening import encoder_folder
+def _folders(
+    encoder: Path | None, caption_encoder: Path | None, progress: Progress
+) -> tuple[Path | None, Path | None]:
+    """Of the encoder, and of that of captions where it is another one."""
+    from rocosearch.opening import caption_encoder_folder, encoder_folder
 
-    return (Manifest.load(encoder_folder(encoder, progress)).fingerprint,) if encoder else ()
+    if encoder is None:
+        return None, None
+    folder = encoder_folder(encoder, progress)
+    return folder, caption_encoder_folder(folder, caption_encoder, progress)
+
+
+def _fingerprint(folder: Path | None) -> str:
+    from encoders.model.manifest import Manifest
+
+    return Manifest.load(folder).fingerprint if folder else ""
 
 
 def _has_patches(fields: Iterable[VectorField]) -> bool:
@@ -340,6 +356,7 @@ def _source(
     delete: bool = False,
     studies: bool = False,
     captions: bool = False,
+    reader: Path | None = None,
     patches: bool = False,
 ) -> FeedSource:
     from ingest.corpus.corpus import Corpus
@@ -355,9 +372,11 @@ def _source(
     if patches and studies:
         raise UserError(PATCHES_OF_STUDIES)
     loaded = embedding_encoder(encoder, progress)
-    embed_corpus(opened, loaded, progress, captions=captions, patches=patches)
-    made = (loaded.manifest.fingerprint,)
-    return FeedSource(opened, made, view, delete, studies, captions, patches)
+    captions = captions or reader is not None
+    by = embedding_encoder(reader, progress) if reader else loaded
+    embed_corpus(opened, loaded, progress, captions=by if captions else None, patches=patches)
+    made, of_captions = (loaded.manifest.fingerprint,), _fingerprint(reader)
+    return FeedSource(opened, made, view, delete, studies, captions, patches, of_captions)
 
 
 def _cloud_target(name: str) -> CloudTarget:

@@ -39,6 +39,10 @@ class DualEncoder(Protocol):
     def curves(self) -> str:
         """The content of training.csv."""
 
+    @property
+    def captions(self) -> DualEncoder | None:
+        """The encoder whose text tower made the captions' vectors, where that is another one."""
+
     def encode_texts(self, texts: Sequence[str], batch_size: int = ...) -> NDArray[np.float32]:
         """Vectors float32 [N, D]."""
 

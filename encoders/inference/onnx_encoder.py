@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 
 from encoders.base.errors import UserError
 from encoders.inference.graph import Graph
-from encoders.model.manifest import Manifest, read_curves
+from encoders.model.manifest import CAPTION_ENCODER, TEXT_GRAPH, Manifest, read_curves
 from encoders.model.tokenizer import batch_ids, load_tokenizer
 
 if TYPE_CHECKING:  # a search by words alone need not wait for Pillow
@@ -44,7 +44,7 @@ __all__ = [
     "OnnxEncoder",
 ]
 
-TEXT_GRAPH, IMAGE_GRAPH = "text.onnx", "image.onnx"
+IMAGE_GRAPH = "image.onnx"
 TEXT_INPUTS, TEXT_VECTORS = ("input_ids", "attention_mask"), "text_embedding"
 TOKEN_VECTORS, PART_VECTORS = "token_embeddings", "part_embeddings"
 PIXELS, IMAGE_VECTORS, PATCH_VECTORS = "pixels", "image_embedding", "patch_embeddings"
@@ -103,6 +103,12 @@ class OnnxEncoder:
     def curves(self) -> str:
         """The content of training.csv; read when asked for, since searches need none."""
         return read_curves(self._folder)
+
+    @cached_property
+    def captions(self) -> OnnxEncoder | None:
+        """The encoder of captions that an index keeps in this folder."""
+        folder = self._folder / CAPTION_ENCODER
+        return OnnxEncoder.load(folder) if folder.is_dir() else None
 
     @property
     def scale(self) -> float:

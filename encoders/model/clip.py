@@ -52,6 +52,9 @@ class DeviceError(UserError):
 class Encoder:
     """A finished encoder: unit vectors of texts and images, and the manifest they follow from."""
 
+    captions = None
+    """Only an index has an encoder of captions beside it."""
+
     def __init__(self, module: ClipModule, curves: str = "", training: str = "") -> None:
         self._weights = _weights(module)
         self.module = module.eval()

@@ -23,8 +23,10 @@ if TYPE_CHECKING:  # reading a fingerprint must not import Pillow
     from encoders.images.preprocess import Preprocessing
 
 __all__ = [
+    "CAPTION_ENCODER",
     "CURVES",
     "FILE_NAME",
+    "TEXT_GRAPH",
     "TOKENIZER",
     "TRAINING",
     "Manifest",
@@ -33,7 +35,9 @@ __all__ = [
     "read_curves",
 ]
 
-FILE_NAME, TOKENIZER = "encoder.json", "tokenizer.json"
+FILE_NAME, TOKENIZER, TEXT_GRAPH = "encoder.json", "tokenizer.json", "text.onnx"
+CAPTION_ENCODER = "captions"
+"""The folder of the encoder of captions inside that of the images' encoder, in an index."""
 # Beside it, where it was trained here: the curves, and how.
 CURVES, TRAINING = "training.csv", "training.json"
 FORMAT = 3

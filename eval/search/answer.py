@@ -13,7 +13,7 @@ from eval.collection.runs import EvaluationError, Run
 from eval.protocols.tasks import Task
 from eval.search.targets import Target
 from ranking.names import encoder_names
-from ranking.searcher import encode_tokens
+from ranking.searcher import with_vectors
 from ranking.types import OF_CAPTION, Document, Engine, Query, Result, VectorField
 
 __all__ = ["PoolSearcher", "refuse_partial", "to_run", "vector_field"]
@@ -89,12 +89,10 @@ class PoolSearcher:
         retrieve = found.retrieve
         vectors = self.query_vectors(task) if "vector" in retrieve else None
         ids = self.pool.ids
-        late = encode_tokens(self.encoder, [topic.text for topic in task.topics], found)
         queries = [
             Query(
                 text=topic.text if "text" in retrieve else "",
                 vector=None if vectors is None else vectors[row],
-                vectors=late[row],
                 profile=profile,
                 inputs=inputs or {},
                 k=depth,
@@ -107,7 +105,8 @@ class PoolSearcher:
             )
             for row, topic in enumerate(task.topics)
         ]
-        results = engine.search_many(queries)
+        texts = [topic.text for topic in task.topics]
+        results = engine.search_many(with_vectors(queries, texts, self.encoder, found))
         refuse_partial(results, task)
         return results
 

@@ -38,7 +38,7 @@ from ranking.calibration import (
     evidence,
     is_there,
 )
-from ranking.searcher import Searcher, encode_tokens
+from ranking.searcher import Searcher, with_vectors
 from ranking.text.tokens import query_terms
 from ranking.types import Document, Query, Result
 
@@ -184,19 +184,18 @@ def _answers(
     """The hits of each text. seen: the texts of the vectors. apart: what each asks without."""
     encoder = searcher.encoder
     vectors = encoder.encode_texts(seen) if encoder else [None] * len(texts)
-    tokens = encode_tokens(encoder, texts, searcher.engine.profiles.resolve(profile))
     queries = [
         Query(
             text,
             vector=vectors[row],
-            vectors=tokens[row],
             profile=profile,
             k=DEPTH,
             exclude_ids=apart[row] if apart else frozenset(),
         )
         for row, text in enumerate(texts)
     ]
-    return searcher.engine.search_many(queries)
+    resolved = searcher.engine.profiles.resolve(profile)
+    return searcher.engine.search_many(with_vectors(queries, texts, encoder, resolved))
 
 
 def _fitted(
@@ -228,7 +227,10 @@ def _fitted(
         if (right & there).any() and (~right & there).any():
             models.append(_fit(names, {n: found[n][there] for n in names}, right[there]))
     fingerprint = searcher.encoder.manifest.fingerprint if searcher.encoder else ""
-    made = Calibration(fingerprint, tuple(models), index=searcher.engine.index_id)
+    own = searcher.encoder.captions if searcher.encoder else None
+    captions = own.manifest.fingerprint if own else ""
+    index = searcher.engine.index_id
+    made = Calibration(fingerprint, tuple(models), index=index, captions=captions)
     chances = np.nan_to_num(np.asarray(made.probabilities(features, terms), np.float64))
     cut, recall, f1 = _cut(chances, owner, right, len(sizes))
     told = {

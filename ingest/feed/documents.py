@@ -22,7 +22,7 @@ from ingest.corpus.corpus import Corpus
 from ingest.corpus.predictions import Prediction, Predictions
 from ingest.corpus.records import own_value
 from ingest.vectors.embed import CAPTIONS, PATCHES, embedding_parts, part_vectors, read_part
-from ranking.names import encoder_names, vector_field_names
+from ranking.names import CAPTION_VECTORS, encoder_names, vector_field_names
 from ranking.types import Document
 
 __all__ = [
@@ -67,6 +67,7 @@ def documents(
     view: View = "full",
     studies: bool = False,
     captions: bool = False,
+    caption_encoder: str = "",
     patches: bool = False,
 ) -> Iterator[Document]:
     """Every record as a document, in corpus order, with a vector of each encoder that made one.
@@ -75,8 +76,9 @@ def documents(
     view: "full", or "split-caption", whose captions are their second halves (for the protocol
     of that name, whose queries are the first halves). studies: the images of a case, or the frames
     of a file, are one document, in the place of its last. captions: with their captions' vectors
-    too, which the view split-caption has not: they would tell of the first halves. patches: with
-    vectors of the images' patches, labelled 0, 1, ...; not of studies.
+    too, which the view split-caption has not: they would tell of the first halves.
+    caption_encoder: fingerprint of the encoder that made those; "": each made its own.
+    patches: with vectors of the images' patches, labelled 0, 1, ...; not of studies.
     Each carries what was predicted of its image. Memory: the ids with the places of their vectors,
     a few part files, and all predictions.
     """
@@ -85,9 +87,9 @@ def documents(
         encoder_names(each).embedding: _Vectors(embedding_parts(corpus, each)) for each in wanted
     }
     if captions and view == "full":
-        for each in wanted:
+        for each in [caption_encoder] if caption_encoder else wanted:
             parts = embedding_parts(corpus, each, CAPTIONS)
-            stores[encoder_names(each).field("caption_embedding")] = _Vectors(parts)
+            stores[encoder_names(each).field(CAPTION_VECTORS)] = _Vectors(parts)
     for each in wanted if patches else ():
         parts = embedding_parts(corpus, each, PATCHES)
         stores[encoder_names(each).field("patches")] = _Vectors(parts)

@@ -22,7 +22,7 @@ from ingest.feed.documents import View, documents
 from ingest.feed.ledger import SLICE, Known, Ledger
 from ingest.feed.targets import Change, FeedError, Outcome, Target
 from ingest.vectors.embed import embedding_parts, without_vector
-from ranking.names import ROLES, encoder_names
+from ranking.names import CAPTION_VECTORS, ROLES, encoder_names
 from ranking.types import Attribute, Document, EngineError, VectorField
 from vespa_app.feed.operations import Verdict
 
@@ -43,7 +43,8 @@ class FeedSource:
     """What is fed: a corpus, the encoders whose vectors go with it, and the view of captions.
 
     delete: also remove from the target what has left the corpus since it was fed. studies: the
-    images of a case are one document. captions, patches: with vectors of those.
+    images of a case are one document. captions, patches: with vectors of those. caption_encoder:
+    fingerprint of the encoder that made those of captions; "": each made its own.
     """
 
     corpus: Corpus
@@ -53,6 +54,12 @@ class FeedSource:
     studies: bool = False
     captions: bool = False
     patches: bool = False
+    caption_encoder: str = ""
+
+    @property
+    def made_by(self) -> tuple[str, ...]:
+        """Fingerprints of all encoders whose vectors are fed."""
+        return (*self.fingerprints, *filter(None, [self.caption_encoder]))
 
     def documents(self) -> Iterator[Document]:
         """What the target should hold."""
@@ -62,6 +69,7 @@ class FeedSource:
             view=self.view,
             studies=self.studies,
             captions=self.captions,
+            caption_encoder=self.caption_encoder,
             patches=self.patches,
         )
 
@@ -144,14 +152,19 @@ def feed(
                 work.result.dead_letters = dead_letters
 
 
-def check_fields(fingerprints: Sequence[str], name: str, fields: Sequence[VectorField]) -> None:
+def check_fields(
+    fingerprints: Sequence[str], name: str, fields: Sequence[VectorField], caption_encoder: str = ""
+) -> None:
     """Check that `fields`, those of the target `name`, take the vectors of these encoders.
 
+    caption_encoder: fingerprint of that of captions, where it is another one.
     Raises FeedError, once for all documents, where one is missing or another encoder's.
     """
     offered = {field.name: field for field in fields}
-    for fingerprint in fingerprints:
-        wanted = encoder_names(fingerprint).embedding
+    wanted_fields = {encoder_names(each).embedding: each for each in fingerprints}
+    if caption_encoder:
+        wanted_fields[encoder_names(caption_encoder).field(CAPTION_VECTORS)] = caption_encoder
+    for wanted, fingerprint in wanted_fields.items():
         if wanted not in offered:
             raise FeedError(
                 f"{name} has no vector field {wanted} for encoder {fingerprint[:8]}; it has "
@@ -192,10 +205,11 @@ def _check_vectors(source: FeedSource) -> None:
 
 def _with_known_encoders(source: FeedSource, target: Target, ledger: Ledger) -> FeedSource:
     """With the other encoders whose vectors the target holds: a put must not drop them."""
-    check_fields(source.fingerprints, target.name, target.vector_fields)
+    fields = target.vector_fields
+    check_fields(source.fingerprints, target.name, fields, source.caption_encoder)
     check_own_fields(source.corpus, target.name, target.attributes)
     _check_vectors(source)
-    offered = {field.name for field in target.vector_fields}
+    offered = {field.name for field in fields}
     others = [
         each
         for each in ledger.fingerprints()
@@ -203,6 +217,14 @@ def _with_known_encoders(source: FeedSource, target: Target, ledger: Ledger) -> 
         and encoder_names(each).embedding in offered
         and embedding_parts(source.corpus, each)
     ]
+    names = {each: encoder_names(each) for each in ledger.fingerprints()}
+    of_captions = [
+        each
+        for each, own in names.items()
+        if own.field(CAPTION_VECTORS) in offered and own.embedding not in offered
+    ]
+    if of_captions and not source.captions:
+        source = replace(source, captions=True, caption_encoder=of_captions[0])
     return replace(source, fingerprints=(*source.fingerprints, *others))
 
 
@@ -227,7 +249,7 @@ class _Feed:
 
     def run(self) -> FeedResult:
         started = time.monotonic()
-        target = self.target.for_encoders(self.source.fingerprints)
+        target = self.target.for_encoders(self.source.made_by)
         try:
             for outcome in target.send(self._changes()):
                 self._enter(outcome)
@@ -259,7 +281,7 @@ class _Feed:
     def _wanted(self) -> Iterator[_Wanted]:
         source = self.source
         prints = {
-            encoder_names(each).field(role): each for each in source.fingerprints for role in ROLES
+            encoder_names(each).field(role): each for each in source.made_by for role in ROLES
         }
         for document in source.documents():
             hashes = _vector_hashes(document, prints)

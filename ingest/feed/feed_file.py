@@ -24,7 +24,7 @@ def write_feed_file(
     would send their vectors unseen. Afterwards read `feeder.ok.count` of what it prints, since
     it exits 0 when it has given up.
     """
-    known = with_fingerprints(application, source.fingerprints)
+    known = with_fingerprints(application, source.made_by)
     written = 0
     refused: list[tuple[str, str]] = []
     with whole_file(out) as beside, beside.open("w", encoding="utf-8") as stream:

@@ -79,7 +79,7 @@ def forget_in_corpus(
     replace(again.manifest, split_rule=manifest.split_rule).save(corpus.path)
     # By hash of an image; training makes them again.
     shutil.rmtree(corpus.path / FEATURES, ignore_errors=True)
-    for part in sorted((corpus.path / EMBEDDINGS).glob("*/part-*.parquet")):
+    for part in sorted((corpus.path / EMBEDDINGS).rglob("part-*.parquet")):
         table = read_part(part)
         kept = table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(gone), pa.string()))))
         if not len(kept):

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from encoders.base.progress import Progress, silent
-from encoders.inference.reranker import Reranker, RerankerManifest
-from encoders.model.manifest import Manifest
+from encoders.inference.reranker import Reranker
 from ranking.document_checks import collect, fault, named, several, with_vectors
 from ranking.engine.candidates import Route
 from ranking.engine.exact import ExactSearch
@@ -105,12 +104,14 @@ class EmbeddedEngine:
         *,
         attributes: Sequence[Attribute] = (),
         encoder: str | Path | None = None,
+        captions: str | Path | None = None,
         progress: Progress = silent,
     ) -> EmbeddedEngine:
         """Write an index of the documents to `path` and open it.
 
         attributes: fields of one's own. encoder: the folder of the encoder that made the vectors;
-        it becomes part of the index.
+        it becomes part of the index; so does captions: that of the encoder of captions, where it
+        is another one.
         An index already at `path` stays in use until the new one is whole. Raises EngineError
         as `in_memory` does, where another process is writing, and where the disk is full.
         """
@@ -123,10 +124,7 @@ class EmbeddedEngine:
             segment = write_segment(path, arrays)
             name = ""
             if encoder is not None:
-                name = Manifest.load(encoder).fingerprint[:16]
-                if (reranker := RerankerManifest.load(encoder)) is not None:
-                    name = name[:8] + reranker.fingerprint[:8]
-                add_encoder(path, encoder, name)
+                name = add_encoder(path, encoder, Path(captions) if captions else None)
             written = partial(save_profiles, profiles)
             change = Change(vector_fields, attributes, [(segment, None)], written, name)
             publish(path, change)

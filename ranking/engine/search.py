@@ -16,7 +16,13 @@ from ranking.engine.phases import rank
 from ranking.engine.plan import Plan, query_inputs
 from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.vectors import QueryVector, query_vector
-from ranking.query_checks import check_query, lacking, token_vectors, told_of_scores
+from ranking.query_checks import (
+    check_query,
+    lacking,
+    token_vectors,
+    told_of_scores,
+    vectors_by_field,
+)
 from ranking.text.query_syntax import Asked, plain, read
 from ranking.types import OF_CAPTION, Query, QueryError, Result
 
@@ -106,25 +112,11 @@ def _depth(plan: Plan, query: Query, size: int) -> int | None:
 def _vectors(plan: Plan, query: Query) -> dict[str, QueryVector]:
     """The query's vectors that the profile compares, by field.
 
-    Raises QueryError for a field that the index does not have, and where it is not clear which
-    field the one vector is for.
+    Raises QueryError as `vectors_by_field` does.
     """
-    for name in query.vectors:
-        if name not in plan.index_fields:
-            there = ", ".join(plan.index_fields) or "none"
-            raise QueryError(f"The index has no vector field {name}; it has {there}.")
     fields = plan.vector_fields
-    found = {n: query_vector(query.vectors[n], fields[n]) for n in fields if n in query.vectors}
-    if query.vector is None:
-        return found
-    others = {name: field for name, field in fields.items() if name not in found}
-    if len({field.fingerprint or field.name for field in others.values()}) > 1:
-        raise QueryError(
-            f"Profile {plan.name} compares {', '.join(plan.vector_fields)}: give the query's "
-            "vectors by field."
-        )
-    vector = query.vector
-    return found | {name: query_vector(vector, field) for name, field in others.items()}
+    found = vectors_by_field(query, plan.name, [*fields.values()], plan.index_fields)
+    return {name: query_vector(vector, fields[name]) for name, vector in found.items()}
 
 
 def _tokens(plan: Plan, query: Query) -> dict[str, NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
-from rocosearch.options import AsJson, CellType, OutFolder, ProfilesFile
+from rocosearch.options import AsJson, CaptionEncoder, CellType, OutFolder, ProfilesFile
 
 if TYPE_CHECKING:
     from vespa_app.deploy.changes import Change
@@ -43,6 +43,7 @@ def command(
         list[Path] | None,
         typer.Option(metavar="ENCODER", help="Another encoder beside the current one; repeatable."),
     ] = None,
+    caption_encoder: CaptionEncoder = None,
     previous: Annotated[
         Path | None,
         typer.Option(metavar="APP", help="Print what a deploy over this older package would need."),
@@ -170,6 +171,7 @@ def command(
             out,
             profiles=profiles,
             others=also or (),
+            caption_encoder=caption_encoder,
             options=options,
             progress=progress,
         )

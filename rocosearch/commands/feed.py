@@ -11,6 +11,7 @@ import typer
 from rocosearch.console import progress_bars, results, say, show_json
 from rocosearch.options import (
     AsJson,
+    CaptionEncoder,
     CaptionVectors,
     ConfigUrl,
     CorpusFolder,
@@ -54,6 +55,7 @@ def command(
     ] = False,
     studies: Studies = False,
     captions: CaptionVectors = False,
+    caption_encoder: CaptionEncoder = None,
     visit: Annotated[
         bool, typer.Option("--reconcile", help="First read the ids that the target really has.")
     ] = False,
@@ -88,6 +90,7 @@ def command(
                 view=view,
                 studies=studies,
                 captions=captions,
+                caption_encoder=caption_encoder,
                 progress=progress,
             )
         _show_file(jsonl, lines, left_out, as_json=as_json)
@@ -102,6 +105,7 @@ def command(
             visit=visit,
             studies=studies,
             captions=captions,
+            caption_encoder=caption_encoder,
             progress=progress,
         )
     if as_json:

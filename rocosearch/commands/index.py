@@ -5,6 +5,7 @@ from __future__ import annotations
 from rocosearch.console import progress_bars, results, show_json
 from rocosearch.options import (
     AsJson,
+    CaptionEncoder,
     CaptionMissing,
     CaptionVectors,
     CorpusFolder,
@@ -32,6 +33,7 @@ def command(
     profiles: ProfilesFile = None,
     studies: Studies = False,
     captions: CaptionVectors = False,
+    caption_encoder: CaptionEncoder = None,
     caption_missing: CaptionMissing = False,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +54,7 @@ def command(
             profiles=profiles,
             studies=studies,
             captions=captions,
+            caption_encoder=caption_encoder,
             caption_missing=caption_missing,
             progress=progress,
         )

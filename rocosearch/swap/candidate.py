@@ -13,13 +13,14 @@ from typing import TypedDict
 
 from encoders.base.progress import Progress, silent
 from encoders.export.graphs import ensure_graphs
+from encoders.inference.dual_encoder import DualEncoder
 from encoders.inference.reranker import RerankerManifest
-from encoders.model.manifest import Manifest
+from encoders.model.manifest import CAPTION_ENCODER, Manifest
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
 from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
-from ranking.names import ROLES, encoder_names
+from ranking.names import CAPTION_VECTORS, ROLES, encoder_names
 from ranking.profiles.cosine import with_scale
 from ranking.types import Document, EngineError, VectorField
 from rocosearch.opening import embedding_encoder, encoder_folder
@@ -31,7 +32,9 @@ __all__ = [
     "Documents",
     "backfill_index",
     "build_candidate",
+    "caption_encoder_of",
     "check_encoders",
+    "embed_for",
     "evaluate_index",
     "fed_from",
 ]
@@ -44,15 +47,20 @@ class Documents(TypedDict):
 
     studies: bool
     captions: bool
+    caption_encoder: str
     patches: bool
 
 
 def fed_from(engine: EmbeddedEngine) -> Documents:
     """Whether its documents are studies, captions have vectors, images patches: by its fields.
 
+    caption_encoder: what made the captions' vectors, where that is not the images' encoder.
+
     Raises SwapError if it has vectors that are not made from a corpus.
     """
-    roles = {_role(field) for field in engine.info().vector_fields}
+    fields = engine.info().vector_fields
+    roles = {_role(field) for field in fields}
+    of_captions = "".join(f.fingerprint for f in fields if _role(f) == CAPTION_VECTORS)
     made = ROLES.keys() - ({"patches"} if "frames" in roles else set())  # of images alone
     if others := sorted(roles - made):
         raise SwapError(
@@ -61,7 +69,8 @@ def fed_from(engine: EmbeddedEngine) -> Documents:
         )
     return {
         "studies": "frames" in roles,
-        "captions": "caption_embedding" in roles,
+        "captions": CAPTION_VECTORS in roles,
+        "caption_encoder": "" if of_captions == fields[0].fingerprint else of_captions,
         "patches": "patches" in roles,
     }
 
@@ -104,8 +113,11 @@ def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = 
     if _is_candidate(out, manifest.fingerprint):
         return
     names = encoder_names(manifest.fingerprint)
+    kept = fed_from(current)["caption_encoder"]
     fields = [
-        replace(  # cells, metric and labels stay
+        field
+        if kept and field.fingerprint == kept
+        else replace(  # cells, metric and labels stay
             field,
             name=names.field(_role(field)),
             dimension=manifest.dimension,
@@ -120,8 +132,26 @@ def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = 
         with_scale(current.profiles, manifest.logit_scale, instead_of=_scales(current)),
         attributes=current.info().attributes,
         encoder=encoder,
+        captions=caption_encoder_of(current) if kept else None,
         progress=progress,
     )
+
+
+def caption_encoder_of(engine: EmbeddedEngine) -> Path | None:
+    """The folder of the encoder of captions that an index carries beside the images'."""
+    folder = engine.encoder_folder
+    return folder / CAPTION_ENCODER if folder and (folder / CAPTION_ENCODER).is_dir() else None
+
+
+def embed_for(
+    corpus: Corpus, encoder: DualEncoder, engine: EmbeddedEngine, progress: Progress
+) -> Documents:
+    """Compute what an index's documents lack of this encoder's vectors; return what they are of."""
+    fed, reader = fed_from(engine), caption_encoder_of(engine)
+    by = embedding_encoder(reader, progress) if reader and fed["caption_encoder"] else encoder
+    captions = by if fed["captions"] else None
+    embed_corpus(corpus, encoder, progress, captions=captions, patches=fed["patches"])
+    return fed
 
 
 def _scales(engine: EmbeddedEngine) -> list[float]:
@@ -135,7 +165,7 @@ def _is_candidate(path: Path, fingerprint: str) -> bool:
         fields = EmbeddedEngine.open(path).info().vector_fields
     except EngineError:
         return False
-    return {field.fingerprint for field in fields} == {fingerprint}
+    return bool(fields) and fields[0].fingerprint == fingerprint
 
 
 def _without_vectors(engine: EmbeddedEngine) -> Iterator[Document]:
@@ -154,8 +184,7 @@ def backfill_index(
     """
     loaded = embedding_encoder(encoder, progress)
     engine = EmbeddedEngine.open(path)
-    fed = fed_from(engine)
-    embed_corpus(corpus, loaded, progress, captions=fed["captions"], patches=fed["patches"])
+    fed = embed_for(corpus, loaded, engine, progress)
     held = set(engine.ids())
     found = documents(corpus, loaded.manifest.fingerprint, **fed)
     wanted = (each for each in found if each.id in held and each.vectors)

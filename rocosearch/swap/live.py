@@ -14,7 +14,7 @@ from encoders.base.progress import Progress, silent
 from encoders.base.storage import write_whole
 from ingest.corpus.corpus import Corpus
 from ranking.names import encoder_names
-from ranking.searcher import encode_tokens
+from ranking.searcher import with_vectors
 from ranking.types import Query
 from rocosearch.opening import load_encoder
 from vespa_app.engine import EngineSettings, VespaEngine
@@ -49,10 +49,11 @@ def compare_live(
         short = encoder_names(encoder.manifest.fingerprint).short
         seconds, found = [], []
         name = f"{profile}_{short}"
-        tokens = encode_tokens(encoder, texts, engine.profiles.resolve(name))
-        for text, vector, late in zip(texts, encoder.encode_texts(texts), tokens, strict=True):
+        pairs = zip(texts, encoder.encode_texts(texts), strict=True)
+        queries = [Query(text, vector, name, k=DEPTH) for text, vector in pairs]
+        for query in with_vectors(queries, texts, encoder, engine.profiles.resolve(name)):
             started = time.perf_counter()
-            result = engine.search(Query(text, vector, name, k=DEPTH, vectors=late))
+            result = engine.search(query)
             seconds.append(time.perf_counter() - started)
             found.append(set(result.ids))
             progress(f"live queries, encoder {short}", len(found), len(texts))

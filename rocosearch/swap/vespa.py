@@ -22,16 +22,16 @@ from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
 from ingest.feed.feed import FeedSource, feed
 from ingest.feed.targets import VespaTarget
-from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from rocosearch.opening import embedding_encoder
 from rocosearch.swap.candidate import (
     backfill_index,
     build_candidate,
+    caption_encoder_of,
     check_encoders,
+    embed_for,
     evaluate_index,
-    fed_from,
 )
 from rocosearch.swap.job import Backfilled, Swap
 from rocosearch.swap.live import compare_live
@@ -114,6 +114,7 @@ def write_packages(
     if opened.encoder_folder is None:
         raise SwapError(f"{index} does not contain its encoder: index the corpus again.")
     old, new = (PackagedEncoder.open(each) for each in (opened.encoder_folder, encoder))
+    reader = caption_encoder_of(opened)
     layouts = {"beside": [old, new], "before": [old], "switched": [new, old], "after": [new]}
     for name, (current, *others) in layouts.items():
         write_application(
@@ -123,6 +124,7 @@ def write_packages(
             current.folder,
             {**opened.average_field_lengths, **written.average_field_lengths},
             others=others,
+            captions=PackagedEncoder.open(reader) if reader else None,
             options=written.options,
             exported=out / "beside",
             progress=progress,
@@ -163,8 +165,8 @@ class VespaMover:
         """Update every document with its vector, then check that none is missing."""
         corpus = Corpus.open(Path(self._state.corpus))
         encoder = embedding_encoder(Path(self._state.encoder), progress)
-        fed = fed_from(EmbeddedEngine.open(Path(self._state.index)))
-        embed_corpus(corpus, encoder, progress, captions=fed["captions"], patches=fed["patches"])
+        index = EmbeddedEngine.open(Path(self._state.index))
+        fed = embed_for(corpus, encoder, index, progress)
         application = read_application(self._folder / "packages" / "beside")
         with DocumentClient(self._state.server["url"]) as client:
             source = FeedSource(corpus, (self._state.old, self._state.new), **fed)
@@ -238,7 +240,7 @@ class VespaMover:
             self._state.server["url"],
             read_application(self._folder / "packages" / "beside"),
             index.profiles.default,
-            (old, Path(self._state.encoder)),
+            (old, self._candidate),
             Corpus.open(Path(self._state.corpus)),
             self._folder / "live.json",
             progress,

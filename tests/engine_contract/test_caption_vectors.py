@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ranking.names import encoder_names
 from ranking.profiles.shipped import CAPTION_PROFILES, SHIPPED
-from ranking.types import Document, Query, VectorField
+from ranking.types import Document, Query, QueryError, VectorField
 from tests.engine_contract.test_contract import FIELD, FINGERPRINT, NAMES, vector
 
 CAPTIONS = VectorField(NAMES.field("caption_embedding"), 4, FINGERPRINT)
@@ -54,3 +55,76 @@ def test_an_update_of_one_leaves_the_other(engine):
     found = engine.get("a").vectors
     np.testing.assert_allclose(found[FIELD.name], vector(1, 0, 0, 0))
     np.testing.assert_allclose(found[CAPTIONS.name], vector(0, 0, 0, 1))
+
+
+OTHER = "9f8e7d6c" * 8
+OF_OTHER = VectorField(encoder_names(OTHER).field("caption_embedding"), 3, OTHER)
+BOTH = encoder_names(FINGERPRINT, OTHER)
+
+
+@pytest.fixture
+def two(make_engine):
+    """Captions have vectors of an encoder of their own, of another dimension."""
+    documents = [
+        Document(
+            "a", "left effusion", {FIELD.name: vector(1, 0, 0, 0), OF_OTHER.name: vector(1, 1, 0)}
+        ),
+        Document("b", "effusion", {FIELD.name: vector(0, 1, 0, 0), OF_OTHER.name: vector(1, 0, 0)}),
+        Document("c", "a normal chest", {OF_OTHER.name: vector(0, 0, 1)}),
+        Document("d", None, {FIELD.name: vector(1, 0.1, 0, 0)}),
+    ]
+    profiles = SHIPPED.replaced(CAPTION_PROFILES).instantiate(BOTH)
+    return make_engine(documents, [FIELD, OF_OTHER], profiles)
+
+
+def test_each_field_is_compared_with_the_vector_of_its_encoder(two):
+    assert two.info().vector_fields == (FIELD, OF_OTHER)
+    given = {FIELD.name: vector(1, 0, 0, 0), OF_OTHER.name: vector(0, 0, 1)}
+    result = two.search(Query("effusion", vectors=given, profile="hybrid3"))
+    closeness = {
+        field.name: dict(
+            zip(result.ids, result.features[f"closeness(field,{field.name})"], strict=True)
+        )
+        for field in (FIELD, OF_OTHER)
+    }
+    assert closeness[FIELD.name]["a"] == pytest.approx(1, abs=1e-6)
+    assert closeness[FIELD.name]["c"] == closeness[OF_OTHER.name]["d"] == 0
+    assert closeness[OF_OTHER.name]["c"] == pytest.approx(1, abs=1e-6)
+    assert closeness[OF_OTHER.name]["b"] == pytest.approx(0.5, abs=1e-6)
+    image = Query(vectors={FIELD.name: vector(1, 0, 0, 0)}, profile="hybrid3")
+    assert set(two.search(image).ids) == {"a", "b", "d"}  # no caption is compared
+    one = two.search(Query("effusion", vector(1, 0, 0, 0), profile="hybrid"))
+    assert set(one.ids) == {"a", "b", "d"}
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (
+            Query("x", vector(1, 0, 0, 0), profile="hybrid3"),
+            f"Profile hybrid3 compares {FIELD.name}, {OF_OTHER.name}, of several encoders: give the "
+            + "query's vectors by field, or search with the index's own encoders.",
+        ),
+        (
+            Query("x", vectors={OF_OTHER.name: vector(1, 0, 0, 0)}, profile="hybrid3"),
+            f"The query vector has shape [4], but {OF_OTHER.name} holds vectors of 3: encode the "
+            + "query with the index's own encoder.",
+        ),
+        (
+            Query("x", vectors={CAPTIONS.name: vector(1, 0, 0, 0)}, profile="hybrid3"),
+            f"The index has no vector field {CAPTIONS.name}; it has {FIELD.name}, {OF_OTHER.name}.",
+        ),
+    ],
+    ids=["one for both", "of the other's length", "of an encoder that is not there"],
+)
+def test_a_vector_of_the_wrong_encoder_is_refused(two, query, said):
+    with pytest.raises(QueryError) as error:
+        two.search(query)
+    assert str(error.value) == said
+
+
+def test_an_update_of_captions_leaves_the_image(two):
+    assert two.update([Document("a", vectors={OF_OTHER.name: vector(0, 0, 1)})]).ok == 1
+    found = two.get("a").vectors
+    np.testing.assert_allclose(found[FIELD.name], vector(1, 0, 0, 0))
+    np.testing.assert_allclose(found[OF_OTHER.name], vector(0, 0, 1))

@@ -31,7 +31,7 @@ def test_captions_are_embedded_once_and_stand_in_the_documents(tmp_path, rows):
     encoder = Reading()
     corpus = write_corpus(rows(RECORDS), tmp_path / "corpus")
     for _ in range(2):
-        embed_corpus(corpus, encoder, captions=True)
+        embed_corpus(corpus, encoder, captions=encoder)
     assert encoder.texts == [record.caption for record in RECORDS]
     fingerprint = encoder.manifest.fingerprint
     name = encoder_names(fingerprint).field("caption_embedding")

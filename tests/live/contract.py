@@ -7,6 +7,7 @@ from pathlib import Path
 
 from encoders.model.manifest import Manifest
 from ingest.feed.targets import with_fingerprints
+from ranking.names import CAPTION_VECTORS
 from ranking.profiles.shipped import ProfileSet
 from ranking.types import Attribute, Document, Engine, VectorField
 from tests.live.server import ROOMY, LiveServer
@@ -49,13 +50,18 @@ def make_live(path: Path, server: LiveServer):
         attributes: Sequence[Attribute] = (),
     ) -> Engine:
         package = path / "app"
-        current, *others = {each.fingerprint: manifest_of(each) for each in fields}.values()
+        made = {each.fingerprint: manifest_of(each) for each in fields}
+        alone = [f for f in fields if f.name.startswith(CAPTION_VECTORS)]
+        alone = [f for f in alone if sum(f.fingerprint == o.fingerprint for o in fields) == 1]
+        captions = [PackagedEncoder(made.pop(field.fingerprint)) for field in alone]
+        current, *others = made.values()
         write_application(
             package,
             current,
             profiles,
             RERANKERS.get(current.fingerprint),
             others=[PackagedEncoder(each) for each in others],
+            captions=next(iter(captions), None),
             options=PackageOptions(embedding="client", cluster=ROOMY, attributes=tuple(attributes)),
         )
         wanted = (server, tuple(fields), profiles, tuple(attributes))

@@ -20,6 +20,7 @@ from encoders.inference.reranker import RerankerManifest
 from encoders.model.manifest import Manifest, check_file
 from encoders.model.tokenizer import FILE_NAME as TOKENIZER, load_tokenizer
 from ranking.calibration import CALIBRATION, Calibration
+from ranking.names import CAPTION_VECTORS
 from ranking.profiles.checks import check_features
 from ranking.profiles.shipped import ProfileSet
 from vespa_app.package.options import DEFAULTS, PackageError, PackageOptions, check_encoder
@@ -52,14 +53,17 @@ def application_package(
     average_field_lengths: Mapping[str, float] | None = None,
     options: PackageOptions = DEFAULTS,
     rerankers: Mapping[Path, RerankerManifest] = NO_RERANKERS,
+    captions: Manifest | None = None,
 ) -> ApplicationPackage:
     """The package as pyvespa has it, without the models' files and hosts.xml.
 
     encoders: the current one first; none gives a lexical application. rerankers: those of the
-    encoders, by their folders. Raises PackageError where an option, a profile or an encoder does
+    encoders, by their folders. captions: of the encoder of captions, where it is another one.
+    Raises PackageError where an option, a profile or an encoder does
     not suit the others, or a profile re-ranks and an encoder has no re-ranker.
     """
-    for manifest in encoders:
+    everyone = [*encoders, *([captions] if captions and captions not in encoders else [])]
+    for manifest in everyone:
         check_encoder(manifest, options)
     _check_distinct(encoders)
     resolved = [profiles.resolve(name) for name in profiles.names()]
@@ -71,12 +75,20 @@ def application_package(
     used = rerankers if any(profile.reranks for profile in usable) else NO_RERANKERS
     if any(profile.reranks for profile in usable):
         _check_rerankers(encoders, used.values())
+    roles = {
+        "embedding",
+        *(role for profile in usable for role in profile.roles),
+        *(["patches"] if any(profile.late for profile in usable) else []),
+    }
+    made = {m: roles if m in encoders else {CAPTION_VECTORS} for m in everyone}
+    if captions:
+        made |= {m: made[m] - {CAPTION_VECTORS} for m in encoders if m != captions}
     default = profiles.default if profiles.default in {p.name for p in usable} else usable[0].name
     return ApplicationPackage(
         name=options.name,
         schema=[
             image_schema(
-                encoders,
+                made,
                 options.vectors,
                 vespa_rank_profiles(
                     profiles,
@@ -85,19 +97,15 @@ def application_package(
                     options.ann,
                     options.vectors.distance,
                     [*used.values()],
+                    captions,
                 ),
                 options.summaries,
-                {
-                    "embedding",
-                    *(role for profile in usable for role in profile.roles),
-                    *(["patches"] if any(profile.late for profile in usable) else []),
-                },
                 options.attributes,
                 used,
             )
         ],
-        services_config=services_configuration(encoders, options),
-        query_profile_config=query_profiles(usable, default, encoders, options),
+        services_config=services_configuration(everyone, options),
+        query_profile_config=query_profiles(usable, default, encoders, options, captions),
     )
 
 
@@ -109,6 +117,7 @@ def write_application(
     average_field_lengths: Mapping[str, float] | None = None,
     *,
     others: Sequence[PackagedEncoder] = (),
+    captions: PackagedEncoder | None = None,
     options: PackageOptions = DEFAULTS,
     exported: Path | None = None,
     calibration: Calibration | None = None,
@@ -117,8 +126,9 @@ def write_application(
     """Write the package into the folder `out`, whole or not at all, replacing an older one.
 
     manifest: of the current encoder, to which the plain profile names point; None gives a lexical
-    application. others: encoders that stand beside it. encoder_folder: needed to embed inside
-    Vespa. average_field_lengths: mean length in tokens by text field, from a snapshot.
+    application. others: encoders that stand beside it. captions: the encoder of captions, where
+    it is another one; left out where no profile compares captions. encoder_folder: needed to
+    embed inside Vespa. average_field_lengths: mean length in tokens by text field, of a snapshot.
     exported: a package from which text towers that it has are copied. calibration: for clients.
 
     Raises PackageError as `application_package` does, and where embedding inside Vespa is asked
@@ -128,8 +138,17 @@ def write_application(
     encoders += others
     folders = [encoder.folder for encoder in encoders if encoder.folder]
     rerankers = {f: found for f in folders if (found := RerankerManifest.load(f))}
+    resolved = map(profiles.resolve, profiles.names())
+    if not encoders or not any(CAPTION_VECTORS in profile.roles for profile in resolved):
+        captions = None
+    made = [e.manifest for e in encoders]
     package = application_package(
-        [e.manifest for e in encoders], profiles, average_field_lengths, options, rerankers
+        made,
+        profiles,
+        average_field_lengths,
+        options,
+        rerankers,
+        captions.manifest if captions else None,
     )
     with whole_folder(out) as beside:
         package.to_files(beside)
@@ -141,6 +160,8 @@ def write_application(
             (beside / "ext").mkdir()
             calibration.save(beside / "ext" / CALIBRATION)
         if options.embedding == "vespa":
+            if captions and captions.manifest not in made:
+                encoders.append(captions)
             _write_models(beside, encoders, exported, progress)
 
 

@@ -13,7 +13,7 @@ from vespa.configuration.query_profiles import field, query_profile
 from vespa.configuration.vt import VT
 
 from encoders.model.manifest import Manifest
-from ranking.names import encoder_names
+from ranking.names import EncoderNames, encoder_names
 from ranking.profiles.shipped import Profile
 from ranking.types import TEXTS
 from vespa_app.package.names import OWN_FIELD, SCHEMA_NAME, fingerprint_key
@@ -32,10 +32,12 @@ def query_profiles(
     default: str,
     encoders: Sequence[Manifest],
     options: PackageOptions,
+    captions: Manifest | None = None,
 ) -> list[VT]:
     """The default query profile, then one for each of `profiles`.
 
-    encoders: the current one first. The default carries their whole fingerprints, of which names
+    encoders: the current one first. captions: of the encoder of captions, where it is another one.
+    The default carries their whole fingerprints, of which names
     have the beginning only: who reads the application knows whose vectors it takes. It also tells
     the types of fields of one's own, of which Vespa knows no dates.
     Without embedding inside Vespa a query profile for vectors has no query vector: the client
@@ -51,25 +53,30 @@ def query_profiles(
         "model.restrict": SCHEMA_NAME,
         "presentation.timing": "true",
         **{f"{OWN_FIELD}{each.name}": each.type for each in options.attributes},
-        **{fingerprint_key(encoder_names(e.fingerprint).short): e.fingerprint for e in encoders},
     }
-    current = encoders[0] if encoders else None
+    for each in (*encoders, captions):
+        if each:
+            defaults[fingerprint_key(encoder_names(each.fingerprint).short)] = each.fingerprint
+    of_captions = captions.fingerprint if captions else ""
+    names = encoder_names(encoders[0].fingerprint, of_captions) if encoders else None
     return [
         query_profile(*_fields(defaults), id="default"),
-        *(_for_profile(profile, current, options) for profile in profiles),
+        *(_for_profile(profile, names, options) for profile in profiles),
     ]
 
 
-def _for_profile(profile: Profile, current: Manifest | None, options: PackageOptions) -> VT:
+def _for_profile(profile: Profile, names: EncoderNames | None, options: PackageOptions) -> VT:
     fields = {"ranking.profile": profile.name}
     other = f', defaultIndex: "{profile.text}"' if profile.text not in {"", TEXTS[0]} else ""
     clauses = [TEXT % other] if "text" in profile.retrieve else []
-    if current and profile.uses_vector:
-        names = encoder_names(current.fingerprint)
+    if names and profile.uses_vector:
+        roles = profile.roles
         if "vector" in profile.retrieve:
-            clauses += [VECTOR % (names.field(role), names.query) for role in profile.roles]
+            clauses += [VECTOR % (names.field(role), names.query_of(role)) for role in roles]
         if options.embedding == "vespa":
-            fields[f"ranking.features.query({names.query})"] = f"embed({names.embedder}, @text)"
+            for role in roles:
+                embed = f"embed({names.embedder_of(role)}, @text)"
+                fields[f"ranking.features.query({names.query_of(role)})"] = embed
     fields["yql"] = " ".join(["select * from", SCHEMA_NAME, "where", " or ".join(clauses)])
     return query_profile(*_fields(fields), id=profile.name, inherits="default")
 

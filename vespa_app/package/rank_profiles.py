@@ -25,7 +25,7 @@ from encoders.inference.reranker import RerankerManifest
 from encoders.model.manifest import Manifest
 from ranking.distances import Distance
 from ranking.expressions.deployed import for_vespa
-from ranking.names import EncoderNames, encoder_names
+from ranking.names import CAPTION_VECTORS, EncoderNames, encoder_names
 from ranking.profiles.cosine import in_metric, scaled
 from ranking.profiles.shipped import Phase, Profile, ProfileSet
 from vespa_app.package.names import ANN_DEFAULTS, ANN_TIMEOUT, BASE, THRESHOLDS
@@ -48,17 +48,20 @@ def vespa_rank_profiles(
     ann: AnnThresholds,
     distance: Distance = "prenormalized-angular",
     rerankers: Sequence[RerankerManifest] = (),
+    captions: Manifest | None = None,
 ) -> list[RankProfile]:
     """Rank profiles for the schema; the first encoder is the current one.
 
     average_field_lengths: mean length in tokens by text field, for bm25; what is not named is left
     to each content node. Without encoders, only profiles that need no vector. distance: how
-    vectors are compared. rerankers: of the encoders, where a profile asks them.
+    vectors are compared. rerankers: of the encoders, where a profile asks them. captions: of the
+    encoder of captions, where it is another one.
 
     Raises PackageError for a profile that Vespa would take but get wrong.
     """
     _check_names(profiles)
-    names = [encoder_names(manifest.fingerprint) for manifest in encoders]
+    of_captions = captions.fingerprint if captions else ""
+    names = [encoder_names(manifest.fingerprint, of_captions) for manifest in encoders]
     bases = {short.short: f"{BASE}_{short.short}" for short in names}
     properties = [*_bm25_properties(average_field_lengths or {}), *_ann_properties(ann)]
     late = any(profiles.resolve(name).late for name in profiles.names())
@@ -68,7 +71,13 @@ def vespa_rank_profiles(
             name=bases[own.short],
             inherits=BASE,
             inputs=[
-                (f"query({own.query})", f"tensor<float>(x[{manifest.dimension}])"),
+                *(
+                    (f"query({name})", f"tensor<float>(x[{each.dimension}])")
+                    for name, each in {
+                        own.query: manifest,
+                        own.query_of(CAPTION_VECTORS): captions or manifest,
+                    }.items()
+                ),
                 *(
                     [(f"query({own.tokens})", f"tensor<float>(token{{}},x[{manifest.dimension}])")]
                     if late

@@ -30,21 +30,20 @@ VESPA_TYPES: Mapping[AttributeType, str] = {"int": "long", "date": "long", "floa
 
 
 def image_schema(
-    encoders: Sequence[Manifest],
+    encoders: Mapping[Manifest, Collection[str]],
     vectors: VectorOptions,
     rank_profiles: Sequence[RankProfile],
     summaries: Mapping[str, tuple[str, ...]],
-    roles: Collection[str] = ("embedding",),
     attributes: Sequence[Attribute] = (),
     rerankers: Mapping[Path, RerankerManifest] = {},
 ) -> Schema:
     """The schema with the fields of every encoder, side by side, and those of one's own.
 
-    roles: what vectors are of (`ranking.names.ROLES`). rerankers: by their folders. Raises
-    PackageError where a summary class names an unknown field.
+    encoders: each with what its vectors are of (`ranking.names.ROLES`). rerankers: by their
+    folders. Raises PackageError where a summary class names an unknown field.
     """
     fields = [*_common_fields(), *(field for own in attributes for field in _own_fields(own))]
-    for manifest in encoders:
+    for manifest, roles in encoders.items():
         fields += _encoder_fields(manifest, vectors, roles)
     return Schema(
         name=SCHEMA_NAME,
@@ -99,7 +98,7 @@ def _encoder_fields(
     return [
         *(_vector(names, role, manifest.dimension, vectors) for role in ROLES if role in roles),
         _keyword(names.fingerprint),
-        _flag(names.has_vector),
+        *([_flag(names.has_vector)] if "embedding" in roles else []),
     ]
 
 

@@ -13,12 +13,9 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ranking.attributes import bounds, told, value_of
 from ranking.profiles.profile import inputs_of_half_a_query
-from ranking.query_checks import check_query, check_types, lacking
+from ranking.query_checks import check_query, check_types, lacking, vectors_by_field
 from ranking.text.query_syntax import read
 from ranking.text.tokens import query_terms
 from ranking.types import (
@@ -89,11 +86,13 @@ def search_request(
     Vespa would answer without a word but wrongly.
     """
     profile = application.resolve(query.profile)
-    vectors = _vectors(query, profile, application)
+    fields = [application.vector_fields[name] for name in profile.compared]
+    there = application.vector_fields
+    vectors = vectors_by_field(query, profile.name, [field for _, field in fields], [*there])
     own = {each.name: each for each in application.attributes}
     _check(query, profile, own, by_vector=bool(vectors))
     text = QueryText.of(query.text)
-    vector = vector_part(query, profile, vectors, text.typed, embed=embed)
+    vector = vector_part(query, profile, fields, vectors, text.typed, embed=embed)
     parameters = _Parameters(own)
     by_words = {name: _words_clause(query, text, name, parameters) for name in profile.texts}
     words = [
@@ -102,7 +101,7 @@ def search_request(
     ]
     tokens: dict[str, object] = {}
     if profile.patches:
-        tokens = tokens_part(query, profile.name, application.vector_fields[profile.patches])
+        tokens = tokens_part(query, profile.name, there[profile.patches])
     clauses = _clauses(profile, words, vector)
     if not clauses:
         return SearchRequest(None, (NO_TERM,))
@@ -167,20 +166,6 @@ def _counts(query: Query) -> str:
     each = f"max({MOST_VALUES}) order(-count()) each(output(count()))"
     asked = [f"all(group({name}) {each})" for name in dict.fromkeys(query.facets)]
     return f" | all({' '.join(asked)})" if asked else ""
-
-
-def _vectors(
-    query: Query, profile: ServedProfile, application: Application
-) -> dict[str, NDArray[np.float32]]:
-    """The vectors that the query has for the fields that the profile compares."""
-    there = application.vector_fields
-    for name in query.vectors:
-        if name not in there:
-            raise QueryError(
-                f"The index has no vector field {name}; it has {', '.join(there) or 'none'}."
-            )
-    found = {name: query.vectors.get(name, query.vector) for name in profile.compared}
-    return {name: vector for name, vector in found.items() if vector is not None}
 
 
 def _clauses(profile: ServedProfile, words: Sequence[str], vector: VectorPart | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -29,6 +29,7 @@ class VectorPart:
 def vector_part(
     query: Query,
     profile: ServedProfile,
+    compared: Sequence[tuple[ServedEncoder, VectorField]],
     vectors: Mapping[str, NDArray[np.floating]],
     typed: str,
     *,
@@ -36,32 +37,40 @@ def vector_part(
 ) -> VectorPart | None:
     """The query's own vectors, or `typed` embedded inside Vespa; None where the profile needs none.
 
-    vectors: by field. Raises QueryError where a vector would be wrong, where two fields of one
-    encoder are asked by different ones, or where it is lacking and nothing else is left.
+    compared: fields, each with its encoder. vectors: by field. Raises QueryError where a vector
+    would be wrong, where two fields of one encoder are asked by different ones, or where it is
+    lacking and nothing else is left.
     """
-    encoder = profile.encoder
-    if encoder is None:
-        return None
-    parameter = f"input.query({encoder.query})"
-    fields = [field for field in encoder.fields if field.name in profile.compared]
-    if vectors:
-        fields = [field for field in fields if field.name in vectors]
-        forms = {_hex(vectors[field.name], field) for field in fields}
-        if len(forms) > 1:
-            raise QueryError(
-                f"{' and '.join(f.name for f in fields)} are of one encoder, and Vespa compares "
-                "them with one vector: give both the same."
-            )
-        sent: dict[str, object] = {parameter: forms.pop()}
-    elif embed and encoder.embedder and typed.strip():
-        sent = {parameter: f"embed({encoder.embedder}, @typed)", "typed": typed}
-    elif profile.retrieve == ("vector",):
-        raise QueryError(_why_no_vector(profile, encoder, typed))
-    else:
-        return None
-    how = f"targetHits: {int(query.target_hits)}{_threshold(query, encoder.field)}"
-    clauses = [f"({{{how}}}nearestNeighbor({field.name}, {encoder.query}))" for field in fields]
-    return VectorPart(tuple(clauses), sent)
+    fields: dict[ServedEncoder, list[VectorField]] = {}
+    for encoder, field in compared:
+        if field.name in vectors or not vectors:
+            fields.setdefault(encoder, []).append(field)
+    sent: dict[str, object] = {}
+    clauses = []
+    for encoder, own in fields.items():
+        parameter = f"input.query({encoder.query})"
+        if vectors:
+            sent[parameter] = _one_form(own, vectors)
+        elif embed and encoder.embedder and typed.strip():
+            sent |= {parameter: f"embed({encoder.embedder}, @typed)", "typed": typed}
+        elif profile.retrieve == ("vector",):
+            raise QueryError(_why_no_vector(profile, encoder, typed))
+        else:
+            continue
+        how = f"targetHits: {int(query.target_hits)}{_threshold(query, own[0])}"
+        clauses += [f"({{{how}}}nearestNeighbor({field.name}, {encoder.query}))" for field in own]
+    return VectorPart(tuple(clauses), sent) if clauses else None
+
+
+def _one_form(fields: Sequence[VectorField], vectors: Mapping[str, NDArray[np.floating]]) -> str:
+    """The one vector that fields of one encoder are asked by."""
+    forms = {_hex(vectors[field.name], field) for field in fields}
+    if len(forms) > 1:
+        raise QueryError(
+            f"{' and '.join(f.name for f in fields)} are of one encoder, and Vespa compares "
+            "them with one vector: give both the same."
+        )
+    return forms.pop()
 
 
 def tokens_part(

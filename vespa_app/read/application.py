@@ -64,7 +64,8 @@ _ID_SUMMARY = re.compile(r"document-summary\s+(\w+)\s*\{\s*summary\s+id\s*\{\s*\
 class ServedEncoder:
     """One encoder's vector field; `embedder` is "" where Vespa does not embed texts by it.
 
-    others: its fields for other roles than the image's (`ranking.names.ROLES`).
+    others: its fields for other roles than the image's (`ranking.names.ROLES`). An encoder of
+    captions alone has the one field of those.
     """
 
     short: str
@@ -117,6 +118,11 @@ class ServedProfile:
     def compared(self) -> tuple[str, ...]:
         """Names of the vector fields that it compares: the encoder's own where it names none."""
         return self.named or ((self.encoder.field.name,) if self.encoder else ())
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What the vectors that it compares are of (`ranking.names.ROLES`)."""
+        return tuple(dict.fromkeys(name.rpartition("_")[0] for name in self.compared))
 
     @property
     def late(self) -> bool:
@@ -288,7 +294,7 @@ def _served(
                 reads=reads,
                 inputs=frozenset(_INPUT.findall(content)),
                 encoder=encoder,
-                named=_named(content, encoder),
+                named=_named(content, encoders),
                 patches=_patches(content),
             ),
         )
@@ -308,10 +314,10 @@ def _reads(content: str) -> frozenset[Retriever]:
     return frozenset(found)
 
 
-def _named(content: str, encoder: ServedEncoder | None) -> tuple[str, ...]:
+def _named(content: str, encoders: Mapping[str, ServedEncoder]) -> tuple[str, ...]:
     """Vector fields that the profile reads, in the schema's order."""
     found = {name for names in _COMPARED.findall(content) for name in names}
-    return tuple(f.name for f in encoder.fields if f.name in found) if encoder else ()
+    return tuple(f.name for each in encoders.values() for f in each.fields if f.name in found)
 
 
 def _texts(yql: str, content: str) -> tuple[str, ...]:

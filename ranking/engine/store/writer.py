@@ -12,7 +12,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from encoders.base.errors import UserError, plain_reason
@@ -31,7 +31,14 @@ from encoders.base.storage import (
     whole_folder,
     write_whole,
 )
-from encoders.model.manifest import Manifest, check_file
+from encoders.inference.reranker import RerankerManifest
+from encoders.model.manifest import (
+    CAPTION_ENCODER,
+    TEXT_GRAPH,
+    TOKENIZER,
+    Manifest,
+    check_file,
+)
 from ranking.engine.segment.segment import Arrays
 from ranking.engine.store.array_file import write_arrays
 from ranking.engine.store.snapshot import CURRENT, GENERATION, PROFILES, Alive, Generation, current
@@ -108,20 +115,42 @@ def write_segment(path: Path, arrays: Arrays) -> str:
 
 
 # Searching needs the ONNX towers; training on from the weights is done where the encoder came from.
-_unsearched = shutil.ignore_patterns("*.safetensors", SEEN, "LOCK", ".*")
+_unsearched = shutil.ignore_patterns("*.safetensors", SEEN, "LOCK", ".*", CAPTION_ENCODER)
 
 
-def add_encoder(path: Path, encoder: Path, name: str) -> None:
+def add_encoder(path: Path, encoder: Path, captions: Path | None = None) -> str:
     """Put what searches of an encoder's folder into the index: hard links where there are any.
 
-    A copy that is there is kept, as a search may read it; not one that is damaged.
+    captions: of the encoder of captions, of which the text tower is kept. Returns the name that
+    follows from them. A copy that is there is kept, as a search may read it; not one that is
+    damaged.
     """
+    made = [Manifest.load(encoder).fingerprint]
+    if (reranker := RerankerManifest.load(encoder)) is not None:
+        made.append(reranker.fingerprint)
+    if captions:
+        made.append(Manifest.load(captions).fingerprint)
+    name = "".join(each[: 16 // len(made)] for each in made).ljust(16, "0")
     target = path / "encoders" / name
-    if not _is_whole(target):
+    beside = target / CAPTION_ENCODER
+    if not (_is_whole(target) and (not captions or _is_whole(beside))):
         with whole_folder(target) as folder:
             shutil.copytree(
                 encoder, folder, copy_function=link_or_copy, dirs_exist_ok=True, ignore=_unsearched
             )
+            if captions:
+                _add_text_tower(captions, folder / CAPTION_ENCODER)
+    return name
+
+
+def _add_text_tower(encoder: Path, folder: Path) -> None:
+    """What texts are embedded by, and a manifest that names no more."""
+    manifest = Manifest.load(encoder)
+    graphs = {name: digest for name, digest in manifest.graphs.items() if name == TEXT_GRAPH}
+    folder.mkdir()
+    for file in (TOKENIZER, *graphs):
+        link_or_copy(str(encoder / file), str(folder / file))
+    replace(manifest, graphs=graphs).save(folder)
 
 
 def _is_whole(encoder: Path) -> bool:
