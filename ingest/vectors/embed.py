@@ -96,9 +96,9 @@ def embed_corpus(
     """Embed the records that have an image and no vector of this encoder yet.
 
     captions: also embed the captions, by this encoder's text tower. patches: also the patches of
-    the images, each image read and seen once. Any number of processes may run at once, each with its own
-    `partition`, or by mistake with the same. Raises VectorError if the encoder gives a vector that
-    is none, NoPartsError where it has no patches.
+    the images, each image read and seen once. Any number of processes may run at once, each with
+    its own `partition`, or by mistake with the same. Raises VectorError if the encoder gives a
+    vector that is none, NoPartsError where it has no patches.
     """
     found = _embed_images(corpus, encoder, progress, partition, batch_size, patches=patches)
     if captions:
