@@ -192,19 +192,13 @@ def find_candidates(
     reader: IndexReader, plan: Plan, asked: Checked, masks: QueryMasks, route: Route
 ) -> Candidates:
     """Find the documents that can be among the best, numbers ascending."""
-    searches = _searches(reader, plan, asked, masks, route)
-    nearest = {
-        field: _nearest(reader, searches, field, asked.target_hits) for field in asked.by_vector
-    }
-    if asked.min_closeness is not None:
-        least = asked.min_closeness
-        nearest = {field: _close(searches, field, near, least) for field, near in nearest.items()}
-    pruning = _pruning(plan, asked, searches, nearest)
-    if pruning is not None:
-        found = _best(reader, plan, asked, searches, nearest, pruning)
-        if found is not None:
-            return found
-    return _all(reader, plan, asked, searches, nearest)
+    retrieval = _Retrieval(reader, plan, asked, _searches(reader, plan, asked, masks, route))
+    nearest = {field: retrieval.nearest(field) for field in asked.by_vector}
+    if (least := asked.min_closeness) is not None:
+        nearest = {field: retrieval.close(field, near, least) for field, near in nearest.items()}
+    pruning = retrieval.pruning(nearest)
+    found = retrieval.best(nearest, pruning) if pruning is not None else None
+    return found or retrieval.everything(nearest)
 
 
 def _searches(
@@ -235,142 +229,151 @@ class _Near(NamedTuple):
     farthest: float
 
 
-def _nearest(
-    reader: IndexReader, searches: Sequence[SegmentSearch], field: str, count: int
-) -> _Near:
-    found = [search.nearest(field, count) for search in searches]
-    total = sum(len(each.docs) for each in found)
-    if total < count or count <= 0:
-        return _Near(found, np.nan)
-    if len(found) == 1:
-        return _Near(found, found[0].farthest)
-    keys = [_order_keys(search, field, each) for search, each in zip(searches, found, strict=True)]
-    docs = np.concatenate(
-        [each.docs + start for each, start in zip(found, reader.offsets[:-1], strict=True)]
-    )
-    together = np.concatenate(keys)
-    best = np.zeros(total, np.bool_)
-    best[top_rows(together, docs, count, reader.id_order)] = True
-    ends = np.cumsum([len(each.docs) for each in found])[:-1]
-    parts = [
-        Nearest(each.docs[kept], each.similarity[kept])
-        for each, kept in zip(found, np.split(best, ends), strict=True)
-    ]
-    return _Near(parts, float(together[best].min()))
+class _Part(NamedTuple):
+    """One segment's candidates, with BM25 by text field and closeness by vector field."""
+
+    search: SegmentSearch
+    docs: Rows
+    bm25: Mapping[str, Doubles]
+    closeness: Mapping[str, Doubles]
 
 
-def _order_keys(search: SegmentSearch, field: str, near: Nearest) -> Doubles:
-    return search.query.segment.vectors[field].order_keys(near.docs, near.similarity)
+@dataclass(frozen=True)
+class _Retrieval:
+    """One query over all segments of an index; searches: one for each segment."""
 
+    reader: IndexReader
+    plan: Plan
+    asked: Checked
+    searches: Sequence[SegmentSearch]
 
-def _close(searches: Sequence[SegmentSearch], field: str, near: _Near, least: float) -> _Near:
-    """The nearest without those of lower closeness, which then are among the others."""
-    parts, farthest = [], [near.farthest]
-    for search, each in zip(searches, near.parts, strict=True):
-        index, vector = search.query.segment.vectors[field], search.query.vectors[field]
-        kept = index.closeness(vector, each.docs, each.similarity) >= least
-        farthest += index.order_keys(each.docs[~kept], each.similarity[~kept]).tolist()
-        parts.append(Nearest(each.docs[kept], each.similarity[kept]))
-    known = [key for key in farthest if not np.isnan(key)]
-    return _Near(parts, max(known, default=np.nan))
+    def nearest(self, field: str) -> _Near:
+        """The `target_hits` nearest of all segments."""
+        count = self.asked.target_hits
+        found = [search.nearest(field, count) for search in self.searches]
+        if sum(len(each.docs) for each in found) < count or count <= 0:
+            return _Near(found, np.nan)
+        if len(found) == 1:
+            return _Near(found, found[0].farthest)
+        keys = [
+            search.query.segment.vectors[field].order_keys(each.docs, each.similarity)
+            for search, each in zip(self.searches, found, strict=True)
+        ]
+        kept = self._best_of_all([each.docs for each in found], keys, count)
+        parts = [
+            Nearest(each.docs[own], each.similarity[own])
+            for each, own in zip(found, kept, strict=True)
+        ]
+        return _Near(parts, float(np.concatenate(keys)[np.concatenate(kept)].min()))
 
+    def close(self, field: str, near: _Near, least: float) -> _Near:
+        """The nearest without those of lower closeness, which then are among the others."""
+        parts, farthest = [], [near.farthest]
+        for search, each in zip(self.searches, near.parts, strict=True):
+            index, vector = search.query.segment.vectors[field], search.query.vectors[field]
+            kept = index.closeness(vector, each.docs, each.similarity) >= least
+            farthest += index.order_keys(each.docs[~kept], each.similarity[~kept]).tolist()
+            parts.append(Nearest(each.docs[kept], each.similarity[kept]))
+        known = [key for key in farthest if not np.isnan(key)]
+        return _Near(parts, max(known, default=np.nan))
 
-def _pruning(
-    plan: Plan,
-    asked: Checked,
-    searches: Sequence[SegmentSearch],
-    nearest: Mapping[str, _Near],
-) -> Pruning | None:
-    """What allows documents to be left out, if anything does.
+    def pruning(self, nearest: Mapping[str, _Near]) -> Pruning | None:
+        """What allows documents to be left out, if anything does.
 
-    The nearest have to be known wherever a vector is compared: a bound on the others' closeness.
-    """
-    bounded = set(asked.vectors) == set(asked.by_vector) and asked.target_hits > 0
-    if not asked.depth or asked.weak_and or not searches or (asked.vectors and not bounded):
-        return None
-    program = plan.program(asked.inputs, by_vector=bool(asked.vectors))
-    if program is None:
-        return None
-    fields = {f.field for f in plan.features.values() if f.of_vectors}
-    field = next(iter((fields | plan.vector_fields.keys()) - {""}), "")
-    text = plan.texts[0] if plan.texts else TEXTS[0]
-    farthest = nearest[field].farthest if field in nearest else np.nan
-    return Pruning(program, text, field, asked.by_text, asked.depth, farthest)
-
-
-# Each segment's candidates, with BM25 by text field and closeness by vector field.
-_Part = tuple[SegmentSearch, Rows, Mapping[str, Doubles], Mapping[str, Doubles]]
-
-
-def _best(
-    reader: IndexReader,
-    plan: Plan,
-    asked: Checked,
-    searches: Sequence[SegmentSearch],
-    nearest: Mapping[str, _Near],
-    pruning: Pruning,
-) -> Candidates | None:
-    near = nearest.get(pruning.field)
-    scores, total = NOTHING, 0
-    parts: list[_Part] = []
-    for place, search in enumerate(searches):
-        own = near.parts[place] if near is not None else NOT_NEAR
-        best = search.best(own, pruning, scores)
-        if best is None:
+        The nearest have to be known wherever a vector is compared: a bound on the others'
+        closeness.
+        """
+        plan, asked = self.plan, self.asked
+        bounded = set(asked.vectors) == set(asked.by_vector) and asked.target_hits > 0
+        if not asked.depth or asked.weak_and or not self.searches:
             return None
-        closeness = {pruning.field: best.closeness} if asked.vectors else {}
-        parts.append((search, best.docs, {pruning.text: best.bm25}, closeness))
-        scores = np.concatenate([scores, best.scores]) if place else best.scores
-        total += best.matched
-    return _joined(reader, asked, plan, parts, total, scores if pruning.program.exact else None)
+        if asked.vectors and not bounded:
+            return None
+        program = plan.program(asked.inputs, by_vector=bool(asked.vectors))
+        if program is None:
+            return None
+        fields = {f.field for f in plan.features.values() if f.of_vectors}
+        field = next(iter((fields | plan.vector_fields.keys()) - {""}), "")
+        text = plan.texts[0] if plan.texts else TEXTS[0]
+        farthest = nearest[field].farthest if field in nearest else np.nan
+        return Pruning(program, text, field, asked.by_text, asked.depth, farthest)
 
+    def best(self, nearest: Mapping[str, _Near], pruning: Pruning) -> Candidates | None:
+        """Documents that hold the best; None where the route leaves nothing out."""
+        near = nearest.get(pruning.field)
+        scores, total = NOTHING, 0
+        parts: list[_Part] = []
+        for place, search in enumerate(self.searches):
+            own = near.parts[place] if near is not None else NOT_NEAR
+            best = search.best(own, pruning, scores)
+            if best is None:
+                return None
+            closeness = {pruning.field: best.closeness} if self.asked.vectors else {}
+            parts.append(_Part(search, best.docs, {pruning.text: best.bm25}, closeness))
+            scores = np.concatenate([scores, best.scores]) if place else best.scores
+            total += best.matched
+        return self._joined(parts, total, scores if pruning.program.exact else None)
 
-def _all(
-    reader: IndexReader,
-    plan: Plan,
-    asked: Checked,
-    searches: Sequence[SegmentSearch],
-    nearest: Mapping[str, _Near],
-) -> Candidates:
-    matched = [NO_DOCS] * len(searches)
-    if asked.by_text:
-        matched = [search.matches(plan.texts[0]) for search in searches]
-        if asked.weak_and:
-            matched = _best_matches(reader, searches, plan.texts[0], matched, asked.target_hits)
-    parts: list[_Part] = []
-    for place, search in enumerate(searches):
-        docs = _union([matched[place], *(each.parts[place].docs for each in nearest.values())])
-        bm25 = {text: search.bm25(text, docs) for text in plan.texts}
-        closeness = {
-            field: search.query.segment.vectors[field].closeness(
-                asked.vectors[field], docs, search.similarity(field, docs)
-            )
-            for field in plan.compared
-            if field in asked.vectors
-        }
-        parts.append((search, docs, bm25, closeness))
-    return _joined(reader, asked, plan, parts, sum(len(docs) for _, docs, _, _ in parts))
+    def everything(self, nearest: Mapping[str, _Near]) -> Candidates:
+        """All documents with a word of the query, and the nearest."""
+        plan, asked = self.plan, self.asked
+        matched = [NO_DOCS] * len(self.searches)
+        if asked.by_text:
+            matched = [search.matches(plan.texts[0]) for search in self.searches]
+            if asked.weak_and:
+                matched = self._best_matches(matched)
+        parts: list[_Part] = []
+        for place, search in enumerate(self.searches):
+            docs = _union([matched[place], *(each.parts[place].docs for each in nearest.values())])
+            bm25 = {text: search.bm25(text, docs) for text in plan.texts}
+            closeness = {
+                field: search.query.segment.vectors[field].closeness(
+                    asked.vectors[field], docs, search.similarity(field, docs)
+                )
+                for field in plan.compared
+                if field in asked.vectors
+            }
+            parts.append(_Part(search, docs, bm25, closeness))
+        return self._joined(parts, sum(len(part.docs) for part in parts))
 
+    def _best_matches(self, matched: Sequence[Rows]) -> list[Rows]:
+        """The `target_hits` matches of highest BM25, as weakAnd aims to; features stay exact.
 
-def _best_matches(
-    reader: IndexReader,
-    searches: Sequence[SegmentSearch],
-    text: str,
-    matched: Sequence[Rows],
-    count: int,
-) -> list[Rows]:
-    """The `count` matches of highest BM25, ties by id, as weakAnd aims to; features stay exact.
+        Vespa's own keeps somewhat more, and which ones depends on the order of feeding.
+        """
+        text = self.plan.texts[0]
+        bm25 = [search.bm25(text, own) for search, own in zip(self.searches, matched, strict=True)]
+        kept = self._best_of_all(matched, bm25, self.asked.target_hits)
+        return [docs[own] for docs, own in zip(matched, kept, strict=True)]
 
-    Vespa's own keeps somewhat more, and which ones depends on the order of feeding.
-    """
-    bm25 = [search.bm25(text, docs) for search, docs in zip(searches, matched, strict=True)]
-    kept = np.zeros(sum(map(len, matched)), np.bool_)
-    docs = np.concatenate(
-        [NO_DOCS, *(own + start for own, start in zip(matched, reader.offsets[:-1], strict=True))]
-    )
-    kept[top_rows(np.concatenate([NOTHING, *bm25]), docs, count, reader.id_order)] = True
-    ends = np.cumsum([len(docs) for docs in matched])[:-1]
-    return [found[own] for found, own in zip(matched, np.split(kept, ends), strict=True)]
+    def _best_of_all(
+        self, docs: Sequence[Rows], keys: Sequence[Doubles], count: int
+    ) -> list[NDArray[np.bool_]]:
+        """Which of each segment's documents are the `count` of largest key, ties by id."""
+        numbers = self._numbers(docs)
+        kept = np.zeros(len(numbers), np.bool_)
+        together = np.concatenate([NOTHING, *keys])
+        kept[top_rows(together, numbers, count, self.reader.id_order)] = True
+        return np.split(kept, np.cumsum([len(own) for own in docs])[:-1])
+
+    def _numbers(self, docs: Sequence[Rows]) -> Rows:
+        """Each segment's document numbers in the numbering of all segments."""
+        starts = self.reader.offsets[:-1].tolist()
+        return np.concatenate(
+            [NO_DOCS, *(own + start for own, start in zip(docs, starts, strict=True))]
+        )
+
+    def _joined(
+        self, parts: Sequence[_Part], total: int, scores: Doubles | None = None
+    ) -> Candidates:
+        """The candidates of all segments in one table."""
+        values: dict[str, Doubles | float] = dict(self.asked.inputs)
+        tables = [_features(self.plan, part) for part in parts]
+        if len(parts) == 1:
+            return Candidates(parts[0].docs, values | tables[0], total, scores)
+        for name in self.plan.features:
+            values[name] = np.concatenate([NOTHING, *(table[name] for table in tables)])
+        return Candidates(self._numbers([part.docs for part in parts]), values, total, scores)
 
 
 def _union(found: Sequence[Rows]) -> Rows:
@@ -379,28 +382,6 @@ def _union(found: Sequence[Rows]) -> Rows:
     if len(some) <= 1:
         return some[0] if some else NO_DOCS
     return np.unique(np.concatenate(some))
-
-
-def _joined(
-    reader: IndexReader,
-    asked: Checked,
-    plan: Plan,
-    parts: Sequence[_Part],
-    total: int,
-    scores: Doubles | None = None,
-) -> Candidates:
-    """The candidates of all segments in one table."""
-    values: dict[str, Doubles | float] = dict(asked.inputs)
-    tables = [_features(plan, part) for part in parts]
-    if len(parts) == 1:
-        values |= tables[0]
-        return Candidates(parts[0][1], values, total, scores)
-    for name in plan.features:
-        values[name] = np.concatenate([NOTHING, *(table[name] for table in tables)])
-    docs = [
-        part[1] + start for part, start in zip(parts, reader.offsets[:-1].tolist(), strict=True)
-    ]
-    return Candidates(np.concatenate([NO_DOCS, *docs]), values, total, scores)
 
 
 def _features(plan: Plan, part: _Part) -> dict[str, Doubles]:
