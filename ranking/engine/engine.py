@@ -157,7 +157,7 @@ class EmbeddedEngine:
     def _load(self, path: Path) -> None:
         opened = snapshot.open_snapshot(path, {each.name: each for each, _ in self._reader.parts})
         if self.path is not None and _encoders(opened.generation.fields) != _encoders(
-            self._reader.fields.values()
+            self._reader.fields
         ):
             raise EngineError(
                 f"{path} now has the vectors of another encoder: open it again, and search with "
@@ -199,11 +199,11 @@ class EmbeddedEngine:
         resolved = map(self.profiles.resolve, self.profiles.names())
         return EngineInfo(
             documents=self._reader.count,
-            vector_fields=tuple(self._reader.fields.values()),
+            vector_fields=self._reader.fields,
             profiles=tuple(self.profiles.names()),
             default_profile=self.profiles.default,
             text_profiles=tuple(each.name for each in resolved if not each.uses_vector),
-            attributes=tuple(self._reader.attributes.values()),
+            attributes=self._reader.own_fields,
             details={
                 "engine": "embedded",
                 "id": self._index,
@@ -269,7 +269,7 @@ class EmbeddedEngine:
             if name not in self.profiles.names():
                 there = ", ".join(self.profiles.names())
                 raise QueryError(f"There is no profile {name}; there are {there}.")
-            fields = tuple(self._reader.fields.values())
+            fields = self._reader.fields
             profile = self.profiles.resolve(name)
             profile = in_metric(profile, fields[0].distance) if fields else profile
             reranker = self._reranker(fields) if profile.reranks else None
@@ -291,10 +291,8 @@ class EmbeddedEngine:
         """Add or replace vectors of existing documents; an absent id is reported as failed."""
         with self._writing():
             changed, failed = [], []
-            fields = tuple(self._reader.fields.values())
-            attributes = tuple(self._reader.attributes.values())
             for update in several(documents, "documents"):
-                reason = fault(update, fields, attributes)
+                reason = fault(update, self._reader.fields, self._reader.own_fields)
                 number = None if reason else self._reader.number(update.id)
                 if number is None:
                     failed.append((named(update), reason or "there is no such document"))
@@ -315,12 +313,10 @@ class EmbeddedEngine:
             return len(found)
 
     def _feed(self, documents: Iterable[Document], failed: list[tuple[str, str]]) -> FeedReport:
-        fields = tuple(self._reader.fields.values())
-        attributes = tuple(self._reader.attributes.values())
         good: dict[str, Document] = {}
         ok = 0
         for document in several(documents, "documents"):
-            reason = fault(document, fields, attributes)
+            reason = fault(document, self._reader.fields, self._reader.own_fields)
             if reason:
                 failed.append((named(document), reason))
                 continue
@@ -333,8 +329,7 @@ class EmbeddedEngine:
         return FeedReport(ok, tuple(failed))
 
     def _segment(self, documents: Sequence[Document]) -> Segment:
-        fields = tuple(self._reader.fields.values())
-        attributes = tuple(self._reader.attributes.values())
+        fields, attributes = self._reader.fields, self._reader.own_fields
         arrays = segment_arrays(documents, fields, attributes=attributes)
         if self.path is None:
             return Segment("memory", arrays, fields, attributes)
@@ -342,8 +337,7 @@ class EmbeddedEngine:
         return snapshot.open_segment(self.path, name, fields, attributes)
 
     def _commit(self, parts: Sequence[Part]) -> None:
-        fields = tuple(self._reader.fields.values())
-        attributes = tuple(self._reader.attributes.values())
+        fields, attributes = self._reader.fields, self._reader.own_fields
         parts = merged(parts, self._segment)
         if self.path is None:
             self._reader = IndexReader(parts, fields, attributes)

@@ -32,22 +32,23 @@ class IndexReader:
     """Documents of several segments, numbered through: segment by segment, then by id.
 
     parts: (segment, alive) pairs; alive is bool [documents], or None if none was removed.
+    own_fields: fields of one's own; attributes: the same by name.
     """
 
     def __init__(
         self,
         parts: Sequence[tuple[Segment, Mask | None]],
         fields: Sequence[VectorField],
-        attributes: Sequence[Attribute] = (),
+        own_fields: Sequence[Attribute] = (),
     ) -> None:
         self.parts = tuple(parts)
-        self.fields = {field.name: field for field in fields}
-        self.attributes = {attribute.name: attribute for attribute in attributes}
+        self.fields, self.own_fields = tuple(fields), tuple(own_fields)
+        self.attributes = {attribute.name: attribute for attribute in own_fields}
         self.offsets = np.zeros(len(self.parts) + 1, np.int64)
         np.cumsum([len(segment) for segment, _ in self.parts], out=self.offsets[1:])
         self._starts: list[int] = self.offsets.tolist()
         self._decoded: NDArray[np.object_] | None = None
-        own = [each.name for each in attributes if each.type == "text"]
+        own = [each.name for each in own_fields if each.type == "text"]
         self.texts = {text: TermStatistics(text, self.parts) for text in (*TEXTS, *own)}
 
     @property
