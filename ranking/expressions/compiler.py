@@ -17,7 +17,7 @@ from ranking.expressions.functions import (
     reciprocal_rank,
     truth,
 )
-from ranking.expressions.inline import NORMALIZERS, is_feature
+from ranking.expressions.inline import NORMALIZERS, is_feature, is_normalizer
 from ranking.expressions.tokens import ExpressionError
 from ranking.expressions.tree import (
     LEVEL,
@@ -43,10 +43,6 @@ Features = dict[str, Values]
 Compiled = Callable[[Features], Values]
 
 
-def _is_normalizer(node: Node) -> bool:
-    return isinstance(node, Call) and node.name in NORMALIZERS
-
-
 class Compiler:
     """Trees to closures over a dict of features.
 
@@ -62,7 +58,7 @@ class Compiler:
     def compile(self, node: Node) -> Compiled:
         """Return what computes `node` from a dict of features, which it may add to."""
         closure = self._closure(node)
-        if not any(is_feature(below) or _is_normalizer(below) for below in walk(node)):
+        if not any(is_feature(below) or is_normalizer(below) for below in walk(node)):
             with np.errstate(all="ignore"):
                 value = closure({})
             return lambda _: value

@@ -27,7 +27,7 @@ from functools import reduce
 
 from ranking.expressions.compiler import Compiler
 from ranking.expressions.expression import parse
-from ranking.expressions.inline import NORMALIZERS, is_feature
+from ranking.expressions.inline import is_feature, is_normalizer
 from ranking.expressions.tree import (
     LEVEL,
     POWER,
@@ -87,7 +87,7 @@ class _Deployer:
         match node:
             case Name() if self.may_be_number(node):
                 return Binary("*", _ONE, node)  # else the container changes the function's value
-            case Name() | Call() if is_feature(node) or _normalizes(node):
+            case Name() | Call() if is_feature(node) or is_normalizer(node):
                 return node
             case If():
                 return self.choice(node)
@@ -175,13 +175,9 @@ class _Deployer:
             case Binary(operator=operator, left=first):
                 return operator in _JUNCTIONS or self.may_be_number(first)
             case Call(arguments=(first, *_)):
-                return not (is_feature(node) or _normalizes(node)) and self.may_be_number(first)
+                return not (is_feature(node) or is_normalizer(node)) and self.may_be_number(first)
             case _:
                 return False
-
-
-def _normalizes(node: Node) -> bool:
-    return isinstance(node, Call) and node.name in NORMALIZERS
 
 
 def _constant(node: Node) -> bool:

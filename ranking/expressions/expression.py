@@ -21,10 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ranking.expressions.compiler import Compiled, Compiler, Features
 from ranking.expressions.functions import Values
-from ranking.expressions.inline import NORMALIZERS, inline, is_feature, parse_signature, rename
+from ranking.expressions.inline import inline, is_feature, is_normalizer, parse_signature, rename
 from ranking.expressions.parser import parse_tree
 from ranking.expressions.tokens import ExpressionError
-from ranking.expressions.tree import Call, Node, children, walk, write
+from ranking.expressions.tree import Node, children, walk, write
 
 __all__ = ["Expression", "ExpressionError", "parse", "parse_signature"]
 
@@ -50,7 +50,7 @@ class Expression:
     @cached_property
     def normalizes(self) -> bool:
         """Whether it compares hits with each other, which only a global phase can."""
-        return any(isinstance(n, Call) and n.name in NORMALIZERS for n in walk(self.flat))
+        return any(map(is_normalizer, walk(self.flat)))
 
     def rename(self, names: Mapping[str, str]) -> Expression:
         """Return it with features, by canonical name, replaced: {"bm25(a)": "bm25(b)"}."""

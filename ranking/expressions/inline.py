@@ -23,7 +23,15 @@ from ranking.expressions.tree import (
     write,
 )
 
-__all__ = ["FEATURES", "NORMALIZERS", "inline", "is_feature", "parse_signature", "rename"]
+__all__ = [
+    "FEATURES",
+    "NORMALIZERS",
+    "inline",
+    "is_feature",
+    "is_normalizer",
+    "parse_signature",
+    "rename",
+]
 
 # Rank features: name -> how many arguments. https://docs.vespa.ai/en/reference/rank-features.html
 FEATURES: Mapping[str, tuple[int, ...]] = {
@@ -46,6 +54,11 @@ _TOO_DEEP = f"Functions nest this expression deeper than {MOST_LEVELS} levels: {
 def is_feature(node: Node) -> bool:
     """Whether the node is a rank feature, or a name that stands for a number."""
     return isinstance(node, Name) or (isinstance(node, Call) and node.name in FEATURES)
+
+
+def is_normalizer(node: Node) -> bool:
+    """Whether the node compares hits with each other."""
+    return isinstance(node, Call) and node.name in NORMALIZERS
 
 
 @dataclass(frozen=True)

@@ -73,10 +73,13 @@ def negative(a: Interval) -> Interval:
 
 def either(a: Interval, b: Interval) -> Interval:
     """One of two, always the same one for all documents that are compared."""
-    low, high = min(a.low, b.low), max(a.high, b.high)
-    return Interval(
-        low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases
-    )
+    return _with_both(a, b, min(a.low, b.low), max(a.high, b.high))
+
+
+def _with_both(a: Interval, b: Interval, low: float, high: float) -> Interval:
+    """Values that rise where both do, and fall where both do."""
+    increases, decreases = a.increases and b.increases, a.decreases and b.decreases
+    return Interval(low, high, increases=increases, decreases=decreases)
 
 
 def combined(operator: str, a: Interval, b: Interval) -> Interval:
@@ -125,10 +128,7 @@ def _monotone(compute: Callable[..., object], a: Interval, direction: int) -> In
 def _sum(a: Interval, b: Interval) -> Interval:
     if (a.high == inf and b.low == -inf) or (b.high == inf and a.low == -inf):
         return UNKNOWN  # infinity minus infinity
-    low, high = a.low + b.low, a.high + b.high
-    return Interval(
-        low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases
-    )
+    return _with_both(a, b, a.low + b.low, a.high + b.high)
 
 
 def _product(a: Interval, b: Interval) -> Interval:
@@ -178,10 +178,7 @@ def _power(a: Interval, b: Interval) -> Interval:
 
 def _extreme(name: str, a: Interval, b: Interval) -> Interval:
     pick = min if name == "min" else max
-    low, high = pick(a.low, b.low), pick(a.high, b.high)
-    return Interval(
-        low, high, increases=a.increases and b.increases, decreases=a.decreases and b.decreases
-    )
+    return _with_both(a, b, pick(a.low, b.low), pick(a.high, b.high))
 
 
 def _comparison(operator: str, a: Interval, b: Interval) -> Interval:
@@ -209,9 +206,7 @@ def _logical(operator: str, a: Interval, b: Interval) -> Interval:
         return constant(0.0)
     if operator == "||" and (a.low > 0.0 or b.low > 0.0):
         return constant(1.0)
-    return Interval(
-        0.0, 1.0, increases=a.increases and b.increases, decreases=a.decreases and b.decreases
-    )
+    return _with_both(a, b, 0.0, 1.0)
 
 
 ARITHMETIC: dict[str, Callable[[Interval, Interval], Interval]] = {
