@@ -15,16 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from encoders.analysis.zero_shot import (
-    FOLDS,
     INTERVAL,
     PROMPTS,
     area_under_roc,
     class_vectors,
+    folds,
+    standardised,
 )
 from encoders.inference.dual_encoder import DualEncoder
-from encoders.training.concepts import average_precision
+from encoders.training.concepts import average_precision, f1_of_images
 
 __all__ = [
     "STRENGTHS",
@@ -60,8 +62,7 @@ def concept_zero_shot(images: Floats, concepts: tuple[Floats, Floats], scale: fl
     """Probability [N, K] that a concept is there: softmax over the two vectors of each."""
     present, absent = concepts
     margin = scale * (images @ (present - absent).T).astype(np.float64)
-    probabilities: Scores = 1 / (1 + np.exp(-margin))
-    return probabilities
+    return np.asarray(expit(margin))
 
 
 def concept_probe(
@@ -73,11 +74,8 @@ def concept_probe(
     regularisation for all is chosen by cross-validation over whole groups, by mean average
     precision. A concept that no image has, or every one, has its share as probability.
     """
-    mean, deviation = images.mean(axis=0), images.std(axis=0)
-    deviation = np.where(deviation > 0, deviation, 1)
-    images, queries = (images - mean) / deviation, (queries - mean) / deviation
-    distinct, places = np.unique(groups, return_inverse=True)
-    fold = np.random.default_rng(seed).permutation(len(distinct))[places] % FOLDS
+    images, queries = standardised(images, queries)
+    fold = folds(groups, seed)
     unseen = np.zeros((len(STRENGTHS), *truth.shape))
     for number in np.unique(fold):
         out = fold == number
@@ -105,7 +103,7 @@ class _Probe:
             weights = flat.reshape(shape)
             logits = self._logits(self._images, weights)
             each = np.logaddexp(0, logits) - truth * logits
-            wrong = (1 / (1 + np.exp(-logits)) - truth).astype(np.float32)
+            wrong = (expit(logits) - truth).astype(np.float32)
             slope = np.vstack([self._images.T @ wrong, wrong.sum(axis=0)]).astype(np.float64)
             slope *= strength
             slope[:-1] += weights[:-1]
@@ -121,7 +119,7 @@ class _Probe:
     def predict(self, images: Floats) -> Scores:
         """Probabilities [N, K]; of a concept that all or none have, its share."""
         out = np.tile(self._share, (len(images), 1))
-        out[:, self._judged] = 1 / (1 + np.exp(-self._logits(images, self._weights)))
+        out[:, self._judged] = expit(self._logits(images, self._weights))
         return out
 
     @staticmethod
@@ -133,7 +131,7 @@ class _Probe:
 
 def best_threshold(scores: Scores, truth: Truth) -> float:
     """The one threshold for all concepts of best F1 on these images, which judge nothing else."""
-    found = [_f1(scores, truth, threshold).mean() for threshold in THRESHOLDS]
+    found = [f1_of_images(scores, truth, threshold).mean() for threshold in THRESHOLDS]
     return float(THRESHOLDS[int(np.argmax(found))])
 
 
@@ -173,7 +171,7 @@ def label_scores(
 
     area, area_interval = measured(_mean_area)
     precision, precision_interval = measured(mean_precision)
-    f1, f1_interval = measured(lambda s, t: float(_f1(s, t, threshold).mean()))
+    f1, f1_interval = measured(lambda s, t: float(f1_of_images(s, t, threshold).mean()))
     return LabelScores(
         area, area_interval, precision, precision_interval, f1, f1_interval, threshold
     )
@@ -194,12 +192,3 @@ def mean_precision(scores: Scores, truth: Truth) -> float:
         average_precision(scores[:, k].astype(np.float32), truth[:, k]) for k in _judged(truth)
     ]
     return float(np.mean(found)) if found else float("nan")
-
-
-def _f1(scores: Scores, truth: Truth, threshold: float) -> Scores:
-    """F1 of each image [N]; 1 where it has no concept and none is predicted."""
-    predicted = scores >= threshold
-    hits = (predicted & truth).sum(axis=1)
-    sizes = predicted.sum(axis=1) + truth.sum(axis=1)
-    f1: Scores = np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0)
-    return f1

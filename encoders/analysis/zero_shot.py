@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
@@ -34,7 +35,9 @@ __all__ = [
     "classification_scores",
     "few_shot",
     "fit_quietly",
+    "folds",
     "linear_probe",
+    "standardised",
     "zero_shot",
 ]
 
@@ -75,7 +78,7 @@ def class_vectors(
 
 def zero_shot(images: Vectors, classes: Vectors, scale: float) -> NDArray[np.float64]:
     """Probabilities [N, K]: softmax of scaled cosine similarities."""
-    return _softmax(scale * (images @ classes.T).astype(np.float64))
+    return np.asarray(softmax(scale * (images @ classes.T).astype(np.float64), axis=1))
 
 
 def linear_probe(
@@ -94,9 +97,7 @@ def linear_probe(
     Raises ClassificationError for fewer than two classes.
     """
     _check_classes(labels)
-    mean, deviation = images.mean(axis=0), images.std(axis=0)
-    deviation = np.where(deviation > 0, deviation, 1)
-    images, queries = (images - mean) / deviation, (queries - mean) / deviation
+    images, queries = standardised(images, queries)
     groups = np.arange(len(labels)) if groups is None else groups
     strength = _strength(images, labels, groups, seed)
     model = _fit(images, labels, strength)
@@ -105,10 +106,22 @@ def linear_probe(
     return out
 
 
+def standardised(images: Vectors, queries: Vectors) -> tuple[Vectors, Vectors]:
+    """Both with the images' features at mean 0 and deviation 1."""
+    mean, deviation = images.mean(axis=0), images.std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1)
+    return (images - mean) / deviation, (queries - mean) / deviation
+
+
+def folds(groups: Labels, seed: int) -> Labels:
+    """The fold of each image for cross-validation, int64 [N]; a group is in one fold."""
+    distinct, places = np.unique(groups, return_inverse=True)
+    return np.asarray(np.random.default_rng(seed).permutation(len(distinct))[places] % FOLDS)
+
+
 def _strength(images: Vectors, labels: Labels, groups: Labels, seed: int) -> float:
     """The inverse regularisation of best balanced accuracy over folds of whole groups."""
-    distinct, places = np.unique(groups, return_inverse=True)
-    fold = np.random.default_rng(seed).permutation(len(distinct))[places] % FOLDS
+    fold = folds(groups, seed)
     found = np.zeros(len(STRENGTHS))
     for number in range(FOLDS):
         held_out = fold == number
@@ -250,9 +263,3 @@ def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> 
         return float("nan")
     above = np.searchsorted(downs, ups, side="left") + np.searchsorted(downs, ups, side="right")
     return float(above.sum() / 2 / (len(ups) * len(downs)))
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    softmax: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
-    return softmax

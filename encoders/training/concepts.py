@@ -22,6 +22,7 @@ __all__ = [
     "balance",
     "balanced_weights",
     "concept_scores",
+    "f1_of_images",
     "focal_loss",
     "multi_hot",
     "vocabulary",
@@ -81,21 +82,27 @@ class ConceptScores:
 def concept_scores(
     scores: NDArray[np.float32], targets: NDArray[np.bool_], threshold: float = 0.5
 ) -> ConceptScores:
-    """Scores in 0..1 and truth, [N, K] each; a concept without a positive has no precision.
-
-    An image without concepts has F1 1 where none is predicted, else 0 (ImageCLEF 2017 onwards:
-    F1 of each image by binary averaging, then the mean).
-    """
+    """Scores in 0..1 and truth, [N, K] each; a concept without a positive has no precision."""
     held = np.flatnonzero(targets.any(axis=0))
     precisions = [average_precision(scores[:, k], targets[:, k]) for k in held]
-    predicted = scores >= threshold
-    hits = (predicted & targets).sum(axis=1)
-    sizes = predicted.sum(axis=1) + targets.sum(axis=1)
-    f1 = np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0)
+    f1 = f1_of_images(scores, targets, threshold)
     return ConceptScores(
         mean_average_precision=float(np.mean(precisions)) if precisions else 0.0,
         f1=float(f1.mean()) if len(f1) else 0.0,
     )
+
+
+def f1_of_images(
+    scores: NDArray[np.floating], targets: NDArray[np.bool_], threshold: float
+) -> NDArray[np.float64]:
+    """F1 of each image [N], of scores and truth [N, K]; their mean is ImageCLEF's F1 (since 2017).
+
+    An image without concepts has 1 where none is predicted, else 0.
+    """
+    predicted = scores >= threshold
+    hits = (predicted & targets).sum(axis=1)
+    sizes = predicted.sum(axis=1) + targets.sum(axis=1)
+    return np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0)
 
 
 def average_precision(scores: NDArray[np.float32], relevant: NDArray[np.bool_]) -> float:
