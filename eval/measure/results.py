@@ -173,12 +173,12 @@ def judge_values(
     seed: int = 0,
 ) -> TaskResult:
     """The same of values that were measured already: profile -> metric -> float64 [queries]."""
-    whole = _figures(values, metric, clusters, RESAMPLES, seed)
+    whole = _figures(values, metric, clusters, seed)
     clean = None
     if 0 < leakage.leaked < len(task.topics):
         rows = leakage.clean
         kept = {p: {m: v[rows] for m, v in found.items()} for p, found in values.items()}
-        clean = _figures(kept, metric, clusters.take(rows), RESAMPLES, seed)
+        clean = _figures(kept, metric, clusters.take(rows), seed)
     return TaskResult(
         task=task,
         metric=metric,
@@ -224,7 +224,6 @@ def _figures(
     values: Mapping[str, Mapping[str, Values]],
     metric: str,
     clusters: Clusters,
-    resamples: int,
     seed: int,
 ) -> Figures:
     """Estimates and comparisons, from one set of resamples."""
@@ -236,7 +235,7 @@ def _figures(
     pairs = [pair for found in family.values() for pair in found]
     differences = [judged[first] - judged[second] for first, second in pairs]
     every = np.column_stack([table, *differences]) if pairs else table
-    found = bootstrap(every, clusters, resamples=resamples, seed=seed)
+    found = bootstrap(every, clusters, resamples=RESAMPLES, seed=seed)
     comparisons = []
     start = len(names)
     for name, some in family.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -77,6 +77,11 @@ class Task:
     metric: str = KNOWN_ITEM
     notes: tuple[str, ...] = ()
     owners: NDArray[np.int64] | None = None
+
+    def take(self, rows: NDArray[np.intp]) -> Task:
+        """The same with these topics alone."""
+        topics = tuple(self.topics[row] for row in rows)
+        return replace(self, topics=topics, qrels=self.qrels.take(rows))
 
     @property
     def searched(self) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,4 @@ def sampled(task: Task, seed: int) -> Task:
     if len(task.topics) <= MOST_QUERIES:
         return task
     rows = np.sort(np.random.default_rng(seed).permutation(len(task.topics))[:MOST_QUERIES])
-    return replace(
-        task, topics=tuple(task.topics[row] for row in rows), qrels=task.qrels.take(rows)
-    )
+    return task.take(rows)

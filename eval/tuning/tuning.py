@@ -208,14 +208,7 @@ def _prepare(
     guards, _ = build_tasks(pool, [name for name in GUARDED if name != options.protocol])
     others = [sampled(task, options.seed) for task in guards if not step_of(task.protocol)]
     others += [sampled(task, options.seed) for task in guards if task.protocol in GUARDED_STEPS]
-    return searcher, _take(tasks[0], kept), others, len(kinds) - len(kept)
-
-
-def _take(task: Task, rows: NDArray[np.intp]) -> Task:
-    if len(rows) == len(task.topics):
-        return task
-    topics = tuple(task.topics[row] for row in rows)
-    return replace(task, topics=topics, qrels=task.qrels.take(rows))
+    return searcher, tasks[0].take(kept), others, len(kinds) - len(kept)
 
 
 def _gains(
