@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from encoders.base.errors import UserError
 from encoders.inference.dual_encoder import DualEncoder
@@ -229,7 +230,8 @@ def fit_quietly(
     model: LogisticRegression, images: Vectors, labels: Labels | NDArray[np.bool_]
 ) -> LogisticRegression:
     """Fit a model; that it stopped before it converged is no news."""
-    with warnings.catch_warnings():
+    # Products this small cost several threads more in waiting than they save.
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"):
         # Stopped after max_iter it is a little more regularised, which a probe may be.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(images, labels)
