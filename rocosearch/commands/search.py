@@ -239,6 +239,8 @@ def _rankings(
         try:
             found[name] = searcher.search(**asked, profile=name, frames=frames)
         except QueryError as error:
+            if name not in searcher.engine.info().profiles:
+                raise
             found[name] = str(error)
     if all(isinstance(each, str) for each in found.values()):
         raise UserError(str(found[names[0]]))

@@ -194,6 +194,8 @@ def test_rankings_side_by_side(line):
     assert len(image["hits"]) == 10
     neither = run(line.index, "--like", example, "--profile", "lexical", "--profile", "lexical")
     assert neither.exit_code == 1
+    unknown = run(line.index, "lesion", *both, "--profile", "nosuch")
+    assert (unknown.exit_code, "no profile nosuch" in unknown.stderr) == (1, True)
     refused = run(line.index, "lesion", *both, "--save", "x", "--corpus", line.corpus)
     assert refused.exit_code == 2
 
