@@ -26,6 +26,7 @@ from ranking.types import (
 
 __all__ = [
     "NO_ATTRIBUTES",
+    "NO_WORD",
     "PARTS",
     "check_condition",
     "check_query",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 NO_ATTRIBUTES: Mapping[str, Attribute] = {}
+NO_WORD = "No document has a word of the query."
 
 PARTS = {
     "offset": "an offset",

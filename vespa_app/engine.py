@@ -20,7 +20,7 @@ import numpy as np
 from ranking.document_checks import document_fault, named, several
 from ranking.engine.segment.postings import idf
 from ranking.names import encoder_names
-from ranking.query_checks import check_types, told_of_scores
+from ranking.query_checks import NO_WORD, check_types, told_of_scores
 from ranking.types import (
     Document,
     EngineError,
@@ -50,7 +50,6 @@ R = TypeVar("R")
 
 COUNT_SECONDS = 10.0
 BATCH = 1000
-NO_WORD = "No document has a word of the query."
 
 
 @dataclass(frozen=True)

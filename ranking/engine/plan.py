@@ -16,7 +16,7 @@ from ranking.engine.program import Program, compile_program
 from ranking.expressions.expression import Expression, parse
 from ranking.expressions.monotone import increases
 from ranking.names import ROLES
-from ranking.profiles.profile import inputs_of_half_a_query
+from ranking.profiles.profile import inputs_of_query
 from ranking.profiles.shipped import Profile
 from ranking.query_checks import NO_ATTRIBUTES
 from ranking.types import (
@@ -24,7 +24,6 @@ from ranking.types import (
     Attribute,
     EngineError,
     Query,
-    QueryError,
     Retriever,
     VectorField,
 )
@@ -315,12 +314,6 @@ def query_inputs(plan: Plan, query: Query, *, whole: bool) -> dict[str, float]:
 
     Raises QueryError for a name that the profile does not have.
     """
-    unknown = sorted(set(query.inputs) - set(plan.inputs))
-    if unknown:
-        known = ", ".join(sorted(plan.inputs)) or "none"
-        raise QueryError(
-            f"Profile {plan.name} has no input {', '.join(unknown)}; its inputs: {known}."
-        )
-    half = inputs_of_half_a_query(plan.inputs, query.inputs, whole=whole)
-    values = {**plan.inputs, **half, **query.inputs}
+    own = inputs_of_query(plan.name, plan.inputs, query.inputs, whole=whole)
+    values = {**plan.inputs, **own}
     return {f"query({name})": np.float64(value) for name, value in values.items()}

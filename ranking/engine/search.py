@@ -17,6 +17,7 @@ from ranking.engine.plan import Plan, query_inputs
 from ranking.engine.reader import IndexReader, Masks
 from ranking.engine.segment.vectors import QueryVector, query_vector
 from ranking.query_checks import (
+    NO_WORD,
     check_query,
     lacking,
     token_vectors,
@@ -28,7 +29,6 @@ from ranking.types import OF_CAPTION, Query, QueryError, Result
 
 __all__ = ["search"]
 
-NO_WORD = "No document has a word of the query."
 NO_TEXT = Asked(())
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from encoders.base.errors import UserError
 from ranking.expressions.expression import Expression, parse
 from ranking.names import ROLES
-from ranking.types import Retriever
+from ranking.types import QueryError, Retriever
 
-__all__ = ["LATE", "MISSING", "Phase", "Profile", "ProfileError", "inputs_of_half_a_query"]
+__all__ = ["LATE", "MISSING", "Phase", "Profile", "ProfileError", "inputs_of_query"]
 
 
 MISSING = "missing"
@@ -104,13 +104,19 @@ class Profile:
         return any(n.startswith(LATE[1]) for e in self.expressions() for n in e.features)
 
 
-def inputs_of_half_a_query(
-    inputs: Collection[str], given: Collection[str], *, whole: bool
+def inputs_of_query(
+    profile: str, known: Collection[str], given: Mapping[str, float], *, whole: bool
 ) -> dict[str, float]:
-    """Return the inputs that a query with only words, or only a vector, sets by itself.
+    """Return the inputs that a query changes: those given, and `missing` of half a query.
 
-    No document can then be found for its other half, so lacking one makes up for nothing:
-    `missing` is 0. inputs: names that the profile has; given: names that the query sets.
-    whole: whether the query has both words and a vector.
+    With only words, or only a vector, no document can be found for its other half, so lacking one
+    makes up for nothing: `missing` is 0. known: names that the profile has. whole: whether the
+    query has both words and a vector. Raises QueryError for a name that the profile does not have.
     """
-    return {} if whole or MISSING not in inputs or MISSING in given else {MISSING: 0.0}
+    if unknown := sorted(set(given) - set(known)):
+        raise QueryError(
+            f"Profile {profile} has no input {', '.join(unknown)}; its inputs: "
+            f"{', '.join(sorted(known)) or 'none'}."
+        )
+    half = {} if whole or MISSING not in known else {MISSING: 0.0}
+    return {**half, **given}

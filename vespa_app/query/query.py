@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ranking.attributes import bounds, told, value_of
-from ranking.profiles.profile import inputs_of_half_a_query
+from ranking.profiles.profile import inputs_of_query
 from ranking.query_checks import check_query, check_types, lacking, vectors_by_field
 from ranking.text.query_syntax import read
 from ranking.text.tokens import query_terms
@@ -280,11 +280,5 @@ def _value(column: str, value: str) -> str:
 
 
 def _numbers(query: Query, profile: ServedProfile, *, whole: bool) -> dict[str, object]:
-    unknown = sorted(set(query.inputs) - profile.inputs)
-    if unknown:
-        known = ", ".join(sorted(profile.inputs)) or "none"
-        raise QueryError(
-            f"Profile {profile.name} has no input {', '.join(unknown)}; its inputs: {known}."
-        )
-    half = inputs_of_half_a_query(profile.inputs, query.inputs, whole=whole)
-    return {f"input.query({name})": float(v) for name, v in {**half, **query.inputs}.items()}
+    own = inputs_of_query(profile.name, profile.inputs, query.inputs, whole=whole)
+    return {f"input.query({name})": float(value) for name, value in own.items()}
