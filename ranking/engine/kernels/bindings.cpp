@@ -88,6 +88,7 @@ using HeldVectors = ViewWithOwners<Vectors>;
 using HeldCodes = ViewWithOwners<Codes>;
 using HeldScan = ViewWithOwners<Scan>;
 
+// Check an index's arrays against each other and keep them alive; so do the next two for theirs.
 HeldPostings hold_postings(Array<uint32_t> documents, Array<uint16_t> frequencies,
                            Array<uint16_t> impacts, Array<uint32_t> lengths,
                            Array<uint8_t, 2> dense, Array<uint64_t, 3> ranks) {
@@ -168,6 +169,7 @@ Program make_program(const std::vector<std::tuple<int, int, int, int, double>> &
     return Program(std::move(instructions));
 }
 
+// A query's vector, checked, with its squared length.
 QueryVector query_of(const Array<float> &cells, const Vectors &vectors) {
     require(cells.size() == vectors.dimension, "the query vector has another length");
     for (size_t n = 0; n < cells.size(); ++n)
@@ -196,6 +198,7 @@ std::tuple<NewArray<int64_t>, NewArray<double>, double, HeldScan> nearest_of(
             found.farthest, std::move(scan)};
 }
 
+// Upper bounds on order keys from a scan: for tests of the bounds.
 NewArray<double> scan_bounds(const HeldScan &scan, Array<int64_t> documents) {
     require(scan.view.has_bounds(), "these documents have no codes");
     check_documents(view(documents), scan.view.documents);
@@ -207,6 +210,7 @@ NewArray<double> scan_bounds(const HeldScan &scan, Array<int64_t> documents) {
 
 using TermList = std::vector<std::tuple<int64_t, int64_t, double, int64_t>>;
 
+// A query's terms, checked against the index.
 Terms terms_of(const HeldPostings &postings, const TermList &terms, double average,
                double stretch) {
     Terms found;

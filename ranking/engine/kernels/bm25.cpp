@@ -37,6 +37,8 @@ int64_t galloping_lower_bound(const Postings &postings, int64_t low, int64_t end
     return std::lower_bound(first + low, first + std::min(low + step, end), document) - first;
 }
 
+// Add a term to the BM25 of the documents `which`: its postings are walked through, or searched
+// where only few documents are asked for.
 void add_sparse(const Postings &postings, const Terms &terms, const Term &term,
                 const int64_t *which, size_t count, double *out) {
     bool walk = term.end - term.start < WALK * static_cast<int64_t>(count);
@@ -54,6 +56,8 @@ void add_sparse(const Postings &postings, const Terms &terms, const Term &term,
     }
 }
 
+// The same for a frequent term: bits tell whether a document has it, and how many postings stand
+// before.
 void add_dense(const Postings &postings, const Terms &terms, const Term &term,
                const int64_t *which, size_t count, double *out) {
     const uint64_t *ranks = postings.ranks.data + 2 * (postings.stride / GROUP) * term.row;

@@ -23,6 +23,9 @@ constexpr int32_t LOWEST = INT32_MIN;
 
 // --- dot products of codes -----------------------------------------------------------------
 
+// Products of a query's code with each document's, of whole blocks of 64 documents; `lift` is
+// what adding 64 to their cells has made of it. Three times: for any processor, AVX2, and AVX-512
+// VNNI.
 void scan_plain(const uint8_t *codes, size_t blocks, size_t width, const int8_t *query,
                 int32_t lift, int32_t *out) {
     for (size_t block = 0; block < blocks; ++block, codes += width * GROUP, out += GROUP) {
@@ -105,6 +108,7 @@ struct QueryCode {
     double margin = 0.0;  // how far below the last of the best codes one of the nearest may be
 };
 
+// The query as a code; sets in `scan` what bounds the error of its products.
 QueryCode encode(const Codes &codes, QueryVector query, Scan &scan) {
     std::vector<double> components(codes.components);
     if (codes.basis.empty()) {
@@ -143,8 +147,8 @@ QueryCode encode(const Codes &codes, QueryVector query, Scan &scan) {
 
 // --- the best codes ------------------------------------------------------------------------
 
-// A bit for each of a block's products, set where it is above the edge. A plain loop in place of the
-// intrinsics makes `nearest` 40 % slower (60,000 vectors).
+// A bit for each of a block's products, set where it is above the edge. A plain loop in place of
+// the intrinsics makes `nearest` 40 % slower (60,000 vectors).
 uint64_t above_plain(const int32_t *products, int32_t edge) {
     uint64_t bits = 0;
     for (size_t n = 0; n < GROUP; ++n) bits |= uint64_t{products[n] > edge} << n;
@@ -207,6 +211,7 @@ class BestCodes {
         int64_t document;
     };
 
+    // Raise the edge to the k-th best product, less the margin, and drop what is not above it.
     void prune() {
         if (kept_.size() <= count_) return;
         products_.clear();
@@ -227,6 +232,7 @@ class BestCodes {
     std::vector<int32_t> products_;
 };
 
+// Scan all codes; the documents that may be among the `count` nearest, ascending.
 std::vector<int64_t> best_codes(const Codes &codes, QueryVector query, Mask allowed, size_t count,
                                 Scan &result) {
     QueryCode code = encode(codes, query, result);

@@ -13,6 +13,7 @@ namespace {
 double least(double a, double b) { return a < b || a != a ? a : b; }
 double most(double a, double b) { return a > b || a != a ? a : b; }
 
+// One instruction for `count` documents; a, b, c: its registers.
 void compute(const Instruction &step, size_t count, const double *features, const double *a,
              const double *b, const double *c, double *out) {
     auto unary = [=](auto function) {

@@ -24,6 +24,7 @@ constexpr int BISECTIONS = 8;
 constexpr double SCORE_ROUNDING = 1e-12;  // an increasing expression may fall by a rounding error
 constexpr double FLOAT_ROUNDING = 1e-5;   // what is compared in float32
 
+// A threshold so much lower that no rounding error drops a document.
 double lowered_for_rounding(double score) {
     if (std::isinf(score)) return score;
     return score - SCORE_ROUNDING * (1.0 + std::abs(score));
@@ -55,6 +56,7 @@ DISPATCH(bool, mark_passing,
          (const float *bm25, const int32_t *products, const Threshold &line, int32_t *marks),
          (bm25, products, line, marks))
 
+// The largest bound of each column of a block.
 KERNELS_INLINE void column_maxima_loop(const float *bounds, float *columns) {
     for (size_t column = 0; column < COLUMNS; ++column) columns[column] = bounds[column];
     for (size_t first = COLUMNS; first < UpperBounds::BLOCK; first += COLUMNS)
@@ -89,6 +91,8 @@ class Pruning {
 
     // --- all documents, block by block -----------------------------------------------------
 
+    // Bound the documents with a word block by block, and score exactly those that may be among
+    // the best.
     void search_words() {
         UpperBounds upper(*s_.postings, *s_.terms, s_.allowed);
         std::vector<float> bounds(UpperBounds::BLOCK), columns(COLUMNS);
@@ -119,6 +123,7 @@ class Pruning {
 
     bool has_codes() const { return s_.scan != nullptr && s_.scan->has_bounds(); }
 
+    // Keep the documents of a block that pass, for `bound_pending`.
     void take_passing(size_t begin, const std::vector<float> &bounds, const int32_t *products,
                       const Threshold &line) {
         int32_t marks[GROUP];

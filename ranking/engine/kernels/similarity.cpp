@@ -13,6 +13,7 @@ constexpr size_t LANES = 16;
 constexpr size_t AHEAD = 4096;  // bytes asked of memory before they are needed; measured
 constexpr size_t CACHE_LINE = 64;
 
+// The number that a cell stands for.
 KERNELS_INLINE double number(float cell) { return static_cast<double>(cell); }
 KERNELS_INLINE double number(int8_t cell) { return static_cast<double>(cell); }
 KERNELS_INLINE double number(uint16_t cell) {  // bfloat16: the high half of a float32
@@ -22,12 +23,14 @@ KERNELS_INLINE double number(uint16_t cell) {  // bfloat16: the high half of a f
     return static_cast<double>(value);
 }
 
+// Sum of the sixteen partial sums.
 KERNELS_INLINE double reduce_lanes(double *sums) {
     for (size_t width = LANES / 2; width > 0; width /= 2)
         for (size_t lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];
     return sums[0];
 }
 
+// What one component adds to the dot product, or to the squared distance.
 template <bool squared>
 KERNELS_INLINE double term(double cell, double query) {
     return squared ? (cell - query) * (cell - query) : cell * query;
@@ -47,6 +50,7 @@ KERNELS_INLINE double dot_or_squared_distance(const Cell *row, const double *que
     return reduce_lanes(sums);
 }
 
+// Similarity of the rows `which`; rows to come are fetched into the cache beforehand.
 template <typename Cell>
 KERNELS_INLINE void rows_loop(const Cell *cells, size_t dimension, const double *query,
                               bool squared, const int64_t *which, size_t count, double *out) {
@@ -64,6 +68,7 @@ KERNELS_INLINE void rows_loop(const Cell *cells, size_t dimension, const double 
     }
 }
 
+// The same for the field's type of cells.
 KERNELS_INLINE void some_rows_loop(const Vectors &vectors, const double *query,
                                    const int64_t *which, size_t count, double *out) {
     bool squared = vectors.metric == Metric::euclidean;
