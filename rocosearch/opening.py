@@ -11,7 +11,7 @@ from encoders.export.graphs import ensure_graphs
 from encoders.inference.dual_encoder import DualEncoder
 from encoders.inference.onnx_encoder import OnnxEncoder
 from encoders.model.manifest import CAPTION_ENCODER, FILE_NAME as ENCODER_FILE, Manifest
-from encoders.published.folders import check_folder, is_published
+from encoders.published.folders import check_folder, is_published, is_text_encoder
 from ranking.calibration import CALIBRATION, Calibration
 from ranking.engine.engine import EmbeddedEngine
 from ranking.engine.store.snapshot import CURRENT
@@ -55,10 +55,18 @@ def caption_encoder_folder(
 ) -> Path | None:
     """The folder of the encoder of captions: the one given, or an index's; None: the encoder's own.
 
-    encoder: the folder of the images' encoder. Raises as `encoder_folder` does.
+    encoder: the folder of the images' encoder. given: may be a published BERT, or `minilm`. Raises
+    as `encoder_folder` does.
     """
     kept = encoder / CAPTION_ENCODER
-    folder = encoder_folder(given, progress) if given else kept if kept.is_dir() else None
+    folder = kept if kept.is_dir() else None
+    if given and is_text_encoder(given):
+        need("torch", "train", f"Converting the published model {given}")
+        from encoders.published.text_encoder import text_folder  # noqa: PLC0415  (loads torch)
+
+        folder = text_folder(given, progress)
+    elif given:
+        folder = encoder_folder(given, progress)
     same = folder and Manifest.load(folder).fingerprint == Manifest.load(encoder).fingerprint
     return None if folder is None or same else folder
 

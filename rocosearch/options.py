@@ -90,7 +90,8 @@ CaptionEncoder = Annotated[
     typer.Option(
         "--caption-encoder",
         metavar="ENCODER",
-        help="Captions have a vector too, of this encoder's text tower.",
+        help="Captions have a vector too, of this encoder's text tower; may be `minilm`, or a "
+        "downloaded BERT.",
     ),
 ]
 CaptionMissing = Annotated[

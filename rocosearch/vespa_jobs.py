@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -120,24 +120,19 @@ def feed_corpus(
     ledger contradict each other; the result says why. Raises FeedError if feeding cannot start or
     had to stop; confirmed documents stay recorded.
     """
-    from ingest.feed.feed import check_fields, feed
+    from ingest.feed.feed import feed
     from ingest.feed.reconcile import contradiction, reconcile
 
-    encoder, reader = _folders(encoder, caption_encoder, progress)
     with open_target(server) as target:
-        made = [_fingerprint(encoder)] if encoder else []
-        # embedding may take hours
-        check_fields(made, target.name, target.vector_fields, _fingerprint(reader))
         source = _source(
             corpus,
-            encoder,
+            (encoder, caption_encoder),
+            (target.name, target.vector_fields),
             view,
             progress,
             delete=delete,
             studies=studies,
             captions=captions,
-            reader=reader,
-            patches=_has_patches(target.vector_fields),
         )
         doubt = "" if visit else contradiction(source.corpus, target)
         found = reconcile(source.corpus, target) if visit or doubt else None
@@ -157,23 +152,19 @@ def write_feed(
     progress: Progress = silent,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
-    from ingest.feed.feed import check_fields, check_own_fields
+    from ingest.feed.feed import check_own_fields
     from ingest.feed.feed_file import write_feed_file
 
     check_file(out)
-    encoder, reader = _folders(encoder, caption_encoder, progress)
     fields = [field for served in application.encoders for field in served.fields]
-    made = [_fingerprint(encoder)] if encoder else []
-    check_fields(made, "The application", fields, _fingerprint(reader))
     source = _source(
         corpus,
-        encoder,
+        (encoder, caption_encoder),
+        ("The application", fields),
         view,
         progress,
         studies=studies,
         captions=captions,
-        reader=reader,
-        patches=_has_patches(fields),
     )
     check_own_fields(source.corpus, "the application", application.attributes)
     return write_feed_file(source, application, out, progress)
@@ -325,57 +316,44 @@ def start_swap(
     )
 
 
-def _folders(
-    encoder: Path | None, caption_encoder: Path | None, progress: Progress
-) -> tuple[Path | None, Path | None]:
-    """Of the encoder, and of that of captions where it is another one."""
-    from rocosearch.opening import caption_encoder_folder, encoder_folder
-
-    if encoder is None:
-        return None, None
-    folder = encoder_folder(encoder, progress)
-    return folder, caption_encoder_folder(folder, caption_encoder, progress)
-
-
-def _fingerprint(folder: Path | None) -> str:
-    from encoders.model.manifest import Manifest
-
-    return Manifest.load(folder).fingerprint if folder else ""
-
-
-def _has_patches(fields: Iterable[VectorField]) -> bool:
-    return any(field.labels == ROLES["patches"] for field in fields)
-
-
 def _source(
     corpus: Path,
-    encoder: Path | None,
+    encoders: tuple[Path | None, Path | None],
+    target: tuple[str, Sequence[VectorField]],
     view: View,
     progress: Progress,
     *,
     delete: bool = False,
     studies: bool = False,
     captions: bool = False,
-    reader: Path | None = None,
-    patches: bool = False,
 ) -> FeedSource:
-    from ingest.corpus.corpus import Corpus
-    from ingest.feed.feed import FeedSource
+    """What to feed, its missing vectors computed, for a target of that name and fields.
 
-    opened = Corpus.open(corpus)
+    encoders: of images, and of captions where it is another one.
+    """
+    from ingest.corpus.corpus import Corpus
+    from ingest.feed.feed import FeedSource, check_fields
+
+    opened, (encoder, reader), (name, fields) = Corpus.open(corpus), encoders, target
     if encoder is None:
         return FeedSource(opened, (), view, delete, studies)
+    from encoders.model.manifest import Manifest
     from ingest.feed.documents import PATCHES_OF_STUDIES
     from ingest.vectors.embed import embed_corpus
-    from rocosearch.opening import embedding_encoder
+    from rocosearch.opening import caption_encoder_folder, embedding_encoder, encoder_folder
 
+    patches = any(field.labels == ROLES["patches"] for field in fields)
     if patches and studies:
         raise UserError(PATCHES_OF_STUDIES)
-    loaded = embedding_encoder(encoder, progress)
-    captions = captions or reader is not None
-    by = embedding_encoder(reader, progress) if reader else loaded
-    embed_corpus(opened, loaded, progress, captions=by if captions else None, patches=patches)
-    made, of_captions = (loaded.manifest.fingerprint,), _fingerprint(reader)
+    encoder = encoder_folder(encoder, progress)
+    reader = caption_encoder_folder(encoder, reader, progress)
+    made = (Manifest.load(encoder).fingerprint,)
+    of_captions = Manifest.load(reader).fingerprint if reader else ""
+    check_fields(made, name, fields, of_captions)  # embedding may take hours
+    images = by = embedding_encoder(encoder, progress)
+    if reader:
+        by, captions = embedding_encoder(reader, progress), True
+    embed_corpus(opened, images, progress, captions=by if captions else None, patches=patches)
     return FeedSource(opened, made, view, delete, studies, captions, patches, of_captions)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from encoders.base.errors import UserError
+from ranking.names import CAPTION_VECTORS
 from vespa_app.deploy.config_server import ConfigServer
 from vespa_app.engine import VespaEngine
 from vespa_app.http.connection import Connection, Credentials
@@ -138,7 +139,9 @@ def _documents(engine: VespaEngine, application: Application) -> Iterator[Findin
         if held == count:
             yield Finding("fine", f"{said}.")
         else:
-            yield Finding("notice", f"{said}; the others can be found only by text.")
+            of_captions = stored.name.startswith(CAPTION_VECTORS)
+            lack = "have no caption" if of_captions else "can be found only by text"
+            yield Finding("notice", f"{said}; the others {lack}.")
 
 
 def _room(container: Connection) -> Iterator[Finding]:

@@ -41,7 +41,14 @@ from encoders.inference.onnx_encoder import (
 from encoders.model.clip import ClipModule, Encoder
 from encoders.model.manifest import Manifest
 
-__all__ = ["PARITY_TEXTS", "ExportError", "ExportedTowers", "export_towers"]
+__all__ = [
+    "PARITY_TEXTS",
+    "TOLERANCE",
+    "ExportError",
+    "ExportedTowers",
+    "export_towers",
+    "write_text_graph",
+]
 
 TOLERANCE = 1e-5
 
@@ -84,7 +91,8 @@ def export_towers(
         whole_file(folder / TEXT_GRAPH) as text,
         whole_file(folder / IMAGE_GRAPH) as image,
     ):
-        _write_text(module, text)
+        both = [TEXT_VECTORS, TOKEN_VECTORS]
+        write_text_graph(_TextGraph(module), module.config.text.context, both, text)
         outputs = _write_image(module, image)
         exported = OnnxEncoder(
             replace(encoder.manifest, graphs={}),
@@ -101,16 +109,16 @@ def export_towers(
     return ExportedTowers(manifest, text_gap, image_gap)
 
 
-def _write_text(module: ClipModule, path: Path) -> None:
+def write_text_graph(module: nn.Module, longest: int, outputs: Sequence[str], path: Path) -> None:
+    """Write a module of TEXT_INPUTS of at most `longest` tokens, which gives `outputs`."""
     device = next(module.parameters()).device
     examples = (torch.tensor([[1, 5, 2], [1, 2, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0]]))
     inputs = {n: e.to(device) for n, e in zip(TEXT_INPUTS, examples, strict=True)}
     axes = {
         0: torch.export.Dim("batch"),
-        1: torch.export.Dim("tokens", max=module.config.text.context),
+        1: torch.export.Dim("tokens", max=longest),
     }
-    outputs = [TEXT_VECTORS, TOKEN_VECTORS]
-    write_onnx(_TextGraph(module), inputs, dict.fromkeys(TEXT_INPUTS, axes), outputs, path)
+    write_onnx(module, inputs, dict.fromkeys(TEXT_INPUTS, axes), outputs, path)
 
 
 class _TextGraph(nn.Module):

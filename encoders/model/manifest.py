@@ -57,7 +57,8 @@ class Manifest:
 
     dimension: length of the vectors. normalized: whether they have length 1.
     max_tokens: texts are cut to this many tokens, the special ones included.
-    image_size: side of the square input in pixels. image_mode: "L" or "RGB".
+    image_size: side of the square input in pixels, 0 where there is no image tower.
+    image_mode: "L" or "RGB".
     image_resize: how an image becomes square ("pad" or "crop"). image_mean, image_std: one
     number per channel, on intensities scaled to 0..1.
     weights_sha256, tokenizer_sha256: of the files as saved.
@@ -90,6 +91,11 @@ class Manifest:
         """How images become the image tower's input."""
         from encoders.images.preprocess import Preprocessing  # noqa: PLC0415
 
+        if not self.image_size:
+            raise ManifestError(
+                f"The encoder {self.fingerprint[:8]} embeds texts alone: it can be the "
+                "`--caption-encoder`, not the encoder of images."
+            )
         stored: dict[str, Any] = json.loads(self.architecture)["preprocessing"]
         lists = {name: tuple(each) for name, each in stored.items() if isinstance(each, list)}
         return Preprocessing(**{**stored, **lists})
@@ -182,8 +188,8 @@ def _canonical(manifest: Manifest) -> str:
 def _impossible(manifest: Manifest) -> str:
     """A value that no encoder can have; "" if all are possible."""
     for name in ("dimension", "max_tokens", "image_size"):
-        value = getattr(manifest, name)
-        if type(value) is not int or not 1 <= value <= MOST:
+        value, least = getattr(manifest, name), int(bool(manifest.image_mode))
+        if type(value) is not int or not (least if name == "image_size" else 1) <= value <= MOST:
             return f"{name} {value!r}, which is not a whole number from 1 to {MOST:,}"
     numbers = (*manifest.image_mean, *manifest.image_std, manifest.logit_scale)
     if not all(isinstance(value, int | float) and isfinite(value) for value in numbers):

@@ -14,4 +14,5 @@ tokenizer.py      The tokenizer of a published model, with truncation and withou
 files.py          Read published JSON and safetensors files safely
 folders.py        Recognise folders of published models without importing torch
 convert.py        Convert a published model to an encoder folder, and cache it
+text_encoder.py   The same of a published text encoder, such as MiniLM, for captions
 """

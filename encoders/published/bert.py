@@ -18,12 +18,11 @@ from torch import Tensor
 from encoders.model.architecture import EncoderError
 from encoders.model.bert import BertConfig
 from encoders.published.files import read_json, read_weights
+from encoders.published.folders import BERTS
 from encoders.published.parts import TextPart
 from encoders.published.tokenizer import published_tokenizer
 
-__all__ = ["MODEL_TYPES", "bert_config", "bert_weights", "first_position", "load_bert"]
-
-MODEL_TYPES = ("bert", "roberta", "xlm-roberta")
+__all__ = ["bert_config", "bert_weights", "first_position", "load_bert"]
 
 POOLING = Path("1_Pooling") / "config.json"
 LENGTH = "sentence_bert_config.json"
@@ -63,7 +62,7 @@ def bert_config(
     """Our configuration for a published one. Raises EncoderError for what is no plain BERT."""
     absolute = published.get("position_embedding_type", "absolute") == "absolute"
     kind, activation = published.get("model_type"), published.get("hidden_act", "gelu")
-    if kind not in MODEL_TYPES or activation != "gelu" or not absolute:
+    if kind not in BERTS or activation != "gelu" or not absolute:
         raise EncoderError(
             f"{folder} has a {kind!r} model with {activation!r}; a text tower can be a BERT or "
             "RoBERTa with absolute positions and gelu, such as all-MiniLM-L6-v2."

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from encoders.base.errors import UserError
 
-__all__ = ["NoFolderError", "check_folder", "is_published"]
+__all__ = ["BERTS", "MINILM", "NoFolderError", "check_folder", "is_published", "is_text_encoder"]
 
+BERTS = ("bert", "roberta", "xlm-roberta")
+MINILM = "minilm"
 FILES = ("config.json", "open_clip_config.json", "modules.json", "0_CLIPModel")
 
 
@@ -19,6 +22,18 @@ class NoFolderError(UserError):
 def is_published(folder: Path) -> bool:
     """Whether the folder has the layout of a model as it is downloaded."""
     return any((folder / name).exists() for name in FILES)
+
+
+def is_text_encoder(source: str | Path) -> bool:
+    """Whether it is a published BERT, or `minilm`, that of the extra `pretrained`."""
+    folder = Path(source)
+    if str(source) == MINILM and not folder.exists():
+        return True
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("model_type") in BERTS
 
 
 def check_folder(source: str | Path) -> Path:

