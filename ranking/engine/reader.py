@@ -176,12 +176,17 @@ class IndexReader:
     def numbers(self, name: str, docs: NDArray[np.int64]) -> NDArray[np.float64]:
         """Values of a number, date or bool of one's own, NaN where missing: float64 [docs]."""
         found = np.empty(len(docs))
-        for (segment, _), first, last in zip(
-            self.parts, self._starts[:-1], self._starts[1:], strict=True
-        ):
-            own = (docs >= first) & (docs < last)
-            found[own] = segment.numbers(name)[docs[own] - first]
+        for segment, own, places in self._by_segment(docs):
+            found[own] = segment.numbers(name)[places]
         return found
+
+    def _by_segment(
+        self, docs: NDArray[np.int64]
+    ) -> Iterator[tuple[Segment, Mask, NDArray[np.int64]]]:
+        """Each segment, which of the documents are its own, and their numbers there."""
+        for (segment, _), first in zip(self.parts, self._starts[:-1], strict=True):
+            own = (docs >= first) & (docs < first + len(segment))
+            yield segment, own, docs[own] - first
 
     def sort_keys(self, column: str, docs: NDArray[np.int64]) -> NDArray[Any]:
         """Numbers that sort documents as their values of a single-valued column do."""
@@ -191,11 +196,8 @@ class IndexReader:
             return self.numbers(column, docs)
         codes = np.empty(len(docs), np.int64)
         values: list[str] = []
-        for (segment, _), first, last in zip(
-            self.parts, self._starts[:-1], self._starts[1:], strict=True
-        ):
-            own = (docs >= first) & (docs < last)
-            codes[own] = segment.codes(column)[docs[own] - first] + len(values)
+        for segment, own, places in self._by_segment(docs):
+            codes[own] = segment.codes(column)[places] + len(values)
             values += segment.values(column)
         order = np.unique(np.asarray(values, object), return_inverse=True)[1]
         return np.asarray(order[codes], np.int64)
@@ -220,11 +222,9 @@ class IndexReader:
     def counts(self, column: str, docs: NDArray[np.int64]) -> dict[str, int]:
         """How many of the documents have each value, most frequent first, then by value."""
         found: Counter[str] = Counter()
-        for (segment, _), first, last in zip(
-            self.parts, self._starts[:-1], self._starts[1:], strict=True
-        ):
+        for segment, _, places in self._by_segment(docs):
             marked = np.zeros(len(segment), np.bool_)
-            marked[docs[(docs >= first) & (docs < last)] - first] = True
+            marked[places] = True
             found.update(segment.counts(column, marked))
         return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
 
