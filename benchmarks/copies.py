@@ -121,7 +121,7 @@ def _false_alarms(corpus: Corpus) -> None:
     columns = corpus.table(["id", "group_id", "hashes"]).to_pydict()
     looks = [each["image_dhash"] or "" for each in columns["hashes"]]
     groups = columns["group_id"]
-    left, right = close_pairs(looks, looks, COPY_BITS)
+    left, right, _ = close_pairs(looks, looks, COPY_BITS)
     apart = [
         (columns["id"][a], columns["id"][b])
         for a, b in zip(left.tolist(), right.tolist(), strict=True)

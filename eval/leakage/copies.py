@@ -46,8 +46,10 @@ NEAREST = 20
 BLOCK = 512
 
 
-def close_pairs(hashes: Sequence[str], others: Sequence[str], bits: int) -> tuple[Pairs, Pairs]:
-    """Pairs (row of `hashes`, row of `others`) within `bits`, the 20 nearest of each.
+def close_pairs(
+    hashes: Sequence[str], others: Sequence[str], bits: int
+) -> tuple[Pairs, Pairs, Pairs]:
+    """Pairs within `bits`, the 20 nearest of each: rows of `hashes`, of `others`, bits apart.
 
     Both are 16 hex digits, "" for none.
     """
@@ -55,7 +57,7 @@ def close_pairs(hashes: Sequence[str], others: Sequence[str], bits: int) -> tupl
     known = np.array([row for row, text in enumerate(others) if text], np.int64)
     mine = np.array([int(hashes[row], 16) for row in rows], np.uint64)
     theirs = np.array([int(others[row], 16) for row in known], np.uint64)
-    left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    left, right, apart = ([np.empty(0, np.int64)] for _ in range(3))
     for start in range(0, len(mine) if len(theirs) else 0, BLOCK):
         distance = np.bitwise_count(mine[start : start + BLOCK, None] ^ theirs[None, :])
         for row in np.flatnonzero((distance <= bits).any(axis=1)).tolist():
@@ -63,7 +65,8 @@ def close_pairs(hashes: Sequence[str], others: Sequence[str], bits: int) -> tupl
             near = near[np.argsort(distance[row, near], kind="stable")[:NEAREST]]
             left.append(np.full(len(near), rows[start + row]))
             right.append(known[near])
-    return np.concatenate(left), np.concatenate(right)
+            apart.append(distance[row, near].astype(np.int64))
+    return np.concatenate(left), np.concatenate(right), np.concatenate(apart)
 
 
 def verified(corpus: Corpus, pairs: Sequence[tuple[str, str]]) -> Marks:

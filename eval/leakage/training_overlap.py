@@ -206,20 +206,14 @@ def _copies(
     alike = np.zeros(len(mine.rows), np.bool_)
     trained = set(used)
     asked = [mine.looks[row] if row not in trained else "" for row in mine.rows]
-    left, right = close_pairs(asked, [mine.looks[row] for row in used], LIKE_BITS)
+    left, right, apart = close_pairs(asked, [mine.looks[row] for row in used], LIKE_BITS)
     if not len(left):
         return copies, alike
-    near = np.array(
-        [
-            (int(asked[a], 16) ^ int(mine.looks[used[b]], 16)).bit_count()
-            for a, b in zip(left.tolist(), right.tolist(), strict=True)
-        ]
-    )
     pairs = [
         (ids[mine.rows[a]], ids[used[b]])
         for a, b in zip(left.tolist(), right.tolist(), strict=True)
     ]
-    proposed = np.flatnonzero(near <= COPY_BITS)
+    proposed = np.flatnonzero(apart <= COPY_BITS)
     proven = verified(corpus, [pairs[i] for i in proposed.tolist()])
     copies[left[proposed[proven]]] = True
     if embedding_parts(corpus, fingerprint):
@@ -242,6 +236,6 @@ def _unverified(seen: Seen, looks: Words, mine: _Columns, used: Sequence[int]) -
     here = {int(looks[row], 16) for row in used if looks[row]}
     elsewhere = [f"{look:016x}" for look in seen.looks.tolist() if look not in here]
     found = np.zeros(len(mine.rows), np.bool_)
-    left, _ = close_pairs([mine.looks[row] for row in mine.rows], elsewhere, COPY_BITS)
+    left, *_ = close_pairs([mine.looks[row] for row in mine.rows], elsewhere, COPY_BITS)
     found[left] = True
     return found
