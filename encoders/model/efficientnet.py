@@ -15,7 +15,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from encoders.model.towers import project_cells
+from encoders.model.towers import GridTower
 
 __all__ = ["LITE0", "EfficientNet", "EfficientNetConfig", "InvertedResidual", "SameConv"]
 
@@ -81,7 +81,7 @@ class InvertedResidual(nn.Module):
         return x + y if self.short else y
 
 
-class EfficientNet(nn.Module):
+class EfficientNet(GridTower):
     """An image to a vector of the joint space, not normalised.
 
     `body` is the published part, `projection` is trained from scratch: freezing "image.body" locks
@@ -90,7 +90,7 @@ class EfficientNet(nn.Module):
 
     def __init__(self, config: EfficientNetConfig, channels: int, dimension: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.grid = config, config.grid
         self.body = _Body(config, channels)
         self.projection = nn.Linear(config.top * config.grid**2, dimension, bias=False)
         nn.init.normal_(self.projection.weight, std=(config.top * config.grid**2) ** -0.5)
@@ -99,23 +99,6 @@ class EfficientNet(nn.Module):
         """[B, C, S, S] to the last feature map [B, W, s, s]."""
         found: Tensor = self.body(pixels)
         return found
-
-    def features(self, pixels: Tensor) -> Tensor:
-        """Normalised float [B, C, S, S] to float [B, W]: all but the projection."""
-        return self.pooled(self.cells(pixels))
-
-    def pooled(self, cells: Tensor) -> Tensor:
-        """What `cells` gave to float [B, W]."""
-        return F.adaptive_avg_pool2d(cells, self.config.grid).flatten(1)
-
-    def patch_features(self, cells: Tensor) -> Tensor:
-        """What `cells` gave to each cell in the joint space [B, P, D], row by row."""
-        return project_cells(cells, self.projection.weight, self.config.grid)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised float [B, C, S, S] to float [B, D]."""
-        projected: Tensor = self.projection(self.features(pixels))
-        return projected
 
 
 class _Body(nn.Module):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from encoders.model.towers import project_cells
+from encoders.model.towers import GridTower, split_heads
 
 __all__ = ["ModifiedResNet", "ModifiedResNetConfig", "ResNet", "ResNetConfig", "Residual"]
 
@@ -72,7 +72,7 @@ class Residual(nn.Module):
         return F.relu(self.norm_2(self.conv_2(y)) + self.short(x))
 
 
-class ResNet(nn.Module):
+class ResNet(GridTower):
     """An image to a vector of the joint space, not normalised.
 
     Group instead of batch normalisation: an image's vector must not depend on its batch.
@@ -80,7 +80,7 @@ class ResNet(nn.Module):
 
     def __init__(self, config: ResNetConfig, channels: int, dimension: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.grid = config, config.grid
         widths, groups = config.widths, config.groups
         self.stem = nn.Conv2d(channels, widths[0], 3, stride=2, padding=1, bias=False)
         self.stem_norm = nn.GroupNorm(groups, widths[0])
@@ -102,25 +102,6 @@ class ResNet(nn.Module):
         """[B, C, S, S] to the last feature map [B, W, s, s]."""
         features: Tensor = self.blocks(F.relu(self.stem_norm(self.stem(pixels))))
         return features
-
-    def features(self, pixels: Tensor) -> Tensor:
-        """Normalised float [B, C, S, S] to the cells side by side, float [B, grid * grid * W]."""
-        return self.pooled(self.cells(pixels))
-
-    def pooled(self, cells: Tensor) -> Tensor:
-        """What `cells` gave to float [B, grid * grid * W]."""
-        if cells.shape[-1] != self.config.grid:
-            cells = F.adaptive_avg_pool2d(cells, self.config.grid)
-        return cells.flatten(1)
-
-    def patch_features(self, cells: Tensor) -> Tensor:
-        """What `cells` gave to each cell in the joint space [B, P, D], row by row."""
-        return project_cells(cells, self.projection.weight, self.config.grid)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised float [B, C, S, S] to float [B, D]."""
-        projected: Tensor = self.projection(self.features(pixels))
-        return projected
 
 
 class _Bottleneck(nn.Module):
@@ -177,15 +158,11 @@ class _AttentionPool(nn.Module):
             1, 2
         )  # [B, P, W]
         tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1) + self.positions
-        q = self._split(self.query(tokens[:, :1]))  # [B, heads, 1, W / heads]
-        k, v = self._split(self.key(tokens)), self._split(self.value(tokens))
+        asked = (self.query(tokens[:, :1]), self.key(tokens), self.value(tokens))
+        q, k, v = (split_heads(x, self.heads) for x in asked)  # q: [B, heads, 1, W / heads]
         pooled = F.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.out(pooled.transpose(1, 2).flatten(1))
         return out
-
-    def _split(self, x: Tensor) -> Tensor:
-        batch, tokens, width = x.shape
-        return x.view(batch, tokens, self.heads, width // self.heads).transpose(1, 2)
 
 
 class ModifiedResNet(nn.Module):

@@ -23,6 +23,7 @@ __all__ = [
     "Activation",
     "AttentionPool",
     "Block",
+    "GridTower",
     "TextConfig",
     "TextTower",
     "ViT",
@@ -30,6 +31,7 @@ __all__ = [
     "attend",
     "mean_pool",
     "project_cells",
+    "split_heads",
 ]
 
 PATCH_GRID = 4  # patches of an image on a side, where they are pooled
@@ -142,7 +144,7 @@ class AttentionPool(nn.Module):
         batch, _, width = states.shape
         one = self.query.expand(batch, 1, width)
         q, k, v = (
-            self._split(F.linear(x, self.qkv.weight[rows], self.qkv.bias[rows]))
+            split_heads(F.linear(x, self.qkv.weight[rows], self.qkv.bias[rows]), self.heads)
             for x, rows in (
                 (one, slice(width)),
                 (states, slice(width, 2 * width)),
@@ -154,10 +156,10 @@ class AttentionPool(nn.Module):
         y: Tensor = x + self.down(_activate(self.up(self.norm(x)), self.activation))
         return y
 
-    def _split(self, x: Tensor) -> Tensor:
-        """[B, T, W] to [B, heads, T, W / heads]."""
-        batch, tokens, width = x.shape
-        return x.view(batch, tokens, self.heads, width // self.heads).transpose(1, 2)
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B, T, W] to [B, heads, T, W / heads]."""
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def attend(qkv: Tensor, heads: int, mask: Tensor | None) -> Tensor:
@@ -179,6 +181,36 @@ def project_cells(cells: Tensor, weight: Tensor, grid: int) -> Tensor:
     if grid == 1:
         return pooled.transpose(1, 2) @ weight.T
     return torch.einsum("bwp,dwp->bpd", pooled, weight.view(len(weight), -1, grid**2))
+
+
+class GridTower(nn.Module):
+    """An image tower whose last feature map is averaged to grid x grid cells, then projected."""
+
+    grid: int
+    projection: nn.Linear
+
+    def cells(self, pixels: Tensor) -> Tensor:
+        """[B, C, S, S] to the last feature map [B, W, s, s]."""
+        raise NotImplementedError
+
+    def pooled(self, cells: Tensor) -> Tensor:
+        """What `cells` gave to the averaged cells side by side, float [B, grid * grid * W]."""
+        if cells.shape[-1] != self.grid:
+            cells = F.adaptive_avg_pool2d(cells, self.grid)
+        return cells.flatten(1)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Normalised float [B, C, S, S] to float [B, grid * grid * W]: all but the projection."""
+        return self.pooled(self.cells(pixels))
+
+    def patch_features(self, cells: Tensor) -> Tensor:
+        """What `cells` gave to each cell in the joint space [B, P, D], row by row."""
+        return project_cells(cells, self.projection.weight, self.grid)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised float [B, C, S, S] to float [B, D]."""
+        projected: Tensor = self.projection(self.features(pixels))
+        return projected
 
 
 def mean_pool(states: Tensor, attention_mask: Tensor) -> Tensor:
