@@ -73,7 +73,8 @@ def _share_classes(kit: Path, folder: Path) -> None:
     https://docs.oracle.com/en/java/javase/17/vm/class-data-sharing.html; an archive of another Java
     is not used.
     """
-    jars = [(jar.name, *jar.stat()[6:9]) for jar in sorted((kit.parent / "lib").glob("*.jar"))]
+    found = sorted((kit.parent / "lib").glob("*.jar"))
+    jars = [(jar.name, jar.stat().st_size, int(jar.stat().st_mtime)) for jar in found]
     key = hashlib.sha256(repr(jars).encode()).hexdigest()[:16]
     archive = ROOT / "build" / f"kit-{key}.jsa"
     if " " in str(archive):  # the options are one text
