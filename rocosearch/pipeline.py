@@ -390,6 +390,7 @@ def build_index(
         shipped = shipped.replaced(STUDY_PROFILES, default="study")
     own = opened.manifest.fields
     chosen = load_profiles(profiles, own) if profiles else shipped
+    encoder = encoder_folder(encoder, progress) if encoder else None
     if caption_missing:
         if encoder is None:
             raise UserError("--caption-missing needs an encoder, which predicts the words.")
@@ -398,7 +399,6 @@ def build_index(
         from ingest.corpus.predictions import Predictions
         from rocosearch.labelling import label_corpus
 
-        encoder = encoder_folder(encoder, progress)
         if Predictions(corpus).encoder != Manifest.load(encoder).fingerprint:
             label_corpus(corpus, encoder, progress=progress)
         chosen = chosen.replaced((), default="hybrid_pseudo")
@@ -417,7 +417,6 @@ def build_index(
     if encoder is not None:
         from ingest.vectors.embed import embed_corpus
 
-        encoder = encoder_folder(encoder, progress)
         loaded = embedding_encoder(encoder, progress)
         fingerprint, by = loaded.manifest.fingerprint, loaded
         if captions and (reader := caption_encoder_folder(encoder, caption_encoder, progress)):

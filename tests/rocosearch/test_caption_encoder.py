@@ -153,6 +153,18 @@ def test_the_encoder_itself_is_no_other(made, tmp_path):
     assert not (engine.encoder_folder / "captions").exists()
 
 
+def test_an_index_named_as_encoder_has_both(made, tmp_path):
+    given = ("index", made.corpus, tmp_path / "again", "--encoder", made.index)
+    run(*given, "--caption-vectors")
+    engine, expected = EmbeddedEngine.open(tmp_path / "again"), EmbeddedEngine.open(made.index)
+    assert engine.info().vector_fields == expected.info().vector_fields
+    assert (engine.encoder_folder / "captions" / "text.onnx").exists()
+    run(*given[:2], tmp_path / "plain", *given[3:])
+    plain = EmbeddedEngine.open(tmp_path / "plain")
+    assert [field.name for field in plain.info().vector_fields] == [made.names.embedding]
+    assert not (plain.encoder_folder / "captions").exists()
+
+
 def test_a_swap_keeps_the_encoder_of_captions(made, tmp_path):
     shutil.copytree(made.index, tmp_path / "index")
     swap = start_on_index(tmp_path / "index", made.corpus, made.new)
