@@ -131,6 +131,16 @@ def test_a_server_is_fed_asked_and_compared(made, tmp_path):
         assert (found["causes"], max(found["differences"].values()) < 1e-6) == ({}, True)
 
 
+def test_a_feed_file_has_both_fingerprints(made, tmp_path):
+    out = tmp_path / "feed.jsonl"
+    run("feed", made.corpus, made.index, "--app", made.app, "--jsonl", out)
+    lines = [json.loads(line)["fields"] for line in out.read_text("utf-8").splitlines()]
+    assert len(lines) == 40
+    for name in ("images", "captions"):
+        fingerprint = Manifest.load(made.root / name).fingerprint
+        assert fingerprint in {fields.get(f"fingerprint_{fingerprint[:8]}") for fields in lines}
+
+
 def test_another_encoder_of_captions_is_noticed(made, tmp_path):
     index(made, tmp_path / "index", made.new)
     told = run("app", tmp_path / "index", tmp_path / "app", "--previous", made.app)
