@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = ["Asked", "Desk", "NotThereError", "plain"]
 Json = dict[str, Any]
 
 _WORD = re.compile(r"\w+")
+_OF_THE_PAGE = ("profiles", "why")
 _NOTHING = "Type some words, or give an image."
 
 
@@ -33,7 +34,7 @@ class NotThereError(UserError):
 
 @dataclass(frozen=True)
 class Asked:
-    """One search: arguments of `Searcher.search`, for one or more profiles."""
+    """One search: arguments of `Searcher.search`, under its names, for one or more profiles."""
 
     text: str = ""
     image: bytes | None = None
@@ -42,7 +43,7 @@ class Asked:
     profiles: tuple[str, ...] = ()
     k: int = 12
     filters: tuple[Filter, ...] = ()
-    group: str | None = None
+    group_by: str | None = None
     operators: bool = False
     offset: int = 0
     sort: Sort | None = None
@@ -50,7 +51,7 @@ class Asked:
     min_closeness: float | None = None
     min_probability: float | None = None
     facets: tuple[str, ...] = ()
-    inputs: Mapping[str, float] | None = None
+    inputs: Mapping[str, float] = field(default_factory=dict)
     why: str | None = None
 
     @classmethod
@@ -64,7 +65,7 @@ class Asked:
             profiles=tuple(dict.fromkeys(values["profile"])),
             k=values["k"],
             filters=(*_filters(values["filter"]), *_filters(values["not"], exclude=True)),
-            group=values["group"],
+            group_by=values["group"],
             operators=values["operators"] == "true",
             offset=values["offset"],
             sort=_sort(values["sort"]),
@@ -156,24 +157,8 @@ class Desk:
 
     def _list(self, asked: Asked, profile: str) -> Json:
         start = time.perf_counter()
-        arguments: Json = {
-            "text": asked.text,
-            "image": asked.image,
-            "like": asked.like,
-            "unlike": asked.unlike,
-            "profile": profile,
-            "k": asked.k,
-            "inputs": self._inputs_of(profile, asked.inputs or {}),
-            "filters": asked.filters,
-            "group_by": asked.group,
-            "operators": asked.operators,
-            "offset": asked.offset,
-            "sort": asked.sort,
-            "min_score": asked.min_score,
-            "min_closeness": asked.min_closeness,
-            "min_probability": asked.min_probability,
-            "facets": asked.facets,
-        }
+        arguments = {name: value for name, value in vars(asked).items() if name not in _OF_THE_PAGE}
+        arguments |= {"profile": profile, "inputs": self._inputs_of(profile, asked.inputs)}
         result = self.searcher.search(**arguments, frames=True)
         stems = frozenset(tokenize(asked.text))
         return {
