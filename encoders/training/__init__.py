@@ -17,7 +17,7 @@ loss.py              InfoNCE with several positives, of vectors or of parts, and
 objectives.py        The objective of a step: contrastive loss, gradient caching, concept labels
 optimizer.py         AdamW as in CLIP, with learning rates and freezing by part
 pairs.py             Training pairs in memory: decoded images with texts and labels
-pretraining.py       Pretraining of one tower alone: images (SimCLR), or halves of captions
+pretraining.py       Pretraining of one tower alone: images (SimCLR), or parts of captions
 presets.py           Named recipes: towers and training settings
 record.py            training.json: settings and results of a finished run
 train.py             Train a CLIP: the entry point, resumable, on CPUs or GPUs

@@ -50,7 +50,7 @@ class TrainingConfig:
     learning_rate: its peak. warmup: share of the run. weight_decay: of matrices only, as in
     CLIP. clip_norm: of gradients.
     image_epochs, text_epochs: epochs before all others in which one tower learns alone, from
-    images (SimCLR) and from halves of captions.
+    images (SimCLR) and from parts of captions.
     concept_epochs: epochs before the others in which the image tower learns to name concepts.
     concept_minimum: how many pairs a concept must have to be learned. concept_loss: what is
     minimised then; both give rare labels more weight than cross-entropy does.

@@ -16,7 +16,7 @@ from encoders.training.checkpoint import ResumeError
 from encoders.training.distributed import join_team
 from encoders.training.optimizer import FreezeError
 from encoders.training.pairs import read_pairs
-from encoders.training.pretraining import FILE_NAME, halves, pretrain
+from encoders.training.pretraining import FILE_NAME, cut, learn_texts, pretrain
 from encoders.training.train import Further, train
 
 
@@ -24,9 +24,14 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return Encoder.load(folder).module.state_dict()
 
 
-def test_a_short_caption_is_not_cut() -> None:
-    assert halves("CT of chest") is None
-    assert halves("a b c d") == ("a b", "c d")
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.74, 1.0])
+def test_both_parts_of_a_caption_have_words(share):
+    for count in range(2, 12):
+        words = [str(number) for number in range(count)]
+        first, second = cut(" ".join(words), share)
+        assert first.split() + second.split() == words
+        assert first
+        assert second
 
 
 def test_pretraining_moves_its_tower_and_is_seeded(
@@ -92,3 +97,18 @@ def test_a_frozen_tower_cannot_be_pretrained(small_training, drawn_pairs, tmp_pa
     config = replace(small_training, freeze=("image",), image_epochs=1)
     with pytest.raises(FreezeError, match="image tower is frozen"):
         train(drawn_pairs, [], tmp_path / "a", config)
+
+
+def test_a_frozen_part_stays_while_the_rest_of_its_tower_learns(
+    small_training, drawn_pairs, small_encoder
+):
+    module = copy.deepcopy(small_encoder.module)
+    before = copy.deepcopy(module.text.state_dict())
+    config = replace(small_training, text_epochs=3, freeze=("image", "text.tokens"))
+    texts = [f"{text} seen twice" for _, text, _ in drawn_pairs]
+    learn_texts(module.text, module.tokenizer, texts, config, silent)
+    moved = {
+        name for name, value in module.text.state_dict().items() if not value.equal(before[name])
+    }
+    assert "tokens.weight" not in moved
+    assert "projection.weight" in moved
