@@ -177,6 +177,7 @@ class Searcher:
         if name in self._info.profiles:
             resolved = self.engine.profiles.resolve(name)
             (asked,) = with_vectors([asked], [text], self.encoder, resolved)
+            self._check_vectors(asked, resolved, given=vector is not None)
         result = self.engine.search(asked)
         if plain and self.calibration and not self.calibrated:
             result = replace(result, warnings=(*result.warnings, NOT_ITS_OWN))
@@ -188,6 +189,31 @@ class Searcher:
             return result
         unused = f"Profile {name} uses text only: the image was ignored."
         return replace(result, warnings=(*result.warnings, unused))
+
+    def _check_vectors(self, asked: Query, profile: RankProfile, *, given: bool) -> None:
+        """Refuse to compare a vector with those of another encoder, which are as long or not.
+
+        given: whether the query has an image, examples, or a text that is encoded.
+        Raises QueryError.
+        """
+        if self.encoder is None or not given:
+            return
+        if asked.vector is None and not asked.vectors and not asked.text.strip():
+            raise QueryError(
+                f"Profile {asked.profile} compares vectors of captions alone, whose encoder "
+                "embeds texts: give a text, or take another profile."
+            )
+        made = {self.encoder.manifest.fingerprint, ""}
+        if CAPTION_VECTORS in profile.roles and self.encoder.captions:
+            made.add(self.encoder.captions.manifest.fingerprint)
+        for role in profile.roles:
+            fields = [f for f in self._info.vector_fields if f"{f.name}_".startswith(f"{role}_")]
+            if fields and not any(field.fingerprint in made for field in fields):
+                raise QueryError(
+                    f"Profile {asked.profile} compares {fields[0].name}, of another encoder than "
+                    f"{self.encoder.manifest.fingerprint[:8]}: search with the index's own "
+                    "encoders, or take another profile."
+                )
 
     def _check_cut(self, cut: float, *, plain: bool) -> None:
         if not 0 <= cut <= 1:
@@ -228,7 +254,8 @@ class Searcher:
         result = replace(result, probabilities=tuple(made.tolist()))
         least = calibration.cut if cut is None else cut
         if first and len(result) and not (made >= least).any():
-            told = f"Nothing here looks like it: no hit is right with a probability of {least:.2g}."
+            shown = f"{least:.2g}" if cut is None else f"{cut:.6g}"
+            told = f"Nothing here looks like it: no hit is right with a probability of {shown}."
             result = replace(result, warnings=(*result.warnings, told))
         return result if cut is None else result.only(made >= cut)
 

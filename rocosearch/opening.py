@@ -67,6 +67,8 @@ def caption_encoder_folder(
         folder = text_folder(given, progress)
     elif given:
         folder = encoder_folder(given, progress)
+        if (folder / CAPTION_ENCODER).is_dir():  # of an index
+            folder = folder / CAPTION_ENCODER
     same = folder and Manifest.load(folder).fingerprint == Manifest.load(encoder).fingerprint
     return None if folder is None or same else folder
 

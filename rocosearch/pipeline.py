@@ -381,16 +381,20 @@ def build_index(
     Images' patches have vectors where a profile reads them.
     """
     corpus, out = Path(corpus), Path(out)
-    encoder = Path(encoder) if encoder else None
-    captions = captions or caption_encoder is not None
     check_replaceable(out, "CURRENT", "an index", UNFINISHED)
+    if encoder is None and (captions or caption_encoder is not None):
+        raise UserError(
+            "Vectors of captions stand beside those of images: name the encoder of images, too, "
+            "with --encoder."
+        )
     opened = Corpus.open(corpus)
+    encoder = encoder_folder(encoder, progress) if encoder else None
+    captions = captions or caption_encoder is not None
     shipped = SHIPPED.replaced(CAPTION_PROFILES if captions else ())
     if studies and encoder:
         shipped = shipped.replaced(STUDY_PROFILES, default="study")
     own = opened.manifest.fields
     chosen = load_profiles(profiles, own) if profiles else shipped
-    encoder = encoder_folder(encoder, progress) if encoder else None
     if caption_missing:
         if encoder is None:
             raise UserError("--caption-missing needs an encoder, which predicts the words.")
@@ -403,8 +407,6 @@ def build_index(
             label_corpus(corpus, encoder, progress=progress)
         chosen = chosen.replaced((), default="hybrid_pseudo")
     patches = encoder is not None and _reads_patches(chosen, studies=studies)
-    if captions and encoder is None:
-        raise UserError("--caption-vectors needs an encoder, whose text tower makes them.")
     dimension = Manifest.load(encoder).dimension if encoder else 0
     expect(
         progress,
@@ -667,6 +669,19 @@ def learn_synonyms(
     return len(lines)
 
 
+def _check_captions(
+    index: Path, encoder: Manifest, reader: Path | None, fields: Sequence[VectorField]
+) -> None:
+    """Raise UserError if an index's encoder of captions is not the one that made its vectors."""
+    there = Manifest.load(reader).fingerprint if reader else encoder.fingerprint
+    for field in fields:
+        if field.name.startswith(CAPTION_VECTORS) and field.fingerprint not in {"", there}:
+            raise UserError(
+                f"{index} has lost its encoder of captions ({field.fingerprint[:8]}): index the "
+                "corpus again, with --caption-encoder."
+            )
+
+
 @typed
 def write_app(
     source: str | Path,
@@ -694,14 +709,19 @@ def write_app(
     averages: Mapping[str, float] | None = None
     folder: Path | None = source
     calibration = None
+    fields: tuple[VectorField, ...] = ()
     if is_published(source):
         folder = encoder_folder(source, progress)
     elif not (source / ENCODER_FILE).exists():
         if caption_encoder:
-            raise UserError(f"{source} is an index, which names its encoder of captions itself.")
+            raise UserError(
+                f"{source} is an index, which names its encoder of captions itself: leave out "
+                "--caption-encoder."
+            )
         engine = open_engine(source)
         kept = engine.profiles
         averages, folder = engine.average_field_lengths, engine.encoder_folder
+        fields = engine.info().vector_fields
         calibration = Calibration.read(source / CALIBRATION)
         if calibration and calibration.index != engine.index_id:
             warnings.warn(NOT_ITS_OWN, Notice, stacklevel=2)
@@ -710,6 +730,8 @@ def write_app(
     chosen = load_profiles(profiles, options.attributes) if profiles else kept
     manifest = Manifest.load(folder) if folder else None
     reader = caption_encoder_folder(folder, caption_encoder, progress) if folder else None
+    if manifest and not caption_encoder:
+        _check_captions(source, manifest, reader, fields)
     write_application(
         out,
         manifest,

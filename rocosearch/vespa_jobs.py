@@ -152,7 +152,7 @@ def write_feed(
     progress: Progress = silent,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Write a feed file for the `vespa feed` client; return its lines and what was left out."""
-    from ingest.feed.feed import check_own_fields
+    from ingest.feed.feed import check_own_fields, tell_of_captions
     from ingest.feed.feed_file import write_feed_file
 
     check_file(out)
@@ -167,6 +167,7 @@ def write_feed(
         captions=captions,
     )
     check_own_fields(source.corpus, "the application", application.attributes)
+    tell_of_captions(source, "The application", fields)
     return write_feed_file(source, application, out, progress)
 
 
@@ -349,12 +350,14 @@ def _source(
     reader = caption_encoder_folder(encoder, reader, progress)
     made = (Manifest.load(encoder).fingerprint,)
     of_captions = Manifest.load(reader).fingerprint if reader else ""
-    check_fields(made, name, fields, of_captions)  # embedding may take hours
+    captions = captions or reader is not None
+    source = FeedSource(opened, made, view, delete, studies, captions, patches, of_captions)
+    check_fields(made, name, fields, source.encoder_of_captions)  # embedding may take hours
     images = by = embedding_encoder(encoder, progress)
     if reader:
-        by, captions = embedding_encoder(reader, progress), True
+        by = embedding_encoder(reader, progress)
     embed_corpus(opened, images, progress, captions=by if captions else None, patches=patches)
-    return FeedSource(opened, made, view, delete, studies, captions, patches, of_captions)
+    return source
 
 
 def _cloud_target(name: str) -> CloudTarget:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ranking.searcher import Searcher
 from ranking.types import Filter, Query, Result
 
-__all__ = ["MOST_RANKS", "sentence", "why"]
+__all__ = ["MOST_RANKS", "looked_by", "sentence", "why"]
 
 MOST_RANKS = 10_000
 """Largest rank that is searched for the document."""
@@ -18,11 +18,15 @@ _SENTENCES = {
     "excluded": "It is an example of the query, and examples are not returned as hits.",
     "filtered": "It does not pass the filters: {by}.",
     "cut": "It is below the minimum score, closeness or probability.",
-    "not matched": "It contains no word of the query, and it has no vector.",
-    "not retrieved": "It contains no word of the query, and it is not among the nearest "
-    "neighbours.",
     "matched": "It is at rank {rank:,}.",
     "low": f"It matches, but its rank is beyond {MOST_RANKS:,}.",
+}
+_MISSED = {
+    "not matched": {"text": "it contains no word of the query", "vector": "it has no vector"},
+    "not retrieved": {
+        "text": "it contains no word of the query",
+        "vector": "it is not among the nearest neighbours",
+    },
 }
 _CUTS = ("min_score", "min_closeness", "min_probability")
 _OF_THE_LIST = ("group_by", "offset", "sort", "facets")
@@ -51,8 +55,23 @@ def why(searcher: Searcher, identifier: str, **asked: Any) -> dict[str, Any]:  #
     return {**shown, **_verdict(search, itself, identifier)}
 
 
-def sentence(told: Mapping[str, Any]) -> str:
-    """What `why` has found, for a reader."""
+def looked_by(searcher: Searcher, **asked: Any) -> tuple[str, ...]:  # noqa: ANN401 - as search
+    """What a search of these arguments finds documents by: "text", "vector" or both."""
+    text = asked.get("text") or ""
+    image = asked.get("image")
+    name = asked.get("profile") or searcher.default_profile(
+        text, (asked.get("like") or None) if image is None else image
+    )
+    found = searcher.engine.profiles.resolve(name).retrieve
+    return tuple(each for each in found if each != "text" or text.strip())
+
+
+def sentence(told: Mapping[str, Any], by: Sequence[str] = ("text", "vector")) -> str:
+    """What `why` has found, for a reader; by: what the search looks by, as `looked_by` tells."""
+    if told["verdict"] in _MISSED:
+        reasons = _MISSED[told["verdict"]]
+        missed = ", and ".join(reasons[each] for each in reasons if each in by or not by)
+        return f"{told['id']}: {missed[0].upper()}{missed[1:]}."
     values = {"rank": told.get("rank", 0), "by": "; ".join(told.get("by", ()))}
     return f"{told['id']}: {_SENTENCES[told['verdict']].format(**values)}"
 

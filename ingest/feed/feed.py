@@ -8,12 +8,14 @@ entered when the target has confirmed it, so a feed that is killed and run again
 from __future__ import annotations
 
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from encoders.base.errors import Notice
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import sha256_bytes
 from ingest.corpus.corpus import Corpus
@@ -35,6 +37,7 @@ __all__ = [
     "held_hashes",
     "ledger_path",
     "ledgers_of",
+    "tell_of_captions",
 ]
 
 
@@ -60,6 +63,12 @@ class FeedSource:
     def made_by(self) -> tuple[str, ...]:
         """Fingerprints of all encoders whose vectors are fed."""
         return (*self.fingerprints, *filter(None, [self.caption_encoder]))
+
+    @property
+    def encoder_of_captions(self) -> str:
+        """Fingerprint of what made the captions' vectors, "" where none are fed."""
+        own = self.fingerprints[0] if self.captions and self.fingerprints else ""
+        return self.caption_encoder or own
 
     def documents(self) -> Iterator[Document]:
         """What the target should hold."""
@@ -157,7 +166,7 @@ def check_fields(
 ) -> None:
     """Check that `fields`, those of the target `name`, take the vectors of these encoders.
 
-    caption_encoder: fingerprint of that of captions, where it is another one.
+    caption_encoder: fingerprint of that of captions, where they are fed with vectors.
     Raises FeedError, once for all documents, where one is missing or another encoder's.
     """
     offered = {field.name: field for field in fields}
@@ -175,6 +184,17 @@ def check_fields(
                 f"The vectors in {wanted} of {name} are of encoder "
                 f"{offered[wanted].fingerprint}, not of {fingerprint}: the two cannot be mixed."
             )
+
+
+def tell_of_captions(source: FeedSource, name: str, fields: Sequence[VectorField]) -> None:
+    """Tell where the target `name` has vectors of captions, and they are not fed."""
+    held = [field.name for field in fields if field.name.startswith(f"{CAPTION_VECTORS}_")]
+    if held and not source.captions:
+        told = (
+            f"{name} has vectors of captions ({', '.join(held)}), and this feed sends none: new "
+            "and changed documents have none. Feed with --caption-vectors or --caption-encoder."
+        )
+        warnings.warn(told, Notice, stacklevel=2)
 
 
 def check_own_fields(corpus: Corpus, name: str, attributes: Sequence[Attribute]) -> None:
@@ -206,7 +226,7 @@ def _check_vectors(source: FeedSource) -> None:
 def _with_known_encoders(source: FeedSource, target: Target, ledger: Ledger) -> FeedSource:
     """With the other encoders whose vectors the target holds: a put must not drop them."""
     fields = target.vector_fields
-    check_fields(source.fingerprints, target.name, fields, source.caption_encoder)
+    check_fields(source.fingerprints, target.name, fields, source.encoder_of_captions)
     check_own_fields(source.corpus, target.name, target.attributes)
     _check_vectors(source)
     offered = {field.name for field in fields}
@@ -225,6 +245,7 @@ def _with_known_encoders(source: FeedSource, target: Target, ledger: Ledger) -> 
     ]
     if of_captions and not source.captions:
         source = replace(source, captions=True, caption_encoder=of_captions[0])
+    tell_of_captions(source, target.name, fields)
     return replace(source, fingerprints=(*source.fingerprints, *others))
 
 

@@ -27,7 +27,14 @@ from ranking.engine.search import search
 from ranking.engine.segment.segment import Segment, segment_arrays
 from ranking.engine.store import snapshot
 from ranking.engine.store.merge_policy import Part, merged, without
-from ranking.engine.store.writer import Change, add_encoder, publish, write_segment, writing
+from ranking.engine.store.writer import (
+    Change,
+    add_encoder,
+    check_source,
+    publish,
+    write_segment,
+    writing,
+)
 from ranking.names import ROLES
 from ranking.profiles.cosine import in_metric
 from ranking.profiles.shipped import SHIPPED, ProfileSet, save_profiles
@@ -117,6 +124,9 @@ class EmbeddedEngine:
         """
         path = Path(path)
         encoder = Path(encoder) if encoder else None
+        reader = Path(captions) if captions else None
+        if encoder is not None:
+            check_source(encoder, reader)
         with writing(path, new=True):
             listed = collect(documents, vector_fields, progress, attributes)
             progress("index", 0, 1)
@@ -124,7 +134,7 @@ class EmbeddedEngine:
             segment = write_segment(path, arrays)
             name = ""
             if encoder is not None:
-                name = add_encoder(path, encoder, Path(captions) if captions else None)
+                name = add_encoder(path, encoder, reader)
             written = partial(save_profiles, profiles)
             change = Change(vector_fields, attributes, [(segment, None)], written, name)
             publish(path, change)

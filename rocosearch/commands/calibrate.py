@@ -49,16 +49,16 @@ def command(
         return
     told = made.told
     results.print(
-        f"{index}: {told['queries']:.0f} queries, {told['right']:.0f} of {told['hits']:.0f} hits "
-        f"right; expected calibration error {told['calibration_error']:.3f}."
+        f"{index}: {told['queries']:,.0f} queries, {told['right']:,.0f} of {told['hits']:,.0f} "
+        f"hits right; expected calibration error {told['calibration_error']:.3f}."
     )
     results.print(
         f"A query all of whose hits are below {made.cut:.2g} is told that nothing looks like it: "
-        f"{told['no_answer_recall']:.0%} of the queries whose right hits were left out, and 5 % of "
-        f"the others (F1 {told['no_answer_f1']:.2f}; to say so always gives 0.67)."
+        f"{100 * told['no_answer_recall']:.0f} % of the queries whose right hits were left out, "
+        f"and 5 % of the others (F1 {told['no_answer_f1']:.2f}; to say so always gives 0.67)."
     )
     if made.short:
         results.print(
-            f"Queries of up to {SHORT} words: {made.short.told['queries']:.0f} queries, expected "
+            f"Queries of up to {SHORT} words: {made.short.told['queries']:,.0f} queries, expected "
             f"calibration error {made.short.told['calibration_error']:.3f}."
         )

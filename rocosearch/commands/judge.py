@@ -45,7 +45,7 @@ def command(
     """
     from rocosearch.judging import export_judgements, judge
 
-    if (export is None) == (not documents):
+    if (export is None) == (not documents) or (export and text is not None):
         raise typer.BadParameter("Give TEXT and an ID to judge, or --export FOLDER.")
     if export is not None:
         told = export_judgements(corpus, export)

@@ -154,13 +154,21 @@ def command(
     """
     if text is None and image is None and not like:
         raise typer.BadParameter("Give TEXT, or --image FILE, or --like ID.")
-    if (heatmap or save or open_sheet) and corpus is None:
+    pictured = bool(heatmap or save or open_sheet)
+    if pictured and corpus is None:
         raise typer.BadParameter("The images are in the corpus: name it with --corpus CORPUS.")
     if (heatmap or suggest) and not (text or "").strip():
         raise typer.BadParameter("--heatmap and --suggest need TEXT.")
+    narrowed = bool(profile or facet or filters or without or group)
     names = tuple(dict.fromkeys(profile or ()))
-    if len(names) > 1 and (why or heatmap or save or open_sheet):
-        raise typer.BadParameter("--why, --heatmap, --save and --open take one --profile.")
+    _check_alone(
+        suggest=suggest,
+        why=why is not None,
+        facets=bool(facet),
+        pictured=pictured,
+        narrowed=narrowed,
+        several=len(names) > 1,
+    )
     asked: dict[str, Any] = {
         "text": text,
         "image": image,
@@ -210,6 +218,23 @@ def command(
             if heatmap:
                 _heatmap(searcher, result, pictures, text or "", heatmap)
             _save(result, pictures, save, open_sheet=open_sheet)
+
+
+def _check_alone(
+    *, suggest: bool, why: bool, facets: bool, pictured: bool, narrowed: bool, several: bool
+) -> None:
+    """Refuse options that would change nothing beside the others."""
+    if suggest and (why or pictured or narrowed):
+        raise typer.BadParameter(
+            "--suggest completes words of the whole index: leave out --profile, --facet, --filter, "
+            "--not, --group, --why, --heatmap, --save and --open."
+        )
+    if why and (facets or pictured):
+        raise typer.BadParameter(
+            "--why explains one document: leave out --facet, --heatmap, --save and --open."
+        )
+    if several and (why or pictured):
+        raise typer.BadParameter("--why, --heatmap, --save and --open take one --profile.")
 
 
 def _pictures(corpus: Path | None, save: Path | None, heatmap: Path | None) -> Pictures | None:
@@ -273,13 +298,13 @@ def _suggest(searcher: Searcher, corpus: Path | None, text: str, *, as_json: boo
 
 def _tell_why(searcher: Searcher, identifier: str, asked: Any, *, as_json: bool) -> None:  # noqa: ANN401
     from rocosearch.printed_hits import print_parts
-    from rocosearch.why import sentence, why
+    from rocosearch.why import looked_by, sentence, why
 
     told = why(searcher, identifier, **asked)
     if as_json:
         show_json(told)
         return
-    tell(sentence(told))
+    tell(sentence(told, looked_by(searcher, **asked)))
     if "score" in told:
         print_parts(told["features"], f"score {told['score']:.4f}")
 

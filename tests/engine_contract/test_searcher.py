@@ -6,7 +6,7 @@ import pytest
 
 from ranking.searcher import Searcher
 from ranking.types import Filter
-from rocosearch.why import sentence, why
+from rocosearch.why import looked_by, sentence, why
 from tests.engine_contract.test_contract import DOCUMENTS, FIELD, PROFILES
 
 
@@ -31,6 +31,11 @@ def test_a_rank_is_explained(searcher):
         ("matched", rank) for rank in range(1, len(ids) + 1)
     ]
     assert sentence(told[1]) == f"{ids[1]}: It is at rank 2."
+    missed = why(searcher, "c1", **asked)
+    assert sentence(missed, looked_by(searcher, **asked)) == "c1: It contains no word of the query."
+    by_both = looked_by(searcher, text="chest", profile="hybrid")
+    assert sentence(missed, by_both).endswith("no word of the query, and it has no vector.")
+    assert looked_by(searcher, like=("a1",), profile="hybrid") == ("vector",)
     for name, verdict, more in (
         ("nobody", "absent", {}),
         ("c1", "not matched", {}),

@@ -203,10 +203,15 @@ def test_processes_read_while_one_writes(index, tmp_path):
 
 
 def test_the_encoder_travels_with_the_index(tmp_path):
-    manifest = Manifest(8, True, 16, 32, "L", "pad", (0.5,), (0.5,), "00", "11", "{}")
+    digest = sha256_bytes(b"{}")
+    manifest = Manifest(8, True, 16, 32, "L", "pad", (0.5,), (0.5,), "00", digest, "{}")
     encoder = tmp_path / "encoder"
     encoder.mkdir()
     manifest.save(encoder)
+    with pytest.raises(ManifestError, match=r"tokenizer\.json is missing"):
+        EmbeddedEngine.build(tmp_path / "index", documents(3), [FIELD], encoder=encoder)
+    assert not (tmp_path / "index").exists()
+    (encoder / "tokenizer.json").write_bytes(b"{}")
     EmbeddedEngine.build(tmp_path / "index", documents(3), [FIELD], encoder=encoder)
     engine = EmbeddedEngine.open(tmp_path / "index")
     assert Manifest.load(engine.encoder_folder) == manifest

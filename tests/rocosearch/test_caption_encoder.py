@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from encoders.base.errors import Notice
 from encoders.model.manifest import Manifest
 from ingest.corpus.corpus import Corpus
+from ingest.feed.feed import FeedSource, tell_of_captions
 from ingest.feed.forget import forget_in_corpus
 from ingest.vectors.embed import embedding_parts, read_part
 from ranking.engine.engine import EmbeddedEngine
@@ -30,6 +32,12 @@ from tests.vespa_app.conftest import tiny_encoder
 from vespa_app.read.application import read_application
 
 TEXT = "nodule in the left lung"
+OF_CAPTIONS = """\
+default = "captions"
+[profiles.captions]
+retrieve = ["vector"]
+first_phase = "closeness(field, caption_embedding)"
+"""
 
 
 def run(*arguments, fails=False):
@@ -55,7 +63,7 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Made:
     found = Made(tmp_path_factory.mktemp("captions"))
-    for seed, (name, dimension) in enumerate({"images": 24, "captions": 16, "new": 20}.items()):
+    for seed, (name, dimension) in enumerate({"images": 24, "captions": 16, "new": 24}.items()):
         save_whole(tiny_encoder(seed, dimension), found.root / name)
     build_corpus("phantoms:40", found.corpus)
     index(found, found.index, found.captions)
@@ -96,11 +104,70 @@ def test_the_index_carries_both_text_towers(made):
 
 def test_without_its_encoder_captions_are_not_compared_in_silence(made):
     searcher = open_searcher(made.index, encoder=made.images)
-    with pytest.raises(QueryError, match="of several encoders: give the query's vectors by field"):
+    with pytest.raises(
+        QueryError, match=r"compares caption_embedding_\w+, of another encoder than"
+    ):
         searcher.search(TEXT, profile="hybrid3")
     assert len(searcher.search(TEXT, profile="hybrid"))
     image = next(record.image for record in Corpus.open(made.corpus).records() if record.image)
     assert len(open_searcher(made.index).search(image=image, profile="hybrid3", k=3)) == 3
+
+
+def test_the_encoder_of_captions_is_not_compared_with_images(made, tmp_path):
+    index(made, tmp_path / "index", made.new)  # of the same dimension: nothing else would tell
+    asked = ("search", tmp_path / "index", "--encoder", made.new)
+    for profile in ("vector", "hybrid", "hybrid3"):
+        error = run(*asked, TEXT, "--profile", profile, fails=True)
+        assert "compares embedding_" in error
+        assert "of another encoder than" in error
+    own = tmp_path / "own.toml"
+    own.write_text(OF_CAPTIONS, encoding="utf-8")
+    assert run(*asked, TEXT, "--profiles", own) == run(*asked[:2], TEXT, "--profiles", own)
+    identifier = next(iter(EmbeddedEngine.open(made.index).ids()))
+    error = run(*asked[:2], "--like", identifier, "--profiles", own, fails=True)
+    assert "compares vectors of captions alone" in error
+
+
+def test_an_index_named_as_encoder_of_captions_has_its_own(made, tmp_path):
+    expected = EmbeddedEngine.open(made.index).info().vector_fields
+    given = ("--encoder", made.images, "--caption-encoder", made.index)
+    run("index", made.corpus, tmp_path / "index", *given)
+    assert EmbeddedEngine.open(tmp_path / "index").info().vector_fields == expected
+    alone = ("index", made.corpus, tmp_path / "no", "--caption-encoder", made.captions)
+    assert "name the encoder of images, too" in run(*alone, fails=True)
+
+
+def test_a_damaged_encoder_of_captions_is_noticed(made, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(made.captions, damaged)
+    (damaged / "text.onnx").unlink()  # its vectors are in the corpus
+    given = ("--encoder", made.images, "--caption-encoder", damaged)
+    error = run("index", made.corpus, tmp_path / "index", *given, fails=True)
+    assert "damaged is not a complete encoder: text.onnx is missing" in error
+    assert not (tmp_path / "index").exists()
+    shutil.copytree(made.index, tmp_path / "lost")
+    shutil.rmtree(EmbeddedEngine.open(tmp_path / "lost").encoder_folder / "captions")
+    error = run("app", tmp_path / "lost", tmp_path / "app", fails=True)
+    assert "lost has lost its encoder of captions" in error
+    shutil.copytree(made.new, EmbeddedEngine.open(tmp_path / "lost").encoder_folder / "captions")
+    index(made, tmp_path / "lost", made.captions)
+    assert len(open_searcher(tmp_path / "lost").search(TEXT, profile="hybrid3"))
+
+
+def test_the_encoder_of_captions_may_stand_beside_that_of_images(made, tmp_path):
+    run("app", made.index, tmp_path / "app", "--also", made.captions)
+    assert len(read_application(tmp_path / "app").encoders) == 2
+
+
+def test_a_feed_tells_that_captions_get_no_vectors(made, tmp_path):
+    shutil.copytree(made.index, tmp_path / "index")
+    to = ("--to", tmp_path / "index")
+    error = run("feed", made.corpus, made.images, *to, "--caption-vectors", fails=True)
+    assert "has no vector field caption_embedding_" in error  # once, not for each document
+    source = FeedSource(Corpus.open(made.corpus), (made.names.short,))
+    fields = EmbeddedEngine.open(made.index).info().vector_fields
+    with pytest.warns(Notice, match="this feed sends none"):
+        tell_of_captions(source, "index", fields)
 
 
 def test_a_server_is_fed_asked_and_compared(made, tmp_path):

@@ -132,3 +132,21 @@ def test_cutoffs_are_sorted_and_each_once():
 
 def test_layouts_are_those_of_the_readers():
     assert set(get_args(Layout)) == {"auto", *FORMATS}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--suggest", "--filter", "modality=ct"), "--suggest completes words of the whole index"),
+        (("--suggest", "--why", "a"), "--suggest completes words of the whole index"),
+        (("--why", "a", "--facet", "modality"), "--why explains one document"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(options, said):
+    result = run("search", "index", "lesion", *options)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_text_beside_an_export_of_judgements_is_refused():
+    assert run("judge", "corpus", "lesion", "--export", "judged").exit_code == 2

@@ -141,6 +141,9 @@ def write_application(
     resolved = map(profiles.resolve, profiles.names())
     if not encoders or not any(CAPTION_VECTORS in profile.roles for profile in resolved):
         captions = None
+    if captions:  # an index's copy of it names fewer files
+        own = captions.manifest.fingerprint
+        captions = next((e for e in encoders if e.manifest.fingerprint == own), captions)
     made = [e.manifest for e in encoders]
     package = application_package(
         made,

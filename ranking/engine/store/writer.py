@@ -44,7 +44,15 @@ from ranking.engine.store.array_file import write_arrays
 from ranking.engine.store.snapshot import CURRENT, GENERATION, PROFILES, Alive, Generation, current
 from ranking.types import Attribute, EngineError, VectorField
 
-__all__ = ["UNFINISHED", "Change", "add_encoder", "publish", "write_segment", "writing"]
+__all__ = [
+    "UNFINISHED",
+    "Change",
+    "add_encoder",
+    "check_source",
+    "publish",
+    "write_segment",
+    "writing",
+]
 
 _OWN = {
     "generations": re.compile(r"[0-9]{1,9}"),
@@ -118,6 +126,18 @@ def write_segment(path: Path, arrays: Arrays) -> str:
 _unsearched = shutil.ignore_patterns("*.safetensors", SEEN, "LOCK", ".*", CAPTION_ENCODER)
 
 
+def check_source(encoder: Path, captions: Path | None) -> None:
+    """Raise ManifestError where a file that searches read is missing or damaged.
+
+    Vectors may have been made before it was, so nothing else need have read it.
+    """
+    for name, digest in Manifest.load(encoder).files.items():
+        check_file(encoder / name, digest)
+    for name, digest in Manifest.load(captions).files.items() if captions else ():
+        if captions and name in {TOKENIZER, TEXT_GRAPH}:
+            check_file(captions / name, digest)
+
+
 def add_encoder(path: Path, encoder: Path, captions: Path | None = None) -> str:
     """Put what searches of an encoder's folder into the index: hard links where there are any.
 
@@ -128,12 +148,13 @@ def add_encoder(path: Path, encoder: Path, captions: Path | None = None) -> str:
     made = [Manifest.load(encoder).fingerprint]
     if (reranker := RerankerManifest.load(encoder)) is not None:
         made.append(reranker.fingerprint)
-    if captions:
-        made.append(Manifest.load(captions).fingerprint)
+    own = Manifest.load(captions) if captions else None
+    if own:
+        made.append(own.fingerprint)
     name = "".join(each[: 16 // len(made)] for each in made).ljust(16, "0")
     target = path / "encoders" / name
     beside = target / CAPTION_ENCODER
-    if not (_is_whole(target) and (not captions or _is_whole(beside))):
+    if not (_is_whole(target) and (own is None or _is_whole(beside, own))):
         with whole_folder(target) as folder:
             shutil.copytree(
                 encoder, folder, copy_function=link_or_copy, dirs_exist_ok=True, ignore=_unsearched
@@ -153,13 +174,15 @@ def _add_text_tower(encoder: Path, folder: Path) -> None:
     replace(manifest, graphs=graphs).save(folder)
 
 
-def _is_whole(encoder: Path) -> bool:
+def _is_whole(encoder: Path, expected: Manifest | None = None) -> bool:
+    """Whether an encoder in an index can be searched with, and is the expected one."""
     try:
-        for name, digest in Manifest.load(encoder).files.items():
+        manifest = Manifest.load(encoder)
+        for name, digest in manifest.files.items():
             check_file(encoder / name, digest)
     except UserError:
         return False
-    return True
+    return expected is None or manifest.fingerprint == expected.fingerprint
 
 
 @dataclass(frozen=True)
