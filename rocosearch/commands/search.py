@@ -201,7 +201,7 @@ def command(
         ) as searcher,
     ):
         if suggest:
-            _suggest(searcher, corpus, text or "", as_json=as_json)
+            _suggest(searcher, corpus, text or "", k, as_json=as_json)
             return
         if len(names) > 1:
             rankings = _rankings(searcher, names, asked, frames=as_json)
@@ -272,7 +272,7 @@ def _rankings(
     return found
 
 
-def _suggest(searcher: Searcher, corpus: Path | None, text: str, *, as_json: bool) -> None:
+def _suggest(searcher: Searcher, corpus: Path | None, text: str, k: int, *, as_json: bool) -> None:
     from ranking.engine.engine import EmbeddedEngine
     from rocosearch.page.lexicon import Lexicon
 
@@ -286,7 +286,7 @@ def _suggest(searcher: Searcher, corpus: Path | None, text: str, *, as_json: boo
         raise UserError(
             "Vespa does not list the words of an index: name the corpus with --corpus CORPUS."
         )
-    found = words.complete(text.rsplit(maxsplit=1)[-1])
+    found = words.complete(text.rsplit(maxsplit=1)[-1], k)
     if as_json:
         show_json({"suggestions": [{"text": term, "documents": n} for term, n in found]})
         return

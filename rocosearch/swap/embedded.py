@@ -7,12 +7,14 @@ renames, so the old one is kept until `finish`.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import exchange, put_back
 from ingest.corpus.corpus import Corpus
 from ranking.engine.engine import EmbeddedEngine
+from ranking.types import Document
 from rocosearch.swap.candidate import (
     backfill_index,
     build_candidate,
@@ -43,6 +45,7 @@ def start_on_index(
         state = SwapState.load(place)
     else:
         state = new_state(check_encoders(index, encoder), index, corpus, encoder)
+        state = replace(state, index_id=EmbeddedEngine.open(index).index_id)
         IndexMover(place, state).clear()  # of a swap whose end was interrupted
         state.save(place)
     if Path(state.encoder) != encoder.resolve() or Path(state.index) != index.resolve():
@@ -89,7 +92,7 @@ class IndexMover:
         progress("switch", 0, 1)
         put_back(self._index)
         if self._new.exists() and self._index.exists():
-            _check_same_documents(self._index, self._new)
+            _check_unchanged(self._index, self._new, self._state.index_id)
         if self._new.exists() and not self._old.exists():
             exchange(self._index, take=self._new, keep=self._old)
         progress("switch", 1, 1)
@@ -123,11 +126,23 @@ class IndexMover:
             )
 
 
-def _check_same_documents(index: Path, candidate: Path) -> None:
+def _check_unchanged(index: Path, candidate: Path, index_id: str) -> None:
+    """Refuse to lose what was indexed, fed or removed since the candidate was built."""
     old, new = EmbeddedEngine.open(index), EmbeddedEngine.open(candidate)
-    different = set(old.ids()) ^ set(new.ids())
+    if index_id and old.index_id != index_id:
+        raise SwapError(
+            f"{index} was built anew since the swap started: roll back and start again."
+        )
+    names = set(old.ids()) | set(new.ids())
+    different = [name for name in names if _words(old, name) != _words(new, name)]
     if different:
         raise SwapError(
             f"{index} has changed since the swap started ({len(different)} documents, such as "
             f"{min(different)}): roll back and start again."
         )
+
+
+def _words(engine: EmbeddedEngine, identifier: str) -> Document | None:
+    """A document without its vectors, which are another encoder's."""
+    found = engine.get(identifier)
+    return replace(found, vectors={}, labelled={}) if found else None

@@ -29,7 +29,8 @@ class SwapError(UserError):
 class SwapState:
     """One swap.
 
-    old, new: fingerprints. index, corpus, encoder: folders; encoder is the new one's.
+    old, new: fingerprints. index, corpus, encoder: folders; encoder is the new one's. index_id: of
+    the index as it was at the start.
     server: addresses, for a swap on Vespa. passed: the verdict of `shadow`, None before it.
     """
 
@@ -41,6 +42,7 @@ class SwapState:
     server: Mapping[str, str] = field(default_factory=dict)
     stage: Stage = "starting"
     passed: bool | None = None
+    index_id: str = ""
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:

@@ -13,7 +13,7 @@ from ingest.corpus.records import Record
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.shipped import load_profiles
-from ranking.types import Attribute, EngineError, Filter, Query, VectorField
+from ranking.types import Attribute, Document, EngineError, Filter, Query, VectorField
 from rocosearch.pipeline import build_index, open_searcher
 from rocosearch.swap import SwapError, open_swap, start_on_index
 from rocosearch.swap.state import working
@@ -120,9 +120,16 @@ def test_an_index_that_was_fed_meanwhile_is_not_switched(setting):
     swap = begin(setting)
     swap.backfill()
     engine = EmbeddedEngine.open(setting.index)
-    gone = min(engine.ids())
-    engine.remove([gone])
-    with pytest.raises(SwapError, match=f"1 documents, such as {gone}"):
+    first, *others = sorted(engine.ids())
+    engine.update([Document(first, "said otherwise")])
+    with pytest.raises(SwapError, match=f"1 documents, such as {first}"):
+        swap.switch(force=True)
+    engine.remove([others[0]])
+    with pytest.raises(SwapError, match=f"2 documents, such as {first}"):
+        swap.switch(force=True)
+    shutil.rmtree(setting.index)
+    build_index(setting.corpus, setting.index, encoder=setting.old)
+    with pytest.raises(SwapError, match="was built anew"):
         swap.switch(force=True)
 
 
