@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ingest.corpus.records import Record
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.shipped import load_profiles
-from ranking.types import Attribute, Document, EngineError, Filter, Query, VectorField
+from ranking.types import Attribute, EngineError, Filter, Query, VectorField
 from rocosearch.pipeline import build_index, open_searcher
 from rocosearch.swap import SwapError, open_swap, start_on_index
 from rocosearch.swap.state import working
@@ -121,7 +122,7 @@ def test_an_index_that_was_fed_meanwhile_is_not_switched(setting):
     swap.backfill()
     engine = EmbeddedEngine.open(setting.index)
     first, *others = sorted(engine.ids())
-    engine.update([Document(first, "said otherwise")])
+    engine.feed([replace(engine.get(first), caption="said otherwise")])
     with pytest.raises(SwapError, match=f"1 documents, such as {first}"):
         swap.switch(force=True)
     engine.remove([others[0]])
