@@ -43,10 +43,10 @@ DEPTH = 10
 
 
 def profiles(*, reranker: bool) -> ProfileSet:
-    """One profile for each of PHASES, over the best 100."""
+    """One profile for each of PHASES, over the best 50."""
     wanted = [text for text in PHASES.values() if reranker or "matches" not in text]
     made = [
-        Profile(f"p{row}", "near", ("vector",), functions=FUNCTIONS, global_phase=Phase(text, 100))
+        Profile(f"p{row}", "near", ("vector",), functions=FUNCTIONS, global_phase=Phase(text, 50))
         for row, text in enumerate(wanted)
     ]
     return ProfileSet(tuple(made), "p0")
