@@ -131,7 +131,7 @@ def _check_unchanged(index: Path, candidate: Path, index_id: str) -> None:
     old, new = EmbeddedEngine.open(index), EmbeddedEngine.open(candidate)
     if index_id and old.index_id != index_id:
         raise SwapError(
-            f"{index} was built anew since the swap started: roll back and start again."
+            f"{index} was built again since the swap started: roll back and start again."
         )
     names = set(old.ids()) | set(new.ids())
     different = [name for name in names if _words(old, name) != _words(new, name)]

@@ -52,7 +52,7 @@ def acknowledge(step: int) -> None:
         Path(f"{ACK}{step}").mkdir()
 
 
-# --- an index: built, fed, changed, merged, built anew -----------------------------------------
+# --- an index: built, fed, changed, merged, built again -----------------------------------------
 
 
 def document(number: int, version: int = 0) -> Document:

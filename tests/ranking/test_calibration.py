@@ -131,7 +131,7 @@ def test_a_cut_that_cannot_be_made_is_refused(searcher, asked, said):
 
 
 def test_probabilities_of_another_index_are_not_used(tmp_path):
-    """Also where the index is built anew while it is open."""
+    """Also where the index is built again while it is open."""
     path = tmp_path / "index"
     documents = [Document(f"d{n}", text) for n, text in enumerate(["ring", "chest film", "knee"])]
     searcher = Searcher(EmbeddedEngine.build(path, documents))

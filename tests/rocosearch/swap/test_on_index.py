@@ -130,7 +130,7 @@ def test_an_index_that_was_fed_meanwhile_is_not_switched(setting):
         swap.switch(force=True)
     shutil.rmtree(setting.index)
     build_index(setting.corpus, setting.index, encoder=setting.old)
-    with pytest.raises(SwapError, match="was built anew"):
+    with pytest.raises(SwapError, match="was built again"):
         swap.switch(force=True)
 
 
