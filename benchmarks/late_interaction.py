@@ -85,6 +85,9 @@ def main(corpus: Path, folder: Path) -> None:
     engine.encoder_folder = folder
     for kind in ("caption", "half", "case"):
         asked = questions(found, kind)
+        if not asked:
+            print(f"{kind:<8} has no questions here: no case has two images")
+            continue
         vectors, tokens = encoder.encode_texts([*asked]), encoder.encode_tokens([*asked])
         for profile, called in zip(chosen.names(), PHASES, strict=False):
             started, ranks = time.process_time(), []
