@@ -7,7 +7,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +61,13 @@ def _beside(name: str) -> Path:
 def shared_data() -> Path:
     """Real data sets: roco/, medpix/, imageclef/."""
     return _beside("data")
+
+
+def pytest_collection_finish() -> None:
+    """Let torch's exporter list the ONNX functions once in a process: a second of each export."""
+    if "torch" in sys.modules:
+        registry = import_module("torch.onnx._internal.exporter._registration").ONNXRegistry
+        registry.from_torchlib = classmethod(cache(registry.from_torchlib.__func__))
 
 
 @pytest.fixture(scope="session")
