@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,9 @@ def evidence(features: Columns, terms: Terms) -> dict[str, NDArray[np.float64]]:
     found = {name: features[name] for name in _VECTORS if name in features}
     if _WORDS in features:
         found[_WORDS] = features[_WORDS] / np.maximum(terms, 1)
-    for values in islice(found.values(), 1):
-        found[LENGTH] = np.broadcast_to(np.log(np.maximum(terms, 1)), values.shape)
+    if found:
+        hits = next(iter(found.values())).shape
+        found[LENGTH] = np.broadcast_to(np.log(np.maximum(terms, 1)), hits)
     return found
 
 

@@ -39,8 +39,14 @@ def why(searcher: Searcher, identifier: str, **asked: Any) -> dict[str, Any]:  #
     "not matched" (it has no word of the query, and no vector), "filtered" (`by` names the filters
     that it fails), "cut" (below one of the minima), "not retrieved" (it can be scored,
     but is not among the nearest neighbours), "matched" (`rank` by score, from 1), or "low" (rank
-    beyond 10,000). score, features: its ranking, if it can be scored.
+    beyond 10,000). score, features: its ranking, if it can be scored. told: all of it, for a
+    reader.
     """
+    found = _found(searcher, identifier, asked)
+    return {**found, "told": sentence(found, looked_by(searcher, **asked))}
+
+
+def _found(searcher: Searcher, identifier: str, asked: dict[str, Any]) -> dict[str, Any]:
     if searcher.engine.get(identifier) is None:
         return {"id": identifier, "verdict": "absent"}
     if identifier in {*asked.get("like", ()), *asked.get("unlike", ())}:

@@ -220,9 +220,10 @@ def _fitted(
     }
     found = {n: v for n, v in evidence(features, terms).items() if n not in unseen}
     models = []
+    length = tuple(name for name in found if name == LENGTH)  # alone it says nothing
     kinds = [name for name in found if name != LENGTH]
     for some in chain.from_iterable(combinations(kinds, n + 1) for n in range(len(kinds))):
-        names = some if LENGTH in unseen else (*some, LENGTH)
+        names = (*some, *length)
         there = np.all([is_there(features, name) for name in names], axis=0)
         if (right & there).any() and (~right & there).any():
             models.append(_fit(names, {n: found[n][there] for n in names}, right[there]))

@@ -298,13 +298,13 @@ def _suggest(searcher: Searcher, corpus: Path | None, text: str, k: int, *, as_j
 
 def _tell_why(searcher: Searcher, identifier: str, asked: Any, *, as_json: bool) -> None:  # noqa: ANN401
     from rocosearch.printed_hits import print_parts
-    from rocosearch.why import looked_by, sentence, why
+    from rocosearch.why import why
 
     told = why(searcher, identifier, **asked)
     if as_json:
         show_json(told)
         return
-    tell(sentence(told, looked_by(searcher, **asked)))
+    tell(told["told"])
     if "score" in told:
         print_parts(told["features"], f"score {told['score']:.4f}")
 

@@ -17,7 +17,7 @@ from ranking.names import encoder_names
 from ranking.searcher import Searcher
 from ranking.text.tokens import tokenize
 from ranking.types import FILTER_FIELDS, Document, Filter, Hit, QueryError, Sort
-from rocosearch.why import looked_by, sentence, why
+from rocosearch.why import why
 
 __all__ = ["Asked", "Desk", "NotThereError", "plain"]
 
@@ -192,7 +192,7 @@ def _explained(searcher: Searcher, identifier: str, arguments: Json) -> Json:
     told = why(searcher, identifier, **arguments)
     score = {"score": _finite(told["score"])} if "score" in told else {}
     features = {"features": _shown(told["features"])} if "features" in told else {}
-    return {**told, **score, **features, "told": sentence(told, looked_by(searcher, **arguments))}
+    return {**told, **score, **features}
 
 
 def _finite(score: float) -> float:
