@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["CAPTION_VECTORS", "ROLES", "EncoderNames", "encoder_names", "vector_field_names"]
+__all__ = [
+    "CAPTION_VECTORS",
+    "ROLES",
+    "EncoderNames",
+    "encoder_names",
+    "role_of",
+    "vector_field_names",
+]
 
 SHORT = 8
 _VECTOR_FIELD = re.compile(r"(\w+)_([0-9a-f]{8})")
@@ -65,6 +72,16 @@ class EncoderNames:
 
     def _digits(self, role: str) -> str:
         return self.captions if role == CAPTION_VECTORS and self.captions else self.short
+
+
+def role_of(field: str) -> str:
+    """What a field's vectors are of: its name without the digits of an encoder.
+
+    >>> role_of("frames_1a2b3c4d")
+    'frames'
+    """
+    match = _VECTOR_FIELD.fullmatch(field)
+    return match[1] if match else field
 
 
 def vector_field_names(field: str) -> EncoderNames | None:

@@ -34,7 +34,7 @@ from ingest.sources.stored_corpus import StoredCorpus
 from ranking.calibration import CALIBRATION, NOT_ITS_OWN, Calibration
 from ranking.engine.engine import EmbeddedEngine
 from ranking.engine.store.writer import UNFINISHED
-from ranking.names import CAPTION_VECTORS, ROLES, encoder_names
+from ranking.names import CAPTION_VECTORS, ROLES, encoder_names, role_of
 from ranking.profiles.cosine import with_scale
 from ranking.profiles.shipped import (
     CAPTION_PROFILES,
@@ -675,7 +675,7 @@ def _check_captions(
     """Raise UserError if an index's encoder of captions is not the one that made its vectors."""
     there = Manifest.load(reader).fingerprint if reader else encoder.fingerprint
     for field in fields:
-        if field.name.startswith(CAPTION_VECTORS) and field.fingerprint not in {"", there}:
+        if role_of(field.name) == CAPTION_VECTORS and field.fingerprint not in {"", there}:
             raise UserError(
                 f"{index} has lost its encoder of captions ({field.fingerprint[:8]}): index the "
                 "corpus again, with --caption-encoder."

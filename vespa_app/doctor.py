@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from encoders.base.errors import UserError
-from ranking.names import CAPTION_VECTORS
+from ranking.names import CAPTION_VECTORS, role_of
 from vespa_app.deploy.config_server import ConfigServer
 from vespa_app.engine import VespaEngine
 from vespa_app.http.connection import Connection, Credentials
@@ -139,7 +139,7 @@ def _documents(engine: VespaEngine, application: Application) -> Iterator[Findin
         if held == count:
             yield Finding("fine", f"{said}.")
         else:
-            of_captions = stored.name.startswith(CAPTION_VECTORS)
+            of_captions = role_of(stored.name) == CAPTION_VECTORS
             lack = "have no caption" if of_captions else "can be found only by text"
             yield Finding("notice", f"{said}; the others {lack}.")
 

@@ -22,7 +22,7 @@ from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import second_half, study_key
 from ingest.vectors.embed import read_embeddings
 from ranking.engine.engine import EmbeddedEngine
-from ranking.names import vector_field_names
+from ranking.names import CAPTION_VECTORS, role_of, vector_field_names
 from ranking.profiles.shipped import ProfileSet
 from ranking.types import Document, Engine, Filter, VectorField
 from vespa_app.engine import VespaEngine
@@ -33,7 +33,6 @@ Vectors = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Vectors]
 
 SAMPLE = 50  # documents
-CAPTION_VECTORS = "caption_embedding_"
 
 
 class Target(Protocol):
@@ -163,7 +162,7 @@ class EmbeddedViews:
         """Whether vectors of captions would tell of a text that the task hides, or cuts."""
         hides = task.texts is not None or any(topic.hidden for topic in task.topics)
         fields = self._engine.info().vector_fields
-        return hides and any(field.name.startswith(CAPTION_VECTORS) for field in fields)
+        return hides and any(role_of(field.name) == CAPTION_VECTORS for field in fields)
 
     def _seen_by(self, task: Task) -> list[Document]:
         documents = self.documents
@@ -201,7 +200,7 @@ class EmbeddedViews:
 
 
 def _without_caption_vectors(document: Document) -> Document:
-    left = {n: v for n, v in document.vectors.items() if not n.startswith(CAPTION_VECTORS)}
+    left = {n: v for n, v in document.vectors.items() if role_of(n) != CAPTION_VECTORS}
     return replace(document, vectors=left)
 
 

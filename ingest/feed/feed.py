@@ -24,7 +24,7 @@ from ingest.feed.documents import View, documents
 from ingest.feed.ledger import SLICE, Known, Ledger
 from ingest.feed.targets import Change, FeedError, Outcome, Target
 from ingest.vectors.embed import embedding_parts, without_vector
-from ranking.names import CAPTION_VECTORS, ROLES, encoder_names
+from ranking.names import CAPTION_VECTORS, ROLES, encoder_names, role_of
 from ranking.types import Attribute, Document, EngineError, VectorField
 from vespa_app.feed.operations import Verdict
 
@@ -188,7 +188,7 @@ def check_fields(
 
 def tell_of_captions(source: FeedSource, name: str, fields: Sequence[VectorField]) -> None:
     """Tell where the target `name` has vectors of captions, and they are not fed."""
-    held = [field.name for field in fields if field.name.startswith(f"{CAPTION_VECTORS}_")]
+    held = [field.name for field in fields if role_of(field.name) == CAPTION_VECTORS]
     if held and not source.captions:
         told = (
             f"{name} has vectors of captions ({', '.join(held)}), and this feed sends none: new "

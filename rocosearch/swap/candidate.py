@@ -20,9 +20,9 @@ from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
 from ingest.vectors.embed import embed_corpus
 from ranking.engine.engine import EmbeddedEngine
-from ranking.names import CAPTION_VECTORS, ROLES, encoder_names
+from ranking.names import CAPTION_VECTORS, ROLES, encoder_names, role_of
 from ranking.profiles.cosine import with_scale
-from ranking.types import Document, EngineError, VectorField
+from ranking.types import Document, EngineError
 from rocosearch.opening import embedding_encoder, encoder_folder
 from rocosearch.pipeline import evaluate
 from rocosearch.swap.job import Backfilled
@@ -59,8 +59,8 @@ def fed_from(engine: EmbeddedEngine) -> Documents:
     Raises SwapError if it has vectors that are not made from a corpus.
     """
     fields = engine.info().vector_fields
-    roles = {_role(field) for field in fields}
-    of_captions = "".join(f.fingerprint for f in fields if _role(f) == CAPTION_VECTORS)
+    roles = {role_of(field.name) for field in fields}
+    of_captions = "".join(f.fingerprint for f in fields if role_of(f.name) == CAPTION_VECTORS)
     made = ROLES.keys() - ({"patches"} if "frames" in roles else set())  # of images alone
     if others := sorted(roles - made):
         raise SwapError(
@@ -73,10 +73,6 @@ def fed_from(engine: EmbeddedEngine) -> Documents:
         "caption_encoder": "" if of_captions == fields[0].fingerprint else of_captions,
         "patches": "patches" in roles,
     }
-
-
-def _role(field: VectorField) -> str:
-    return field.name.rpartition("_")[0]
 
 
 def check_encoders(index: Path, encoder: Path) -> tuple[str, str]:
@@ -119,7 +115,7 @@ def build_candidate(index: Path, encoder: Path, out: Path, progress: Progress = 
         if kept and field.fingerprint == kept
         else replace(  # cells, metric and labels stay
             field,
-            name=names.field(_role(field)),
+            name=names.field(role_of(field.name)),
             dimension=manifest.dimension,
             fingerprint=manifest.fingerprint,
         )

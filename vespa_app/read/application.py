@@ -18,7 +18,7 @@ from ranking.attributes import parse_attribute
 from ranking.calibration import CALIBRATION, Calibration
 from ranking.cell_types import CellType
 from ranking.distances import Distance
-from ranking.names import encoder_names, vector_field_names
+from ranking.names import encoder_names, role_of, vector_field_names
 from ranking.types import TEXTS, Attribute, EngineError, QueryError, Retriever, VectorField
 from vespa_app.package.names import BASE, OWN_FIELD, SCHEMA_NAME, fingerprint_key
 from vespa_app.read.schema_file import FieldFacts, SchemaFacts, read_schema
@@ -122,7 +122,7 @@ class ServedProfile:
     @property
     def roles(self) -> tuple[str, ...]:
         """What the vectors that it compares are of (`ranking.names.ROLES`)."""
-        return tuple(dict.fromkeys(name.rpartition("_")[0] for name in self.compared))
+        return tuple(dict.fromkeys(map(role_of, self.compared)))
 
     @property
     def late(self) -> bool:
