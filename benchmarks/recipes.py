@@ -72,6 +72,12 @@ TEXT_TOWERS: Mapping[str, Mapping[str, object]] = {
     "text tower tuned": {"rates": (("text.bert", 0.01),)},
     "text tower frozen and concepts": {"freeze": ("text.bert",), "concept_epochs": 5},
 }
+# All but the last of EfficientNet-lite0's 16 blocks, and the text tower.
+BELOW_LAST_BLOCK = (
+    "text.tower",
+    "image.body.stem.",
+    *(f"image.body.blocks.{block}." for block in range(15)),
+)
 # With --preset adapter: published towers, frozen, whose features are kept in CORPUS/features.
 ADAPTERS: Mapping[str, Mapping[str, object]] = {
     "base": {},
@@ -89,6 +95,13 @@ ADAPTERS: Mapping[str, Mapping[str, object]] = {
     "learning rate 3e-3": {"learning_rate": 3e-3},
     "concept pairs": {"concept_pairs": True},
     "concept loss": {"concept_epochs": 10},
+    # EfficientNet-lite0's last block and last convolution learn at a tenth of the rate.
+    "last image block": {"freeze": BELOW_LAST_BLOCK, "rates": (("image.body", 0.1),)},
+    "last image block and concept pairs": {
+        "freeze": BELOW_LAST_BLOCK,
+        "rates": (("image.body", 0.1),),
+        "concept_pairs": True,
+    },
 }
 # With --start: an encoder that was trained on other pairs.
 STARTS: Mapping[str, Mapping[str, object]] = {
