@@ -11,23 +11,24 @@ that need none: halves of captions, and captions that lost words.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from eval.collection.concept_forms import learned_forms, synonym_file
 from eval.collection.pool import Pool
 from eval.measure.significance import paired_randomisation
-from eval.protocols.concept_queries import concept_queries, learned_forms
+from eval.protocols.concept_queries import concept_queries
 from eval.protocols.known_item import split_caption
 from eval.protocols.overlap import overlap
-from eval.protocols.tasks import Task, topic_clusters
+from eval.protocols.tasks import Skipped, Task, topic_clusters
 from ingest.corpus.corpus import Corpus
 from ingest.feed.documents import documents
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
-from ranking.text.synonyms import Expansion, Synonyms
-from ranking.text.tokens import query_terms
+from ranking.text.synonyms import Synonyms, read_synonyms
 from ranking.types import Document, Query, Result
 
 CUT = 100
@@ -53,14 +54,11 @@ def pool_of(found: list) -> Pool:
 
 
 def learned(pool: Pool, weight: float) -> Synonyms:
-    """Each form of a concept widens to its others."""
-    forms: dict[tuple[str, ...], tuple[Expansion, ...]] = {}
-    for said in learned_forms(pool).values():
-        cut = [tuple(query_terms(form)) for form in said]
-        for form in cut:
-            others = tuple(Expansion(other, weight) for other in cut if other != form)
-            forms[form] = (*forms.get(form, ()), *others)
-    return Synonyms(forms)
+    """The synonyms of the file that `rocosearch synonyms` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "synonyms.txt")
+        path.write_text(synonym_file(learned_forms(pool), weight), "utf-8")
+        return read_synonyms(path)
 
 
 def answers(searcher: Searcher, task: Task, pool: Pool, k: int) -> list[tuple[set[str], Result]]:
@@ -100,7 +98,7 @@ def compare(name: str, task: Task, pool: Pool, rows: dict[str, np.ndarray]) -> N
         moved = values - plain
         p = paired_randomisation(moved[:, None], clusters)[0] if moved.any() else 1.0
         print(
-            f"| {name} | {label} | {values.mean():.3f} | {(moved > 0).sum()} | "
+            f"| {name} | {len(values):,} | {label} | {values.mean():.3f} | {(moved > 0).sum()} | "
             f"{(moved < 0).sum()} | {p:.4f} |",
             flush=True,
         )
@@ -133,18 +131,22 @@ def main() -> None:
     synonyms |= {f"half, weight {w}": learned(lesson, w) for w in WEIGHTS}
     synonyms |= {f"half and indexed, weight {w}": learned(whole, w) for w in (0.1, 0.5)}
     searcher = Searcher(EmbeddedEngine.in_memory(held))
-    split = halves(pool, held)
     tasks = [(searcher.engine, task, recall, CUT) for task in concept_queries(pool)]
-    tasks += [(*split, reciprocal_rank, 10)]
+    tasks += [(*halves(pool, held), reciprocal_rank, 10)]
     tasks += [
         (searcher.engine, task, reciprocal_rank, 10)
         for task in overlap(pool)
         if task.protocol in ELSEWHERE
     ]
     print(
-        "| protocol | synonyms | R@100 or RR@10 | better | worse | p |\n|---|---|---|---|---|---|"
+        "| protocol | queries | synonyms | R@100 or RR@10 | better | worse | p |\n"
+        + "|---" * 7
+        + "|"
     )
     for engine, task, metric, k in tasks:
+        if isinstance(task, Skipped):
+            print(f"{task.protocol}: {task.reason}")
+            continue
         rows = {}
         for label, chosen in synonyms.items():
             searcher.engine, searcher.synonyms = engine, chosen

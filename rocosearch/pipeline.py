@@ -45,7 +45,6 @@ from ranking.profiles.shipped import (
     save_profiles,
 )
 from ranking.searcher import Searcher
-from ranking.text.synonyms import synonym_lines
 from ranking.types import Attribute, VectorField
 from rocosearch.fields import field_of
 from rocosearch.opening import (
@@ -649,8 +648,8 @@ def learn_synonyms(
     Raises CorpusError if there is no such split, or no concept is said in two ways there.
     """
     corpus, out = Path(corpus), Path(out)
+    from eval.collection.concept_forms import learned_forms, synonym_file
     from eval.collection.pool import load_pool
-    from eval.protocols.concept_queries import learned_forms
 
     check_file(out)
     opened = Corpus.open(corpus)
@@ -661,12 +660,11 @@ def learn_synonyms(
     pool = load_pool(
         opened, ids, (), split=None if every else split, scope="all" if every else "split"
     )
-    forms = learned_forms(pool).values()
-    lines = list(synonym_lines(dict.fromkeys(some, weight) for some in forms))
-    if not lines:
+    learned = learned_forms(pool)
+    if not learned:
         raise CorpusError(f"Split {split!r} of {corpus} says no concept in two ways.")
-    write_whole(out, "\n".join(lines) + "\n")
-    return len(lines)
+    write_whole(out, synonym_file(learned, weight))
+    return len(learned)
 
 
 def _check_captions(

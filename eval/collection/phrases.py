@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-__all__ = ["Phrases", "rare"]
+__all__ = ["STOP_WORDS", "Phrases", "rare"]
+
+# Lucene's English stop words (org.apache.lucene.analysis.en.EnglishAnalyzer).
+STOP_WORDS = frozenset(
+    {"a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it"}
+    | {"no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these"}
+    | {"they", "this", "to", "was", "will", "with"}
+)
 
 
 class Phrases:

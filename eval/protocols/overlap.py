@@ -14,12 +14,13 @@ from typing import Literal
 
 import numpy as np
 
+from eval.collection.phrases import STOP_WORDS
 from eval.collection.pool import Pool
 from eval.protocols.known_item import SHORTEST_SPLIT, equal_captions
 from eval.protocols.tasks import Skipped, Task, Topic, make_task
 from ingest.corpus.duplicates import normal_caption
 
-__all__ = ["DROPPED", "ORDERS", "STOP_WORDS", "Order", "overlap", "step_of"]
+__all__ = ["DROPPED", "ORDERS", "Order", "overlap", "step_of"]
 
 Order = Literal["random", "stop-words"]
 
@@ -27,12 +28,6 @@ ORDERS: tuple[Order, ...] = ("random", "stop-words")
 DROPPED = (0, 25, 50, 75, 90)  # percent of the words
 MOST_QUERIES = 1_000
 SEED = 0
-# Lucene's English stop words (org.apache.lucene.analysis.en.EnglishAnalyzer).
-STOP_WORDS = frozenset(
-    {"a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it"}
-    | {"no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these"}
-    | {"they", "this", "to", "was", "will", "with"}
-)
 
 
 def overlap(pool: Pool) -> list[Task | Skipped]:

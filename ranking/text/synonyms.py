@@ -14,7 +14,7 @@ A synonym widens a query, it replaces nothing: on the left of `=>` stays what wa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from encoders.base.errors import UserError
 from encoders.base.given import read_given
 from ranking.text.tokens import query_terms
 
-__all__ = ["Expansion", "Synonyms", "SynonymsError", "read_synonyms", "synonym_lines"]
+__all__ = ["Expansion", "Synonyms", "SynonymsError", "read_synonyms", "synonym_line"]
 
 Form = tuple[str, ...]
 """One way of saying it, as the terms that are looked up."""
@@ -98,13 +98,22 @@ def read_synonyms(path: str | Path) -> Synonyms:
     )
 
 
-def synonym_lines(groups: Iterable[Mapping[str, float]]) -> Iterator[str]:
-    """Lines of a synonym file; each group has forms that mean the same, with their weights."""
-    for group in groups:
-        yield ", ".join(
-            re.sub(r"([,|\\=])", r"\\\1", form) + ("" if weight == 1 else f"|{weight:.3g}")
-            for form, weight in group.items()
-        )
+def synonym_line(forms: Mapping[str, float], left: Sequence[str] = ()) -> str:
+    """One line of a synonym file: forms that mean the same, with their weights.
+
+    left: then only these are expanded, to `forms`.
+
+    >>> synonym_line({"ct": 1.0, "cat scan": 0.5}, ["axial"])
+    'axial => ct, cat scan|0.5'
+    """
+    right = ", ".join(
+        _escaped(form) + ("" if weight == 1 else f"|{weight:.3g}") for form, weight in forms.items()
+    )
+    return f"{', '.join(map(_escaped, left))} => {right}" if left else right
+
+
+def _escaped(form: str) -> str:
+    return re.sub(r"([,|\\=])", r"\\\1", form)
 
 
 def _pairs(line: str, where: str) -> Iterator[tuple[Form, Expansion]]:

@@ -35,8 +35,8 @@ def command(
 ) -> None:
     """Learn a synonym file from the concepts of the training split.
 
-    Forms of one concept are its names, or phrases of captions that mostly come with it.
-    Use the file with --synonyms of search and serve, or edit it first: one line for each concept.
+    Forms of one concept are its names, and phrases of captions that mostly come with it.
+    Use the file with --synonyms of search and serve; read and edit it first.
     """
     from rocosearch.pipeline import learn_synonyms
 

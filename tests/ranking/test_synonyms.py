@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ranking.text.synonyms import Expansion, SynonymsError, read_synonyms, synonym_lines
+from ranking.text.synonyms import Expansion, SynonymsError, read_synonyms, synonym_line
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -37,8 +37,8 @@ def test_the_longest_form_counts_and_what_is_asked_for_does_not(tmp_path: Path) 
 
 
 def test_commas_can_be_escaped(tmp_path: Path) -> None:
-    lines = list(synonym_lines([{"1,25 vitamin": 1.0, "calcitriol": 0.5}]))
-    known = read_synonyms(written(tmp_path, "\n".join(lines)))
+    line = synonym_line({"1,25 vitamin": 1.0, "calcitriol": 0.5})
+    known = read_synonyms(written(tmp_path, line))
     assert known.expand(["calcitriol"]) == (Expansion(("1", "25", "vitamin")),)
 
 

@@ -346,7 +346,15 @@ def test_synonyms_are_learned_and_widen_a_search(line, tmp_path):
     direct = told(line.index, "lesion", "--profile", "lexical")["hits"]
     assert [hit["id"] for hit in widened] == [hit["id"] for hit in direct]
     assert widened[0]["score"] == pytest.approx(direct[0]["score"] / 2)
-    learned = CliRunner().invoke(app, ["synonyms", str(line.corpus), str(tmp_path / "own.txt")])
+    own = tmp_path / "own.txt"
+    learned = CliRunner().invoke(app, ["synonyms", str(line.corpus), str(own)])
+    assert learned.exit_code == 0, learned.stderr
+    assert "sized => medium|0.1" in own.read_text("utf-8")  # "a medium-sized lesion"
+    assert told(line.index, "sized", "--profile", "lexical", "--synonyms", own)["hits"]
+    build_corpus("phantoms:12", tmp_path / "few")
+    learned = CliRunner().invoke(
+        app, ["synonyms", str(tmp_path / "few"), str(tmp_path / "few.txt")]
+    )
     assert learned.exit_code == 1
     assert "no concept in two ways" in learned.stderr
 
