@@ -102,7 +102,8 @@ def evaluate(
     overlap = None
     if encoder:
         progress("leakage", 0, 1, "what the encoder was trained on")
-        overlap = find_overlap(corpus, pool, encoder.manifest.fingerprint, record)
+        captions = encoder.captions.manifest.fingerprint if encoder.captions else ""
+        overlap = find_overlap(corpus, pool, encoder.manifest.fingerprint, record, captions)
         progress("leakage", 1, 1)
     names = () if options.topics and not options.protocols else expand(options.protocols)
     tasks, skipped = _tasks(pool, names, options)

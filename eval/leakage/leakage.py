@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from eval.collection.phrases import Phrases, rare
 from eval.leakage.indexed_texts import SHINGLE, SHORT, Numbered, Shingles
-from eval.leakage.training_overlap import Overlap
+from eval.leakage.training_overlap import Overlap, captions_seen
 from eval.protocols.tasks import Task, Topic
 from ingest.corpus.duplicates import normal_caption
 
@@ -109,11 +109,8 @@ def _compare_training(task: Task, relevant: _Pairs, overlap: Overlap) -> dict[Ki
         "training-group": relevant.touching(overlap.group),
         "like-training": relevant.touching(overlap.near_image),
     }
-    none = np.zeros(len(task.topics), np.bool_)
-    equal, near = none, none
-    if task.asks == "text" and overlap.texts is not None:
-        asked = [normal_caption(topic.text) for topic in task.topics]
-        equal, near = overlap.texts.equal(asked), overlap.texts.near(asked)
+    texts = overlap.texts if task.asks == "text" else ()
+    equal, near = captions_seen(texts, [normal_caption(topic.text) for topic in task.topics])
     if task.asks == "text" or task.vectors == "captions":
         equal = equal | relevant.touching(overlap.caption)
         near = near | relevant.touching(overlap.near_caption)

@@ -24,17 +24,30 @@ from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.duplicates import normal_caption
 from ingest.vectors.embed import embedding_parts, read_embeddings
 
-__all__ = ["TRAIN", "UNKNOWN", "Overlap", "SeenTexts", "find_overlap", "find_record"]
+__all__ = [
+    "NO_RECORD",
+    "TRAIN",
+    "UNKNOWN",
+    "Overlap",
+    "SeenTexts",
+    "captions_seen",
+    "find_overlap",
+    "find_record",
+]
 
 TRAIN = "train"  # the split that encoders are trained on
 UNKNOWN = "overlap with training unknown"
+NO_RECORD = (
+    "The captions' own encoder has no record of what it was trained on (seen.parquet): whether it "
+    "was trained on the captions asked for is unknown."
+)
 
 Marks = NDArray[np.bool_]
 Words = Sequence[str]
 
 
 class SeenTexts:
-    """Captions of training, to look texts up in."""
+    """Captions of one encoder's training, to look texts up in."""
 
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
@@ -79,8 +92,8 @@ class Overlap:
     same_image: the document's image was trained on, or a file of equal bytes; copy_image: a
     verified copy of one; near_image: one that looks alike, which proves nothing; caption,
     near_caption: an equal or a near caption; group: an image of the same case, article or patient.
-    known: whether the encoder's own record says so. texts: captions of training. notes: what a
-    reader must know.
+    known: whether the encoder's own record says so. texts: captions of training, of the encoder and
+    of the captions' own. notes: what a reader must know.
     """
 
     same_image: Marks
@@ -90,7 +103,7 @@ class Overlap:
     near_caption: Marks
     group: Marks
     known: bool = True
-    texts: SeenTexts | None = None
+    texts: tuple[SeenTexts, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -104,6 +117,14 @@ class Overlap:
         return {name: int(getattr(self, name).sum()) for name in names}
 
 
+def captions_seen(texts: Sequence[SeenTexts], normalised: Sequence[str]) -> tuple[Marks, Marks]:
+    """Which texts are a caption of any training, and which are near one, bool [texts] each."""
+    none = np.zeros(len(normalised), np.bool_)
+    equal = np.logical_or.reduce([none, *(seen.equal(normalised) for seen in texts)])
+    near = np.logical_or.reduce([none, *(seen.near(normalised) for seen in texts)])
+    return equal, near
+
+
 def find_record(corpus: Corpus, fingerprint: str, folder: Path | None) -> Record | None:
     """The encoder's record: beside the encoder, or kept with the vectors that it made."""
     kept = [corpus.path / EMBEDDINGS / fingerprint / SEEN]
@@ -113,8 +134,14 @@ def find_record(corpus: Corpus, fingerprint: str, folder: Path | None) -> Record
     return None
 
 
-def find_overlap(corpus: Corpus, pool: Pool, fingerprint: str, record: Record | None) -> Overlap:
-    """Compare the pool's documents with what the encoder was trained on."""
+def find_overlap(
+    corpus: Corpus, pool: Pool, fingerprint: str, record: Record | None, captions: str = ""
+) -> Overlap:
+    """Compare the pool's documents with what the encoder was trained on.
+
+    captions: fingerprint of the captions' own encoder, if there is one; its texts and groups count
+    too, as its record beside its vectors has them.
+    """
     names = ["id", "caption", "group_id", "subject_id", "split", "hashes"]
     columns = corpus.table(names).to_pydict()
     place = {name: row for row, name in enumerate(columns["id"])}
@@ -157,19 +184,27 @@ def find_overlap(corpus: Corpus, pool: Pool, fingerprint: str, record: Record | 
             "Near copies were not verified, because the training images are not in this corpus; "
             f"{int((unverified & ~same & ~copies).sum()):,} documents look like one of them."
         )
-    texts = SeenTexts(seen)
-    captions = [normal[row] for row in rows]
-    equal = texts.equal(captions)
+    stages = [seen]
+    if captions:
+        of_captions = find_record(corpus, captions, None)
+        if of_captions:
+            stages.append(of_captions.trained)
+        else:
+            notes.append(NO_RECORD)
+    texts = tuple(SeenTexts(each) for each in stages)
+    equal, near = captions_seen(texts, [normal[row] for row in rows])
+    related = [
+        each.has(kind, [column[row] for row in rows])
+        for each in stages
+        for kind, column in (("group", groups), ("subject", subjects))
+    ]
     return Overlap(
         same_image=pool.any_image(same),
         copy_image=pool.any_image(copies & ~same),
         near_image=pool.any_image((alike | unverified) & ~same & ~copies),
         caption=pool.any_image(equal),
-        near_caption=pool.any_image(texts.near(captions) & ~equal),
-        group=pool.any_image(
-            seen.has("group", [groups[row] for row in rows])
-            | seen.has("subject", [subjects[row] for row in rows])
-        ),
+        near_caption=pool.any_image(near & ~equal),
+        group=pool.any_image(np.logical_or.reduce(related)),
         known=record is not None,
         texts=texts,
         notes=tuple(notes),

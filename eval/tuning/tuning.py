@@ -197,7 +197,9 @@ def _prepare(
         raise EvaluationError(
             f"{options.protocol} cannot be tuned on: lexical ranking is {tasks[0].no_lexical}."
         )
-    overlap = find_overlap(corpus, pool, field.fingerprint, record)
+    reader = encoder.captions if encoder else None
+    captions = reader.manifest.fingerprint if reader else ""
+    overlap = find_overlap(corpus, pool, field.fingerprint, record, captions)
     kinds = find_leakage(tasks[0], pool.captions, overlap).kinds
     kept = np.flatnonzero([kind not in LIKE_TRAINING for kind in kinds])
     if not len(kept):

@@ -13,9 +13,16 @@ from encoders.training.seen import Record, Seen, SeenError
 from eval.collection.pool import load_pool
 from eval.leakage.indexed_texts import Shingles
 from eval.leakage.leakage import find_leakage
-from eval.leakage.training_overlap import Overlap, SeenTexts, find_overlap, find_record
+from eval.leakage.training_overlap import (
+    NO_RECORD,
+    Overlap,
+    SeenTexts,
+    captions_seen,
+    find_overlap,
+    find_record,
+)
 from eval.protocols import PROTOCOLS
-from ingest.corpus.corpus import write_corpus
+from ingest.corpus.corpus import EMBEDDINGS, write_corpus
 from ingest.corpus.duplicates import normal_caption
 from ingest.corpus.records import Record as Row
 from rocosearch.pipeline import build_index, seen_record, training_pairs, write_app
@@ -220,6 +227,25 @@ def test_overlap_with_training(phantoms):
     validation = load_pool(phantoms, ids, ids, split="validation")
     (note,) = find_overlap(phantoms, validation, "none", seen_record(phantoms)).notes
     assert "44 were used to choose the encoder's epoch" in note
+
+
+def test_what_the_encoder_of_captions_read_counts_too(tmp_path):
+    records = [Row(f"i{n}", f"caption number {n}", png(picture(n)), split="test") for n in range(3)]
+    corpus = write_corpus(Rows(records), tmp_path / "corpus")
+    pool = load_pool(corpus, ["i0", "i1", "i2"], [], split="test")
+    record = seen_record(corpus)
+    unknown = find_overlap(corpus, pool, "none", record, "reader")
+    assert unknown.notes == (NO_RECORD,)
+    assert not unknown.caption.any()
+    read = Seen.of(images=[""], looks=[""], captions=["caption number 1"], groups=[""])
+    Record(read, read).write(corpus.path / EMBEDDINGS / "reader" / SEEN)
+    found = find_overlap(corpus, pool, "none", record, "reader")
+    assert found.caption.tolist() == [False, True, False]
+    assert not found.image.any()
+    assert found.notes == ()
+    equal, near = captions_seen(found.texts, ["caption number 1", "number two of nothing"])
+    assert equal.tolist() == [True, False]
+    assert near.tolist() == [True, False]
 
 
 def test_names_of_concepts_that_were_paired_are_seen(phantoms):
