@@ -33,7 +33,7 @@ from eval.leakage.copies import (
 )
 from ingest.corpus.corpus import Corpus
 from ingest.corpus.images import dhash
-from rocosearch.opening import load_encoder
+from rocosearch.open_index import load_encoder
 
 Change = Callable[[Image.Image], Image.Image]
 

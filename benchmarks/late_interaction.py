@@ -24,7 +24,7 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.names import ROLES, encoder_names
 from ranking.profiles.shipped import Phase, Profile, ProfileSet
 from ranking.types import Document, Query, VectorField
-from rocosearch.opening import load_encoder
+from rocosearch.open_index import load_encoder
 
 FUNCTIONS = {
     "near": "closeness(field, embedding)",

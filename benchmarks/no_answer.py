@@ -50,7 +50,7 @@ from ranking.profiles.shipped import CAPTION_PROFILES, SHIPPED
 from ranking.searcher import Searcher
 from ranking.text.tokens import query_terms
 from ranking.types import Document, Result, VectorField
-from rocosearch.opening import load_encoder
+from rocosearch.open_index import load_encoder
 
 Gone = Callable[[Document], bool]
 MOST = 500  # queries of each kind

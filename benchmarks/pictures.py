@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from rocosearch.demo import QUERY
-from rocosearch.page.opening import open_page
+from rocosearch.page.build_server import open_page
 from rocosearch.pipeline import open_searcher
 
 WINDOW = "1360,860"

@@ -43,7 +43,7 @@ from ranking.types import Query, VectorField
 from rocosearch.captioning import BEAMS, GREEDY, describe
 from rocosearch.embedded_images import read_features
 from rocosearch.labelling import near_captions
-from rocosearch.opening import load_encoder
+from rocosearch.open_index import load_encoder
 
 PROFILES = ("vector", "lexical_pseudo", "hybrid_pseudo")
 

@@ -20,7 +20,7 @@ from encoders.inference.dual_encoder import DualEncoder
 from eval.leakage.training_overlap import find_record
 from eval.tuning.tuning import TuningOptions, tune
 from ingest.corpus.corpus import Corpus
-from rocosearch.opening import load_encoder, open_engine
+from rocosearch.open_index import load_encoder, open_engine
 
 
 class Remembering:

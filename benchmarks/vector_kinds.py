@@ -33,7 +33,7 @@ def encoded(demo: Path) -> tuple[Floats, Floats]:
     # What only this kind needs stays out of the others' processes.
     from ingest.corpus.corpus import Corpus  # noqa: PLC0415
     from ingest.vectors.embed import read_embeddings  # noqa: PLC0415
-    from rocosearch.opening import load_encoder  # noqa: PLC0415
+    from rocosearch.open_index import load_encoder  # noqa: PLC0415
 
     corpus, encoder = Corpus.open(demo / "corpus"), load_encoder(demo / "encoder")
     _, images = read_embeddings(corpus, encoder.manifest.fingerprint)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from encoders.base.progress import Progress, silent
 from encoders.inference.dual_encoder import DualEncoder
-from encoders.training.seen import Record
+from encoders.training.seen_pairs import Record
 from eval.collection.clusters import Clusters
 from eval.collection.pool import Pool, Scope, load_pool
 from eval.collection.runs import EvaluationError
 from eval.leakage.leakage import find_leakage, is_leaky
 from eval.leakage.staleness import refuse_stale
 from eval.leakage.training_overlap import Overlap, find_overlap
-from eval.measure.judged import judged_figures, read_pool, with_judgements
+from eval.measure.incomplete_judgements import judged_figures, read_pool, with_judgements
 from eval.measure.metrics import Metric, default_metrics, parse_metrics
 from eval.measure.overlap_curve import overlap_curve
 from eval.measure.pairs import PairsResult, pairs_card
@@ -35,7 +35,7 @@ from eval.search.other_runs import OtherRun, read_other_runs
 from eval.search.rank_bm25 import BASELINE, rank_bm25_run
 from eval.search.targets import Target
 from eval.tuning.curve import WeightCurve, weight_curve
-from eval.tuning.outcome import tuned_split
+from eval.tuning.tuning_result import tuned_split
 from ingest.corpus.corpus import Corpus
 
 __all__ = ["DEFAULT_PROFILES", "Options", "evaluate"]
@@ -58,7 +58,7 @@ class Options:
     (eval/protocols/own_topics.py); then no protocol runs that is not named. baseline: rank-bm25
     beside the profiles. runs: other systems' (eval/search/other_runs.py). pooling: so deep are
     unjudged documents written down, 0 for not at all; judgements: such a file, filled in
-    (eval/measure/judged.py). command: for provenance.
+    (eval/measure/incomplete_judgements.py). command: for provenance.
     """
 
     protocols: tuple[str, ...] = ()

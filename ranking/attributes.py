@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from encoders.base.arguments import read_toml
 from encoders.base.errors import UserError, plain_reason
-from encoders.base.given import read_toml
 from ranking.types import DOCUMENT_FIELDS, TEXTS, Attribute, AttributeType, Filter, Value
 
 __all__ = [

@@ -12,7 +12,7 @@ demo.py                    The demo: all steps on phantoms, each as an ordinary 
 encoder_pictures.py        Plots of an encoder, written by `rocosearch look`
 fields.py                  A field of a record by name
 forgetting.py              Remove a patient from a corpus, indexes and servers
-guard.py                   Error handling of the command line: one sentence and an exit code
+exit_codes.py              Error handling of the command line: one sentence and an exit code
 heat_picture.py            An image with the heat map of a text in red
 embedded_images.py         Vectors of a corpus's images, and features before the projection
 judging.py                 Judge documents for a query, and export the judgements
@@ -20,7 +20,7 @@ labelling.py               Predict concepts and words for every image of a corpu
 live_parity.py             Compare two engines on the same queries, and explain differences
 mcp_server.py              Search as tools for an agent, by the Model Context Protocol
 notebook.py                HTML views of results and records for notebooks
-opening.py                 Open indexes and encoders with few imports
+open_index.py              Open indexes and encoders with few imports
 options.py                 Command-line options shared by several commands, and their parsers
 outputs.py                 Checks of output paths before a command starts its work
 overview.py                The table of subcommands that `rocosearch --help` prints
@@ -29,5 +29,5 @@ printed_hits.py            Print hits: one ranking, or several side by side; as 
 saved_hits.py              Save hits: contact sheet, table, Hugging Face data set
 searchers.py               A searcher for an index folder or the URL of a running Vespa
 vespa_jobs.py              Jobs on a Vespa server: deploy, feed, compare, swap
-why.py                     Explain the rank of a document, or why it was not found
+explain.py                 Explain the rank of a document, or why it was not found
 """

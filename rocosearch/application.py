@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from rocosearch.guard import GuardedCommand, GuardedGroup, writing
+from rocosearch.exit_codes import GuardedCommand, GuardedGroup, writing
 from rocosearch.overview import COMMANDS, HELP, overview
 
 __all__ = ["make_app"]

@@ -12,7 +12,7 @@ from encoders.base.extras import MissingExtraError
 from encoders.base.progress import Progress, silent
 from ingest.corpus.corpus import Corpus
 from rocosearch.embedded_images import read_features
-from rocosearch.opening import encoder_folder
+from rocosearch.open_index import encoder_folder
 from rocosearch.outputs import OutputError, check_file
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from encoders.analysis.zero_shot import ClassificationError
 from encoders.base.progress import Progress, silent
 from ingest.corpus.corpus import FEATURES, Corpus
 from ingest.vectors.embed import embed_corpus, read_embeddings
-from rocosearch.opening import embedding_encoder, encoder_folder, load_encoder
+from rocosearch.open_index import embedding_encoder, encoder_folder, load_encoder
 
 if TYPE_CHECKING:
     from encoders.inference.onnx_encoder import OnnxEncoder

@@ -28,7 +28,7 @@ from encoders.inference.onnx_encoder import OnnxEncoder
 from ingest.corpus.corpus import Corpus
 from ingest.corpus.records import Record
 from ingest.vectors.embed import embed_corpus, read_embeddings
-from rocosearch.opening import embedding_encoder, load_encoder
+from rocosearch.open_index import embedding_encoder, load_encoder
 from rocosearch.outputs import check_replaceable
 
 __all__ = ["LookError", "look"]

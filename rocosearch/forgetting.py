@@ -9,7 +9,7 @@ from typing import Any
 from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
 from encoders.base.storage import SEEN
-from encoders.training.seen import Record
+from encoders.training.seen_pairs import Record
 from ingest.corpus.corpus import EMBEDDINGS, Corpus
 from ingest.corpus.predictions import PREDICTIONS
 from ingest.feed.forget import (

@@ -25,7 +25,7 @@ from rocosearch.captioning import GREEDY, describe
 from rocosearch.concept_classification import AT_LEAST, group_numbers
 from rocosearch.embedded_images import EmbeddedImages, open_embedded, read_features
 from rocosearch.fields import field_of
-from rocosearch.opening import encoder_folder
+from rocosearch.open_index import encoder_folder
 
 __all__ = ["Labelled", "label_corpus", "near_captions"]
 

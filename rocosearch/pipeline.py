@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from encoders.base.arguments import typed
 from encoders.base.errors import Notice, UserError
-from encoders.base.given import typed
 from encoders.base.progress import Progress, expect, in_notebook
 from encoders.base.storage import write_whole
 from encoders.export.graphs import ensure_graphs
@@ -47,7 +47,7 @@ from ranking.profiles.shipped import (
 from ranking.searcher import Searcher
 from ranking.types import Attribute, VectorField
 from rocosearch.fields import field_of
-from rocosearch.opening import (
+from rocosearch.open_index import (
     caption_encoder_folder,
     embedding_encoder,
     encoder_folder,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:  # torch takes seconds to load
     from encoders.training.pairs import Pair
     from encoders.training.presets import TrainingConfig
     from encoders.training.reranking import MatchingPairs, TrainedReranker
-    from encoders.training.seen import Record, Seen
+    from encoders.training.seen_pairs import Record, Seen
     from encoders.training.train import Further, Trained
     from eval.evaluate import Options
     from eval.report.evaluation import Evaluation
@@ -172,10 +172,10 @@ def train_encoder(
     Raises TrainingError if there are no pairs of image and caption.
     """
     corpus, out = Path(corpus), Path(out)
-    from encoders.training.choice import choose_preset
+    from encoders.training.default_preset import choose_preset
     from encoders.training.distributed import leads
     from encoders.training.presets import preset as named_preset, resized
-    from encoders.training.seen import SEEN
+    from encoders.training.seen_pairs import SEEN
     from encoders.training.train import train
 
     check_replaceable(out, ENCODER_FILE, "an encoder")
@@ -298,7 +298,7 @@ def seen_record(
     captions without an image. named: fields whose values are concepts too, where images are paired
     with their concepts' names. key: the key of an earlier stage's record, to join the two.
     """
-    from encoders.training.seen import Record
+    from encoders.training.seen_pairs import Record
 
     images, texts = (config.image_epochs, config.text_epochs) if config else (0, 0)
     seen: dict[str, list[tuple[dict[str, Any], str]]] = {"train": [], "validation": []}
@@ -318,7 +318,7 @@ def seen_record(
 
 
 def _seen(pairs: Sequence[tuple[dict[str, Any], str]], key: bytes) -> Seen:
-    from encoders.training.seen import Seen
+    from encoders.training.seen_pairs import Seen
 
     return Seen.of(
         images=[row["hashes"]["image_sha256"] for row, _ in pairs],
@@ -465,7 +465,7 @@ def _reads_patches(profiles: ProfileSet, *, studies: bool) -> bool:
 
 def _keep_record(corpus: Corpus, encoder: Path, fingerprint: str) -> None:
     """Store the record of the encoder's training data with its vectors, never in an index."""
-    from encoders.training.seen import SEEN, Record
+    from encoders.training.seen_pairs import SEEN, Record
 
     if (encoder / SEEN).exists():
         Record.read(encoder / SEEN).write(corpus.path / EMBEDDINGS / fingerprint / SEEN)

@@ -37,7 +37,7 @@ def searching(
     if not is_url(where):
         if package or config_url:
             raise UserError("--app and --config-url need the URL of a running Vespa.")
-        from rocosearch.opening import open_searcher  # noqa: PLC0415 - loads the engine
+        from rocosearch.open_index import open_searcher  # noqa: PLC0415 - loads the engine
 
         opened = open_searcher(Path(where), encoder=encoder, profiles=profiles)
         opened.synonyms = read_synonyms(synonyms) if synonyms else None

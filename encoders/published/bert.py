@@ -19,7 +19,7 @@ from encoders.model.architecture import EncoderError
 from encoders.model.bert import BertConfig
 from encoders.published.files import read_json, read_weights
 from encoders.published.folders import BERTS
-from encoders.published.parts import TextPart
+from encoders.published.single_towers import TextPart
 from encoders.published.tokenizer import published_tokenizer
 
 __all__ = ["bert_config", "bert_weights", "first_position", "load_bert"]

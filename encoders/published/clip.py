@@ -17,8 +17,8 @@ from encoders.model.architecture import ClipConfig, EncoderError
 from encoders.model.clip import Encoder
 from encoders.model.towers import Activation, TextConfig, ViTConfig
 from encoders.published.files import read_json, read_weights, renamed
-from encoders.published.parts import as_encoder
 from encoders.published.preprocessing import huggingface_images
+from encoders.published.single_towers import as_encoder
 from encoders.published.tokenizer import pad_id, published_tokenizer
 
 __all__ = ["MODEL_TYPES", "load_clip"]

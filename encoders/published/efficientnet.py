@@ -22,7 +22,7 @@ from encoders.images.preprocess import Preprocessing
 from encoders.model.architecture import EncoderError
 from encoders.model.efficientnet import EfficientNetConfig
 from encoders.published.packages import PackagedFile, cache_folder, packaged
-from encoders.published.parts import ImagePart
+from encoders.published.single_towers import ImagePart
 
 __all__ = ["LITE0", "load_efficientnet"]
 

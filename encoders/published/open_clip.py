@@ -24,8 +24,8 @@ from encoders.model.resnet import ModifiedResNetConfig
 from encoders.model.towers import Activation, TextConfig, ViTConfig
 from encoders.published.bert import bert_config, bert_weights, first_position
 from encoders.published.files import read_json, read_weights, renamed
-from encoders.published.parts import as_encoder
 from encoders.published.preprocessing import open_clip_images
+from encoders.published.single_towers import as_encoder
 from encoders.published.tokenizer import published_tokenizer
 
 __all__ = ["CONFIG", "load_open_clip"]

@@ -27,7 +27,7 @@ from encoders.model.bert import BertConfig, BertTower
 from encoders.model.manifest import FILE_NAME as MANIFEST, TEXT_GRAPH, Manifest
 from encoders.model.tokenizer import FILE_NAME as TOKENIZER, batch_ids
 from encoders.published.packages import cache_folder
-from encoders.published.parts import fill
+from encoders.published.single_towers import fill
 from encoders.published.towers import text_part
 
 __all__ = ["text_folder"]

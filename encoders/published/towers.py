@@ -28,8 +28,8 @@ from encoders.published.files import read_json
 from encoders.published.folders import BERTS, MINILM, check_folder
 from encoders.published.open_clip import CONFIG as OPEN_CLIP, load_open_clip
 from encoders.published.packages import PackagedFile, installed, packaged
-from encoders.published.parts import ImagePart, TextPart
 from encoders.published.positions import resized_positions
+from encoders.published.single_towers import ImagePart, TextPart
 from encoders.published.vit import MODEL_TYPES as VITS, load_vit
 
 __all__ = [

@@ -15,9 +15,9 @@ from torch import Tensor
 from encoders.model.architecture import EncoderError
 from encoders.model.towers import ViTConfig
 from encoders.published.files import read_json, read_weights, renamed
-from encoders.published.parts import ImagePart
 from encoders.published.positions import resized_positions
 from encoders.published.preprocessing import huggingface_images
+from encoders.published.single_towers import ImagePart
 
 __all__ = ["MODEL_TYPES", "load_vit"]
 

@@ -26,7 +26,7 @@ from encoders.model.clip import ClipModule, Encoder
 from encoders.model.manifest import FILE_NAME as MANIFEST
 from encoders.model.resnet import ModifiedResNetConfig
 from encoders.model.towers import ViTConfig
-from encoders.published.parts import fill
+from encoders.published.single_towers import fill
 from encoders.published.towers import image_part, load_any, text_part
 from encoders.training.checkpoint import TrainingError, hidden_folder, work_folder
 from encoders.training.concepts import Balance, balance
@@ -38,7 +38,7 @@ from encoders.training.optimizer import is_projection
 from encoders.training.pairs import Pairs, read_pairs
 from encoders.training.presets import TrainingConfig
 from encoders.training.pretraining import check_pretraining, pretrain
-from encoders.training.record import Trained, finished, training_json
+from encoders.training.training_record import Trained, finished, training_json
 
 __all__ = ["Further", "Trained", "TrainingError", "train"]
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow.csv import WriteOptions, write_csv
 
 from encoders.base.storage import whole_file
-from eval.collection.lines import columns_of, number, read_lines, whole_number
+from eval.collection.line_reader import columns_of, number, read_lines, whole_number
 from eval.collection.runs import NOTHING, EvaluationError, Qrels, Run, strictly_decreasing
 
 __all__ = ["KnownIds", "add_grade", "encoded", "read_qrels", "read_run", "write_qrels", "write_run"]

@@ -1,7 +1,7 @@
 """Overlap of a pool with training: images, copies, captions, groups.
 
-Compared with the encoder's own record (`seen.parquet`, encoders/training/seen.py). Without one
-the overlap is unknown, and only the corpus's own train split can be compared with.
+Compared with the encoder's own record (`seen.parquet`, encoders/training/seen_pairs.py). Without
+one the overlap is unknown, and only the corpus's own train split can be compared with.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from encoders.training.seen import SEEN, Record, Seen, hashed, shingles
+from encoders.training.seen_pairs import SEEN, Record, Seen, hashed, shingles
 from eval.collection.phrases import rare
 from eval.collection.pool import Pool
 from eval.leakage.copies import COPY_BITS, COSINE, LIKE_BITS, close_pairs, verified

@@ -14,7 +14,7 @@ import json
 import re
 from pathlib import Path
 
-from eval.collection.lines import columns_of, read_lines, read_text, whole_number
+from eval.collection.line_reader import columns_of, read_lines, read_text, whole_number
 from eval.collection.pool import Pool
 from eval.collection.runs import EvaluationError, Qrels
 from eval.collection.trec import KnownIds, add_grade, read_qrels

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from eval.collection.pool import Pool
 from eval.leakage.training_overlap import Overlap
-from eval.measure.judged import Judged
+from eval.measure.incomplete_judgements import Judged
 from eval.measure.overlap_curve import OverlapCurve
 from eval.measure.pairs import PairsResult
 from eval.measure.results import TaskResult

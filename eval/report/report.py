@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from encoders.base.storage import whole_folder
 from eval.collection.runs import EvaluationError, gains
-from eval.measure.judged import write_pool
+from eval.measure.incomplete_judgements import write_pool
 from eval.measure.metrics import HEADLINE
 from eval.measure.results import TaskResult
 from eval.protocols.own_topics import OWN_TOPICS

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from encoders.base.progress import Progress, silent
 from encoders.inference.dual_encoder import DualEncoder
-from encoders.training.seen import Record
+from encoders.training.seen_pairs import Record
 from eval.collection.clusters import Clusters
 from eval.collection.pool import load_pool
 from eval.collection.runs import EvaluationError
@@ -36,7 +36,7 @@ from eval.search.targets import EmbeddedTarget
 from eval.tuning.candidates import Candidates, collect_candidates
 from eval.tuning.curve import ALPHAS, CORNERS, column_estimates, expression_of, sampled
 from eval.tuning.logistic import fit_logistic
-from eval.tuning.outcome import (
+from eval.tuning.tuning_result import (
     TUNED_ON,
     Gain,
     Guarded,

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from encoders.base.given import is_endless
+from encoders.base.arguments import is_endless
 from ingest.corpus.images import MAX_IMAGE_BYTES, ImageRejectedError
 from ingest.corpus.records import CorpusError, Reason
 

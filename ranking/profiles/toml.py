@@ -22,8 +22,8 @@ from pathlib import Path
 from sys import float_info
 from typing import Any, cast, get_args
 
+from encoders.base.arguments import read_toml
 from encoders.base.errors import plain_reason
-from encoders.base.given import read_toml
 from encoders.base.storage import write_whole
 from ranking.profiles.checks import check_features
 from ranking.profiles.profile import Phase, Profile, ProfileError

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from encoders.base.arguments import read_given
 from encoders.base.errors import UserError
-from encoders.base.given import read_given
 from ranking.text.tokens import query_terms
 
 __all__ = ["Expansion", "Synonyms", "SynonymsError", "read_synonyms", "synonym_line"]

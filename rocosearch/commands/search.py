@@ -297,8 +297,8 @@ def _suggest(searcher: Searcher, corpus: Path | None, text: str, k: int, *, as_j
 
 
 def _tell_why(searcher: Searcher, identifier: str, asked: Any, *, as_json: bool) -> None:  # noqa: ANN401
+    from rocosearch.explain import why
     from rocosearch.printed_hits import print_parts
-    from rocosearch.why import why
 
     told = why(searcher, identifier, **asked)
     if as_json:

@@ -66,7 +66,7 @@ def command(
     token = _token(token_file) if token_file else ""
     with ExitStack() as opened:
         with telling_after(2.0, f"Opening {index} ..."):
-            from rocosearch.page.opening import open_page
+            from rocosearch.page.build_server import open_page
             from rocosearch.searchers import searching
 
             found = searching(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rocosearch.console import progress_bars, results, show
-from rocosearch.guard import writing
+from rocosearch.exit_codes import writing
 from rocosearch.options import CorpusFolder, IndexFolder
 
 __all__ = ["EXAMPLE", "app"]

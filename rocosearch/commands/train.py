@@ -289,7 +289,7 @@ def command(
     """
     from encoders.training.augment import AUGMENTED, NO_AUGMENTATION, Augmentation
     from encoders.training.augment_text import TextAugmentation
-    from encoders.training.choice import choose_preset
+    from encoders.training.default_preset import choose_preset
     from encoders.training.distributed import leads
     from rocosearch.pipeline import train_encoder
 

@@ -1,9 +1,9 @@
 """The search page: a server, its JSON API, and the page.
 
-opening.py        builds a server from a searcher and a corpus
+build_server.py   builds a server from a searcher and a corpus
 server.py         the socket and uvicorn
 connection.py     one connection: a deadline for each request, a limit on connections
-guards.py         access checks: host names, other sites, tokens, lengths
+access.py         access checks: host names, other sites, tokens, lengths
 openapi.json      the API: routes and checks are generated from it
 specification.py  reads that file, checks requests against it
 api.py            one method for each operation

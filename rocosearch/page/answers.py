@@ -17,7 +17,7 @@ from ranking.names import encoder_names
 from ranking.searcher import Searcher
 from ranking.text.tokens import tokenize
 from ranking.types import FILTER_FIELDS, Document, Filter, Hit, QueryError, Sort
-from rocosearch.why import why
+from rocosearch.explain import why
 
 __all__ = ["Asked", "Desk", "NotThereError", "plain"]
 

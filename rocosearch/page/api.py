@@ -30,8 +30,8 @@ from starlette.routing import Route
 from encoders.base.errors import UserError
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import NoProbabilityError
+from rocosearch.page.access import MOST_BYTES, Door, Guard, RefusedError
 from rocosearch.page.answers import Asked, Desk, NotThereError, plain
-from rocosearch.page.guards import MOST_BYTES, Door, Guard, RefusedError
 from rocosearch.page.judgements import Judgement, Judgements
 from rocosearch.page.lexicon import Lexicon
 from rocosearch.page.map import map_of

@@ -12,7 +12,7 @@ from typing import cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from rocosearch.page.guards import error_body
+from rocosearch.page.access import error_body
 
 __all__ = ["MOST_CONNECTIONS", "PATIENCE", "Connection"]
 

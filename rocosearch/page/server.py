@@ -12,9 +12,9 @@ from typing import Self
 import uvicorn
 
 from encoders.base.errors import UserError
+from rocosearch.page.access import Door
 from rocosearch.page.api import Api
 from rocosearch.page.connection import Connection
-from rocosearch.page.guards import Door
 
 __all__ = ["PageServer", "is_public"]
 

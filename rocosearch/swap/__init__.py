@@ -12,7 +12,7 @@ candidate.py  The index with the new encoder, built beside the current one
 embedded.py   The steps of a swap on a local index
 job.py        The order of the steps, and what each refuses
 live.py       Query a running application with both encoders
-opening.py    Open a swap in progress
+open_swap.py  Open a swap in progress
 state.py      State of a swap, in one file that is replaced after each step
 vespa.py      The steps of a swap on a Vespa server: two encoders, each with its own fields
 """
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from rocosearch.swap.embedded import start_on_index
 from rocosearch.swap.job import Backfilled, Swap
-from rocosearch.swap.opening import open_swap
+from rocosearch.swap.open_swap import open_swap
 from rocosearch.swap.state import STAGES, Stage, SwapError, SwapState
 from rocosearch.swap.vespa import VespaServer, start_on_vespa
 

@@ -23,7 +23,7 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.names import CAPTION_VECTORS, ROLES, encoder_names, role_of
 from ranking.profiles.cosine import with_scale
 from ranking.types import Document, EngineError
-from rocosearch.opening import embedding_encoder, encoder_folder
+from rocosearch.open_index import embedding_encoder, encoder_folder
 from rocosearch.pipeline import evaluate
 from rocosearch.swap.job import Backfilled
 from rocosearch.swap.state import SwapError

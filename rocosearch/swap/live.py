@@ -16,7 +16,7 @@ from ingest.corpus.corpus import Corpus
 from ranking.names import encoder_names
 from ranking.searcher import with_vectors
 from ranking.types import Query
-from rocosearch.opening import load_encoder
+from rocosearch.open_index import load_encoder
 from vespa_app.engine import EngineSettings, VespaEngine
 from vespa_app.read.application import Application
 

@@ -24,7 +24,7 @@ from ingest.feed.feed import FeedSource, feed
 from ingest.feed.targets import VespaTarget
 from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
-from rocosearch.opening import embedding_encoder
+from rocosearch.open_index import embedding_encoder
 from rocosearch.swap.candidate import (
     backfill_index,
     build_candidate,

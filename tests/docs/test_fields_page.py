@@ -17,9 +17,9 @@ from ranking.attributes import read_attributes
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from rocosearch.cli import app
+from rocosearch.page.access import Door
 from rocosearch.page.answers import Desk
 from rocosearch.page.api import Api
-from rocosearch.page.guards import Door
 from tests.vespa_app.conftest import kit  # noqa: F401 - a fixture
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "fields.md").read_text("utf-8")

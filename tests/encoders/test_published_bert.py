@@ -22,7 +22,7 @@ from encoders.model.manifest import ManifestError
 from encoders.model.tokenizer import batch_ids
 from encoders.published.bert import load_bert
 from encoders.published.folders import is_text_encoder
-from encoders.published.parts import fill
+from encoders.published.single_towers import fill
 from encoders.published.text_encoder import text_folder
 from encoders.training.frozen import frozen_texts, text_features
 from encoders.training.presets import TrainingConfig

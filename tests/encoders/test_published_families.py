@@ -29,9 +29,9 @@ from encoders.model.tokenizer import batch_ids
 from encoders.published import open_clip
 from encoders.published.convert import own_folder
 from encoders.published.folders import NoFolderError, check_folder
-from encoders.published.parts import fill
 from encoders.published.positions import resized_positions
 from encoders.published.preprocessing import huggingface_images, open_clip_images
+from encoders.published.single_towers import fill
 from encoders.published.towers import image_part, load_any, text_part
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "chest", "lung", "left", "right", "x", "-", "ray"]

@@ -19,10 +19,10 @@ from encoders.model.architecture import ClipConfig, EncoderError, image_tower
 from encoders.model.clip import Encoder
 from encoders.model.efficientnet import EfficientNetConfig, SameConv
 from encoders.published import efficientnet, packages
-from encoders.published.parts import fill
+from encoders.published.single_towers import fill
 from encoders.published.towers import MINILM_FILE, image_part, pretrained_installed, text_part
 from encoders.training.augment import NO_AUGMENTATION
-from encoders.training.choice import choose_preset
+from encoders.training.default_preset import choose_preset
 from encoders.training.frozen import Kept
 from encoders.training.presets import TrainingConfig, preset, resized
 from encoders.training.train import train
@@ -216,7 +216,9 @@ def test_what_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_the_preset_chosen_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch):
     for there, name in [(True, "adapter"), (False, "tiny")]:
-        monkeypatch.setattr("encoders.training.choice.pretrained_installed", lambda v=there: v)
+        monkeypatch.setattr(
+            "encoders.training.default_preset.pretrained_installed", lambda v=there: v
+        )
         chosen = choose_preset({})
         assert chosen.name == name
         assert "adapter" in chosen.reason

@@ -6,7 +6,7 @@ import pytest
 
 from ranking.searcher import Searcher
 from ranking.types import Filter
-from rocosearch.why import looked_by, sentence, why
+from rocosearch.explain import looked_by, sentence, why
 from tests.engine_contract.test_contract import DOCUMENTS, FIELD, PROFILES
 
 

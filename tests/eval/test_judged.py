@@ -11,7 +11,13 @@ from eval.collection.clusters import Clusters
 from eval.collection.runs import EvaluationError, Qrels, Run
 from eval.collection.trec import write_run
 from eval.leakage.leakage import Leakage
-from eval.measure.judged import condensed, judged_figures, read_pool, with_judgements, write_pool
+from eval.measure.incomplete_judgements import (
+    condensed,
+    judged_figures,
+    read_pool,
+    with_judgements,
+    write_pool,
+)
 from eval.measure.metrics import parse_metrics
 from eval.measure.results import judge
 from eval.measure.seeds import over_seeds

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from encoders.base.storage import SEEN
 from encoders.training.presets import preset
-from encoders.training.seen import Record, Seen, SeenError
+from encoders.training.seen_pairs import Record, Seen, SeenError
 from eval.collection.pool import load_pool
 from eval.leakage.indexed_texts import Shingles
 from eval.leakage.leakage import find_leakage

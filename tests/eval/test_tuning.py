@@ -16,8 +16,8 @@ from eval.search.answer import PoolSearcher
 from eval.search.targets import EmbeddedTarget
 from eval.tuning.candidates import Candidates, collect_candidates
 from eval.tuning.logistic import fit_logistic
-from eval.tuning.outcome import TUNED_ON, Guarded, tuned_split
 from eval.tuning.tuning import TuningOptions, _fit, tune
+from eval.tuning.tuning_result import TUNED_ON, Guarded, tuned_split
 from ranking.engine.engine import EmbeddedEngine
 from ranking.expressions.expression import parse
 from ranking.profiles.shipped import SHIPPED, load_profiles, save_profiles

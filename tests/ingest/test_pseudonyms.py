@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from encoders.training.seen import SEEN, Record, Seen
+from encoders.training.seen_pairs import SEEN, Record, Seen
 from ingest.corpus.corpus import Corpus, write_corpus
 from ingest.corpus.records import CorpusError
 from ingest.sources.dicom import Dicom

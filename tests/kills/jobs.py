@@ -33,8 +33,8 @@ from ingest.feed.targets import VespaTarget
 from ingest.vectors.embed import read_embeddings
 from ranking.engine.engine import EmbeddedEngine
 from ranking.types import Query
+from rocosearch.page.build_server import open_page
 from rocosearch.page.judgements import Judgements
-from rocosearch.page.opening import open_page
 from rocosearch.pipeline import (
     build_corpus,
     build_index,

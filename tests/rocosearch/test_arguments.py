@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from encoders.base.arguments import typed
 from encoders.base.errors import UserError
-from encoders.base.given import typed
 from rocosearch import pipeline
 from tests.power.encoder import make_encoder
 

@@ -21,7 +21,7 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.types import QueryError
 from rocosearch.cli import app
-from rocosearch.opening import load_encoder, open_searcher
+from rocosearch.open_index import load_encoder, open_searcher
 from rocosearch.pipeline import build_corpus
 from rocosearch.swap import start_on_index
 from rocosearch.swap.vespa import write_packages

@@ -155,7 +155,7 @@ def test_the_command_asks_before_it_overwrites(root):
 def test_searching_needs_no_torch(root):
     script = (
         "import sys; sys.modules['torch'] = None\n"
-        "from pathlib import Path; from rocosearch.opening import open_searcher\n"
+        "from pathlib import Path; from rocosearch.open_index import open_searcher\n"
         f"searcher = open_searcher(Path({str(root / 'index')!r}))\n"
         "print(len(searcher.search('lesion', profile='reranked')))"
     )

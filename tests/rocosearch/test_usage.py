@@ -71,7 +71,7 @@ def test_asking_a_server_does_not_load_what_training_needs(tmp_path):
         assert loaded(heavy, *arguments) == []
 
 
-@pytest.mark.parametrize("module", ["rocosearch.opening", "rocosearch.page.opening"])
+@pytest.mark.parametrize("module", ["rocosearch.open_index", "rocosearch.page.build_server"])
 def test_searching_and_serving_an_index_need_no_extra(module):
     extras = ("pyarrow", "pydicom", "requests", "torch", "pandas", "matplotlib", "scipy", "vespa")
     code = f"import sys\nsys.modules.update(dict.fromkeys({extras!r}))\nimport {module}"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from ingest.corpus.corpus import Corpus
-from rocosearch.page.opening import open_page
+from rocosearch.page.build_server import open_page
 from rocosearch.page.server import PageServer
 from rocosearch.pipeline import build_corpus, build_index, open_searcher
 from tests.encoder_folders import save_whole

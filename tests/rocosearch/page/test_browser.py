@@ -19,8 +19,8 @@ from ranking.calibration import Calibration, Evidence
 from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from ranking.types import Attribute, Document
+from rocosearch.page.build_server import open_page
 from rocosearch.page.judgements import Judgements, beside
-from rocosearch.page.opening import open_page
 from rocosearch.pipeline import build_corpus, build_index, open_searcher
 from tests.encoder_folders import save_whole
 from tests.ingest.conftest import Rows

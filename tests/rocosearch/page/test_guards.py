@@ -19,8 +19,8 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.searcher import Searcher
 from ranking.types import Document
 from rocosearch.page import connection
-from rocosearch.page.guards import MOST_BYTES
-from rocosearch.page.opening import open_page
+from rocosearch.page.access import MOST_BYTES
+from rocosearch.page.build_server import open_page
 from rocosearch.page.server import is_public
 
 TOKEN = "a-token-of-some-length"

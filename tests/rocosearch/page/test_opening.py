@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
-from rocosearch.page.opening import open_page
+from rocosearch.page.build_server import open_page
 from rocosearch.pipeline import open_searcher
 
 SLOW = ("torch", "pandas", "numba", "matplotlib", "scipy", "transformers", "vespa")
@@ -18,7 +18,7 @@ SLOW = ("torch", "pandas", "numba", "matplotlib", "scipy", "transformers", "vesp
 
 def test_the_page_loads_nothing_that_takes_seconds():
     code = (
-        "import sys, rocosearch.page.opening, rocosearch.searchers\n"
+        "import sys, rocosearch.page.build_server, rocosearch.searchers\n"
         f"print([name for name in {SLOW!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

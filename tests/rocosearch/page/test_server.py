@@ -19,7 +19,7 @@ from ranking.searcher import Searcher
 from ranking.text.synonyms import Expansion, Synonyms
 from ranking.types import Document
 from rocosearch.page.answers import Asked, Desk
-from rocosearch.page.opening import open_page
+from rocosearch.page.build_server import open_page
 from rocosearch.pipeline import build_corpus, build_index, open_searcher
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from encoders.base.arguments import typed
 from encoders.base.extras import need
-from encoders.base.given import typed
 from encoders.base.progress import Progress, silent
 from encoders.export.graphs import ensure_graphs
 from encoders.inference.dual_encoder import DualEncoder

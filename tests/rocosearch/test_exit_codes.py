@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from encoders.base.errors import UserError
-from rocosearch.guard import TRACE, GuardedGroup
+from rocosearch.exit_codes import TRACE, GuardedGroup
 
 FULL = "The disk is full: free some space, or write elsewhere, and run the same command again.\n"
 
@@ -53,7 +53,7 @@ def test_a_fault_of_the_program_says_where_and_how_to_see_more():
     result = _run(KeyError("bm25"))
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    assert "Unexpected KeyError in test_guard.py, line" in result.stderr
+    assert "Unexpected KeyError in test_exit_codes.py, line" in result.stderr
     assert f"{TRACE}=1" in result.stderr
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.base.storage import whole_file
-from eval.collection.lines import read_lines, whole_number
+from eval.collection.line_reader import read_lines, whole_number
 from eval.collection.pool import Pool
 from eval.collection.runs import NOTHING, EvaluationError, Qrels, Run
 from eval.collection.trec import add_grade
