@@ -19,6 +19,7 @@ judging.py                 Judge documents for a query, and export the judgement
 labelling.py               Predict concepts and words for every image of a corpus
 live_parity.py             Compare two engines on the same queries, and explain differences
 mcp_server.py              Search as tools for an agent, by the Model Context Protocol
+no_effect.py               Refuse options that would change nothing in a combination
 notebook.py                HTML views of results and records for notebooks
 open_index.py              Open indexes and encoders with few imports
 options.py                 Command-line options shared by several commands, and their parsers

@@ -52,7 +52,8 @@ def _add(app: typer.Typer, name: str) -> None:
         app.add_typer(module.app, name=name, epilog=examples)
     else:
         command = module.command if name in ONLY_READING else writing(module.command)
-        app.command(name, cls=GuardedCommand, epilog=examples)(command)
+        kind = type("Command", (GuardedCommand,), {"no_effect": getattr(module, "NO_EFFECT", ())})
+        app.command(name, cls=kind, epilog=examples)(command)
 
 
 def _nothing() -> None:

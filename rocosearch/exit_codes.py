@@ -23,6 +23,7 @@ from encoders.base.errors import Notice, UserError
 from encoders.base.extras import EXTRAS, MissingExtraError
 from encoders.base.storage import share_with_group
 from rocosearch.console import messages, say
+from rocosearch.no_effect import NoEffect, told_of
 
 __all__ = ["TRACE", "GuardedCommand", "GuardedGroup", "writing"]
 
@@ -52,10 +53,14 @@ LARGEST = 10**15  # no option means anything by more
 
 
 class GuardedCommand(TyperCommand):
-    """A command that refuses NaN, infinity and huge numbers as option values."""
+    """A command that refuses NaN, infinity and huge numbers, and options without an effect."""
+
+    no_effect: tuple[NoEffect, ...] = ()
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as typer declares it
         """Run the command; raise typer.BadParameter for such values, which typer accepts."""
+        if refusal := told_of(ctx, self.no_effect):
+            raise typer.BadParameter(refusal, ctx)
         for option in self.params:
             value = ctx.params.get(option.name)
             if isinstance(value, int | float) and not abs(value) <= LARGEST:  # NaN as well

@@ -18,7 +18,7 @@ from ingest.corpus.corpus import Corpus
 from ranking.searcher import Searcher
 from rocosearch.page.answers import Asked, Desk, plain
 from rocosearch.page.pictures import Pictures, jpeg
-from rocosearch.page.specification import operations, read_query
+from rocosearch.page.specification import check_value, operations, read_query
 
 __all__ = ["mcp_server"]
 
@@ -29,31 +29,45 @@ INSTRUCTIONS = (
 SIDE = 1024  # pixels, the longer one, of an image that is given
 
 
+class _Server(MCPServer):
+    """The SDK drops arguments that a tool does not have, and refuses others in its own words."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], *more: Any) -> Any:  # noqa: ANN401
+        schemas = {each.name: each.input_schema for each in await self.list_tools()}
+        if name not in schemas:
+            raise ToolError(
+                f"There is no tool {name[:40]!r} here; there are: {', '.join(schemas)}."
+            )
+        with _as_tool_errors():
+            check_value(arguments, schemas[name], "call")
+        return await super().call_tool(name, arguments, *more)
+
+
 def mcp_server(searcher: Searcher, corpus: Path | None = None) -> MCPServer:
     """The tools search, document and, with a corpus, image over a searcher.
 
     Raises CorpusError if the corpus cannot be opened.
     """
     desk = Desk(searcher)
-    server = MCPServer("rocosearch", instructions=INSTRUCTIONS, log_level="CRITICAL")
+    server = _Server("rocosearch", instructions=INSTRUCTIONS, log_level="CRITICAL")
     described = next(each for each in operations() if each.name == "search")
 
     @server.tool(description="Find images by text or by example documents.")
     def search(
         text: Annotated[str, Field(max_length=10_000, description="Plain words.")] = "",
-        like: Annotated[list[str] | None, Field(max_length=20)] = None,
-        unlike: Annotated[list[str] | None, Field(max_length=20)] = None,
+        like: Annotated[tuple[str, ...], Field(max_length=20)] = (),
+        unlike: Annotated[tuple[str, ...], Field(max_length=20)] = (),
         filters: Annotated[
-            list[str] | None, Field(max_length=50, description="FIELD=VALUE, such as modality=ct.")
-        ] = None,
+            tuple[str, ...], Field(max_length=50, description="FIELD=VALUE, such as modality=ct.")
+        ] = (),
         k: Annotated[int, Field(ge=1, le=50, description="Number of hits.")] = 10,
     ) -> dict[str, Any]:
         values = {
             **read_query(described, b""),
             "text": text,
-            "like": like or [],
-            "unlike": unlike or [],
-            "filter": filters or [],
+            "like": like,
+            "unlike": unlike,
+            "filter": filters,
             "k": k,
         }
         with _as_tool_errors():

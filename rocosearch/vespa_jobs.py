@@ -191,8 +191,16 @@ def open_target(server: Server) -> Iterator[Target]:
 
 
 def find_application(server: Server) -> Application:
-    """The deployed application, read from the package folder or from the config server."""
+    """The deployed application, read from the package folder or from the config server.
+
+    Raises UserError if both are named.
+    """
     if server.package:
+        if server.config_url:
+            raise UserError(
+                "--config-url has no effect with --app, since the package is read from the folder: "
+                "leave one of them out."
+            )
         return read_application(server.package)
     config = ConfigServer(
         server.config_url or on_port(server.to, CONFIG_PORT), Credentials.from_environment()

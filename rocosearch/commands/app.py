@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import AsJson, CaptionEncoder, CellType, OutFolder, ProfilesFile
 
 if TYPE_CHECKING:
@@ -22,6 +23,14 @@ rocosearch app build/index build/app --nodes 4 --redundancy 2 --cell-type bfloat
 rocosearch app build/index build/app-new --previous build/app
 rocosearch app build/index build/app-new --previous build/app --links 32 --allow
 """
+NO_EFFECT = (
+    NoEffect("--allow", "without --previous"),
+    NoEffect(
+        "--links --explore --exact-below --post-filter-above",
+        "with --no-hnsw",
+        "which searches exactly",
+    ),
+)
 
 VECTORS = "Vector fields"
 CLUSTER = "Machines"
@@ -137,8 +146,6 @@ def command(
     OUT gets services.xml, the schema with every rank profile, the exported text tower as an
     embedder, and query profile defaults; with several machines also hosts.xml.
     """
-    if allow and not previous:
-        raise typer.BadParameter("--allow needs --previous APP, the package to compare with.")
     from rocosearch.pipeline import write_app
     from vespa_app.deploy.changes import compare, needed_overrides, write_overrides
     from vespa_app.package.options import (

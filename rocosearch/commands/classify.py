@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import AsJson, CorpusFolder, EncoderFolder, parse_counts
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ rocosearch classify build/corpus build/encoder --name CT="computed tomography" -
 rocosearch classify build/corpus build/encoder --field region --prompt "an image of the {}."
 rocosearch classify build/corpus build/encoder --concepts
 """
+NO_EFFECT = (NoEffect("--field --shots", "with --concepts", "since concepts are predicted"),)
 
 
 def command(

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from rocosearch.console import progress_bars, results, say, show_json
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import AsJson
 
 __all__ = ["EXAMPLE", "command"]
@@ -27,6 +28,11 @@ rocosearch deploy build/app --config-url http://vespa:19071 --url http://vespa:8
 rocosearch deploy build/app --allow-removal
 rocosearch deploy build/app --cloud mytenant.images.default
 """
+NO_EFFECT = (
+    NoEffect("--config-url --url --timeout", "with --cloud", "since Vespa Cloud has its own"),
+    NoEffect("--environment", "without --cloud"),
+    NoEffect("--yes", "without --allow-removal or --allow-change"),
+)
 
 
 def command(

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from rocosearch.console import progress_bars, results, say, show, show_json
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import (
     AsJson,
     ConfigUrl,
@@ -32,6 +33,12 @@ rocosearch eval build/index build/corpus build/report --topics topics.tsv --qrel
 rocosearch eval build/index build/corpus build/report --protocol caption --run caption.theirs.trec
 rocosearch eval http://localhost:8080 build/corpus build/report --app build/app
 """
+NO_EFFECT = (
+    NoEffect("--app --config-url", "without a URL", "since an index has its own profiles"),
+    NoEffect("--profiles", "with a URL", "since a server ranks by its deployed package"),
+    NoEffect("--seed-index", "with a URL", "since it names an index to compare with another"),
+    NoEffect("--qrels", "without --topics"),
+)
 
 
 def command(
@@ -124,8 +131,6 @@ def command(
     an error.
     """
     ks = parse_counts(cutoffs, "cutoff")
-    if qrels and not topics:
-        raise typer.BadParameter("--qrels needs --topics FILE, the queries that it judges.")
     from eval.evaluate import Options
     from eval.report.columns import seeds_table
     from eval.report.summary import summary
@@ -133,15 +138,6 @@ def command(
     from rocosearch.vespa_jobs import Server, evaluate_server
 
     server = Server(index, package, config_url)
-    if server.is_url and profiles:
-        raise typer.BadParameter(
-            "--profiles does not apply to a server: it uses its deployed package."
-        )
-    if server.is_url and seed_index:
-        raise typer.BadParameter("--seed-index names indexes, not servers.")
-    if not server.is_url and (package or config_url):
-        raise typer.BadParameter("--app and --config-url need the URL of a running Vespa.")
-
     options = Options(
         protocols=tuple(protocol or ()),
         profiles=tuple(profile or ()),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rocosearch.console import progress_bars, results, say, show_json
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import (
     AsJson,
     CaptionEncoder,
@@ -29,6 +30,11 @@ rocosearch feed build/corpus build/encoder --to http://localhost:8080
 rocosearch feed build/corpus build/encoder --to build/index
 rocosearch feed build/corpus build/encoder --app build/app --jsonl feed.jsonl
 """
+NO_EFFECT = (
+    NoEffect("--delete --reconcile", "with --jsonl", "since a file has no target"),
+    NoEffect("--app --config-url", "without a URL or --jsonl"),
+    NoEffect("--caption-vectors --caption-encoder", "without ENCODER", "since captions are fed"),
+)
 
 
 def command(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rocosearch.console import show_json, tell
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import AsJson, CorpusFolder
 
 __all__ = ["EXAMPLE", "command"]
@@ -17,6 +18,7 @@ rocosearch judge build/corpus "ring lesion" phantom-test-00043-radiograph
 rocosearch judge build/corpus "ring lesion" phantom-test-00017-radiograph --grade 0
 rocosearch judge build/corpus --export build/judged
 """
+NO_EFFECT = (NoEffect("--grade --who", "with --export", "since all judgements are written"),)
 
 
 def command(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rocosearch.console import progress_bars, results, show_json
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import AsJson, CorpusFolder, EncoderFolder
 
 __all__ = ["EXAMPLE", "command"]
@@ -19,6 +20,7 @@ rocosearch label build/corpus build/encoder --decoder build/decoder.safetensors
 rocosearch index build/corpus build/index --encoder build/encoder
 rocosearch search build/index pneumonia --profile hybrid_pseudo --filter predicted_concepts=C0040405
 """
+NO_EFFECT = (NoEffect("--captions", "with --decoder", "since the decoder says the words"),)
 
 SHOWN = 10
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rocosearch.console import results, show_json
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import AsJson, CellType
 
 __all__ = ["EXAMPLE", "command"]
@@ -17,6 +18,10 @@ EXAMPLE = """\
 rocosearch plan --documents 1e9 --dim 512
 rocosearch plan --documents 5e7 --dim 512 --cell-type bfloat16 --redundancy 2 --out build/plan
 """
+NO_EFFECT = (
+    NoEffect("--share", "without --out", "since no file is written"),
+    NoEffect("--cell-type --links --paged", "without --vectors"),
+)
 
 
 def command(

@@ -11,6 +11,7 @@ import typer
 
 from encoders.base.errors import UserError
 from rocosearch.console import say, show_json, tell, telling_after
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import (
     AsJson,
     ConfigUrl,
@@ -39,6 +40,26 @@ rocosearch search build/index "ring lesion" --profile lexical --profile hybrid -
 rocosearch search build/index "ring lesion" --corpus build/corpus --save build/hits
 rocosearch search http://localhost:8080 "ring lesion in the left chest"
 """
+NO_EFFECT = (
+    NoEffect(
+        "all but -k --corpus --json --app --config-url",
+        "with --suggest",
+        "which completes words of the whole index",
+    ),
+    NoEffect(
+        "--facet --group --sort --corpus --heatmap --save --open",
+        "with --why",
+        "which explains one document's rank by score",
+    ),
+    NoEffect("--why --heatmap --save --open", "with several --profile", "which are compared"),
+    NoEffect("--operators --synonyms --heatmap", "without TEXT"),
+    NoEffect("--synonyms", "with --operators", "which say themselves what to look for"),
+    NoEffect(
+        "--corpus",
+        "without --save or --heatmap or --open or --suggest or --json",
+        "since the hits are listed without their images",
+    ),
+)
 PATIENCE = 2.0  # seconds
 
 
@@ -159,16 +180,7 @@ def command(
         raise typer.BadParameter("The images are in the corpus: name it with --corpus CORPUS.")
     if (heatmap or suggest) and not (text or "").strip():
         raise typer.BadParameter("--heatmap and --suggest need TEXT.")
-    narrowed = bool(profile or facet or filters or without or group)
     names = tuple(dict.fromkeys(profile or ()))
-    _check_alone(
-        suggest=suggest,
-        why=why is not None,
-        facets=bool(facet),
-        pictured=pictured,
-        narrowed=narrowed,
-        several=len(names) > 1,
-    )
     asked: dict[str, Any] = {
         "text": text,
         "image": image,
@@ -218,23 +230,6 @@ def command(
             if heatmap:
                 _heatmap(searcher, result, pictures, text or "", heatmap)
             _save(result, pictures, save, open_sheet=open_sheet)
-
-
-def _check_alone(
-    *, suggest: bool, why: bool, facets: bool, pictured: bool, narrowed: bool, several: bool
-) -> None:
-    """Refuse options that would change nothing beside the others."""
-    if suggest and (why or pictured or narrowed):
-        raise typer.BadParameter(
-            "--suggest completes words of the whole index: leave out --profile, --facet, --filter, "
-            "--not, --group, --why, --heatmap, --save and --open."
-        )
-    if why and (facets or pictured):
-        raise typer.BadParameter(
-            "--why explains one document: leave out --facet, --heatmap, --save and --open."
-        )
-    if several and (why or pictured):
-        raise typer.BadParameter("--why, --heatmap, --save and --open take one --profile.")
 
 
 def _pictures(corpus: Path | None, save: Path | None, heatmap: Path | None) -> Pictures | None:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from rocosearch.console import progress_bars, results, show
-from rocosearch.exit_codes import writing
+from rocosearch.exit_codes import GuardedCommand, writing
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import CorpusFolder, IndexFolder
 
 __all__ = ["EXAMPLE", "app"]
@@ -32,7 +33,13 @@ SwapFolder = Annotated[
 ]
 
 
-@app.command()
+class Start(GuardedCommand):
+    """Swapping an index needs nothing of a server."""
+
+    no_effect = (NoEffect("--config-url --force", "without --to"),)
+
+
+@app.command(cls=Start)
 @writing
 def start(
     index: IndexFolder,

@@ -17,7 +17,15 @@ from urllib.parse import parse_qsl
 
 from encoders.base.errors import UserError
 
-__all__ = ["Operation", "ParameterError", "operations", "read_body", "read_query", "specification"]
+__all__ = [
+    "Operation",
+    "ParameterError",
+    "check_value",
+    "operations",
+    "read_body",
+    "read_query",
+    "specification",
+]
 
 Schema = Mapping[str, Any]
 MOST_PARAMETERS = 200
@@ -85,11 +93,11 @@ def read_query(operation: Operation, query: bytes) -> dict[str, Any]:
         if not found:
             values[name] = [] if schema["type"] == "array" else schema.get("default")
         elif schema["type"] == "array":
-            values[name] = _check(found, schema, name)
+            values[name] = check_value(found, schema, name)
         elif len(found) > 1:
             raise ParameterError(f"{name} is given {len(found)} times; it is allowed once.")
         else:
-            values[name] = _check(_number(found[0], schema, name), schema, name)
+            values[name] = check_value(_number(found[0], schema, name), schema, name)
     return values
 
 
@@ -99,7 +107,7 @@ def read_body(operation: Operation, body: bytes) -> dict[str, Any]:
         content = json.loads(body)
     except (ValueError, RecursionError):
         raise ParameterError("The body is not JSON.") from None
-    return dict(_check(content, operation.body["application/json"], "body"))
+    return dict(check_value(content, operation.body["application/json"], "body"))
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:
@@ -119,7 +127,8 @@ def _number(text: str, schema: Schema, name: str) -> str | int:
     return int(text)
 
 
-def _check(value: Any, schema: Schema, name: str) -> Any:  # noqa: ANN401 - any JSON value
+def check_value(value: Any, schema: Schema, name: str) -> Any:  # noqa: ANN401 - any JSON value
+    """The value, if it fits a JSON schema of the kinds used here. Raises ParameterError."""
     schema = _resolved(schema)
     if isinstance(value, float) and value.is_integer() and schema["type"] == "integer":
         value = int(value)  # 1.0 is an integer in JSON
@@ -136,9 +145,9 @@ def _check(value: Any, schema: Schema, name: str) -> Any:  # noqa: ANN401 - any 
             raise ParameterError(
                 f"{name} is given {len(value)} times; at most {schema['maxItems']}."
             )
-        return [_check(each, schema["items"], name) for each in value]
+        return [check_value(each, schema["items"], name) for each in value]
     elif isinstance(value, dict):
-        return _check_object(value, schema)
+        return _check_object(value, schema, name)
     return value
 
 
@@ -159,15 +168,15 @@ def _check_text(value: str, schema: Schema, name: str) -> None:
         raise ParameterError(f"{name} is not valid text.") from None
 
 
-def _check_object(value: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+def _check_object(value: Mapping[str, Any], schema: Schema, called: str) -> dict[str, Any]:
     known = schema["properties"]
-    for name in schema["required"]:
+    for name in schema.get("required", ()):
         if name not in value:
-            raise ParameterError(f"The body has no {name}.")
+            raise ParameterError(f"The {called} has no {name}.")
     for name in value:
         if name not in known:
-            raise ParameterError(f"The body has {name[:40]!r}; known are {', '.join(known)}.")
-    return {name: _check(each, known[name], name) for name, each in value.items()}
+            raise ParameterError(f"The {called} has {name[:40]!r}; known are {', '.join(known)}.")
+    return {name: check_value(each, known[name], name) for name, each in value.items()}
 
 
 _KINDS: dict[str, type] = {"string": str, "integer": int, "array": list, "object": dict}

@@ -174,9 +174,9 @@ def test_vespas_own_container_is_evaluated(vespa_check, engine, phantoms, packag
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("http://localhost:1", "--profiles", "x.toml"), "does not apply to a server"),
-        (("index", "--app", "x"), "need the URL"),
-        (("index", "--qrels", "x"), "needs --topics FILE"),
+        (("http://localhost:1", "--profiles", "x.toml"), "no effect with a URL"),
+        (("index", "--app", "x"), "no effect without a URL"),
+        (("index", "--qrels", "x"), "no effect without --topics"),
     ],
 )
 def test_options_that_do_not_go_together_are_told(arguments, message, tmp_path):

@@ -73,6 +73,27 @@ def test_an_agent_searches_reads_and_looks(built):
     assert "no document 'nobody'" in unknown.content[0].text
 
 
+@pytest.mark.parametrize(
+    ("tool", "given", "said"),
+    [
+        ("search", {"text": "x", "k": 0}, "k is 0. Allowed are 1 to 50."),
+        ("search", {"text": "x", "k": True}, "k is not of the type integer."),
+        ("search", {"text": "x", "profile": "lexical"}, "The call has 'profile'; known are text,"),
+        ("search", {"text": "x", "like": "a"}, "like is not of the type array."),
+        ("document", {}, "The call has no identifier."),
+        ("look", {}, "There is no tool 'look' here; there are: search, document, image."),
+    ],
+)
+def test_arguments_that_a_tool_does_not_take_are_refused(built, tool, given, said):
+    from rocosearch.mcp_server import ToolError, mcp_server  # noqa: PLC0415 - needs the extra
+
+    server = mcp_server(open_searcher(built / "index"), built / "corpus")
+    with pytest.raises(ToolError) as refused:
+        anyio.run(server.call_tool, tool, given)
+    assert said in str(refused.value)
+    assert "pydantic" not in str(refused.value)
+
+
 def test_a_fault_of_the_index_is_told_by_every_tool(built, monkeypatch):
     def fails(*_given):
         raise EngineError("The index is damaged: build it again.")

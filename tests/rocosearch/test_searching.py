@@ -80,7 +80,8 @@ def test_the_command_does_over_a_server_what_it_does_over_an_index(made, tmp_pat
 
     def told(where, *arguments):
         server = [] if where == str(root / "index") else ["--app", root / "app"]
-        given = [where, *arguments, *server, "--encoder", root / "encoder", "--json"]
+        encoder = [] if "--suggest" in arguments else ["--encoder", root / "encoder"]
+        given = [where, *arguments, *server, *encoder, "--json"]
         result = CliRunner().invoke(app, ["search", *map(str, given)])
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)

@@ -134,18 +134,91 @@ def test_layouts_are_those_of_the_readers():
     assert set(get_args(Layout)) == {"auto", *FORMATS}
 
 
+FEED, SEARCH, URL = ("feed", "corpus"), ("search", "index", "lesion"), "http://localhost:1"
+
+
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("line", "said"),
     [
-        (("--suggest", "--filter", "modality=ct"), "--suggest completes words of the whole index"),
-        (("--suggest", "--why", "a"), "--suggest completes words of the whole index"),
-        (("--why", "a", "--facet", "modality"), "--why explains one document"),
+        (
+            (*SEARCH, "--suggest", "--filter", "modality=ct"),
+            "--filter has no effect with --suggest",
+        ),
+        ((*SEARCH, "--suggest", "--offset", "3"), "--offset has no effect with --suggest"),
+        ((*SEARCH, "--suggest", "--image", "x.png"), "--image has no effect with --suggest"),
+        ((*SEARCH, "--suggest", "--why", "a"), "--why has no effect with --suggest"),
+        ((*SEARCH, "--why", "a", "--facet", "modality"), "--facet has no effect with --why"),
+        ((*SEARCH, "--why", "a", "--sort", "id"), "--sort has no effect with --why"),
+        ((*SEARCH, "--why", "a", "--group", "split"), "--group has no effect with --why"),
+        (
+            (*SEARCH, "--profile", "a", "--profile", "b", "--why", "i", "--corpus", "c"),
+            "--corpus has no effect with --why",
+        ),
+        (
+            (*SEARCH, "--profile", "a", "--profile", "b", "--corpus", "c", "--open"),
+            "--open has no effect with several --profile",
+        ),
+        ((*SEARCH, "--corpus", "c"), "--corpus has no effect without --save or --heatmap"),
+        ((*SEARCH, "--synonyms", "s", "--operators"), "--synonyms has no effect with --operators"),
+        (
+            ("search", "index", "--like", "a", "--operators"),
+            "--operators has no effect without TEXT",
+        ),
+        (("search", "index", "--like", "a", "--synonyms", "s"), "--synonyms has no effect without"),
+        (
+            ("judge", "c", "--export", "o", "--grade", "2", "--who", "a"),
+            "--grade and --who have no",
+        ),
+        (
+            ("deploy", "a", "--cloud", "t.a", "--timeout", "9"),
+            "--timeout has no effect with --cloud",
+        ),
+        (("deploy", "a", "--environment", "perf"), "leave it out, or give --cloud."),
+        (("deploy", "a", "--yes"), "--yes has no effect without --allow-removal or --allow-change"),
+        ((*FEED, "--jsonl", "f", "--app", "a", "--delete"), "--delete has no effect with --jsonl"),
+        ((*FEED, "--to", "index", "--app", "a"), "--app has no effect without a URL or --jsonl"),
+        ((*FEED, "--to", "index", "--caption-vectors"), "--caption-vectors has no effect without"),
+        (("swap", "start", "i", "c", "e", "--force"), "--force has no effect without --to"),
+        (("classify", "c", "e", "--concepts", "--shots", "1"), "--shots has no effect with --conc"),
+        (("label", "c", "e", "--decoder", "d", "--captions", "5"), "--captions has no effect with"),
+        (("app", "i", "o", "--allow"), "--allow has no effect without --previous"),
+        (("app", "i", "o", "--no-hnsw", "--links", "8"), "--links has no effect with --no-hnsw"),
+        (("eval", "i", "c", "o", "--qrels", "q"), "--qrels has no effect without --topics"),
+        (("eval", URL, "c", "o", "--seed-index", "i"), "--seed-index has no effect with a URL"),
+        (
+            ("plan", "--documents", "9", "--dim", "8", "--share"),
+            "--share has no effect without --o",
+        ),
+        (
+            ("plan", "--documents", "9", "--dim", "8", "--vectors", "0", "--links", "8"),
+            "--links has no effect without --vectors",
+        ),
     ],
 )
-def test_options_that_would_change_nothing_are_refused(options, said):
-    result = run("search", "index", "lesion", *options)
+def test_options_that_would_change_nothing_are_refused(line, said):
+    result = run(*line)
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_a_package_and_a_config_server_are_not_both_read():
+    result = run("search", URL, "x", "--app", "a", "--config-url", URL)
+    assert (result.exit_code, "--config-url has no effect with --app" in result.output) == (1, True)
+
+
+def test_the_tables_of_options_without_effect_name_what_there_is():
+    tables = {name: command for name, command in GROUP.commands.items() if name != "swap"}
+    tables["swap start"] = GROUP.commands["swap"].commands["start"]
+    for name, command in tables.items():
+        names = {
+            name
+            for option in command.params
+            for name in (*option.opts, *option.secondary_opts, option.metavar)
+        }
+        for rule in command.no_effect:
+            assert {*rule.options.removeprefix("all but ").split()} <= names, name
+            where = rule.where.partition(" ")[2].removeprefix("several ").split(" or ")
+            assert {*where} <= names | {"a URL"}, name
 
 
 def test_a_text_beside_an_export_of_judgements_is_refused():
