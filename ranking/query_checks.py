@@ -27,7 +27,6 @@ from ranking.types import (
 __all__ = [
     "NO_ATTRIBUTES",
     "NO_WORD",
-    "PARTS",
     "check_condition",
     "check_query",
     "check_types",
@@ -39,16 +38,6 @@ __all__ = [
 
 NO_ATTRIBUTES: Mapping[str, Attribute] = {}
 NO_WORD = "No document has a word of the query."
-
-PARTS = {
-    "offset": "an offset",
-    "sort": "sorting by a field",
-    "facets": "facets",
-    "min_score": "a minimum score",
-    "min_closeness": "a minimum closeness",
-    "vectors": "vectors by field",
-}
-"""Parts of a query that an engine may not take, and how a message calls them."""
 
 # The usual type stands first: the abstract ones are slow to ask.
 _SEVERAL = (tuple, list)
@@ -177,22 +166,8 @@ def token_vectors(query: Query, profile: str, field: VectorField) -> NDArray[np.
     return found
 
 
-def check_query(
-    query: Query,
-    attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
-    *,
-    engine: str = "",
-    refused: Collection[str] = (),
-) -> None:
-    """Refuse what no engine can answer, and the parts that this one does not take.
-
-    attributes: fields of one's own that there are. engine: its name in a message. refused: keys of
-    PARTS. Raises QueryError.
-    """
-    for part in refused:
-        value = getattr(query, part)
-        if value is not None if part.startswith("min_") else bool(value):
-            raise QueryError(f"{engine} does not take {PARTS[part]}: ask the embedded engine.")
+def check_query(query: Query, attributes: Mapping[str, Attribute] = NO_ATTRIBUTES) -> None:
+    """Raise QueryError for what no engine can answer. attributes: fields of one's own."""
     if not query.text.strip() and query.vector is None and not query.vectors:
         raise QueryError("The query is empty: give a text, an image or both.")
     if query.filters or query.group_by is not None or query.sort or query.facets:

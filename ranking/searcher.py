@@ -65,7 +65,8 @@ class Searcher:
         """Check that the encoder made the index's vectors.
 
         embeds: whether the engine makes vectors of texts by itself, where there is no encoder.
-        Raises EngineError if it did not: vectors of two encoders cannot be compared.
+        Raises EngineError if it did not: vectors of two encoders cannot be compared; and where
+        there are no vectors.
         """
         self.engine = engine
         self.encoder = encoder
@@ -76,6 +77,11 @@ class Searcher:
         self._vectors = "".join(each.fingerprint for each in self._info.vector_fields[:1])
         if encoder is None:
             return
+        if not self._info.vector_fields:
+            raise EngineError(
+                "Nothing is compared with vectors here, so an encoder has no effect: leave it out, "
+                "or index the corpus with it."
+            )
         held = {field.fingerprint for field in self._info.vector_fields} - {""}
         self._vectors = asked = encoder.manifest.fingerprint
         if held and asked not in held:
@@ -130,8 +136,8 @@ class Searcher:
         vectors, scaled to length 1. like, unlike: ids of documents whose vectors draw the query
         vector near, or push it away (Rocchio); they are no hits themselves. profile: by default
         the index's default; `lexical` where there is no encoder; `image`, where the index has it,
-        for images without a text. Images that the profile does not look at are a warning of the
-        result. target_hits: how many nearest vectors are retrieved; by default as many as hits
+        for images without a text. What the profile makes no use of is a warning of the result.
+        target_hits: how many nearest vectors are retrieved; by default as many as hits
         are asked for, and 100 at least. operators: whether the text has any ("a phrase", +must,
         -not, field:term); else it is plain words. offset, sort, min_score, min_closeness, facets:
         as `Query` has them. frames: tell the closeness of all labelled vectors of each hit,
@@ -161,7 +167,9 @@ class Searcher:
         plain = bool(text.strip()) and image is None and not like and not unlike and not operators
         if min_probability is not None:
             self._check_cut(min_probability, plain=plain)
-        name = profile or self.default_profile(text, (like or None) if image is None else image)
+        name = profile
+        if name is None:
+            name = self.default_profile(text, (like or None) if image is None else image)
         vector = self._vector(text, image, name)
         if like or unlike:
             vector = self._moved(vector, like, unlike)
@@ -185,10 +193,45 @@ class Searcher:
             result = self._judged(result, text, self.calibration, min_probability, first=not offset)
         if frames and vector is not None and any(f.labels for f in self._info.vector_fields):
             result = replace(result, frames=tuple(self._frames(hit, vector) for hit in result))
-        if (image is None and not like and not unlike) or name not in self._info.text_profiles:
-            return result
-        unused = f"Profile {name} uses text only: the image was ignored."
-        return replace(result, warnings=(*result.warnings, unused))
+        examples = {"image": image is not None, "examples": bool(like or unlike)}
+        given = [part for part, there in examples.items() if there]
+        unused = self._unused(asked, given, result, nearest=target_hits is not None)
+        return replace(result, warnings=(*result.warnings, *unused)) if unused else result
+
+    def _unused(
+        self, asked: Query, given: Sequence[str], result: Result, *, nearest: bool
+    ) -> list[str]:
+        """Sentences about what changed nothing. given: what stands beside the text."""
+        name, text = asked.profile, bool(asked.text.strip())
+        by = self.engine.profiles.resolve(name).retrieve
+        vector = asked.vector is not None or bool(asked.vectors) or (self.embeds and text)
+        no_words, no_vector = not (text and "text" in by), not (vector and "vector" in by)
+        checks = (
+            (
+                bool(given) and name in self._info.text_profiles,
+                "uses text only",
+                " and ".join(given),
+            ),
+            (asked.operators and no_words, "looks for no words here", "operators"),
+            (bool(asked.expansions) and no_words, "looks for no words here", "synonyms"),
+            (
+                asked.min_closeness is not None and no_vector,
+                "looks for no vectors here",
+                "minimum closeness",
+            ),
+            (nearest and no_vector, "looks for no vectors here", "number of nearest vectors"),
+        )
+        told = [
+            f"Profile {name} {does}: the {part} had no effect."
+            for unused, does, part in checks
+            if unused
+        ]
+        if 0 < result.total <= asked.offset:
+            told.append(
+                f"Only {result.total:,} documents match: none is left after the first "
+                f"{asked.offset:,}."
+            )
+        return told
 
     def _check_vectors(self, asked: Query, profile: RankProfile, *, given: bool) -> None:
         """Refuse to compare a vector with those of another encoder, which are as long or not.
@@ -298,7 +341,8 @@ class Searcher:
         """Rocchio: the query's vector, plus the mean of examples, minus that of the others."""
         if vector is None and not like:
             raise QueryError(
-                "Negative examples need a query beside them: text, an image or positive examples."
+                "Negative examples push a vector away, and this query has none: add an image or a "
+                "positive example, or a text with a profile that compares vectors."
             )
         total = np.zeros(1, np.float32) if vector is None else vector / np.linalg.norm(vector)
         for weight, names in ((LIKE, like), (-UNLIKE, unlike)):

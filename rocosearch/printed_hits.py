@@ -82,7 +82,7 @@ def _warn(result: Result) -> None:
 def _print_facets(result: Result) -> None:
     for field, counts in result.facets.items():
         values = ", ".join(f"{value or '(none)'} {count:,}" for value, count in counts.items())
-        tell(f"{field}: {values}")
+        tell(f"{field}: {values or 'no match has a value'}")
 
 
 def _as_json(result: Result, profile: str, pictures: Pictures | None) -> dict[str, object]:

@@ -73,7 +73,7 @@ class Asked:
             min_closeness=_number(values["min_closeness"]),
             min_probability=_number(values["min_probability"]),
             facets=tuple(dict.fromkeys(values["facet"])),
-            inputs={n: float(v) for n, _, v in (each.partition("=") for each in values["input"])},
+            inputs=_inputs(values["input"]),
             why=values["why"],
         )
 
@@ -136,6 +136,12 @@ class Desk:
         if asked.empty:
             empty = {"milliseconds": 0.0, "total": 0, "warnings": [_NOTHING], "hits": []}
             return {"lists": [{"profile": name, **empty} for name in profiles]}
+        own = {name: self._inputs_of(name, asked.inputs) for name in profiles}
+        if unknown := asked.inputs.keys() - set().union(*own.values()):
+            raise QueryError(
+                f"No profile asked for has the input {min(unknown)!r}: leave it out, or name a "
+                "profile that has it (/about lists them)."
+            )
         if len(profiles) == 1:
             return {"lists": [self._list(asked, profiles[0])]}
         return {"lists": [self._list_or_why_not(asked, name) for name in profiles]}
@@ -198,6 +204,15 @@ def _explained(searcher: Searcher, identifier: str, arguments: Json) -> Json:
 def _finite(score: float) -> float:
     """The score, or a number that JSON can write."""
     return score if math.isfinite(score) else -1e308
+
+
+def _inputs(given: Sequence[str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, _, value in (each.partition("=") for each in given):
+        if name in found:
+            raise QueryError(f"The input {name!r} is given twice: name it once.")
+        found[name] = float(value)
+    return found
 
 
 def _filters(conditions: Sequence[str], *, exclude: bool = False) -> tuple[Filter, ...]:

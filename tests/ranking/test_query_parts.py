@@ -10,7 +10,6 @@ import pytest
 from ranking.engine.engine import EmbeddedEngine
 from ranking.engine.kernels import loader
 from ranking.profiles.shipped import SHIPPED, Profile
-from ranking.query_checks import PARTS, check_query
 from ranking.types import Document, Query, QueryError, Sort, VectorField
 from tests.ranking.drawn import drawn_documents
 
@@ -166,19 +165,3 @@ def test_a_profile_compares_vectors_of_two_fields(engine):
 def test_what_cannot_be_asked_is_told(engine, parts, said):
     with pytest.raises(QueryError, match=said):
         engine.search(query(**parts))
-
-
-def test_an_engine_refuses_what_it_does_not_take_in_the_same_words():
-    given = {
-        "offset": 3,
-        "sort": Sort("id"),
-        "facets": ("modality",),
-        "min_score": 0.0,
-        "min_closeness": 0.5,
-        "vectors": {"embedding": np.ones(3, np.float32)},
-    }
-    assert given.keys() == PARTS.keys()
-    for part, value in given.items():
-        check_query(query(**{part: value}))
-        with pytest.raises(QueryError, match=f"Vespa does not take {PARTS[part]}"):
-            check_query(query(**{part: value}), engine="Vespa", refused=PARTS)

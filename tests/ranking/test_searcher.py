@@ -15,6 +15,7 @@ from ranking.engine.engine import EmbeddedEngine
 from ranking.names import encoder_names
 from ranking.profiles.shipped import SHIPPED
 from ranking.searcher import Searcher
+from ranking.text.synonyms import Expansion, Synonyms
 from ranking.types import Document, EngineError, Filter, Query, QueryError, VectorField
 
 FINGERPRINT = "ab12cd34" * 8
@@ -89,11 +90,50 @@ def test_an_image_beside_a_profile_of_words_alone_is_told_of():
     searcher = Searcher(engine(), Encoder())
     result = searcher.search("chest", image=b"knee", profile="lexical")
     assert result.ids == ("chest",)
-    assert result.warnings == ("Profile lexical uses text only: the image was ignored.",)
+    assert result.warnings == ("Profile lexical uses text only: the image had no effect.",)
     assert not searcher.search("chest", profile="lexical").warnings
     assert not searcher.search("chest", image=b"knee").warnings
     with pytest.raises(QueryError, match="needs a text"):
         searcher.search(image=b"knee", profile="lexical")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"like": ["knee"], "profile": "lexical"}, "uses text only: the examples had no effect."),
+        ({"profile": "vector", "operators": True}, "for no words here: the operators had"),
+        ({"profile": "lexical", "min_closeness": 0.5}, "no vectors here: the minimum closeness"),
+        ({"profile": "lexical", "target_hits": 5}, "the number of nearest vectors had no effect."),
+        ({"offset": 3}, "Only 3 documents match: none is left after the first 3."),
+    ],
+)
+def test_what_changes_nothing_is_told(asked, said):
+    (warning,) = Searcher(engine(), Encoder()).search("chest", **asked).warnings
+    assert said in warning
+
+
+def test_what_changes_something_is_not_told():
+    searcher = Searcher(engine(), Encoder())
+    asked = {"like": ["knee"], "operators": True, "min_closeness": 0.1, "target_hits": 2}
+    assert not searcher.search("chest", **asked, profile="hybrid", offset=1).warnings
+
+
+def test_synonyms_of_a_profile_without_words_are_told_of():
+    searcher = Searcher(engine(), Encoder())
+    searcher.synonyms = Synonyms({("chest",): (Expansion(("thorax",)),)})
+    (warning,) = searcher.search("chest", profile="vector").warnings
+    assert "the synonyms had no effect" in warning
+    assert not searcher.search("chest").warnings
+
+
+def test_an_encoder_without_vectors_to_compare_is_refused():
+    with pytest.raises(EngineError, match="so an encoder has no effect"):
+        Searcher(engine(names=False), Encoder())
+
+
+def test_a_profile_without_a_name_is_not_the_default():
+    with pytest.raises(QueryError, match="no profile"):
+        Searcher(engine(), Encoder()).search("chest", profile="")
 
 
 def test_without_an_encoder_captions_are_searched():

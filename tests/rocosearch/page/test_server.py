@@ -177,6 +177,14 @@ def test_inputs_move_the_blend(served):
             values = [round(hit["features"]["bm25"], 6) for hit in found]
             assert values == sorted(values, reverse=True)
     assert orders[0] != orders[2]
+    both = "/search?text=lesion&profile=hybrid&profile=lexical"
+    assert len(get(served, f"{both}&input=alpha%3D0.5").json()["lists"]) == 2
+    for asked, said in (
+        ("&input=beta%3D1", "No profile asked for has the input 'beta'"),
+        ("&input=alpha%3D1&input=alpha%3D0", "'alpha' is given twice"),
+    ):
+        assert said in refused(get(served, both + asked), 400)
+    assert "'alpha'" in refused(get(served, "/search?text=x&profile=lexical&input=alpha%3D1"), 400)
 
 
 def test_filters_and_groups(served):
