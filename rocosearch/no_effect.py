@@ -78,5 +78,5 @@ def _is_there(context: Any, name: str) -> bool:  # noqa: ANN401
         if name in (*each.opts, each.metavar):
             return len(set(value or ())) >= least if isinstance(value, list) else bool(value)
         if name in each.secondary_opts:  # --no-NAME
-            return not value
+            return value is False
     raise KeyError(f"{context.command.name} has no {name}.")

@@ -169,7 +169,8 @@ def train_encoder(
     concept_fields: fields of the records whose values count as concepts too, such as modality.
     concept_pairs: the names of an image's concepts stand beside it as a second text.
     changes: fields of encoders.training.presets.TrainingConfig that replace the preset's.
-    Raises TrainingError if there are no pairs of image and caption.
+    Raises TrainingError if there are no pairs of image and caption, UserError for what has no
+    effect.
     """
     corpus, out = Path(corpus), Path(out)
     from encoders.training.default_preset import choose_preset
@@ -190,6 +191,14 @@ def train_encoder(
         dimension=dimension,
         heads=heads,
     )
+    if resume and replace:
+        raise UserError("--replace has no effect with --resume: leave one of them out.")
+    named = config.concept_epochs or config.text_augmentation.concepts or config.balance_cap
+    if concept_fields and not (named or concept_pairs):
+        raise UserError(
+            "--concept-field has no effect, since concepts are not used: leave it out, or add "
+            "--concept-pairs, --concept-names, --concept-epochs or --balance-cap."
+        )
     opened = Corpus.open(corpus)
     if not opened.manifest.splits.get("train"):
         splits = ", ".join(opened.manifest.splits)
@@ -208,10 +217,25 @@ def train_encoder(
         further=_further(opened, config),
     )
     if leads():
-        named = concept_fields if concept_pairs else None
-        seen_record(opened, config=config, named=named).write(out / SEEN)
+        paired = concept_fields if concept_pairs else None
+        seen_record(opened, config=config, named=paired).write(out / SEEN)
         ensure_graphs(out, progress)
+        _tell_of_few(trained, changes)
     return trained
+
+
+def _tell_of_few(trained: Trained, changes: Mapping[str, Any]) -> None:
+    """Warn of settings that a small corpus left without an effect."""
+    for name, called in (("batch", "A batch"), ("samples_per_epoch", "An epoch")):
+        if (changes.get(name) or 0) > trained.pairs:
+            told = (
+                f"{called} has {trained.pairs:,} pairs, not {changes[name]:,}: there are no more."
+            )
+            warnings.warn(told, Notice, stacklevel=3)
+    asked = [name for name in ("patience", "ask") if changes.get(name)]
+    if asked and not trained.pool:
+        told = f"There is no validation split, so {' and '.join(asked)} had no effect."
+        warnings.warn(told, Notice, stacklevel=3)
 
 
 @typed
@@ -341,15 +365,28 @@ def training_pairs(
     """The split's pairs of image and caption, with case or article, and concepts.
 
     concept_pairs: each image that has concepts is in a second pair, with their names.
+    Raises CorpusError at the end if no record of the training split has one of the fields, or with
+    concept_pairs a concept.
     """
     from encoders.training.pairs import Pair
 
+    lacking, named = dict.fromkeys(concept_fields), False
     for record in corpus.records(split):
         if record.image is not None and record.caption:
             concepts = _concepts(record, concept_fields)
+            named = named or bool(concepts)
+            for field in [name for name in lacking if field_of(record, name)]:
+                del lacking[field]
             yield Pair(record.image, record.caption, record.group_id, concepts)
             if concept_pairs and concepts:
                 yield Pair(record.image, ", ".join(concepts), record.group_id, concepts)
+    if lacking and split == "train":
+        raise CorpusError(f"No pair has a field {next(iter(lacking))!r}: name another field.")
+    if concept_pairs and not named:
+        raise CorpusError(
+            "No image has a concept to be paired with: leave --concept-pairs out, or name a field "
+            "with --concept-field."
+        )
 
 
 def _concepts(record: CorpusRecord, fields: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from encoders.base.errors import Notice
 from encoders.base.progress import Progress
 from encoders.base.storage import sha256_bytes
 from encoders.model.clip import ClipModule
@@ -23,7 +25,14 @@ from encoders.training.distributed import Team
 from encoders.training.epochs import EpochRun, Schedule
 from encoders.training.frozen import frozen_texts
 from encoders.training.objectives import concept_backward, contrastive_backward, share_gradients
-from encoders.training.optimizer import check_parts, freeze, make_optimizer, rate_at, take_step
+from encoders.training.optimizer import (
+    check_parts,
+    freeze,
+    make_optimizer,
+    rate_at,
+    take_step,
+    without_effect,
+)
 from encoders.training.pairs import Pairs
 from encoders.training.presets import TrainingConfig
 from encoders.training.validation import (
@@ -86,6 +95,9 @@ class Run(EpochRun):
         if _fragile(config, len(pairs), team):
             module.image.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.module = module
+        if team.leads:
+            for sentence in without_effect(module, config.layer_decay, config.rates):
+                warnings.warn(sentence, Notice, stacklevel=2)
         optimizer = make_optimizer(
             self.trainee,
             config.weight_decay,

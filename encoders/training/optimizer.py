@@ -19,7 +19,9 @@ __all__ = [
     "layers_below_top",
     "make_optimizer",
     "rate_at",
+    "share_done",
     "take_step",
+    "without_effect",
 ]
 
 BETAS = (0.9, 0.98)  # CLIP, table 19
@@ -67,6 +69,22 @@ def check_parts(module: nn.Module, prefixes: Sequence[str]) -> None:
             )
 
 
+def without_effect(
+    module: nn.Module, layer_decay: float, rates: Sequence[tuple[str, float]]
+) -> list[str]:
+    """Sentences about rates that reach nothing that learns."""
+    learned = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+    told = [
+        f"The rate of {prefix} has no effect, since all of it is frozen."
+        for prefix, _ in rates
+        if not any(name.startswith(prefix) for name in learned)
+    ]
+    below = layers_below_top([name for name, _ in module.named_parameters()])
+    if layer_decay < 1 and not any(below[name] for name in learned):
+        told.append("The layer decay has no effect, since no layer below another one learns.")
+    return told
+
+
 def make_optimizer(
     module: nn.Module,
     weight_decay: float,
@@ -111,6 +129,14 @@ def layers_below_top(names: Sequence[str]) -> dict[str, int]:
         elif bottom and bottom[1] in depth:
             below[name] = depth[bottom[1]] + 1
     return below
+
+
+def share_done(step: int, steps: int) -> float:
+    """Share of `steps` that is over with this step, counted from 0; never all of it.
+
+    At a share of 1 the learning rate is 0, and the last step, or the only one, would move nothing.
+    """
+    return min((step + 1) / steps, 1 - 0.5 / steps)
 
 
 def rate_at(done: float, peak: float, warmup: float) -> float:

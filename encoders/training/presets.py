@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
@@ -215,11 +215,39 @@ PRESETS: Mapping[str, TrainingConfig] = MappingProxyType(
 )
 
 
+NO_EFFECT: Mapping[str, tuple[Callable[[TrainingConfig], bool], str]] = MappingProxyType(
+    {
+        "concept_loss": (
+            lambda config: config.concept_epochs > 0,
+            "it is of concept epochs, and there are none; add --concept-epochs",
+        ),
+        "concept_epochs": (
+            lambda config: "image" not in config.freeze,
+            "the image tower is frozen, its projection too; freeze image.tower alone",
+        ),
+        "micro_batch": (
+            lambda config: config.micro_batch < config.batch,
+            "a batch has no more pairs; choose fewer than --batch",
+        ),
+    }
+)
+"""Settings that may be in vain: whether they are used, and why not."""
+
+
 def preset(name: str, **changes: object) -> TrainingConfig:
-    """The preset of that name with some fields changed. Raises UserError for an unknown name."""
+    """The preset of that name with some fields changed.
+
+    Raises UserError for an unknown name, a change that has no effect, and where nothing is learned.
+    """
     if name not in PRESETS:
         raise UserError(f"There is no preset {name!r}. The presets are: {', '.join(PRESETS)}.")
-    return replace(PRESETS[name], **changes)  # type: ignore[arg-type]
+    config = replace(PRESETS[name], **changes)  # type: ignore[arg-type]
+    for field, (used, reason) in NO_EFFECT.items():
+        if changes.get(field) and not used(config):
+            raise UserError(f"--{field.replace('_', '-')} has no effect: {reason}.")
+    if config.learning_rate <= 0:
+        raise UserError(f"At a learning rate of {config.learning_rate:g} nothing is learned.")
+    return config
 
 
 def resized(

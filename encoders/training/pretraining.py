@@ -26,7 +26,7 @@ from encoders.base.storage import whole_file
 from encoders.model.clip import ClipModule
 from encoders.model.tokenizer import batch_ids
 from encoders.training.augment import Augmentation, augment_images
-from encoders.training.checkpoint import step_generator
+from encoders.training.checkpoint import TrainingError, step_generator
 from encoders.training.distributed import Team, TeamError
 from encoders.training.frozen import is_locked
 from encoders.training.loss import symmetric_infonce
@@ -35,6 +35,7 @@ from encoders.training.optimizer import (
     freeze,
     make_optimizer,
     rate_at,
+    share_done,
     take_step,
 )
 from encoders.training.pairs import Pairs
@@ -48,6 +49,7 @@ VIEWS = Augmentation(
 )
 SCALES = {"image": 10.0, "text": 20.0}  # 1 / temperature; of images SimCLR's, table 5
 SHORTEST = 4  # words of a caption that is cut
+LEARNED_FROM = {"image": "images", "text": f"captions of {SHORTEST} words or more"}
 CHUNK = 16  # texts of about one length: little padding
 FILE_NAME = "pretrained.safetensors"
 
@@ -149,7 +151,10 @@ class _Learner:
     def fit(self, views: Views, progress: Progress) -> None:
         config, size = self.config, min(self.config.batch, self.count)
         if size < 2:
-            return
+            raise TrainingError(
+                f"There are {self.count} {LEARNED_FROM[self.side]} to pretrain the {self.side} "
+                f"tower on, and it takes 2 at least: remove --{self.side}-epochs."
+            )
         device = next(self.tower.parameters()).device
         head = self.head.to(device)
         together = nn.ModuleDict({self.side: self.tower, "head": head})
@@ -169,8 +174,9 @@ class _Learner:
             loss = symmetric_infonce(first, second, torch.tensor(SCALES[self.side]), own)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            share = (step + 1) / (self.epochs * steps)
-            rate = rate_at(share, config.learning_rate, config.warmup)
+            rate = rate_at(
+                share_done(step, self.epochs * steps), config.learning_rate, config.warmup
+            )
             take_step(together, optimizer, rate, config.clip_norm)
             if within == steps - 1:
                 told = f"loss {float(loss.detach()):.2f}"

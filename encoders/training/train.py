@@ -102,6 +102,7 @@ def _train(
             f"There are {len(train_pairs)} pairs of image and caption to train on; "
             "contrastive training needs at least 2."
         )
+    _check_effect(train_pairs, config)
     if told := _balance(train_pairs, config):
         progress("balancing pairs", round(told.kept), told.pairs, told.sentence())
     texts = (*train_pairs.texts, *further.texts)
@@ -123,6 +124,22 @@ def _train(
     )
     run.fit()
     return _finish(run, out)
+
+
+def _check_effect(pairs: Pairs, config: TrainingConfig) -> None:
+    """Raise TrainingError for a setting that these pairs leave without an effect."""
+    asked = {"--concept-names": config.text_augmentation.concepts > 0}
+    asked["--balance-cap"] = config.balance_cap > 0
+    given = next((name for name, there in asked.items() if there), "")
+    if given and not any(pairs.concepts):
+        raise TrainingError(
+            f"{given} has no effect, since no pair has a concept: leave it out, or name a field "
+            "with --concept-field."
+        )
+    if config.positives == "group" and not (pairs.labels[:, 1] >= 0).any():
+        raise TrainingError(
+            "--positives group has no effect, since no pair has a case or an article: leave it out."
+        )
 
 
 @dataclass(frozen=True)

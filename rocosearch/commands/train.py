@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from rocosearch.console import results, say, show_json, training_bars
+from rocosearch.no_effect import NoEffect
 from rocosearch.options import AsJson, CorpusFolder, OutFolder
 
 __all__ = ["EXAMPLE", "command"]
@@ -27,6 +28,7 @@ rocosearch train build/corpus build/encoder --image-tower dinov2-small --text-to
 --freeze image.tower --freeze text.tower --no-augmentation
 accelerate launch --num_processes 4 -m rocosearch train build/corpus build/encoder
 """
+NO_EFFECT = (NoEffect("--moved --cutout", "with --no-augmentation"),)
 
 START, LENGTH, RATE = "Initial weights", "How long", "How fast"
 BATCHES, DATA, CONCEPTS = "Batches and negatives", "Augmentation", "Concepts"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from encoders.training.optimizer import (
     make_optimizer,
     rate_at,
     take_step,
+    without_effect,
 )
 
 
@@ -61,3 +64,14 @@ def test_what_cannot_be_frozen_is_told(small_encoder: Encoder) -> None:
         freeze(small_encoder.module, ("image", "text", "logit_scale"))
     small_encoder.module.requires_grad_()
     assert all(isinstance(p, torch.Tensor) for p in small_encoder.module.parameters())
+
+
+def test_rates_that_reach_nothing_are_told(small_encoder):
+    module = copy.deepcopy(small_encoder.module)
+    assert not without_effect(module, 0.9, [("text.blocks", 0.1)])
+    freeze(module, ("image.tower", "text.tower"))
+    told = without_effect(module, 0.9, [("text.blocks", 0.1), ("image", 0.1)])
+    assert [sentence.split(",")[0] for sentence in told] == [
+        "The rate of text.blocks has no effect",
+        "The layer decay has no effect",
+    ]

@@ -62,6 +62,17 @@ def test_pretraining_moves_its_tower_and_is_seeded(
     assert images[-1] < images[0]
 
 
+def test_the_only_step_moves_the_tower(small_training, small_encoder):
+    module = copy.deepcopy(small_encoder.module)
+    texts = [f"a caption of number {row}" for row in range(18)]
+    learn_texts(
+        module.text, module.tokenizer, texts, replace(small_training, text_epochs=1), silent
+    )
+    before = small_encoder.module.text.state_dict()
+    moved = [n for n, v in module.text.state_dict().items() if not torch.equal(v, before[n])]
+    assert "projection.weight" in moved
+
+
 def test_images_without_a_caption_teach(small_training, drawn_pairs, tmp_path):
     config = replace(small_training, epochs=1, image_epochs=1)
     alone = [image for image, _, _ in drawn_pairs[36:]]

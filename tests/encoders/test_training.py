@@ -20,6 +20,7 @@ from encoders.model.clip import DeviceError, Encoder
 from encoders.model.manifest import CURVES, TRAINING
 from encoders.model.resnet import ModifiedResNetConfig
 from encoders.training.augment import NO_AUGMENTATION
+from encoders.training.augment_text import TextAugmentation
 from encoders.training.checkpoint import ResumeError
 from encoders.training.curves import COLUMNS, VALIDATION
 from encoders.training.loss import late_interaction
@@ -405,3 +406,47 @@ def test_fine_tuning_moves_only_what_is_not_frozen(
     before, after = (Encoder.load(tmp_path / name).module for name in ("first", "tuned"))
     for name, value in before.state_dict().items():
         assert value.equal(after.state_dict()[name]) == name.startswith("image."), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"concept_loss": "focal"}, "--concept-loss has no effect"),
+        ({"freeze": ("image",), "concept_epochs": 1}, "--concept-epochs has no effect"),
+        ({"micro_batch": 64}, "--micro-batch has no effect"),
+        ({"learning_rate": 0.0}, "nothing is learned"),
+    ],
+)
+def test_a_preset_refuses_a_change_without_an_effect(changes, said):
+    with pytest.raises(UserError, match=said):
+        preset("tiny", **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"concept_loss": "focal", "concept_epochs": 1},
+        {"freeze": ("image.tower",), "concept_epochs": 1},
+        {"micro_batch": 32},
+    ],
+)
+def test_a_preset_takes_a_change_with_one(changes):
+    preset("tiny", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"balance_cap": 5}, "--balance-cap has no effect, since no pair has a concept"),
+        ({"text_augmentation": TextAugmentation(concepts=0.5)}, "--concept-names has no effect"),
+        ({"positives": "group"}, "no pair has a case or an article"),
+        ({"text_epochs": 1}, "There are 0 captions of 4 words or more to pretrain"),
+    ],
+)
+def test_what_the_pairs_leave_without_an_effect_is_refused(
+    drawn_pairs: Drawn, small_training: TrainingConfig, tmp_path: Path, changes, said
+) -> None:
+    pairs = [(image, f"number {row}") for row, (image, *_) in enumerate(drawn_pairs[:18])]
+    with pytest.raises(TrainingError, match=said):
+        train(pairs, [], tmp_path / "a", replace(small_training, epochs=1, **changes))
+    assert list(tmp_path.iterdir()) == []
