@@ -17,7 +17,8 @@ CAUSES = {
     Reason.NO_DECODER: "install the decoders: pip install 'rocosearch[dicom]'",
     Reason.NO_CAPTION: "the caption column is empty: name another with --caption-column",
     Reason.MALFORMED_ROW: "the table's rows do not match its header: check --separator",
-    Reason.DUPLICATE_ID: "ids repeat: two tables may have the same rows, so name one of them",
+    Reason.DUPLICATE_ID: "ids repeat: join the texts of an image, as Recipes in docs/corpus.md do, "
+    "or, if two tables have the same rows, name one of them",
     Reason.NOT_TEXT: "the table is in another encoding: name it with --encoding",
     Reason.UNUSABLE_IMAGE: "the image files are damaged or are not images: download them again",
     Reason.UNSAFE_PATH: "paths lead out of the source: name a folder above all images",

@@ -4,6 +4,8 @@ open.py              Choose the reader for a path
 layouts.py           The layouts of tables and images, recognised from a folder
 roco.py              Reader for ROCO as its authors distribute it
 tables.py            Combine tables and images to records; used by all layouts except DICOM
+joins.py             Further tables about the same rows: which they are, and by what they join
+sidecars.py          Captions in files of their own: texts and JSON objects beside images
 table.py             Read one table of any format: text, JSON, JSON lines, Parquet, Arrow
 text_table.py        Text tables: detect encoding, separator and header
 comma_separated.py   Parse rows with commas (RFC 4180), semicolons or bars, also with broken quotes

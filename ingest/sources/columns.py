@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from ingest.corpus.records import CorpusError
@@ -21,23 +21,17 @@ __all__ = [
     "Columns",
     "Reading",
     "column_named",
+    "column_names",
     "find_columns",
     "is_picture",
+    "known_name",
+    "names_images",
 ]
 
-ID = ("id", "image_id", "key", "uid", "roco_id")
+ID = ("id", "image_id", "key", "uid", "roco_id", "qid")
 IMAGES = (
-    *(
-        "file_name",
-        "filename",
-        "image",
-        "img",
-        "image_path",
-        "img_path",
-        "image_file",
-        "image_name",
-    ),
-    *("img_name", "image_filename", "file", "file_path", "filepath", "path", "name", "picture"),
+    *("file_name", "image", "img", "image_path", "img_path", "image_file", "image_name"),
+    *("img_name", "image_file_name", "file", "file_path", "path", "name", "picture"),
     *("figure", "images", "image_paths", "file_names", "jpg", "png", "dicom", "dicom_id", "img_id"),
     *("bild", "bilddatei", "datei", "dateiname"),
 )
@@ -46,16 +40,17 @@ CAPTIONS = (
     *("image_caption", "figure_caption", "report_text", "radiology_report", "legend", "sentence"),
     *("narrative", "finding", "conclusion", "comment", "comments", "befund", "beschreibung"),
 )
-CONCEPTS = ("concepts", "cuis", "cui", "concept_ids", "concept")
+CONCEPTS = ("concepts", "cuis", "cui", "concept_ids", "concept", "label_cuis")
 CONCEPT_NAMES = ("concept_names", "concepts_name", "concepts_names", "concept_name")
 PATIENT = (
-    *("patient_id", "patientid", "subject_id", "subject", "patient"),
-    *("subjectid", "patient_number", "patient_no", "patient_nr", "patientnr", "mrn"),
-    *("patienten_id", "patientenid", "patientennummer", "num_patient", "id_patient"),
+    *("patient_id", "subject_id", "subject", "patient", "patient_number", "patient_no"),
+    *("patient_nr", "mrn", "patienten_id", "patientennummer", "num_patient", "id_patient"),
 )
+ENDINGS = ("patient_id", "subject_id", "study_id", "case_id", "article_id", "pmc_id")
 SPLITS = ("split", "set", "subset", "partition", "phase")
 IMAGES_AND_ID = frozenset((*IMAGES, *ID))
-KNOWN = frozenset((*ID, *IMAGES, *CAPTIONS, *CONCEPTS, *CONCEPT_NAMES, *PATIENT, "split"))
+KNOWN = frozenset((*ID, *IMAGES, *CAPTIONS, *CONCEPTS, *CONCEPT_NAMES, *PATIENT, *ENDINGS, "split"))
+SPELLINGS = {name.replace("_", ""): name for name in sorted(KNOWN)}
 ROWS_LOOKED_AT = 200
 WORDS = 2  # a caption has on average, where no name tells which column holds it
 
@@ -87,10 +82,32 @@ class Columns:
     joined: bool = False
 
 
+def known_name(title: str) -> str:
+    """The name that a column goes by, however it is spelled or begins; else its normalised name.
+
+    >>> known_name("ImageID"), known_name("deid_patient_id"), known_name("View Position")
+    ('image_id', 'patient_id', 'view_position')
+    """
+    name = normal_name(title)
+    ending = next((known for known in ENDINGS if name.endswith(f"_{known}")), name)
+    return SPELLINGS.get(name.replace("_", ""), ending)
+
+
+def column_names(titles: Sequence[str]) -> list[str]:
+    """The columns' known names, each given once; a column without a title gets its number."""
+    plain = [normal_name(title) or f"column_{n}" for n, title in enumerate(titles, 1)]
+    for place, title in enumerate(titles):
+        known = known_name(title)
+        if known and known not in plain:
+            plain[place] = known
+    return plain
+
+
 def column_named(name: str, columns: Sequence[str], table: str, option: str) -> str:
     """The normalised name of a column that the user named; raises CorpusError."""
-    if normal_name(name) in columns:
-        return normal_name(name)
+    for spelled in (normal_name(name), known_name(name)):
+        if spelled in columns:
+            return spelled
     raise CorpusError(
         f"{table} has no column {name!r} ({option}); its columns are {', '.join(columns)}."
     )
@@ -102,12 +119,13 @@ def find_columns(
     rows: Iterable[Mapping[str, Any]],
     reading: Reading,
     has_image: Callable[[str], bool] | None,
+    has_folder: Callable[[str], bool] = lambda _: False,
 ) -> Columns:
     """What each column of a table is.
 
     rows: the values of the first rows. has_image: whether an image is called so, None where
-    there are no images. Raises CorpusError if no column holds captions, or none tells which
-    image is meant.
+    there are no images. has_folder: whether a folder of images is called so. Raises CorpusError if
+    no column holds captions, or none tells which image is meant.
     """
     sample = list(islice(rows, ROWS_LOOKED_AT))
 
@@ -115,17 +133,24 @@ def find_columns(
         return column_named(name, columns, table, option) if name else ""
 
     own_image = given(reading.image, "--image-column")
-    images = (own_image,) if own_image else _images(columns, sample, has_image)
+    images = (own_image,) if own_image else _images(columns, sample, has_image, has_folder)
     captions = tuple(given(name, "--caption-column") for name in reading.captions)
     others = [name for name in columns if name not in images]
     named = captions or tuple(name for name in CAPTIONS if name in others)
     named = named or _wordy(others, sample)
+    if not captions and not set(named) & set(CAPTIONS) and {"question", "answer"} <= set(columns):
+        raise CorpusError(
+            f"{table} has questions and answers, but no captions: to join them, give "
+            "--caption-column question --caption-column answer."
+        )
     if not named:
         raise CorpusError(
             f"{table} has no caption column; its columns are {', '.join(columns)}. Name one with "
-            f"--caption-column, or call it {', '.join(CAPTIONS[:6])}."
+            f"--caption-column, or call it {', '.join(CAPTIONS[:6])}; for labels, see Recipes "
+            "in docs/corpus.md."
         )
-    own = next((name for name in ID if name in columns and _distinct(name, sample)), "")
+    own = next((name for name in ID if name in columns and _distinct(name, sample, images)), "")
+    repeated = next((n for n in ID if n in others and n not in (own, *named)), "") if images else ""
     if not images and own:
         images = (own,)
     if has_image is not None and not images:
@@ -137,9 +162,22 @@ def find_columns(
         captions=named,
         images=images,
         id=own,
-        group=given(reading.group, "--group-column"),
+        group=given(reading.group, "--group-column") or repeated,
         split=given(reading.split, "--split-column") or _split_column(columns, sample),
         joined=bool(captions),
+    )
+
+
+def names_images(
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    has_image: Callable[[str], bool],
+) -> bool:
+    """Whether a column holds images, or their names in half of the first rows."""
+    sample = list(islice(rows, ROWS_LOOKED_AT))
+    return any(
+        _share(name, sample, has_image) >= 0.5 or any(is_picture(row.get(name)) for row in sample)
+        for name in columns
     )
 
 
@@ -152,6 +190,7 @@ def _images(
     columns: Sequence[str],
     sample: Sequence[Mapping[str, Any]],
     has_image: Callable[[str], bool] | None,
+    has_folder: Callable[[str], bool],
 ) -> tuple[str, ...]:
     """Columns of images, by name first; where files are at hand, they decide among the names."""
     pictures = [name for name in columns if any(is_picture(row.get(name)) for row in sample)]
@@ -164,7 +203,9 @@ def _images(
     shares = {name: _share(name, sample, has_image) for name in (*named, *columns)}
     best = max(shares, key=lambda name: shares[name], default="")
     fitting = next((name for name in named if shares[name] >= 0.5), "")
-    chosen = fitting or (best if best and shares[best] >= 0.5 else next(iter(named), ""))
+    folders = (n for n in columns if n not in SPLITS and _share(n, sample, has_folder) >= 0.5)
+    chosen = fitting or (best if best and shares[best] >= 0.5 else "")
+    chosen = chosen or next(chain(folders, named), "")
     further = (name for name in named if name != chosen and name.endswith(("_name", "_names")))
     return (chosen, *further) if chosen else ()
 
@@ -180,10 +221,11 @@ def _split_column(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]) -
     return ""
 
 
-def _distinct(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a column can be an id: a patient's stands in many rows."""
-    values = [str(row.get(name)) for row in sample]
-    return len(set(values)) > len(values) / 2
+def _distinct(name: str, sample: Sequence[Mapping[str, Any]], images: Sequence[str]) -> bool:
+    """Whether a column can be an id: a patient's or a study's stands in the rows of many images."""
+    values = {str(row.get(name)) for row in sample}
+    named = {image for row in sample if isinstance(image := row.get(next(iter(images), "")), str)}
+    return len(values) > len(sample) / 2 and len(values) >= len(named)
 
 
 def _share(
@@ -196,12 +238,17 @@ def _share(
 
 
 def _wordy(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The column with the most words per row, if there are enough to exclude codes and names."""
+    """The columns of texts with a caption's word in their name (`findings_en`), by CAPTIONS.
+
+    Else the one with the most words per row. Codes and names have too few words for either.
+    """
     texts = {name: [t for row in sample if isinstance(t := row.get(name), str)] for name in columns}
     words = {
         name: sum(len(text.split()) for text in found) / len(found)
         for name, found in texts.items()
         if found
     }
-    best = max(words, key=lambda name: words[name], default="")
-    return (best,) if best and words[best] > WORDS else ()
+    enough = [name for name in words if words[name] > WORDS]
+    alike = [name for word in CAPTIONS for name in enough if word in name.split("_")]
+    best = sorted(enough, key=lambda name: -words[name])[:1]
+    return tuple(dict.fromkeys(alike or best))

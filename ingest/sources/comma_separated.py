@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TextIO
 
-__all__ = ["MAX_FIELD_CHARACTERS", "comma_separated", "shape_of"]
+__all__ = ["FILE", "MAX_FIELD_CHARACTERS", "comma_separated", "shape_of"]
 
 MAX_FIELD_CHARACTERS = 16 << 20
 FILE_NAME = re.compile(r"\S+\.(?:jpe?g|png|tiff?|bmp|gif|webp|dcm)", re.IGNORECASE)
+FILE = "."  # the shape of keys that are names of files
 NUMBERED = re.compile(r"[0-9a-z]*[0-9][0-9a-z]*", re.IGNORECASE)
 # Keys that are bare numbers or words are also what a line of a report may begin with.
 LINES_LIKE_ROWS = 10
@@ -89,4 +90,4 @@ def _swallowed_rows(lines: list[str], fields: list[str], columns: int, key: int,
 
 def shape_of(key: str) -> str:
     """What the keys of one table have in common: the kind of file, or all but the numbers."""
-    return "." if FILE_NAME.fullmatch(key) else NUMBERED.sub("0", key)
+    return FILE if FILE_NAME.fullmatch(key) else NUMBERED.sub("0", key)

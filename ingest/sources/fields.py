@@ -10,12 +10,16 @@ from typing import Any, cast
 from ingest.corpus.records import GroupKind, Reason, Record, Rejection, Row
 from ingest.sources.columns import CONCEPT_NAMES, CONCEPTS, PATIENT, Columns, is_picture
 from ingest.sources.files import split_named
-from ingest.sources.modalities import modality_of
+from ingest.sources.modalities import modality_of, modality_of_dicom
 
-__all__ = ["GROUPS", "group_keys", "record_from", "text_of"]
+__all__ = ["GROUPS", "group_keys", "record_from", "text_of", "told_by_path"]
 
-CUIS = re.compile(r"C\d{7}(\s+C\d{7})+")
+CUIS = re.compile(r"[\[\s'\"]*C\d{7}(?:[\s'\",;|]+C\d{7})*[\]\s'\"]*")  # also as NumPy prints them
 DEEPEST = 64  # levels of a JSON value
+ARTICLE = re.compile(r"(?<![A-Za-z])PMC\d{4,}")
+PATIENT_FOLDER = re.compile(r"(?:patient|subject|sub)[-_ ]?\d+|p\d{5,}", re.IGNORECASE)
+STUDY_FOLDER = re.compile(r"(?:study|session|ses)[-_ ]?\d+|s\d{5,}", re.IGNORECASE)
+CASE_FOLDER = re.compile(r"case[-_ ]?\d+", re.IGNORECASE)
 MODALITY = ("modality",)
 LICENCE = ("licence", "license")
 SOURCE = ("source", "dataset")
@@ -25,10 +29,8 @@ GROUPS: tuple[tuple[str, GroupKind, str], ...] = (
     ("case_id", "case", "case"),
     ("case", "case", "case"),
     ("study_id", "case", "study"),
-    ("studyid", "case", "study"),
     ("article_id", "article", "article"),
     ("pmc_id", "article", "article"),
-    ("pmcid", "article", "article"),
     ("article", "article", "article"),
     *((name, "case", "patient") for name in PATIENT),
 )
@@ -72,7 +74,8 @@ def record_from(
         concept_names = _list(left, CONCEPT_NAMES, separators=";")
         own_split = split_named(take((split_column,)))
         group_id, group_kind = _group(left, take)
-        modality, licence = take(MODALITY), take(LICENCE)
+        modality = take(MODALITY) or modality_of_dicom(take(("modality_dicom",)))
+        licence = take(LICENCE)
         own_source = take(SOURCE)
         extra = {name: _json(value) for name, value in left.items() if not _pictures(value)}
     except _FieldError as error:
@@ -106,6 +109,29 @@ def group_keys(values: Mapping[str, object]) -> tuple[str, ...]:
     names = (("group_id", "group"), *((name, meaning) for name, _, meaning in GROUPS))
     found = ((meaning, text_of(values.get(name)).strip()) for name, meaning in names)
     return tuple(dict.fromkeys(f"{meaning}:{value}" for meaning, value in found if value))
+
+
+def told_by_path(path: str, values: Mapping[str, object]) -> dict[str, str]:
+    """Article, patient, study or case by the names of a file and its folders; not what a row says.
+
+    >>> told_by_path("files/p10/p10000032/s50414267/a.jpg", {})
+    {'patient_id': 'p10000032', 'study_id': 'p10000032/s50414267'}
+    >>> told_by_path("images/PMC4083729_g002.jpg", {"pmc_id": ""})
+    {'article_id': 'PMC4083729'}
+    """
+    told: dict[str, str] = {}
+    for folder in path.split("/")[:-1]:
+        patient = told.get("patient_id", "")
+        if PATIENT_FOLDER.fullmatch(folder):
+            told["patient_id"] = folder
+        elif STUDY_FOLDER.fullmatch(folder) and patient:
+            told["study_id"] = f"{patient}/{folder}"
+        elif CASE_FOLDER.fullmatch(folder):
+            told["case_id"] = folder
+    if article := ARTICLE.search(path):
+        told["article_id"] = article[0]
+    said = {key.partition(":")[0] for key in group_keys(values)}
+    return {name: value for name, value in told.items() if name.removesuffix("_id") not in said}
 
 
 def _group(left: dict[str, Any], take: Callable[[tuple[str, ...]], str]) -> tuple[str, GroupKind]:
@@ -158,7 +184,9 @@ def _list(left: dict[str, Any], names: tuple[str, ...], separators: str) -> tupl
     value = left.pop(name)
     texts = _texts(name, value)
     if isinstance(value, str):
-        texts = value.split() if CUIS.fullmatch(value.strip()) else re.split(separators, value)
+        listed = CUIS.fullmatch(value)
+        bare = value.strip().removeprefix("[").removesuffix("]") if value[:1] == "[" else value
+        texts = re.findall(r"C\d{7}", value) if listed else re.split(separators, bare)
     return tuple(dict.fromkeys(part.strip() for part in texts if part.strip()))
 
 

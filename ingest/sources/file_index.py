@@ -5,9 +5,11 @@ Nothing is unpacked, and a name in a table never opens what is not in the index.
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -17,11 +19,13 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from ingest.corpus.images import ImageRejectedError
-from ingest.corpus.records import Reason, Rejection
+from ingest.corpus.records import CorpusError, Reason, Rejection
 from ingest.sources.archive import distrusted, open_archive, read_member, regular
 from ingest.sources.files import IMAGE_SUFFIXES, Found, read_image, split_of, suffix_of
 
 __all__ = ["FileIndex"]
+
+MAX_UNPACKED_BYTES = 1 << 30  # of a table in a gzip file
 
 
 @dataclass
@@ -39,6 +43,8 @@ class FileIndex:
     _members: dict[str, tuple[zipfile.ZipFile, zipfile.ZipInfo]] = field(default_factory=dict)
     _by_name: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _by_stem: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    _by_folder: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    _within: dict[str, list[str]] = field(default_factory=dict)  # the images in each folder
     _open: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -65,12 +71,14 @@ class FileIndex:
         self._open.close()
 
     def found(self, key: str) -> Found:
-        """The file of a key, to be read as a table."""
+        """The file of a key, to be read as a table; what a gzip file holds, unpacked."""
         if key in self._members:
             archive, member = self._members[key]
-            return Found(key, partial(_open_member, Path(str(archive.filename)), member))
-        path = regular(self.root / key)
-        return Found(key, lambda: path.open("rb"))
+            file = Found(key, partial(_open_member, Path(str(archive.filename)), member))
+        else:
+            path = regular(self.root / key)
+            file = Found(key, lambda: path.open("rb"))
+        return Found(key, partial(_unpacked, file)) if suffix_of(key) == ".gz" else file
 
     def images_below(self, folder: str) -> bool:
         """Whether any image lies at or below the folder; "" is the root."""
@@ -106,6 +114,17 @@ class FileIndex:
             detail = f"{wanted[:200]} points outside the source"
             raise ImageRejectedError(Reason.UNSAFE_PATH, detail)
         raise ImageRejectedError(Reason.MISSING_IMAGE, f"no file is named {wanted[:200]!r}")
+
+    def folder(self, name: str, near: str = "") -> list[str]:
+        """The images in the one folder of that name or path; none where several have it."""
+        wanted = name.strip().replace("\\", "/").strip("/")
+        found = self._by_folder.get(_fold(PurePosixPath(wanted).name), []) if wanted else []
+        chosen = _narrowed(found, wanted, near, "")
+        return self._within[chosen[0]] if len(chosen) == 1 else []
+
+    def has_folder(self, name: str) -> bool:
+        """Whether one folder of images has this name or path."""
+        return bool(self.folder(name))
 
     def has(self, name: str) -> bool:
         """Whether any image has this file name or stem."""
@@ -155,12 +174,28 @@ class FileIndex:
             self.images.append(key)
             self._by_name[_fold(name)].append(key)
             self._by_stem[_fold(name.removesuffix(suffix_of(name)))].append(key)
+            folder = PurePosixPath(key).parent
+            if folder.as_posix() not in self._within:
+                self._by_folder[_fold(folder.name)].append(folder.as_posix())
+            self._within.setdefault(folder.as_posix(), []).append(key)
 
 
 def _open_member(archive: Path, member: zipfile.ZipInfo) -> io.BytesIO:
     """A table's bytes, also after the index was closed."""
     with open_archive(archive) as opened:
         return io.BytesIO(read_member(opened, member))
+
+
+def _unpacked(found: Found) -> io.BytesIO:
+    """What a gzip file holds; raises CorpusError."""
+    try:
+        with found.open() as stream, gzip.open(stream) as unpacked:
+            data = unpacked.read(MAX_UNPACKED_BYTES + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise CorpusError(f"{found.name} is not a complete gzip file: download it again.") from None
+    if len(data) > MAX_UNPACKED_BYTES:
+        raise CorpusError(f"{found.name} holds more than {MAX_UNPACKED_BYTES:,} bytes: unpack it.")
+    return io.BytesIO(data)
 
 
 def _fold(name: str) -> str:

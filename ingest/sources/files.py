@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,8 @@ __all__ = [
     "split_of",
     "suffix_of",
     "told_apart",
+    "unpacked_name",
+    "unread",
 ]
 
 IMAGE_SUFFIXES = {
@@ -29,6 +32,16 @@ IMAGE_SUFFIXES = {
     *(".dcm", ".dicom"),  # told of as what they are
 }
 ROCO_TABLE = re.compile(r"(?:non)?radiology(train|val|test)data", re.IGNORECASE)
+
+UNREAD = {
+    **dict.fromkeys((".tar", ".tgz", ".tar.gz"), "unpack with `tar -xf`"),
+    **dict.fromkeys((".7z", ".rar"), "unpack"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as CSV"),
+    **dict.fromkeys((".xml", ".html"), "make a table: Recipes in docs/corpus.md"),
+    **dict.fromkeys((".docx", ".doc", ".pdf"), "save as text"),
+    **dict.fromkeys((".nii", ".nii.gz", ".mha", ".nrrd"), "volumes: save slices as PNG"),
+    **dict.fromkeys((".npy", ".npz", ".h5", ".hdf5", ".mat", ".pkl"), "save as PNG and CSV"),
+}
 
 SPLITS = {
     "train": "train",
@@ -74,6 +87,18 @@ def normal_name(column: str) -> str:
 def suffix_of(name: str) -> str:
     """The ending of a file's name, in lower case with its dot, or ""."""
     return PurePosixPath(name).suffix.lower()
+
+
+def unpacked_name(name: str) -> str:
+    """The name of what a gzip file holds: `split.csv.gz` is the table `split.csv`."""
+    return name[:-3] if suffix_of(name) == ".gz" else name
+
+
+def unread(keys: Sequence[str]) -> str:
+    """A sentence on the files of kinds that are not read, and what to do; "" if there are none."""
+    kinds = Counter(kind for key in keys for kind in UNREAD if key.lower().endswith(kind))
+    said = [f"{count:,} {kind} ({UNREAD[kind]})" for kind, count in kinds.items()]
+    return f" Not read: {'; '.join(said)}." if said else ""
 
 
 def told_apart(names: Sequence[str], keys: Mapping[int, str]) -> list[str]:

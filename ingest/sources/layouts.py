@@ -6,44 +6,43 @@ ImageCLEFmedical Caption is called something with "Caption".
     imagefolder   metadata.csv, .jsonl or .parquet (Hugging Face `datasets`)
     parquet       Parquet files, or what `datasets.save_to_disk` wrote
     imageclef     tables of captions and of concepts over the same ids (ImageCLEF, ROCOv2)
-    table         any other table with captions, and images with a text file beside each
+    table         any other table with captions, and texts beside images
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import CorpusError, Reason, Rejection
 from ingest.sources.columns import (
     CAPTIONS,
-    CONCEPTS,
-    ID,
-    IMAGES_AND_ID,
     Columns,
     Reading,
     find_columns,
+    known_name,
+    names_images,
 )
+from ingest.sources.fields import told_by_path
 from ingest.sources.file_index import FileIndex
-from ingest.sources.files import SPLITS, suffix_of
-from ingest.sources.table import TABLE_SUFFIXES, Table, TableRow, open_table
+from ingest.sources.files import SPLITS, normal_name, suffix_of, unpacked_name, unread
+from ingest.sources.joins import is_above, joined_to, shared_key, with_article
+from ingest.sources.sidecars import Sidecars
+from ingest.sources.table import TABLE_SUFFIXES, Table, open_table
 from ingest.sources.tables import Joined, Part, TableSource
-from ingest.sources.text_table import encoding_of, undecodable
 
 __all__ = ["TABLE_LAYOUTS", "open_tables", "tables_layout"]
 
 TABLE_LAYOUTS = ("imageclef", "imagefolder", "parquet", "table")
 DEEPEST = 4  # folders between the source and a table
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-LICENCES = ("licence", "license", "attribution", "link", "cc", "licence_name", "license_name")
-ARTICLE = re.compile(r"PMC\d+")
 CUI = re.compile(r"C\d+")
 NAMES = ("name", "canonical_name", "concept_name", "concepts_name", "concepts_names", "string")
 ORDER = ("train", "validation", "test", "")
+ROWS_LOOKED_AT = 200
 ARROW_CACHE = "cache-"
 
 
@@ -64,22 +63,44 @@ def tables_layout(path: Path) -> str:
 def open_tables(path: Path, layout: str, reading: Reading) -> TableSource:
     """The data set at `path` in a layout of tables; raises CorpusError if it has no captions."""
     with FileIndex(path) as files:
-        keys = _table_keys(path, files)
-        if layout == "imagefolder":
-            keys = [key for key in keys if PurePosixPath(key).name in METADATA]
-        elif layout == "parquet":
-            keys = [key for key in keys if suffix_of(key) in (".parquet", ".arrow")]
-        else:
-            keys = [key for key in keys if suffix_of(key) not in (".parquet", ".arrow")]
+        beside = Sidecars.of(files)
+        every = [key for key in _table_keys(path, files) if key not in beside.names]
         chosen = path.is_file() and suffix_of(path.name) != ".zip"
-        tables, problems = _open_all(files, keys, reading, strict=chosen or layout != "table")
-        source = _source(path, layout, files, tables, reading)
-        if source is not None:
-            return source
-        pairs = _sidecars(files) if layout == "table" else None
-        if pairs is not None:
-            return TableSource(path, layout, (pairs,), _label(path))
-        raise CorpusError(_no_captions(path, layout, files, tables, problems, reading))
+        if chosen and (cannot := unread([path.name])):
+            raise CorpusError(f"{path} is not a table.{cannot}")
+        first = list(filter(_of_layout(layout), every))
+        for keys in (first, every) if layout == "parquet" else (first,):  # captions in a CSV file
+            tables, problems = _open_all(files, keys, reading, strict=chosen or layout != "table")
+            source = _source(path, layout, files, tables, reading, beside)
+            if source is not None:
+                return _checked(source, files, problems)
+        raise CorpusError(_no_captions(path, layout, files, tables, [*problems.values()], reading))
+
+
+def _of_layout(layout: str) -> Callable[[str], bool]:
+    """Which files of tables a layout reads."""
+    if layout == "imagefolder":
+        return lambda key: PurePosixPath(key).name in METADATA
+    return lambda key: (suffix_of(key) in (".parquet", ".arrow")) == (layout == "parquet")
+
+
+def _checked(source: TableSource, files: FileIndex, problems: Mapping[str, str]) -> TableSource:
+    """The source, with a word on each table that is not used; CorpusError if its images are none.
+
+    Text files may be anything, and are only told of as tables where they are read as such.
+    """
+    pictured = any(not part.folders for part in source.parts)
+    if not pictured and not files.images and (cannot := unread(files.keys)):
+        raise CorpusError(
+            f"{source.path} has captions, but no images that can be read.{cannot} To read the "
+            f"texts alone, name the table: {source.parts[0].table.name}."
+        )
+    unused = (
+        Rejection(Reason.UNUSED_TABLE, key, detail=said)
+        for key, said in problems.items()
+        if suffix_of(key) != ".txt"
+    )
+    return replace(source, rejections=(*source.rejections, *unused))
 
 
 def _table_keys(path: Path, files: FileIndex) -> list[str]:
@@ -88,7 +109,7 @@ def _table_keys(path: Path, files: FileIndex) -> list[str]:
     return [
         key
         for key in files.keys
-        if suffix_of(key) in TABLE_SUFFIXES
+        if suffix_of(unpacked_name(key)) in TABLE_SUFFIXES
         and key.count("/") <= DEEPEST
         and not PurePosixPath(key).name.startswith(ARROW_CACHE)
     ]
@@ -96,55 +117,145 @@ def _table_keys(path: Path, files: FileIndex) -> list[str]:
 
 def _open_all(
     files: FileIndex, keys: Sequence[str], reading: Reading, *, strict: bool
-) -> tuple[list[Table], list[str]]:
-    tables, problems = [], []
+) -> tuple[list[Table], dict[str, str]]:
+    """The tables, and by name what is wrong with the others."""
+    tables, problems = [], {}
     for key in keys:
-        if suffix_of(key) == ".txt" and _beside_an_image(key, files):
-            continue
         try:
             tables.append(open_table(files.found(key), reading))
         except CorpusError as error:
             if strict and suffix_of(key) in (".parquet", ".jsonl"):
                 raise
-            problems.append(str(error))
+            problems[key] = str(error)
     return tables, problems
 
 
 def _source(
-    path: Path, layout: str, files: FileIndex, tables: Sequence[Table], reading: Reading
+    path: Path,
+    layout: str,
+    files: FileIndex,
+    tables: Sequence[Table],
+    reading: Reading,
+    beside: Sidecars,
 ) -> TableSource | None:
-    """The source of the tables, or None if none holds captions."""
+    """The source of the tables and texts, or None if none holds captions."""
     lists = [table for table in tables if _concept_list(table)]
     tables = [table for table in tables if table not in lists]
-    captions = [
-        table
-        for table in tables
-        if reading.captions or set(table.columns) & set(CAPTIONS) or not table.columns
-    ]
-    if not captions and layout in ("table", "parquet"):  # no name tells: the values may
-        captions = [table for table in tables if _wordy(table)]
-    others = [table for table in tables if table not in captions]
-    captions = [table for table in captions if table.columns] and captions
+    captions = _captions(tables, layout, reading, beside)
     if not captions:
         return None
+    captions = [table for table in captions if not any(is_above(table, t) for t in captions)]
+    others = [table for table in tables if table not in captions]
+    bases = _bases(captions, others, files) if not reading.image else {}
     captions.sort(key=lambda t: (ORDER.index(t.split) if t.split in ORDER else 3, t.name))
     known, rejections = _known(path, lists)
-    parts = []
-    for table in captions:
-        has_image = files.has if files.images else None
-        columns = Columns(CAPTIONS[:1])  # of a table without a single row that can be used
-        if table.columns:
-            columns = find_columns(table.name, table.columns, table.sample(), reading, has_image)
-        part = Part(
-            table,
-            columns,
-            split=table.split,
-            otherwise=_own_split(path),
-            folders=_folders(table, columns, captions, layout),
+    parts = [
+        _part(path, layout, files, table, captions, others, reading)
+        for table in captions
+        if table.name not in bases
+    ]
+    for base in {table.name: table for table in bases.values()}.values():
+        texts = [table for table in captions if bases.get(table.name) == base]
+        parts.append(_based(path, files, base, texts, others, reading))
+    used = {join.table.name for part in parts for join in part.joined}
+    used.update(part.table.name for part in parts)
+    unused = tuple(
+        Rejection(Reason.UNUSED_TABLE, table.name, detail="nothing new about rows with captions")
+        for table in others
+        if table.name not in used and (len(table.columns) > 1 or suffix_of(table.name) != ".txt")
+    )
+    label = _label(path, layout, parts)
+    grouped = any(told_by_path(key, {}) for key in files.images[:ROWS_LOOKED_AT])
+    return TableSource(path, layout, tuple(parts), label, known, (*rejections, *unused), grouped)
+
+
+def _captions(
+    tables: Sequence[Table], layout: str, reading: Reading, beside: Sidecars
+) -> list[Table]:
+    """The tables of captions: by their columns' names, or texts beside images, or by values."""
+    if reading.captions:
+        wanted = [{normal_name(name), known_name(name)} for name in reading.captions]
+        found = [t for t in tables if all(names & set(t.columns) for names in wanted)]
+        return found or [table for table in tables if table.columns][:1]
+    found = [table for table in tables if set(table.columns) & set(CAPTIONS) or not table.columns]
+    if any(table.columns for table in found):
+        return found
+    texts = beside.table() if layout in ("table", "imageclef") else None
+    if texts is not None:
+        return [texts]
+    return [table for table in tables if _wordy(table)] if layout != "imageclef" else []
+
+
+def _part(
+    path: Path,
+    layout: str,
+    files: FileIndex,
+    table: Table,
+    captions: Sequence[Table],
+    others: Sequence[Table],
+    reading: Reading,
+) -> Part:
+    """A table of captions with what joins to it."""
+    has_image = files.has if files.images else None
+    columns = Columns(CAPTIONS[:1])  # of a table without a single row that can be used
+    if table.columns:
+        columns = find_columns(
+            table.name, table.columns, table.sample(), reading, has_image, files.has_folder
         )
-        joined = _joined(table, part.split or part.otherwise, others, alone=len(captions) == 1)
-        parts.append(replace(part, joined=joined, shaped=_with_article if joined else dict))
-    return TableSource(path, layout, tuple(parts), _label(path, layout, parts), known, rejections)
+    otherwise = _own_split(path)
+    split = (table.split or otherwise) if len(captions) > 1 else ""
+    own = (columns.id, *columns.images)
+    joined = joined_to(table.columns, own, others, split, files.has)
+    return Part(
+        table,
+        columns,
+        split=table.split,
+        otherwise=otherwise,
+        folders=_folders(table, columns, captions, layout),
+        joined=joined,
+        shaped=with_article if joined else dict,
+    )
+
+
+def _bases(
+    captions: Sequence[Table], others: Sequence[Table], files: FileIndex
+) -> dict[str, Table]:
+    """The table of images by the name of each table of captions whose rows name none."""
+    found: dict[str, Table] = {}
+    for table in captions if files.images else ():
+        if names_images(table.columns, table.sample(), files.has):
+            continue
+        for other in others:
+            if shared_key(table, other) and names_images(other.columns, other.sample(), files.has):
+                found[table.name] = other
+                break
+    return found
+
+
+def _based(
+    path: Path,
+    files: FileIndex,
+    base: Table,
+    texts: Sequence[Table],
+    others: Sequence[Table],
+    reading: Reading,
+) -> Part:
+    """A table of images, whose captions come from others by a key (`uid`, `study_id`)."""
+    joined = []
+    for table in texts:
+        key = shared_key(table, base)
+        more = {name: name for name in table.columns if name not in base.columns}
+        reason = Reason.MISSING_IMAGE
+        joined.append(Joined(table, key, more, on=key, split=table.split, reason=reason))
+    brought = dict.fromkeys(name for join in joined for name in join.columns)
+    columns = (*base.columns, *brought)
+    rows = ({**row, **dict.fromkeys(brought)} for row in base.sample())
+    about = find_columns(base.name, columns, rows, reading, files.has)
+    spoken = find_columns(texts[0].name, texts[0].columns, texts[0].sample(), reading, None)
+    about = replace(about, captions=spoken.captions, joined=spoken.joined)
+    left = [table for table in others if table != base]
+    further = joined_to(columns, (about.id, *about.images), left, "", files.has)
+    return Part(base, about, otherwise=_own_split(path), joined=(*joined, *further))
 
 
 def _own_split(path: Path) -> str:
@@ -219,72 +330,6 @@ def _known(path: Path, lists: list[Table]) -> tuple[dict[str, str], tuple[Reject
     return known, tuple(wrong)
 
 
-def _joined(
-    table: Table, split: str, others: Sequence[Table], *, alone: bool
-) -> tuple[Joined, ...]:
-    """The tables about the same ids: concepts, checked concepts, licences; of the same split."""
-    found = []
-    for other in others:
-        key = next((name for name in (*ID, *sorted(IMAGES_AND_ID)) if name in other.columns), "")
-        if not key or _concept_list(other):
-            continue
-        columns = {name: name for name in LICENCES if name in other.columns}
-        columns |= {name: "article_id" for name in ("pmcid", "pmc_id") if name in other.columns}
-        concepts = next((name for name in CONCEPTS if name in other.columns), "")
-        if concepts:
-            manual = "manual" in other.name.lower() or "manuel" in other.name.lower()
-            columns[concepts] = "manual_concepts" if manual else "concepts"
-        if columns and (alone or other.split in ("", split)):
-            found.append(Joined(other, key, columns, told=bool(concepts) and bool(other.split)))
-    return tuple(found)
-
-
-def _with_article(values: Mapping[str, object]) -> dict[str, object]:
-    """The row with the article and licence that ROCOv2's licence table tells of."""
-    made = dict(values)
-    article = ARTICLE.search(" ".join(str(made.get(name) or "") for name in ("article_id", "link")))
-    if article:
-        made["article_id"] = article.group()
-    licence = re.search(r"CC[ -]?BY[A-Z-]*(?: \d\.\d)?", str(made.get("attribution") or ""))
-    if licence and not made.get("licence"):
-        made["licence"] = licence.group()
-    return made
-
-
-def _beside_an_image(key: str, files: FileIndex) -> bool:
-    path = PurePosixPath(key)
-    return files.has(path.stem) and path.stem not in ("captions", "concepts")
-
-
-def _sidecars(files: FileIndex) -> Part | None:
-    """A part of images that have a text file of the same name beside them."""
-    texts = {key for key in files.keys if suffix_of(key) == ".txt"}
-    pairs = [
-        (image, text)
-        for image in files.images
-        if (text := PurePosixPath(image).with_suffix(".txt").as_posix()) in texts
-    ]
-    if not pairs:
-        return None
-    read: dict[str, str] = {}
-    for _, text in pairs:
-        found = files.found(text)
-        try:
-            with found.open() as stream:
-                encoding = encoding_of(found)
-                read[text] = stream.read(1 << 20).decode(encoding, undecodable(encoding))
-        except (OSError, ImageRejectedError):
-            read[text] = ""
-
-    def rows() -> Iterator[TableRow | Rejection]:
-        for number, (image, text) in enumerate(pairs, 1):
-            yield TableRow(number, {"file_name": image, "caption": " ".join(read[text].split())})
-
-    names = ("file_name", "caption")
-    table = Table("*.txt", f"{len(pairs):,} text files, each beside its image", names, names, rows)
-    return Part(table, Columns(("caption",), ("file_name",)))
-
-
 def _no_captions(
     path: Path,
     layout: str,
@@ -303,12 +348,16 @@ def _no_captions(
         except CorpusError as error:
             return str(error)
         names = ", ".join(table.name for table in tables[:5])
-        return f"{path} has no table of captions in the {layout} layout, only {names}."
+        return (
+            f"{path} has no table of captions in the {layout} layout, only {names}: to make "
+            "captions of labels or concepts, see Recipes in docs/corpus.md."
+        )
     if problems:
         return problems[0]
     if files.images:
         return (
             f"{path} has {len(files.images):,} images but no captions: put a table beside them (a "
             "column of file names and a column `caption`), or a text file beside each image."
+            f"{unread(files.keys)}"
         )
     return f"{path} has no table of captions and no images."

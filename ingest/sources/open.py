@@ -8,6 +8,8 @@ from encoders.base.extras import need
 from ingest.corpus.records import CorpusError, Source
 from ingest.sources.columns import Reading
 from ingest.sources.dicom import Dicom, looks_like_dicom
+from ingest.sources.file_index import FileIndex
+from ingest.sources.files import unread
 from ingest.sources.layouts import TABLE_LAYOUTS, open_tables, tables_layout
 from ingest.sources.phantoms import Cines, Phantoms
 from ingest.sources.roco import looks_like_roco, open_roco
@@ -71,9 +73,11 @@ def _layout(folder: Path) -> str:
     layout = tables_layout(folder)
     if layout:
         return layout
+    with FileIndex(folder) as files:
+        cannot = unread(files.keys or [folder.name])
     raise CorpusError(
         f"{folder} has no image, no table and no DICOM file: name another folder (docs/corpus.md "
-        "lists the layouts)."
+        f"lists the layouts).{cannot}"
     )
 
 

@@ -37,8 +37,18 @@ LINES_LOOKED_AT = 20
 
 
 def looks_like_roco(path: Path) -> bool:
-    """Whether `path`, or a folder a few levels below it, holds ROCO's caption file."""
-    return bool(_folders(path))
+    """Whether `path`, or a folder a few levels below it, holds ROCO's caption file.
+
+    Elsewhere, a file of that name may be a table with other separators.
+    """
+    return any(
+        folder.resolve().name == "radiology" or _has_tabs(folder) for folder in _folders(path)
+    )
+
+
+def _has_tabs(folder: Path) -> bool:
+    with (folder / CAPTIONS).open("rb") as stream:
+        return b"\t" in stream.readline(1 << 20)
 
 
 def open_roco(path: Path) -> TableSource:

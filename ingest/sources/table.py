@@ -15,11 +15,18 @@ import pyarrow.parquet as pq
 
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import CorpusError, Reason, Rejection
-from ingest.sources.columns import IMAGES_AND_ID, KNOWN, Reading
-from ingest.sources.files import Found, normal_name, split_of, suffix_of, told_apart
+from ingest.sources.columns import (
+    IMAGES_AND_ID,
+    KNOWN,
+    Reading,
+    column_names,
+    is_picture,
+    known_name,
+)
+from ingest.sources.files import Found, normal_name, split_of, suffix_of, told_apart, unpacked_name
 from ingest.sources.text_table import encoding_of, text_form, text_rows
 
-__all__ = ["TABLE_SUFFIXES", "Table", "TableRow", "open_table"]
+__all__ = ["TABLE_SUFFIXES", "Table", "TableRow", "keyed", "open_table"]
 
 TEXT = (".csv", ".tsv", ".tab", ".psv", ".txt")
 LINES = (".jsonl", ".ndjson")
@@ -68,7 +75,7 @@ class Table:
 
 def open_table(found: Found, reading: Reading = Reading()) -> Table:  # noqa: B008 - frozen
     """The table of a file, whose kind its ending tells; raises CorpusError."""
-    suffix = suffix_of(found.name)
+    suffix = suffix_of(unpacked_name(found.name))
     try:
         if suffix in LINES:
             return _lines(found)
@@ -90,7 +97,7 @@ def _folder(name: str) -> str:
 
 def _named(name: str, titles: Sequence[str]) -> tuple[str, ...]:
     """Normalised names, told apart; CorpusError if an image or id column is there twice."""
-    plain = [normal_name(title) for title in titles]
+    plain = column_names(titles)
     twice = next((key for key in plain if plain.count(key) > 1 and key in IMAGES_AND_ID), None)
     if twice:
         raise CorpusError(
@@ -102,8 +109,8 @@ def _named(name: str, titles: Sequence[str]) -> tuple[str, ...]:
 def _text(found: Found, reading: Reading) -> Table:
     form = text_form(found, reading.encoding, reading.separator)
     columns = _named(found.name, form.columns)
-    given = normal_name(reading.image)
-    key = next((place for place, name in enumerate(columns) if name == given), None)
+    given = (normal_name(reading.image), known_name(reading.image))
+    key = next((place for place, name in enumerate(columns) if name in given), None)
     if key is None:
         key = next((n for n, name in enumerate(columns) if name in IMAGES_AND_ID), 0)
 
@@ -147,12 +154,23 @@ def _line(name: str, number: int, raw: bytes) -> TableRow | Rejection:
         return Rejection(Reason.MALFORMED_ROW, name, number, detail=BROKEN)
     if not isinstance(content, dict):
         return Rejection(Reason.MALFORMED_ROW, name, number, detail="the line is not a JSON object")
-    return TableRow(number, _keyed(content))
+    return TableRow(number, keyed(content))
 
 
-def _keyed(values: Mapping[str, Any]) -> dict[str, Any]:
-    names = told_apart([normal_name(name) for name in values], {})
-    return dict(zip(names, values.values(), strict=True))
+def keyed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by known names, also those of an object that holds some (`image.caption`)."""
+    names = told_apart(column_names(list(values)), {})
+    made: dict[str, Any] = {}
+    for name, value in zip(names, values.values(), strict=True):
+        if isinstance(value, dict) and not is_picture(value):
+            inner = dict(zip(column_names(list(value)), value.values(), strict=True))
+            if KNOWN & set(inner):
+                made |= {
+                    key if key not in names else f"{name}_{key}": v for key, v in inner.items()
+                }
+                continue
+        made[name] = value
+    return made
 
 
 def _json(found: Found) -> Table:
@@ -172,7 +190,7 @@ def _json(found: Found) -> Table:
             "by id."
         )
     rows = [
-        TableRow(n, _keyed(item))
+        TableRow(n, keyed(item))
         if isinstance(item, dict)
         else Rejection(Reason.MALFORMED_ROW, found.name, n, detail="the entry is not an object")
         for n, item in enumerate(items, 1)
@@ -188,7 +206,8 @@ def _items(content: object) -> tuple[str, Sequence[object]]:  # noqa: PLR0911 - 
     if not isinstance(content, dict) or not content:
         return "", []
     if isinstance(content.get("images"), list) and isinstance(content.get("annotations"), list):
-        return "COCO captions", _coco(content["images"], content["annotations"])
+        coco = _coco(content["images"], content["annotations"])
+        return "COCO captions", coco if any(map(_captioned, coco)) else []
     lists = {name: value for name, value in content.items() if isinstance(value, list)}
     if lists and all(split_of(name) for name in lists):
         return "JSON by split", [
@@ -196,7 +215,7 @@ def _items(content: object) -> tuple[str, Sequence[object]]:  # noqa: PLR0911 - 
             for name, items in lists.items()
             for item in items
         ]
-    named = {normal_name(name) for name in content}
+    named = set(map(known_name, content))
     values = list(content.values())
     if named & KNOWN and all(isinstance(value, dict) for value in values):  # pandas: by column
         ids = dict.fromkeys(row for column in values for row in column)
@@ -207,13 +226,22 @@ def _items(content: object) -> tuple[str, Sequence[object]]:  # noqa: PLR0911 - 
         return "JSON by column", [
             dict(zip(content, row, strict=True)) for row in zip(*values, strict=True)
         ]
-    if len(lists) == 1:
-        return "JSON", next(iter(lists.values()))
+    rows = [found for found in lists.values() if len(lists) == 1 or _known_rows(found)]
+    if len(rows) == 1:
+        return "JSON", rows[0]
     if all(isinstance(value, str) for value in values):
         return "JSON by id", [{"id": name, "caption": value} for name, value in content.items()]
     if all(isinstance(value, dict) for value in values):
         return "JSON by id", [{"id": name, **value} for name, value in content.items()]
     return "", []
+
+
+def _known_rows(items: Sequence[object]) -> bool:
+    return any(isinstance(item, dict) and KNOWN & set(keyed(item)) for item in items[:1])
+
+
+def _captioned(row: object) -> bool:
+    return isinstance(row, dict) and bool(row.get("caption"))
 
 
 def _coco(images: Sequence[object], annotations: Sequence[object]) -> list[object]:
@@ -223,7 +251,7 @@ def _coco(images: Sequence[object], annotations: Sequence[object]) -> list[objec
         if isinstance(note, dict) and note.get("caption"):
             captions.setdefault(str(note.get("image_id")), []).append(note["caption"])
     return [
-        {**image, "caption": captions.get(str(image.get("id")), [])}
+        {**image, "caption": captions.get(str(image.get("id"))) or image.get("caption", [])}
         if isinstance(image, dict)
         else image
         for image in images

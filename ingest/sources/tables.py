@@ -12,7 +12,7 @@ from typing import Any
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import Reason, Record, Rejection, Row
 from ingest.sources.columns import Columns
-from ingest.sources.fields import GROUPS, record_from, text_of
+from ingest.sources.fields import GROUPS, record_from, text_of, told_by_path
 from ingest.sources.file_index import FileIndex
 from ingest.sources.files import IMAGE_SUFFIXES, split_of, suffix_of
 from ingest.sources.table import Table, TableRow
@@ -20,6 +20,7 @@ from ingest.sources.table import Table, TableRow
 __all__ = ["Joined", "Part", "TableSource"]
 
 # Ids of ImageCLEF and ROCOv2 tell the split, also where a folder holds several (`dev_caption`).
+ELSEWHERE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|\.\.[/\\]")  # a path of another machine
 SPLIT_OF_ID = re.compile(r"(?:^|[_-])(train|valid|validation|val|test)[_-]\d+$")
 
 
@@ -27,14 +28,18 @@ SPLIT_OF_ID = re.compile(r"(?:^|[_-])(train|valid|validation|val|test)[_-]\d+$")
 class Joined:
     """A further table about the same ids: what it says goes to the row, by these names.
 
-    listed: a table without header, whose fields after the id are a list; columns has its name.
+    on: the row's column with that id; "": the row's own id, or its image's stem. split: of all
+    rows about which it says something. told: whether an id that no row has is written down, and
+    for which reason.
     """
 
     table: Table
     id: str
     columns: Mapping[str, str]  # in the table -> of the row
-    listed: bool = False
-    told: bool = True  # whether an id that no caption has is written down
+    told: bool = True
+    on: str = ""
+    split: str = ""
+    reason: Reason = Reason.UNKNOWN_ID
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,11 @@ class Part:
 
 @dataclass(frozen=True)
 class TableSource:
-    """All parts of a data set. known: names of its concepts by id, empty where it has no list."""
+    """All parts of a data set.
+
+    known: names of its concepts by id, empty where it has no list. grouped: whether paths tell of
+    patients, cases or articles.
+    """
 
     path: Path
     format: str
@@ -67,6 +76,7 @@ class TableSource:
     label: str = ""
     known: Mapping[str, str] = field(default_factory=dict)
     rejections: tuple[Rejection, ...] = ()
+    grouped: bool = False
 
     @property
     def location(self) -> str:
@@ -77,15 +87,17 @@ class TableSource:
     def recognised(self) -> str:
         """What was recognised, in one line."""
         first, more = self.parts[0], len(self.parts) - 1
-        columns, there = first.columns, first.table.columns
+        columns = first.columns
+        titles = dict(zip(first.table.columns, first.table.titles, strict=True))
+        there = {*titles, *(name for join in first.joined for name in join.columns.values())}
         grouping = ("group_id", *(name for name, *_ in GROUPS))
+        group = columns.group or next((name for name in grouping if name in there), "")
         roles = {
             "captions": columns.captions[: None if columns.joined else 1],
             "images": columns.images[:1],
-            "groups": (columns.group or next((name for name in grouping if name in there), ""),),
+            "groups": (group or ("paths" if self.grouped else ""),),
             "splits": (columns.split,),
         }
-        titles = dict(zip(there, first.table.titles, strict=True))
         said = [
             f"{role} from {' + '.join(titles.get(name, name) for name in names)}"
             for role, names in roles.items()
@@ -113,8 +125,12 @@ class TableSource:
                     else:
                         yield from self._rows(part, row, about, None if bare else files, taken)
                 for join, found in about:
-                    for identifier, (line, _) in found.items() if join.told else ():
-                        yield Rejection(Reason.UNKNOWN_ID, join.table.name, line, identifier)
+                    left = {key: line for key, (line, _) in found.items() if line}
+                    if found and len(left) == len(found) and not join.told:
+                        detail = f"none of its {join.id} is one of a row with a caption"
+                        yield Rejection(Reason.UNUSED_TABLE, join.table.name, detail=detail)
+                    for identifier, line in left.items() if join.told else ():
+                        yield Rejection(join.reason, join.table.name, line, identifier)
             yield from files.unused([folder for part in self.parts for folder in part.folders])
 
     def _rows(
@@ -127,33 +143,39 @@ class TableSource:
     ) -> Iterator[Row]:
         """The records of a row: one, or one for each of its images."""
         values = dict(row.values)
-        pictures = _pictures(values, part.columns)
+        pictures = _pictures(values, part.columns, files, part.table.folder)
         key = _stem(text_of(values.get(part.columns.id)).strip())
         joined_by = key or _stem(PurePosixPath(_name_of(pictures[0])).name)
-        for _, found in about:
-            values |= found.pop(joined_by, (0, {}))[1]
+        for join, found in about:
+            by = _stem(text_of(values.get(join.on)).strip()) if join.on else joined_by
+            if by in found:
+                values |= found[by][1]
+                found[by] = 0, found[by][1]
         values = dict(part.shaped(values))
         split = _split(part, joined_by)
         first = ""
         for number, picture in enumerate(pictures):
+            problem, image, path, own = None, None, "", ""
+            try:
+                image, path, own = _image(part, values, picture, files, split)
+            except ImageRejectedError as error:
+                problem = error
             identifier = key if key and not number else ""
             name = "" if _bytes_of(picture) else _name_of(picture)  # shards repeat such names
+            name = path if path and ELSEWHERE.match(name) else name
             identifier = identifier or _identifier(name, split, taken)
             number_name = f"{PurePosixPath(part.table.name).stem}-{row.line - 1}"
             identifier = identifier or _identifier(number_name, split, taken)
             first = first or identifier
-            image, path, own = None, "", ""
-            try:
-                image, path, own = _image(part, values, picture, files, split)
-            except ImageRejectedError as error:
-                kept = not part.image_needed and error.reason == Reason.MISSING_IMAGE
+            if problem is not None:
+                kept = not part.image_needed and problem.reason == Reason.MISSING_IMAGE
                 yield Rejection(
-                    error.reason, part.table.name, row.line, identifier, error.detail, kept
+                    problem.reason, part.table.name, row.line, identifier, problem.detail, kept
                 )
                 if not kept:
                     continue
             made = record_from(
-                values,
+                values | told_by_path(path or name, values),
                 part.columns,
                 identifier=identifier,
                 split=split or own or part.otherwise,
@@ -194,6 +216,7 @@ _About = list[tuple[Joined, dict[str, tuple[int, dict[str, Any]]]]]  # line and 
 def _about(part: Part) -> Generator[Rejection, None, _About]:
     """What the joined tables say, by id."""
     about: _About = []
+    pool: dict[str, str] = {}  # values repeat, and are kept once
     for join in part.joined:
         found: dict[str, tuple[int, dict[str, Any]]] = {}
         for row in join.table.rows():
@@ -204,8 +227,14 @@ def _about(part: Part) -> Generator[Rejection, None, _About]:
             if identifier in found:
                 yield Rejection(Reason.DUPLICATE_ID, join.table.name, row.line, identifier)
                 continue
-            values = {new: row.values.get(old) for old, new in join.columns.items()}
-            found[identifier] = row.line, values
+            values = {
+                new: row.values[old] for old, new in join.columns.items() if row.values.get(old)
+            }
+            values |= {"split": join.split} if join.split else {}
+            found[identifier] = (
+                row.line,
+                {k: pool.setdefault(v, v) if isinstance(v, str) else v for k, v in values.items()},
+            )
         about.append((join, found))
     return about
 
@@ -219,12 +248,19 @@ def _stem(name: str) -> str:
     )
 
 
-def _pictures(values: Mapping[str, Any], columns: Columns) -> list[object]:
-    """What the image columns hold: names, bytes, or both; [None] where they are empty."""
+def _pictures(
+    values: Mapping[str, Any], columns: Columns, files: FileIndex | None, near: str
+) -> list[object]:
+    """What the image columns hold: names, bytes, or both; [None] where they are empty.
+
+    The name of a folder stands for all images in it.
+    """
     for column in columns.images:
         value = values.get(column)
         if isinstance(value, list):
             value = [part for part in value if part]
+        if isinstance(value, str) and files is not None and not files.has(value):
+            value = [*files.folder(value, near)] or value
         if value:
             return value if isinstance(value, list) else [value]
     return [None]

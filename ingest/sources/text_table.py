@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from ingest.corpus.records import CorpusError
-from ingest.sources.columns import KNOWN
-from ingest.sources.comma_separated import MAX_FIELD_CHARACTERS, comma_separated, shape_of
-from ingest.sources.files import Found, normal_name
+from ingest.sources.columns import KNOWN, known_name
+from ingest.sources.comma_separated import FILE, MAX_FIELD_CHARACTERS, comma_separated, shape_of
+from ingest.sources.files import Found
 
 __all__ = ["SEPARATORS", "TextForm", "encoding_of", "text_form", "text_rows", "undecodable"]
 
@@ -22,6 +22,7 @@ ENCODING_NAMES = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8", "cp1252": "Windows-125
 LOOKED_AT = 256 << 20  # bytes that tell the encoding
 LINES_LOOKED_AT = 20
 LONGEST_LINE = 1 << 20
+LONGEST_TITLE = 8  # words of a column's name
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 UNDEFINED = b"\x81\x8d\x8f\x90\x9d"  # in Windows-1252
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -105,6 +106,8 @@ def text_form(found: Found, encoding: str = "", separator: str = "") -> TextForm
     if len(columns) == 2:
         texts = [fields[1].strip() for line in lines if len(fields := _fields(line, mark)) == 2]
         names = ("id", "cuis" if all(map(CUIS.fullmatch, texts)) else "caption")
+        if texts and all("://" in text for text in texts):
+            names = ("caption", "url")
     return TextForm(encoding, mark, names, has_header=False)
 
 
@@ -168,14 +171,18 @@ def _likeliness(lines: Sequence[str], mark: str) -> tuple[int, bool, float, int]
         for row in rows[1:]
     )
     alike = sum(len(row) == width for row in rows) / len(rows)
-    names = {normal_name(name) for name in rows[0]}
+    names = set(map(known_name, rows[0]))
     return len(names & KNOWN), listed, alike, width
 
 
 def _has_header(lines: Sequence[str], columns: Sequence[str], mark: str) -> bool:
     """Whether the first line names columns: it has a name that counts, or looks unlike the next."""
-    if {normal_name(name) for name in columns} & KNOWN or len(lines) == 1:
+    if set(map(known_name, columns)) & KNOWN:
         return not CUI.fullmatch(columns[0].strip())
+    if any("://" in name or len(name.split()) > LONGEST_TITLE for name in columns):
+        return False
+    if len(lines) == 1:
+        return not CUI.fullmatch(columns[0].strip()) and shape_of(columns[0].strip()) != FILE
     keys = [_fields(line, mark)[0].strip() for line in lines]
     alike = sum(shape_of(key) == shape_of(keys[0]) for key in keys[1:])
     return not (re.search(r"\d", keys[0]) and alike >= len(keys[1:]) / 2)

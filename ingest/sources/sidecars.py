@@ -1,0 +1,169 @@
+"""Captions in files of their own: a text or a JSON object beside an image, or a study's report."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from ingest.corpus.images import ImageRejectedError
+from ingest.corpus.records import Reason, Rejection
+from ingest.sources.file_index import FileIndex
+from ingest.sources.files import suffix_of
+from ingest.sources.table import Table, TableRow, keyed
+from ingest.sources.text_table import encoding_of, undecodable
+
+__all__ = ["Sidecars"]
+
+TABLES = ("captions", "concepts")  # names of text files that are tables, whatever lies beside them
+WORDS = re.compile(r"[^\W\d_]{2,}")  # boxes of detectors have none
+MAX_BYTES = 1 << 20
+LOOKED_AT = 4096  # bytes that tell a table from a report
+
+
+@dataclass(frozen=True)
+class Sidecars:
+    """texts: the images that a text file is about. objects: the JSON file beside an image.
+
+    alone: text files about no image, in a folder of others that are about some.
+    """
+
+    files: FileIndex = field(repr=False)
+    texts: Mapping[str, Sequence[str]]
+    objects: Mapping[str, str]
+    alone: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, files: FileIndex) -> Sidecars:
+        """What lies beside the images of a data set.
+
+        A text is about the image of its name, in its folder or else where that is unique; about
+        the images in the folder of its name (`s7.txt`, `s7/`); or, where several folders have one,
+        about all images of its own folder.
+        """
+        beside: defaultdict[str, list[str]] = defaultdict(list)
+        within: defaultdict[str, list[str]] = defaultdict(list)
+        for image in files.images:
+            beside[_bare(image)].append(image)
+            within[_above(image)].append(image)
+        texts: dict[str, Sequence[str]] = {}
+        left: list[str] = []
+        names = [key for key in files.keys if suffix_of(key) == ".txt"]
+        for key in names:
+            bare = _bare(key)
+            if PurePosixPath(key).stem not in TABLES:
+                texts[key] = (
+                    beside.get(bare) or _elsewhere(bare, files) or _folder(bare, key, files)
+                )
+            if not texts.get(key):
+                left.append(key)
+        left = [key for key in left if not _lists_images(key, files)]
+        count = Counter(map(_above, left))
+        about = {key: within[_above(key)] for key in left if count[_above(key)] == 1}
+        about = {key: found for key, found in about.items() if found}
+        texts |= about if len(about) > 1 else {}
+        texts = {key: found for key, found in texts.items() if found}
+        paired = set(map(_above, texts))
+        alone = [key for key in left if key not in texts and _above(key) in paired]
+        objects = {
+            image: key
+            for key in files.keys
+            if suffix_of(key) == ".json"
+            for image in beside.get(_bare(key), ())
+        }
+        return cls(files, texts, objects, alone)
+
+    @property
+    def names(self) -> set[str]:
+        """The files that are no tables."""
+        return {*self.texts, *self.objects.values(), *self.alone}
+
+    def table(self) -> Table | None:
+        """A row for each text, and for each JSON object without one; None if nothing is said."""
+        said = {key: self._text(key) for key in self.texts}
+        if sum(bool(WORDS.search(text)) for text in said.values()) <= len(said) / 2:
+            said = {}
+        told = {image for key in said for image in self.texts[key]}
+        rows = [
+            {**self._object(self.texts[key][0]), "file_name": [*self.texts[key]], "caption": text}
+            for key, text in said.items()
+        ]
+        rows += [
+            {**found, "file_name": [image]}
+            for image in self.objects
+            if image not in told and (found := self._object(image))
+        ]
+        columns = tuple(dict.fromkeys(name for row in rows for name in row))
+        if not rows:
+            return None
+
+        def read() -> Iterator[TableRow | Rejection]:
+            yield from (TableRow(number, row) for number, row in enumerate(rows, 1))
+            for key in self.alone:
+                yield Rejection(Reason.MISSING_IMAGE, key, detail="no image has this file's name")
+
+        kind = "JSON files, each beside its image"
+        if said:
+            one = all(len(self.texts[key]) == 1 for key in said)
+            kind = f"text files, each beside its image{'' if one else 's'}"
+        name = "*.txt" if said else "*.json"
+        return Table(name, f"{len(rows):,} {kind}", columns, columns, read)
+
+    def _text(self, key: str) -> str:
+        found = self.files.found(key)
+        try:
+            encoding = encoding_of(found)
+            with found.open() as stream:
+                text = stream.read(MAX_BYTES).decode(encoding, undecodable(encoding))
+        except (OSError, ImageRejectedError):
+            return ""
+        return " ".join(text.split())
+
+    def _object(self, image: str) -> dict[str, Any]:
+        """The JSON object beside an image; empty where there is none, or something else."""
+        if image not in self.objects:
+            return {}
+        try:
+            with self.files.found(self.objects[image]).open() as stream:
+                found = json.loads(stream.read(MAX_BYTES).decode("utf-8-sig"))
+        except (OSError, ValueError, RecursionError, ImageRejectedError):
+            return {}
+        return keyed(found) if isinstance(found, dict) else {}
+
+
+def _folder(bare: str, key: str, files: FileIndex) -> list[str]:
+    """The images in the folder of a text's name, unless the text lists them."""
+    found = files.folder(bare)
+    return [] if not found or _lists_images(key, files) else found
+
+
+def _lists_images(key: str, files: FileIndex) -> bool:
+    """Whether the first lines of a text begin with names of images, as those of a table do."""
+    try:
+        with files.found(key).open() as stream:
+            head = stream.read(LOOKED_AT).decode("utf-8-sig", "replace")
+    except (OSError, ImageRejectedError):
+        return False
+    starts = [re.split(r"[,;|\t]", line)[0] for line in head.splitlines()[1:4] if line.strip()]
+    return bool(starts) and all(map(files.has, starts))
+
+
+def _above(key: str) -> str:
+    return PurePosixPath(key).parent.as_posix()
+
+
+def _bare(key: str) -> str:
+    return key.removesuffix(PurePosixPath(key).suffix)
+
+
+def _elsewhere(bare: str, files: FileIndex) -> list[str]:
+    if not files.has(PurePosixPath(bare).name):
+        return []
+    try:
+        return [files.find(bare)]
+    except ImageRejectedError:
+        return []
