@@ -76,6 +76,11 @@ class Options:
     seed: int = 0
     command: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse judgements without their queries."""
+        if self.qrels and not self.topics:
+            raise EvaluationError("qrels have no effect without topics: name the queries judged.")
+
 
 def evaluate(
     target: Target,

@@ -21,9 +21,8 @@ from encoders.analysis.zero_shot import (
     linear_probe,
     zero_shot,
 )
-from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
-from rocosearch.embedded_images import open_embedded
+from rocosearch.embedded_images import check_names, open_embedded
 from rocosearch.fields import field_of
 
 __all__ = ["Classification", "classify_corpus"]
@@ -127,12 +126,7 @@ def classify_corpus(
     learned, example_labels = _select(sides["train"], classes, left_out)
     judged, labels = _select(sides[held_out], classes, left_out)
     examples, images = vectors[learned], vectors[judged]
-    strangers = sorted((names or {}).keys() - set(classes))
-    if strangers:
-        raise UserError(
-            f"There is no class {', '.join(map(repr, strangers))} to name; there are "
-            f"{', '.join(map(repr, classes))}."
-        )
+    check_names(names, classes)
     called = {label: (names or {}).get(label, label.replace("_", " ")) for label in classes}
     prompted = class_vectors(embedded.encoder, tuple(called.values()), tuple(prompts) or PROMPTS)
     progress("classify", 0, 3)

@@ -21,7 +21,7 @@ from encoders.analysis.zero_shot import PROMPTS, ClassificationError
 from encoders.base.progress import Progress, silent
 from encoders.training.concepts import multi_hot
 from ingest.corpus.records import Record
-from rocosearch.embedded_images import open_embedded
+from rocosearch.embedded_images import check_names, open_embedded
 
 __all__ = ["AT_LEAST", "ConceptClassification", "classify_concepts", "group_numbers"]
 
@@ -73,6 +73,7 @@ def classify_concepts(
         if record.split in sides and record.id in rows:
             sides[record.split].append(record)
     concepts = _concepts(sides["train"], sides[held_out], held_out)
+    check_names(names, concepts)
     learned, judged = sides["train"], sides[held_out]
     truth = {side: multi_hot([r.concept_names for r in sides[side]], concepts) for side in sides}
     seen = {side: embedded.vectors[[rows[r.id] for r in sides[side]]] for side in sides}

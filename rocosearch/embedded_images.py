@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.analysis.zero_shot import ClassificationError
+from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
 from ingest.corpus.corpus import FEATURES, Corpus
 from ingest.vectors.embed import embed_corpus, read_embeddings
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from encoders.inference.onnx_encoder import OnnxEncoder
     from encoders.model.clip import ClipModule
 
-__all__ = ["EmbeddedImages", "open_embedded", "read_features"]
+__all__ = ["EmbeddedImages", "check_names", "open_embedded", "read_features"]
 
 CHUNK = 512
+SHOWN = 20  # names in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,3 +126,14 @@ def read_features(
     if waiting:
         embed()
     return lambda some: frozen.of([keys[identifier] for identifier in some])
+
+
+def check_names(names: Mapping[str, str] | None, known: Sequence[str]) -> None:
+    """Raise UserError if words are given for a class or a concept that there is not."""
+    strangers = sorted((names or {}).keys() - set(known))
+    if strangers:
+        more = f" and {len(known) - SHOWN:,} more" if len(known) > SHOWN else ""
+        raise UserError(
+            f"There is no {', '.join(map(repr, strangers))} to name; there are "
+            f"{', '.join(map(repr, known[:SHOWN]))}{more}."
+        )

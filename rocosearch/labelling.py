@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from encoders.analysis.concept_labels import best_threshold, concept_probe, mean_precision
 from encoders.analysis.zero_shot import ClassificationError
+from encoders.base.errors import UserError
 from encoders.base.progress import Progress, silent
 from encoders.training.concepts import multi_hot
 from ingest.corpus.duplicates import normal_caption
@@ -82,6 +83,9 @@ def label_corpus(
     found = {row["id"]: row for row in rows if row["id"] in embedded.rows}
     hashes = [found[identifier]["hashes"]["image_sha256"] for identifier in embedded.ids]
     records = [from_arrow({**found[identifier], "image": None}) for identifier in embedded.ids]
+    for name in concept_fields:
+        if not any(field_of(record, name) for record in records):
+            raise UserError(f"No image has a field {name!r}: name another with --concept-field.")
     learned = np.array([record.split == "train" for record in records])
     if not learned.any():
         raise ClassificationError(f"{corpus} has no image in its training split.")

@@ -120,19 +120,23 @@ def build_corpus(
     corpus that is the source stay if none are named.
     """
     out = Path(out)
-    key = Path(key) if key else None
+    named = Path(key) if key else None
     if out.is_dir() and [file.name for file in out.iterdir()] == [REJECTED]:
         (out / REJECTED).unlink()  # an attempt that used nothing left it
     check_replaceable(out, CORPUS_FILE, "a corpus")
     if Path(source).resolve() in out.resolve().parents:
         raise CorpusError(f"{out} is inside {source}: name a folder outside the source.")
-    key = key or out.with_name(f"{out.name}.key")
+    key = named or out.with_name(f"{out.name}.key")
     if key.resolve().is_relative_to(out.resolve()):
         raise CorpusError(f"{key} would be inside the corpus: keep the key outside it.")
     opened = open_source(source, layout, reading, frames=frames, key=key, text=text)
+    if named and opened.format != "dicom":
+        raise CorpusError(f"--key has no effect on {source}, which is not DICOM: leave it out.")
     if not attributes and isinstance(opened, StoredCorpus):
         attributes = Corpus.open(opened.path).manifest.fields
-    return write_corpus(
+    if reading.split and splits == "drawn":
+        raise CorpusError("--split-column has no effect where splits are drawn: leave it out.")
+    written = write_corpus(
         opened,
         out,
         splits=splits,
@@ -140,6 +144,10 @@ def build_corpus(
         keep_rejections=True,
         progress=progress,
     )
+    if reading.split and written.manifest.split_rule == "drawn":
+        told = f"Column {reading.split!r} names no split but train, so splits were drawn."
+        warnings.warn(told, Notice, stacklevel=2)
+    return written
 
 
 @typed
@@ -734,7 +742,7 @@ def write_app(
     another one; an index names its own. Returns the file names.
     """
     source, out = Path(source), Path(out)
-    from vespa_app.package.options import PackageOptions
+    from vespa_app.package.options import PackageOptions, check_effect
     from vespa_app.package.package import PackagedEncoder, write_application
 
     check_replaceable(out, "services.xml", "an application package")
@@ -764,6 +772,14 @@ def write_app(
         options = replace(options, attributes=engine.info().attributes)
     chosen = load_profiles(profiles, options.attributes) if profiles else kept
     manifest = Manifest.load(folder) if folder else None
+    check_effect(options, has_vectors=bool(manifest or others))
+    if caption_encoder and not any(
+        CAPTION_VECTORS in chosen.resolve(name).roles for name in chosen.names()
+    ):
+        raise UserError(
+            "--caption-encoder has no effect, since no profile compares vectors of captions: leave "
+            "it out, or name such a profile."
+        )
     reader = caption_encoder_folder(folder, caption_encoder, progress) if folder else None
     if manifest and not caption_encoder:
         _check_captions(source, manifest, reader, fields)

@@ -60,8 +60,9 @@ class Trained:
             if self.concepts
             else ""
         )
+        epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
         return (
-            f"Trained on {self.pairs:,} pairs, {self.epochs} epochs, {self.seconds:.0f} s "
+            f"Trained on {self.pairs:,} pairs, {epochs}, {self.seconds:.0f} s "
             f"({self.stopped}): {quality}.{named} "
             f"Encoder {self.fingerprint[:8]} in {self.folder}."
         )

@@ -82,6 +82,11 @@ class Dicom:
         from ingest.sources.dicom_record import DicomOptions, DicomReader  # noqa: PLC0415
 
         captions = read_captions(self.path, self.reading)
+        if self.reading != Reading() and not captions.files:
+            raise CorpusError(
+                f"{self.path} has no table beside its DICOM files, so what is said of its columns "
+                "and its encoding has no effect: leave it out."
+            )
         self._beside[:] = [f", captions from {captions.told}"] if captions.told else []
         yield from captions.rejections
         names = Pseudonyms.at(self.key, made=True) if self.key else Pseudonyms()

@@ -31,7 +31,7 @@ from ingest.sources.file_index import FileIndex
 from ingest.sources.files import SPLITS, normal_name, suffix_of, unpacked_name, unread
 from ingest.sources.joins import is_above, joined_to, shared_key, with_article
 from ingest.sources.sidecars import Sidecars
-from ingest.sources.table import TABLE_SUFFIXES, Table, open_table
+from ingest.sources.table import TABLE_SUFFIXES, TEXT, Table, open_table
 from ingest.sources.tables import Joined, Part, TableSource
 
 __all__ = ["TABLE_LAYOUTS", "open_tables", "tables_layout"]
@@ -73,8 +73,20 @@ def open_tables(path: Path, layout: str, reading: Reading) -> TableSource:
             tables, problems = _open_all(files, keys, reading, strict=chosen or layout != "table")
             source = _source(path, layout, files, tables, reading, beside)
             if source is not None:
+                _check_reading(path, tables, reading)
                 return _checked(source, files, problems)
         raise CorpusError(_no_captions(path, layout, files, tables, [*problems.values()], reading))
+
+
+def _check_reading(path: Path, tables: Sequence[Table], reading: Reading) -> None:
+    """Refuse what is said of tables that there are not."""
+    texts = any(suffix_of(unpacked_name(table.name)) in TEXT for table in tables)
+    if (reading.encoding or reading.separator) and not texts:
+        raise CorpusError(f"{path} has no text table: leave --encoding and --separator out.")
+    if reading != Reading() and not tables:
+        raise CorpusError(
+            f"{path} has no table, so naming its columns has no effect: leave it out."
+        )
 
 
 def _of_layout(layout: str) -> Callable[[str], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from encoders.base.extras import need
@@ -17,6 +18,15 @@ from ingest.sources.stored_corpus import StoredCorpus, looks_like_corpus
 
 __all__ = ["FORMATS", "open_source"]
 
+OF_TABLES = {
+    "image": "--image-column",
+    "captions": "--caption-column",
+    "group": "--group-column",
+    "split": "--split-column",
+    "encoding": "--encoding",
+    "separator": "--separator",
+}
+"""What the user may say of a table, and how the command line calls it."""
 DRAWN: dict[str, type[Phantoms | Cines]] = {"phantoms": Phantoms, "cines": Cines}
 MOST_DIGITS = 10
 FORMATS = ("roco", "dicom", *TABLE_LAYOUTS, *DRAWN)
@@ -37,15 +47,21 @@ def open_source(
     exists, the path is `phantoms` or `phantoms:COUNT`, `cines` or `cines:COUNT`.
     reading: what the user says of its tables.
     frames, key, text: of DICOM files (ingest/sources/dicom.py).
-    Raises CorpusError if there is nothing, or nothing of that layout.
+    Raises CorpusError if there is nothing, or nothing of that layout, or what is said of a table or
+    of DICOM files is read nowhere.
     """
     if format != "auto" and format not in FORMATS:
         raise CorpusError(f"There is no format {format!r}: choose auto, {', '.join(FORMATS)}.")
     drawn = str(path).partition(":")[0] if format == "auto" and not Path(path).exists() else format
+    tables = [name for part, name in OF_TABLES.items() if getattr(reading, part)]
+    dicom = ["--frames"] if frames != "middle" else []
+    dicom += [{"find": "--find-text", "mask": "--mask-text"}[text]] if text else []
     if drawn in DRAWN:
+        _refuse(tables + dicom, "a drawn data set")
         return _drawn(drawn, str(path))
     if str(path).startswith(("http://", "https://")) and format in ("auto", "dicom"):
         need("requests", "Reading from a DICOMweb service")
+        _refuse(tables, "a DICOMweb service")
         from ingest.sources.dicomweb import DicomWeb  # noqa: PLC0415 - needs requests, an extra
 
         return DicomWeb(str(path), frames, key, text)
@@ -53,13 +69,24 @@ def open_source(
     if not folder.exists():
         raise CorpusError(f"{folder} does not exist: name the folder or file of a data set.")
     layout = format if format != "auto" else _layout(folder)
+    if layout != "dicom":
+        _refuse(dicom, f"files in the {layout} layout")
     if layout == "roco":
+        _refuse(tables, "ROCO's own files")
         return open_roco(folder)
     if layout == "dicom":
         return Dicom(folder, reading, frames, key, text)
     if layout == "parquet" and looks_like_corpus(folder):
+        _refuse(tables, "a finished corpus")
         return StoredCorpus(folder)
     return open_tables(folder, layout, reading)
+
+
+def _refuse(options: Sequence[str], what: str) -> None:
+    if options:
+        does, them = ("has", "it") if len(options) == 1 else ("have", "them")
+        named = " and ".join(options)
+        raise CorpusError(f"{named} {does} no effect on {what}: leave {them} out.")
 
 
 def _layout(folder: Path) -> str:

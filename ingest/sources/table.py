@@ -26,7 +26,7 @@ from ingest.sources.columns import (
 from ingest.sources.files import Found, normal_name, split_of, suffix_of, told_apart, unpacked_name
 from ingest.sources.text_table import encoding_of, text_form, text_rows
 
-__all__ = ["TABLE_SUFFIXES", "Table", "TableRow", "keyed", "open_table"]
+__all__ = ["TABLE_SUFFIXES", "TEXT", "Table", "TableRow", "keyed", "open_table"]
 
 TEXT = (".csv", ".tsv", ".tab", ".psv", ".txt")
 LINES = (".jsonl", ".ndjson")

@@ -23,14 +23,7 @@ rocosearch app build/index build/app --nodes 4 --redundancy 2 --cell-type bfloat
 rocosearch app build/index build/app-new --previous build/app
 rocosearch app build/index build/app-new --previous build/app --links 32 --allow
 """
-NO_EFFECT = (
-    NoEffect("--allow", "without --previous"),
-    NoEffect(
-        "--links --explore --exact-below --post-filter-above",
-        "with --no-hnsw",
-        "which searches exactly",
-    ),
-)
+NO_EFFECT = (NoEffect("--allow", "without --previous"),)
 
 VECTORS = "Vector fields"
 CLUSTER = "Machines"

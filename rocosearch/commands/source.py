@@ -46,6 +46,8 @@ def command(
     from ingest.sources.pseudonyms import Pseudonyms
     from rocosearch.pipeline import open_engine
 
+    if viewer and not any(f"{{{part}}}" in viewer for part in ("study", "series", "instance")):
+        raise UserError("--viewer names none of {study}, {series} and {instance}: add one.")
     found = Pseudonyms.at(key).source(identifier)
     if found is None or open_engine(index).get(identifier) is None:
         place = f"{index} has no document" if found else f"{key} has no file for"

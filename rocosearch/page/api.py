@@ -348,6 +348,7 @@ def _error(sentence: str, status: HTTPStatus) -> Response:
 
 async def _session(operation: Operation, door: Door, request: Request) -> Response:
     async def entered() -> Response:
+        read_query(operation, request.scope["query_string"])
         given = _content(operation, request, await _body(request))
         if isinstance(given, bytes) or not door.knows(given["token"]):
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "The token is wrong.")

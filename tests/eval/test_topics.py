@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,11 @@ def test_damaged_files_are_told(pool, tmp_path, topics, qrels, message):
     paths = write(tmp_path / "t.txt", topics), write(tmp_path / "q.txt", qrels)
     with pytest.raises(EvaluationError, match=message):
         own_task(pool, *paths)
+
+
+def test_judgements_without_their_queries_are_refused():
+    with pytest.raises(EvaluationError, match="no effect without topics"):
+        Options(qrels=Path("qrels.txt"))
 
 
 def test_own_topics_are_evaluated(engine, encoder, phantoms, tmp_path):

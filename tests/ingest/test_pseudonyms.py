@@ -126,6 +126,9 @@ def test_from_a_hit_back_to_its_file_and_viewer(export, tmp_path):
     ]
     told = json.loads(run("source", index, record.id, "--key", tmp_path / "out.key", "--json"))
     assert told["file"] == str(export / "P0" / "S0")
+    nowhere = ("--viewer", "https://pacs/")
+    unnamed = run("source", index, record.id, "--key", tmp_path / "out.key", *nowhere, code=1)
+    assert "names none of {study}" in unnamed
     unknown = run("source", index, "dicom-1", "--key", tmp_path / "out.key", code=1)
     assert "has no file for 'dicom-1'" in unknown
 

@@ -85,6 +85,8 @@ def test_labelling_again_gives_the_same(made, corpus):
 
 def test_nothing_to_predict_is_a_sentence(made, corpus, monkeypatch):
     monkeypatch.setattr("rocosearch.labelling.AT_LEAST", 1000)
+    with pytest.raises(UserError, match="No image has a field 'nosuch'"):
+        label_corpus(corpus, made[0] / "encoder", concept_fields=["nosuch"])
     with pytest.raises(ClassificationError, match="--concept-field"):
         label_corpus(corpus, made[0] / "encoder", captions=0)
 

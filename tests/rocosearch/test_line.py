@@ -460,7 +460,9 @@ def test_classification_stands_beside_chance(line):
     assert 0 <= told["zero_shot"]["accuracy"] <= 1
     assert told["linear_probe"]["balanced_accuracy"] > 0.5
     assert "two" in refused("classify", line.corpus, line.encoder, "--field", "weather")
-    assert "no class 'XYZ'" in refused("classify", line.corpus, line.encoder, "--name", "XYZ=x")
+    for more in ([], ["--concepts"]):
+        told = refused("classify", line.corpus, line.encoder, "--name", "XYZ=x", *more)
+        assert "no 'XYZ' to name" in told
     assert run("classify", line.corpus, line.encoder, "--prompt", "no place").exit_code == 2
 
 

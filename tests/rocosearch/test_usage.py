@@ -182,7 +182,6 @@ FEED, SEARCH, URL = ("feed", "corpus"), ("search", "index", "lesion"), "http://l
         (("classify", "c", "e", "--concepts", "--shots", "1"), "--shots has no effect with --conc"),
         (("label", "c", "e", "--decoder", "d", "--captions", "5"), "--captions has no effect with"),
         (("app", "i", "o", "--allow"), "--allow has no effect without --previous"),
-        (("app", "i", "o", "--no-hnsw", "--links", "8"), "--links has no effect with --no-hnsw"),
         (("eval", "i", "c", "o", "--qrels", "q"), "--qrels has no effect without --topics"),
         (("eval", URL, "c", "o", "--seed-index", "i"), "--seed-index has no effect with a URL"),
         (

@@ -15,6 +15,7 @@ from vespa_app.package.options import (
     PackageError,
     PackageOptions,
     VectorOptions,
+    check_effect,
     check_encoder,
 )
 
@@ -57,6 +58,27 @@ def test_refused_with_a_sentence(case: str) -> None:
 def test_int8_at_the_client_is_fine() -> None:
     vectors = VectorOptions(cell_type="int8")
     assert PackageOptions(vectors=vectors, embedding="client").vectors is vectors
+
+
+@pytest.mark.parametrize(
+    ("options", "has_vectors", "words"),
+    [
+        (PackageOptions(vectors=VectorOptions(links=8)), False, "package without any"),
+        (PackageOptions(embedding="client"), False, "package without any"),
+        (PackageOptions(vectors=VectorOptions(hnsw=False, links=8)), True, "without an HNSW graph"),
+        (
+            PackageOptions(vectors=VectorOptions(hnsw=False), ann=AnnThresholds(0.1)),
+            True,
+            "without an HNSW graph",
+        ),
+        (PackageOptions(cluster=ClusterOptions(host="a{role}{number}")), True, "for one machine"),
+    ],
+)
+def test_options_without_an_effect(options: PackageOptions, has_vectors: bool, words: str) -> None:
+    with pytest.raises(PackageError, match=words):
+        check_effect(options, has_vectors=has_vectors)
+    check_effect(PackageOptions(vectors=VectorOptions(hnsw=False)), has_vectors=True)
+    check_effect(PackageOptions(), has_vectors=False)
 
 
 def test_vectors_of_any_length_need_another_metric(encoder_folders: tuple[Path, Path]) -> None:

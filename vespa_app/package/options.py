@@ -27,6 +27,7 @@ __all__ = [
     "PackageError",
     "PackageOptions",
     "VectorOptions",
+    "check_effect",
     "check_encoder",
 ]
 
@@ -240,6 +241,30 @@ def _check_summaries(summaries: Mapping[str, tuple[str, ...]]) -> None:
 
 
 DEFAULTS = PackageOptions()
+
+
+def check_effect(options: PackageOptions, *, has_vectors: bool) -> None:
+    """Raise PackageError for options that would change nothing in the package."""
+    vectors, usual = options.vectors, VectorOptions()
+    if not has_vectors and (vectors, options.ann, options.embedding) != (
+        usual,
+        AnnThresholds(),
+        "vespa",
+    ):
+        raise PackageError(
+            "Options of vectors have no effect on a package without any: leave them out, or index "
+            "with an encoder."
+        )
+    graph = (vectors.links, vectors.explore_at_insert) != (usual.links, usual.explore_at_insert)
+    if not vectors.hnsw and (graph or options.ann != AnnThresholds()):
+        raise PackageError(
+            "Links, neighbours explored and thresholds have no effect without an HNSW graph, since "
+            "the search is exact: leave them out."
+        )
+    if options.cluster.single and options.cluster.host != ClusterOptions().host:
+        raise PackageError(
+            "A pattern of host names has no effect on a package for one machine: leave --host out."
+        )
 
 
 def check_encoder(manifest: Manifest, options: PackageOptions) -> None:
