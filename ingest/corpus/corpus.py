@@ -190,7 +190,9 @@ def _nothing_usable(source: Source, writer: CorpusWriter) -> str:
         return f"{source.location} is empty: it has no record in the {source.format} layout."
     reasons = ", ".join(f"{reason} ({n})" for reason, n in writer.rejected.most_common())
     read = f" It was read as {source.recognised}." if source.recognised else ""
-    return f"No row of {source.location} can be used: {reasons}.{read}"
+    first = writer.details.get(writer.rejected.most_common(1)[0][0], "").rstrip(".")
+    why = f" The first: {first}." if first else ""
+    return f"No row of {source.location} can be used: {reasons}.{read}{why}"
 
 
 def _keep_embeddings(old: Path, new: Path) -> None:

@@ -64,6 +64,7 @@ class CorpusWriter:
     attributes: Sequence[Attribute] = ()
     records: int = 0
     images: int = 0
+    details: dict[str, str] = field(default_factory=dict)  # of the first with each reason
     splits: Splits = field(default_factory=Splits)
     rejected: Counter[str] = field(default_factory=Counter)
     lost_parts: Counter[str] = field(default_factory=Counter)
@@ -199,6 +200,7 @@ class CorpusWriter:
     def _reject(self, rejection: Rejection) -> None:
         counter = self.lost_parts if rejection.row_kept else self.rejected
         counter[rejection.reason] += 1
+        self.details.setdefault(rejection.reason, rejection.detail)
         self._rejections.append(
             {
                 "source": _printable(rejection.file),

@@ -44,6 +44,7 @@ CONCEPTS = ("concepts", "cuis", "cui", "concept_ids", "concept", "label_cuis")
 CONCEPT_NAMES = ("concept_names", "concepts_name", "concepts_names", "concept_name")
 PATIENT = (
     *("patient_id", "subject_id", "subject", "patient", "patient_number", "patient_no"),
+    *("participant_id",),
     *("patient_nr", "mrn", "patienten_id", "patientennummer", "num_patient", "id_patient"),
 )
 ENDINGS = ("patient_id", "subject_id", "study_id", "case_id", "article_id", "pmc_id")
@@ -146,8 +147,8 @@ def find_columns(
     if not named:
         raise CorpusError(
             f"{table} has no caption column; its columns are {', '.join(columns)}. Name one with "
-            f"--caption-column, or call it {', '.join(CAPTIONS[:6])}; for labels, see Recipes "
-            "in docs/corpus.md."
+            f"--caption-column, or call it {', '.join(CAPTIONS[:6])}; Recipes in "
+            "docs/corpus.md help with labels and other forms."
         )
     own = next((name for name in ID if name in columns and _distinct(name, sample, images)), "")
     repeated = next((n for n in ID if n in others and n not in (own, *named)), "") if images else ""
@@ -203,7 +204,9 @@ def _images(
     shares = {name: _share(name, sample, has_image) for name in (*named, *columns)}
     best = max(shares, key=lambda name: shares[name], default="")
     fitting = next((name for name in named if shares[name] >= 0.5), "")
-    folders = (n for n in columns if n not in SPLITS and _share(n, sample, has_folder) >= 0.5)
+    folders = (
+        n for n in columns if _distinct(n, sample, ()) and _share(n, sample, has_folder) >= 0.5
+    )
     chosen = fitting or (best if best and shares[best] >= 0.5 else "")
     chosen = chosen or next(chain(folders, named), "")
     further = (name for name in named if name != chosen and name.endswith(("_name", "_names")))

@@ -56,7 +56,7 @@ def record_from(
     A Rejection where caption or concepts are no text, number or list of such.
     """
     left = {name: value for name, value in values.items() if not _absent(value)}
-    for column in (columns.id, *columns.images[:1]):
+    for column in {columns.id, *columns.images[:1]}.difference(name for name, *_ in GROUPS):
         left.pop(column, None)
     if columns.group:
         left["group_id"] = left.pop(columns.group, "")
@@ -128,7 +128,8 @@ def told_by_path(path: str, values: Mapping[str, object]) -> dict[str, str]:
             told["study_id"] = f"{patient}/{folder}"
         elif CASE_FOLDER.fullmatch(folder):
             told["case_id"] = folder
-    if article := ARTICLE.search(path):
+    names = (path, *(text for text in map(text_of, values.values()) if text.startswith("PMC")))
+    if article := next(filter(None, map(ARTICLE.search, names)), None):
         told["article_id"] = article[0]
     said = {key.partition(":")[0] for key in group_keys(values)}
     return {name: value for name, value in told.items() if name.removesuffix("_id") not in said}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import zipfile
 import zlib
 from collections import defaultdict
@@ -43,8 +44,11 @@ class FileIndex:
     _members: dict[str, tuple[zipfile.ZipFile, zipfile.ZipInfo]] = field(default_factory=dict)
     _by_name: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _by_stem: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    _by_number: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # 0012: 12
     _by_folder: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    _within: dict[str, list[str]] = field(default_factory=dict)  # the images in each folder
+    _within: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # the images at or below each folder
     _open: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -92,7 +96,7 @@ class FileIndex:
         of `split`, then one that is in no archive.
         Raises ImageRejectedError if there is none, or where it is not clear which.
         """
-        wanted = name.strip().replace("\\", "/")
+        wanted = _wanted(name)
         places = [
             os.path.normpath(f"{folder}/{wanted}" if folder else wanted) for folder in (near, "")
         ]
@@ -103,6 +107,7 @@ class FileIndex:
         base = PurePosixPath(wanted).name
         stem = base.removesuffix(suffix_of(base)) if suffix_of(base) in IMAGE_SUFFIXES else base
         found = self._by_name.get(_fold(base)) or self._by_stem.get(_fold(stem)) or []
+        found = found or (self._by_number.get(stem.lstrip("0"), []) if stem.isdecimal() else [])
         chosen = [] if out else _narrowed(found, wanted, near, split)
         if len(chosen) == 1:
             return self._given(chosen[0])
@@ -116,8 +121,8 @@ class FileIndex:
         raise ImageRejectedError(Reason.MISSING_IMAGE, f"no file is named {wanted[:200]!r}")
 
     def folder(self, name: str, near: str = "") -> list[str]:
-        """The images in the one folder of that name or path; none where several have it."""
-        wanted = name.strip().replace("\\", "/").strip("/")
+        """The images at or below the one folder of that name or path; none if it is not clear."""
+        wanted = _wanted(name).strip("/")
         found = self._by_folder.get(_fold(PurePosixPath(wanted).name), []) if wanted else []
         chosen = _narrowed(found, wanted, near, "")
         return self._within[chosen[0]] if len(chosen) == 1 else []
@@ -128,9 +133,10 @@ class FileIndex:
 
     def has(self, name: str) -> bool:
         """Whether any image has this file name or stem."""
-        base = PurePosixPath(name.strip().replace("\\", "/")).name
+        base = PurePosixPath(_wanted(name)).name
         stem = base.removesuffix(suffix_of(base))
-        return any(_fold(part) in names for part in (base, stem) for names in self._names())
+        by = (self._by_name, self._by_stem)
+        return any(_fold(part) in names for part in (base, stem) for names in by)
 
     def read(self, key: str) -> bytes:
         """Bytes of a file; raises ImageRejectedError if it must not or cannot be read."""
@@ -151,9 +157,6 @@ class FileIndex:
                 detail = "another image has this name" if _fold(stem) in names else ""
                 yield Rejection(Reason.UNUSED_FILE, key, id=stem, detail=detail)
 
-    def _names(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        return self._by_name, self._by_stem
-
     def _given(self, key: str) -> str:
         self.asked.add(key)
         return key
@@ -173,11 +176,14 @@ class FileIndex:
         if suffix_of(name) in IMAGE_SUFFIXES:
             self.images.append(key)
             self._by_name[_fold(name)].append(key)
-            self._by_stem[_fold(name.removesuffix(suffix_of(name)))].append(key)
-            folder = PurePosixPath(key).parent
-            if folder.as_posix() not in self._within:
-                self._by_folder[_fold(folder.name)].append(folder.as_posix())
-            self._within.setdefault(folder.as_posix(), []).append(key)
+            stem = name.removesuffix(suffix_of(name))
+            self._by_stem[_fold(stem)].append(key)
+            if stem.isdecimal():
+                self._by_number[stem.lstrip("0")].append(key)
+            for folder in PurePosixPath(key).parents[:-1]:
+                if folder.as_posix() not in self._within:
+                    self._by_folder[_fold(folder.name)].append(folder.as_posix())
+                self._within.setdefault(folder.as_posix(), []).append(key)
 
 
 def _open_member(archive: Path, member: zipfile.ZipInfo) -> io.BytesIO:
@@ -196,6 +202,11 @@ def _unpacked(found: Found) -> io.BytesIO:
     if len(data) > MAX_UNPACKED_BYTES:
         raise CorpusError(f"{found.name} holds more than {MAX_UNPACKED_BYTES:,} bytes: unpack it.")
     return io.BytesIO(data)
+
+
+def _wanted(name: str) -> str:
+    """A path with `/`, also of Windows; of a web address without its query."""
+    return (re.split("[?#]", name)[0] if "://" in name else name).strip().replace("\\", "/")
 
 
 def _fold(name: str) -> str:

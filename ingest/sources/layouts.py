@@ -134,7 +134,10 @@ def _open_all(
     tables, problems = [], {}
     for key in keys:
         try:
-            tables.append(open_table(files.found(key), reading))
+            table = open_table(files.found(key), reading)
+            listed = len(table.columns) > 1 or table.split or not table.columns
+            if strict or listed or suffix_of(key) != ".txt":  # a text of one column is prose
+                tables.append(table)
         except CorpusError as error:
             if strict and suffix_of(key) in (".parquet", ".jsonl"):
                 raise

@@ -12,8 +12,9 @@ from typing import Any
 
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import Reason, Rejection
+from ingest.sources.columns import CAPTIONS
 from ingest.sources.file_index import FileIndex
-from ingest.sources.files import suffix_of
+from ingest.sources.files import split_of, suffix_of
 from ingest.sources.table import Table, TableRow, keyed
 from ingest.sources.text_table import encoding_of, undecodable
 
@@ -98,7 +99,7 @@ class Sidecars:
             if image not in told and (found := self._object(image))
         ]
         columns = tuple(dict.fromkeys(name for row in rows for name in row))
-        if not rows:
+        if not rows or not set(columns) & set(CAPTIONS):
             return None
 
         def read() -> Iterator[TableRow | Rejection]:
@@ -136,9 +137,10 @@ class Sidecars:
 
 
 def _folder(bare: str, key: str, files: FileIndex) -> list[str]:
-    """The images in the folder of a text's name, unless the text lists them."""
+    """The images in the folder of a text's name, unless it holds a split or all, or is listed."""
     found = files.folder(bare)
-    return [] if not found or _lists_images(key, files) else found
+    whole = len(found) == len(files.images) or split_of(PurePosixPath(bare).name)
+    return [] if not found or whole or _lists_images(key, files) else found
 
 
 def _lists_images(key: str, files: FileIndex) -> bool:

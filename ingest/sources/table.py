@@ -182,6 +182,9 @@ def _json(found: Found) -> Table:
     try:
         content = json.loads(data.decode("utf-8-sig" if encoding == "utf-8" else encoding))
     except (ValueError, RecursionError):
+        lines = _lines(found)  # also under this name
+        if lines.columns:
+            return lines
         raise CorpusError(f"{found.name} is not JSON.") from None
     kind, items = _items(content)
     if not any(isinstance(item, dict) for item in items):
@@ -211,7 +214,7 @@ def _items(content: object) -> tuple[str, Sequence[object]]:  # noqa: PLR0911 - 
     lists = {name: value for name, value in content.items() if isinstance(value, list)}
     if lists and all(split_of(name) for name in lists):
         return "JSON by split", [
-            {"split": name, **item} if isinstance(item, dict) else item
+            {"split": name, **(item if isinstance(item, dict) else {"file_name": item})}
             for name, items in lists.items()
             for item in items
         ]
@@ -226,14 +229,22 @@ def _items(content: object) -> tuple[str, Sequence[object]]:  # noqa: PLR0911 - 
         return "JSON by column", [
             dict(zip(content, row, strict=True)) for row in zip(*values, strict=True)
         ]
-    rows = [found for found in lists.values() if len(lists) == 1 or _known_rows(found)]
+    rows = [
+        found
+        for found in lists.values()
+        if (len(lists) == 1 and not _all_texts(found)) or _known_rows(found)
+    ]
     if len(rows) == 1:
         return "JSON", rows[0]
-    if all(isinstance(value, str) for value in values):
+    if all(isinstance(value, str) or _all_texts(value) for value in values):
         return "JSON by id", [{"id": name, "caption": value} for name, value in content.items()]
     if all(isinstance(value, dict) for value in values):
         return "JSON by id", [{"id": name, **value} for name, value in content.items()]
     return "", []
+
+
+def _all_texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
 
 
 def _known_rows(items: Sequence[object]) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +21,7 @@ from ingest.sources.table import Table, TableRow
 __all__ = ["Joined", "Part", "TableSource"]
 
 # Ids of ImageCLEF and ROCOv2 tell the split, also where a folder holds several (`dev_caption`).
-ELSEWHERE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|\.\.[/\\]")  # a path of another machine
+ELSEWHERE = re.compile(r"[/\\]|[A-Za-z]+:[/\\]|\.\.[/\\]")  # a path of another machine
 SPLIT_OF_ID = re.compile(r"(?:^|[_-])(train|valid|validation|val|test)[_-]\d+$")
 
 
@@ -112,7 +113,7 @@ class TableSource:
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows, part after part."""
         yield from self.rejections
-        taken: dict[str, str] = {}
+        taken: _Taken = {}
         with FileIndex(self.path) as files:
             for part in self.parts:
                 about = yield from _about(part)
@@ -139,7 +140,7 @@ class TableSource:
         row: TableRow,
         about: _About,
         files: FileIndex | None,
-        taken: dict[str, str],
+        taken: _Taken,
     ) -> Iterator[Row]:
         """The records of a row: one, or one for each of its images."""
         values = dict(row.values)
@@ -163,9 +164,9 @@ class TableSource:
             identifier = key if key and not number else ""
             name = "" if _bytes_of(picture) else _name_of(picture)  # shards repeat such names
             name = path if path and ELSEWHERE.match(name) else name
-            identifier = identifier or _identifier(name, split, taken)
+            identifier = identifier or _identifier(name, path, split, taken)
             number_name = f"{PurePosixPath(part.table.name).stem}-{row.line - 1}"
-            identifier = identifier or _identifier(number_name, split, taken)
+            identifier = identifier or _identifier(number_name, "", split, taken)
             first = first or identifier
             if problem is not None:
                 kept = not part.image_needed and problem.reason == Reason.MISSING_IMAGE
@@ -210,6 +211,7 @@ class TableSource:
         yield record
 
 
+_Taken = dict[str, tuple[str, str]]  # split and path of the first with a name
 _About = list[tuple[Joined, dict[str, tuple[int, dict[str, Any]]]]]  # line and values by id
 
 
@@ -283,11 +285,16 @@ def _split(part: Part, identifier: str) -> str:
     return split_of(told[1]) if told and weak else part.split
 
 
-def _identifier(name: str, split: str, taken: dict[str, str]) -> str:
-    """The file's path without suffix; with its split where another split has the same name."""
+def _identifier(name: str, path: str, split: str, taken: _Taken) -> str:
+    """The name without suffix; with its split, or its whole path, where others have the same name.
+
+    A row without a split that names an image again has the same id, and is told of as such.
+    """
     stem = _stem(name.replace("\\", "/")).removeprefix("./").removeprefix("images/")
-    owner = taken.setdefault(stem, split)
-    return stem if not stem or owner == split else f"{split}/{stem}"
+    owner, place = taken.setdefault(stem, (split, path))
+    if not stem or (place == path and split in (owner, "")):
+        return stem
+    return _stem(path) if split == owner and path else f"{split}/{stem}"
 
 
 def _image(
@@ -298,7 +305,7 @@ def _image(
     if data is not None:
         return data, _name_of(picture) if isinstance(picture, dict) else "", ""
     name = _name_of(picture)
-    names = part.names(values) if part.names else [name] if name else []
+    names = list(part.names(values)) if part.names else [name] if name else []
     if files is None or not (names or part.folders):
         return None, "", ""
     if not names:
@@ -307,7 +314,9 @@ def _image(
         with suppress(ImageRejectedError):
             files.find(text_of(values.get(further)), part.table.folder, split)
     problems: list[ImageRejectedError] = []
-    for called in names:
+    cells = (text for value in values.values() if (text := text_of(value)) and text != name)
+    folders = (f"{text}/{name}" for text in cells if ".." not in name and files.has_folder(text))
+    for called in chain(names, folders):
         try:
             key = files.find(called, part.table.folder, split)
         except ImageRejectedError as error:

@@ -39,6 +39,7 @@ class TextForm:
     columns: tuple[str, ...]
     has_header: bool
     skipped: bool = False  # a first line that names the separator
+    quoted: bool = False  # whether tabs and line ends in quotes are part of a field
 
     def __str__(self) -> str:
         """In words, for the line that tells what was recognised."""
@@ -101,7 +102,8 @@ def text_form(found: Found, encoding: str = "", separator: str = "") -> TextForm
     mark = max(marks, key=lambda mark: _likeliness(lines, mark))
     columns = tuple(_fields(lines[0], mark))
     if _has_header(lines, columns, mark):
-        return TextForm(encoding, mark, columns, has_header=True, skipped=bool(told))
+        quoted = mark == "\t" and _quotes_lines(lines, len(columns))
+        return TextForm(encoding, mark, columns, True, bool(told), quoted)
     names = tuple(f"column_{n}" for n in range(1, len(columns) + 1))
     if len(columns) == 2:
         texts = [fields[1].strip() for line in lines if len(fields := _fields(line, mark)) == 2]
@@ -124,7 +126,7 @@ def text_rows(
             stream.readline()
         if form.has_header:
             stream.readline()
-        if form.separator == "\t":
+        if form.separator == "\t" and not form.quoted:
             rows = _tab_separated(stream, first, 0 if form.has_header else columns)
         else:
             rows = comma_separated(stream, columns, key, form.separator, first)
@@ -173,6 +175,16 @@ def _likeliness(lines: Sequence[str], mark: str) -> tuple[int, bool, float, int]
     alike = sum(len(row) == width for row in rows) / len(rows)
     names = set(map(known_name, rows[0]))
     return len(names & KNOWN), listed, alike, width
+
+
+def _quotes_lines(lines: Sequence[str], width: int) -> bool:
+    """Whether rows of that width go over several lines in quotes, as table programs write them."""
+    plain = [line.count("\t") + 1 == width for line in lines]
+    try:
+        rows = list(csv.reader(lines, delimiter="\t", strict=True))
+    except csv.Error:  # the last row may not end within these lines
+        rows = list(csv.reader([*lines, '"'], delimiter="\t"))[:-1]
+    return not all(plain) and all(len(row) == width for row in rows)
 
 
 def _has_header(lines: Sequence[str], columns: Sequence[str], mark: str) -> bool:

@@ -348,6 +348,84 @@ def test_a_zip_archive_of_all_that(tmp_path):
     }
 
 
+def test_a_table_of_all_rows_beside_those_of_splits_puts_no_image_into_two(tmp_path):
+    images(tmp_path / "im", *(f"{n}.png" for n in range(4)))
+    rows = [{"image": f"{n}.png", "caption": f"Of {n}"} for n in range(4)]
+    for name, part in (("all", rows), ("train", rows[:3]), ("test", rows[3:])):
+        table(tmp_path / f"{name}.csv", part)
+    manifest = write_corpus(open_source(tmp_path), tmp_path.with_suffix(".out")).manifest
+    assert manifest.splits == {"test": 1, "train": 3}
+    assert manifest.rejected == {"duplicate id": 4}
+
+
+def test_tables_in_folders_of_patients_name_images_alike(tmp_path):
+    for n in (1, 2):
+        images(tmp_path / f"patient{n}", "im0.png")
+        table(tmp_path / f"patient{n}" / "report.csv", [{"image": "im0.png", "report": f"Of {n}"}])
+    records, rejected = read(tmp_path)
+    assert rejected == []
+    assert [(r.id, r.caption, r.subject_id) for r in records] == [
+        ("im0", "Of 1", "patient1"),
+        ("patient2/im0", "Of 2", "patient2"),
+    ]
+
+
+def test_a_column_of_folders_tells_images_of_one_name_apart(tmp_path):
+    images(tmp_path, "d0/1.png", "d1/1.png")
+    rows = [{"ImageDir": f"d{n}", "ImageID": "1.png", "Report": f"Of {n}"} for n in (0, 1)]
+    table(tmp_path / "t.csv", rows)
+    records, rejected = read(tmp_path)
+    assert rejected == []
+    assert [(r.caption, r.image) for r in records] == [
+        ("Of 0", png_bytes(1)),
+        ("Of 1", png_bytes(2)),
+    ]
+
+
+def test_a_folder_of_each_participant(tmp_path):  # BIDS
+    rows = [{"participant_id": f"sub-0{n}", "report": f"Of {n}"} for n in (1, 2)]
+    images(tmp_path, *(f"sub-0{n}/ses-01/anat/sub-0{n}_T1w.png" for n in (1, 2)))
+    table(tmp_path / "participants.csv", rows)
+    records, _ = read(tmp_path)
+    assert [(r.caption, r.subject_id, r.group_id) for r in records] == [
+        ("Of 1", "sub-01", "sub-01/ses-01"),
+        ("Of 2", "sub-02", "sub-02/ses-01"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["1", "https://x.org/a/0001.png?w=9", "0001", "C:\\x\\0001.PNG", "a/0001.png"]
+)
+def test_an_image_by_number_or_address(tmp_path, name):
+    images(tmp_path, "a/0001.png", "a/0002.png")
+    table(tmp_path / "t.csv", [{"image": name, "caption": "one"}])
+    (record,), _ = read(tmp_path)
+    assert record.image_path == "a/0001.png"
+
+
+def test_rows_over_several_lines_between_tabs(tmp_path):  # "Unicode text" of Excel
+    images(tmp_path, "1.png", "2.png")
+    rows = 'Dateiname\tBefund\tFall\n1.png\t"Lunge frei.\nHerz ""normal""."\t7\n2.png\tBein\t8\n'
+    write(tmp_path / "t.txt", rows.encode("utf-16"))
+    records, rejected = read(tmp_path)
+    assert rejected == []
+    assert [r.caption for r in records] == ['Lunge frei.\nHerz "normal".', "Bein"]
+
+
+def test_further_forms_of_json(tmp_path):
+    images(tmp_path / "a", "1.png", "2.png")
+    rows = [{"image": f"{n}.png", "caption": f"Of {n}."} for n in (1, 2)]
+    write(tmp_path / "a" / "data.json", "\n".join(map(json.dumps, rows)))
+    write(tmp_path / "a" / "splits.json", json.dumps({"train": ["1.png"], "test": ["2"]}))
+    records, rejected = read(tmp_path / "a")
+    assert rejected == []
+    assert [(r.caption, r.split) for r in records] == [("Of 1.", "train"), ("Of 2.", "test")]
+    images(tmp_path / "b", "1.png")
+    write(tmp_path / "b" / "captions.json", json.dumps({"1.png": ["One.", "Uno."]}))
+    (record,), rejected = read(tmp_path / "b")
+    assert (record.caption, rejected) == ("One. Uno.", [])
+
+
 # --- the recipes of docs/corpus.md ------------------------------------------------------------
 
 
