@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +32,7 @@ from ingest.feed.targets import VespaTarget
 from ingest.sources.phantoms import Phantoms
 from ingest.vectors.embed import embed_corpus
 from ranking.profiles.shipped import SHIPPED
+from tests.vespa_app.client.kit_server import kit_server
 from vespa_app.feed.documents import DocumentClient, FeedSettings
 from vespa_app.package.options import PackageOptions
 from vespa_app.package.package import write_application
@@ -67,23 +66,6 @@ class RandomEncoder:
         """float32 [N, 512]."""
         vectors = self._rng.standard_normal((len(images), DIMENSION)).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-@contextmanager
-def kit_server(kit: Path, package: Path) -> Iterator[str]:
-    """Vespa's own HTTP front from the kit, until the end of `with`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [kit, "serve", package, "--port", str(port), "--stop-on-eof"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        server.stdout.readline()
-        yield f"http://localhost:{port}"
-        server.stdin.close()
 
 
 def main() -> None:

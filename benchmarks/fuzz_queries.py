@@ -14,17 +14,18 @@ import argparse
 import json
 import random
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from ranking.text.query_syntax import read
 from ranking.types import Filter, Query, QueryError
+from tests.live.kit import Kit
 from vespa_app.query.query import search_request
 from vespa_app.query.text import QueryText
 from vespa_app.read.application import Application, read_application
@@ -173,14 +174,8 @@ def main() -> int:
     given = parser.parse_args()
     asked = list(requests(hostile(given.texts, given.seed), read_application(given.app)))
     started = time.perf_counter()
-    done = subprocess.run(
-        [given.kit, "yql", given.app],
-        input="".join(f"{line}\n" for _, _, line in asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    answers = [json.loads(line) for line in done.stdout.split("\n")[:-1]]
+    with closing(Kit(given.kit)) as kit:
+        answers = kit("yql", given.app, lines=(line for _, _, line in asked))
     found: Counter[str] = Counter()
     for (meant, text, line), answer in zip(asked, answers, strict=True):
         right = answer["ok"] and shape_of(line, answer["yql"]) == meant

@@ -20,7 +20,6 @@ from rocosearch.cli import app
 from rocosearch.page.access import Door
 from rocosearch.page.answers import Desk
 from rocosearch.page.api import Api
-from tests.vespa_app.conftest import kit  # noqa: F401 - a fixture
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "fields.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.M | re.S)
@@ -62,7 +61,7 @@ def test_the_address_finds_it_too(found):
     assert [hit["id"] for hit in answer.json()["lists"][0]["hits"]] == [told["hits"][0]["id"]]
 
 
-def test_vespa_takes_the_request(found, kit):  # noqa: F811
+def test_vespa_takes_the_request(found, kit):
     root, _ = found
     package = root / "app"
     result = CliRunner().invoke(app, ["app", str(root / "build" / "thorax-index"), str(package)])

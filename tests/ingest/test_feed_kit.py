@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from ingest.feed.targets import VespaTarget, with_fingerprints
 from ingest.vectors.embed import embed_corpus
 from ranking.names import encoder_names
 from ranking.profiles.shipped import SHIPPED
+from tests.vespa_app.client.kit_server import kit_server
 from vespa_app.feed.documents import DocumentClient
 from vespa_app.feed.operations import Operation
 from vespa_app.feed.store import Store
@@ -42,19 +41,8 @@ def package(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(vespa_check, package):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [vespa_check, "serve", package, "--port", str(port), "--stop-on-eof"]
-    server = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    ready = server.stdout.readline()
-    assert json.loads(ready)["ok"], ready
-    yield f"http://localhost:{port}"
-    server.stdin.close()
-    server.wait(timeout=30)
-    server.stdout.close()
+    with kit_server(vespa_check, package) as found:
+        yield found
 
 
 @pytest.fixture
@@ -128,7 +116,7 @@ def test_an_absent_document_is_put_after_its_update_was_refused(
         assert len(set(client.ids())) == 300
 
 
-def test_vespa_itself_accepts_the_feed_file(vespa_check, package, corpus, pixel_encoder, tmp_path):
+def test_vespa_itself_accepts_the_feed_file(kit, package, corpus, pixel_encoder, tmp_path):
     source = FeedSource(corpus, (pixel_encoder.manifest.fingerprint,))
     out = tmp_path / "feed.jsonl"
     application = read_application(package)
@@ -136,7 +124,7 @@ def test_vespa_itself_accepts_the_feed_file(vespa_check, package, corpus, pixel_
     lines = out.read_text().splitlines()
     name = encoder_names(pixel_encoder.manifest.fingerprint).embedding
     wrong = [line.replace(f'"{name}"', '"embedding_00000000"') for line in lines[:3]]
-    rejected = read(vespa_check, package, lines + wrong)
+    rejected = read(kit, package, lines + wrong)
     assert rejected == ["control", *(record_id(line) for line in wrong)]
 
 
@@ -144,15 +132,7 @@ def record_id(line: str) -> str:
     return json.loads(line)["put"].split("::", 1)[1]
 
 
-def read(vespa_check, package, lines: list[str]) -> list[str]:
+def read(kit, package, lines: list[str]) -> list[str]:
     """Ids of the lines that Vespa's reader rejects."""
-    done = subprocess.run(
-        [vespa_check, "feed-json", package],
-        input="".join(f"{line}\n" for line in lines),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == len(lines)
+    answers = kit("feed-json", package, lines=lines)
     return [record_id(line) for line, a in zip(lines, answers, strict=True) if not a["ok"]]

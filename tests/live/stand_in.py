@@ -20,7 +20,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -37,7 +37,7 @@ from ranking.text.fields import texts_of
 from ranking.text.tokens import tokenize
 from ranking.types import Attribute, Filter, Query, QueryError
 from tests.live.answering import AnsweringServer
-from tests.live.kit import KIT, check_recorded
+from tests.live.kit import KIT, Kit, check_recorded
 from tests.live.server import CONFIG_URL, URL
 from tests.vespa_records.schema_file import read_schema
 from vespa_app.query.answers import document_of
@@ -425,7 +425,8 @@ def main() -> int:
         if not KIT.exists():
             sys.stdout.write(f"{KIT} is not here: Vespa's own code was not asked.\n")
             return failed
-        checked = check_recorded(Path(folder), KIT)
+        with closing(Kit(KIT)) as kit:
+            checked = check_recorded(Path(folder), kit)
     sys.stdout.writelines(f"{line}\n" for line in checked.refused)
     sys.stdout.write(
         f"Vespa's own code: {checked.packages} packages, {len(checked.requests):,} different "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import subprocess
 import warnings
 
 import numpy as np
@@ -85,20 +84,12 @@ def test_every_scalar_golden_expression(kit_golden):
     assert compared >= 80
 
 
-def test_live_expressions(vespa_check):
+def test_live_expressions(kit):
     texts = [text for line in TRICKY.splitlines() for text in line.split(" ; ")]
     json_features = {"nan": "NaN", "inf": "Infinity"}
     given_features = {n: json_features.get(n, v) for n, v in FEATURES.items()}
-    lines = "\n".join(json.dumps({"expression": t, "features": given_features}) for t in texts)
-    done = subprocess.run(
-        [vespa_check, "expr"],
-        input=lines,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = [json.dumps({"expression": t, "features": given_features}) for t in texts]
+    answers = kit("expr", lines=lines)
     for text, answer in zip(texts, answers, strict=True):
         assert answer["ok"], answer
         assert same(evaluate(text), number(answer["value"])), text

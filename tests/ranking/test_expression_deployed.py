@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import subprocess
 
 import pytest
 
@@ -95,18 +94,6 @@ def drawn(source: random.Random, depth: int = 3) -> str:
     }[kind]
 
 
-def kit(check, arguments, lines=()):
-    done = subprocess.run(
-        [check, *map(str, arguments)],
-        input="\n".join(map(json.dumps, lines)),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    return [json.loads(line) for line in done.stdout.rstrip("\n").split("\n")]
-
-
 def value(text, words, picture, functions=FUNCTIONS):
     features = dict(zip(READ, (words, picture), strict=True)) | {"query(k)": 7.0}
     return float(parse(text, functions).evaluate(features))
@@ -158,13 +145,15 @@ def given(words, picture):
     return {"bm25(caption)": words, f"closeness(field,{EMBEDDING})": picture}
 
 
-def test_as_deployed_in_the_first_phase(vespa_check, application, texts):
+def test_as_deployed_in_the_first_phase(kit, application, texts):
     lines = [
         {"function": f"f{n}", "features": given(*document)}
         for n in range(len(texts))
         for document in DOCUMENTS
     ]
-    answers = iter(kit(vespa_check, ["expr", "--app", application, "--profile", "p"], lines))
+    answers = iter(
+        kit("expr", "--app", application, "--profile", "p", lines=map(json.dumps, lines))
+    )
     faults = [
         (text, document, ours, answer.get("value", answer))
         for text in texts
@@ -175,7 +164,7 @@ def test_as_deployed_in_the_first_phase(vespa_check, application, texts):
     assert not faults
 
 
-def test_as_deployed_in_the_global_phase(vespa_check, application, texts):
+def test_as_deployed_in_the_global_phase(kit, application, texts):
     hits = [
         {"id": str(n), "relevance": 1.0, "matchfeatures": given(*document)}
         for n, document in enumerate(DOCUMENTS)
@@ -183,16 +172,16 @@ def test_as_deployed_in_the_global_phase(vespa_check, application, texts):
     numbers = range(GLOBAL)
     lines = [{"features": {"query(n)": n}, "hits": hits} for n in numbers]
     arguments = ["expr", "--app", application, "--profile", "p", "--phase", "global"]
-    for n, answer in zip(numbers, kit(vespa_check, arguments, lines), strict=True):
+    for n, answer in zip(numbers, kit(*arguments, lines=map(json.dumps, lines)), strict=True):
         assert answer["ok"], (texts[n], answer)
         for hit in answer["hits"]:
             ours = value(texts[n], *DOCUMENTS[int(hit["id"])])
             assert same(ours, hit["relevance"]), texts[n]
 
 
-def test_as_the_content_nodes_read_it(vespa_check, application, texts, monkeypatch):
+def test_as_the_content_nodes_read_it(kit, application, texts, monkeypatch):
     """Vespa's config, read with the content nodes' levels, and computed by us."""
-    (answer,) = kit(vespa_check, ["validate", "--strict", application])
+    (answer,) = kit.validate(application)
     assert answer["ok"], answer.get("error")
     (schema,) = answer["schemas"].values()
     (written,) = (dict(p) for name, p in schema["rank-profiles"].items() if name.startswith("p_"))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -75,17 +73,11 @@ def test_in_the_embedded_engine(profiles):
     assert {"bm25(caption)", f"closeness(field,{names.embedding})"} <= set(found.features)
 
 
-def test_in_vespa(profiles, tmp_path, vespa_check):
+def test_in_vespa(profiles, tmp_path, kit):
     options = PackageOptions(embedding="client")
     folder = reranker_folder(MANIFEST.fingerprint, 4)
     write_application(tmp_path / "app", MANIFEST, profiles, folder, options=options)
-    done = subprocess.run(
-        [vespa_check, "validate", "--strict", tmp_path / "app"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    answer = json.loads(done.stdout)
+    (answer,) = kit.validate(tmp_path / "app")
     assert answer["ok"], answer.get("error")
     written = answer["schemas"]["image"]["rank-profiles"]
     assert set(profiles.names()) <= set(written)

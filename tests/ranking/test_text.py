@@ -67,20 +67,11 @@ def test_every_golden_stem(kit_golden):
     assert [w["word"] for w in words if tokenize(w["word"]) != [w["stem"]]] == []
 
 
-def live_tokens(vespa_check, texts, **options):
-    lines = "\n".join(json.dumps({"text": text, **options}) for text in texts)
-    done = subprocess.run(
-        [vespa_check, "tokens"],
-        input=lines,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return [json.loads(line) for line in done.stdout.rstrip().split("\n")]
+def live_tokens(kit, texts, **options):
+    return kit("tokens", lines=[json.dumps({"text": text, **options}) for text in texts])
 
 
-def test_live_tokens_of_odd_text(vespa_check):
+def test_live_tokens_of_odd_text(kit):
     ranges = [(0x20, 0x250), (0x370, 0x500), (0x1E00, 0x2190), (0x2460, 0x2500), (0x3040, 0x30F0)]
     pool = [chr(c) for low, high in ranges for c in range(low, high)] + list("aeinrst  ") * 40
     pool += [c for c in "́̈҃ͅ" for _ in range(30)]
@@ -88,18 +79,18 @@ def test_live_tokens_of_odd_text(vespa_check):
     pool = [c for c in pool if c not in "ΣϹ"]
     generator = random.Random(5)
     texts = ODD + ["".join(generator.choices(pool, k=40)) for _ in range(1500)]
-    for text, answer in zip(texts, live_tokens(vespa_check, texts), strict=True):
+    for text, answer in zip(texts, live_tokens(kit, texts), strict=True):
         assert answer["ok"], answer
         assert tokenize(text) == answer["tokens"], ascii(text)
 
 
-def test_live_tokens_at_the_limits_of_the_indexer(vespa_check):
-    for text, answer in zip(LIMITS, live_tokens(vespa_check, LIMITS), strict=True):
+def test_live_tokens_at_the_limits_of_the_indexer(kit):
+    for text, answer in zip(LIMITS, live_tokens(kit, LIMITS), strict=True):
         assert tokenize(text) == answer["tokens"], ascii(text[:20])
 
 
-def test_live_stems_of_words_that_only_the_cpp_program_knows(vespa_check):
-    (answer,) = live_tokens(vespa_check, [UNKNOWN_TO_JAVA])
+def test_live_stems_of_words_that_only_the_cpp_program_knows(kit):
+    (answer,) = live_tokens(kit, [UNKNOWN_TO_JAVA])
     assert tokenize(UNKNOWN_TO_JAVA) == answer["tokens"]
 
 
@@ -114,10 +105,10 @@ def test_limits_of_the_indexer():
     assert tokenize("the " * 12_000 + "ct") == ["the"] * 10_000 + ["ct"]
 
 
-def test_live_query_terms_of_plain_words(vespa_check):
+def test_live_query_terms_of_plain_words(kit):
     texts = [t for t in ODD if "½" not in t and "\u0301 " not in t]
     options = {"mode": "query", "type": "linguistics"}
-    for text, answer in zip(texts, live_tokens(vespa_check, texts, **options), strict=True):
+    for text, answer in zip(texts, live_tokens(kit, texts, **options), strict=True):
         numbers = [str(int(t)) if t.isdecimal() else t for t in answer["tokens"]]
         assert query_terms(text) == numbers, ascii(text)
 

@@ -393,17 +393,15 @@ def test_a_deploy_over_an_older_package_is_told_in_words(line, tmp_path):
     assert not (tmp_path / "new" / "validation-overrides.xml").exists()
 
 
-def test_what_a_deploy_needs_can_be_allowed(line, tmp_path, vespa_check):
+def test_what_a_deploy_needs_can_be_allowed(line, tmp_path, kit):
     old, new = tmp_path / "old", tmp_path / "new"
     ok("app", line.index, old, "--embedding", "client")
     changed = ("app", line.index, new, "--embedding", "client", "--links", 32, "--previous", old)
     for allow in (False, True):
         told = json.loads(ok(*changed, *(["--allow"] if allow else []), "--json"))
         assert told["allowed"] == (["hnsw-settings-change"] if allow else [])
-        done = subprocess.run(
-            [vespa_check, "validate", "--previous", old, new], capture_output=True, check=False
-        )
-        assert json.loads(done.stdout)["ok"] == allow
+        (answer,) = kit("validate", "--previous", old, "-", lines=[str(new)])
+        assert answer["ok"] == allow
     assert run("app", line.index, new, "--allow").exit_code == 2
 
 

@@ -1,11 +1,8 @@
-"""Tiny encoders, and Vespa's own Java code as a function."""
+"""Tiny encoders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,15 +13,12 @@ from encoders.model.resnet import ResNetConfig
 from encoders.model.tokenizer import train_tokenizer
 from encoders.model.towers import TextConfig
 from tests.encoder_folders import save_whole
-from tests.live.kit import run
 
 CAPTIONS = (
     "chest x-ray frontal view of the left lung",
     "mri of the brain with contrast",
     "nodule in the right upper lobe",
 )
-
-Kit = Callable[..., list[dict[str, Any]]]
 
 
 def tiny_encoder(seed: int, dimension: int) -> Encoder:
@@ -47,9 +41,3 @@ def encoder_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pat
     for seed, (folder, dimension) in enumerate(zip(folders, (24, 16), strict=True)):
         save_whole(tiny_encoder(seed, dimension), folder)
     return folders
-
-
-@pytest.fixture(scope="session")
-def kit(vespa_check: Path) -> Kit:
-    """Run vespa-check: arguments and input lines in, its JSON lines out."""
-    return partial(run, vespa_check)

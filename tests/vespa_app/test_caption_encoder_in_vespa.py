@@ -12,7 +12,7 @@ from encoders.inference.onnx_encoder import OnnxEncoder
 from ranking.names import encoder_names
 from ranking.profiles.shipped import CAPTION_PROFILES, SHIPPED
 from ranking.types import Document, Query, VectorField
-from tests.vespa_app.conftest import Kit
+from tests.live.kit import Kit
 from vespa_app.deploy.changes import compare
 from vespa_app.feed.operations import Operation, feed_line
 from vespa_app.feed.store import put_fields
@@ -69,7 +69,7 @@ def test_accepted_and_fed(app, names, encoders, tmp_path, kit: Kit):
     write_application(
         small, captions.manifest, PROFILES, others=[images], captions=captions, options=client
     )
-    for answer in kit("validate", "--strict", app, small):
+    for answer in kit.validate(app, small):
         assert (answer["ok"], answer["warnings"], answer["suspects"]) == (True, [], [])
     both = encoder_names(captions.manifest.fingerprint)
     schema = (small / "schemas/image.sd").read_text()

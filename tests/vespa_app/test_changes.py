@@ -14,6 +14,7 @@ import pytest
 from encoders.model.manifest import Manifest
 from ranking.profiles.shipped import SHIPPED
 from ranking.types import Attribute, AttributeType
+from tests.live.kit import Kit
 from vespa_app.deploy.changes import compare, needed_overrides, write_overrides
 from vespa_app.package.options import ClusterOptions, PackageError, PackageOptions, VectorOptions
 from vespa_app.package.package import PackagedEncoder, write_application
@@ -171,31 +172,34 @@ def test_needs(case: str, build: Callable[[Variant], Path]) -> None:
     assert all(c.text.endswith(".") for c in changes)
 
 
-def test_as_vespa_says(build: Callable[[Variant], Path], kit: Callable[..., list[dict]]) -> None:
+def test_as_vespa_says(build: Callable[[Variant], Path], kit: Kit) -> None:
     """The same overrides asked for, and with them the same actions, as by Vespa's validation."""
     wrong = []
-    for number in dict.fromkeys(id(before) for before, *_ in PAIRS.values()):
-        cases = [case for case, (before, *_) in PAIRS.items() if id(before) == number]
-        before = PAIRS[cases[0]][0]
-        wrong += _disagreements(kit, build(before), {case: build(PAIRS[case][1]) for case in cases})
+    over: dict[str, list[str]] = {}
+    for case, (before, *_) in PAIRS.items():
+        over.setdefault(repr(before), []).append(case)
+    for cases in over.values():
+        old = build(PAIRS[cases[0]][0])
+        wrong += _disagreements(kit, old, {case: build(PAIRS[case][1]) for case in cases})
     assert not wrong
 
 
-def _disagreements(
-    kit: Callable[..., list[dict]], old: Path, packages: dict[str, Path]
-) -> list[str]:
-    """One run for all packages over an old one: as they are, and with their overrides."""
-    allowed = {}
+def _disagreements(kit: Kit, old: Path, packages: dict[str, Path]) -> list[str]:
+    """One run for all packages over an old one: as they are, and with overrides that they need."""
+    allowed = dict(packages)
     for case, package in packages.items():
-        allowed[case] = Path(f"{package}-allowed")
-        shutil.copytree(package, allowed[case])
-        write_overrides(allowed[case], needed_overrides(compare(old, package)))
-    folders = map(str, [*packages.values(), *allowed.values()])
-    answers = kit("validate", "--previous", old, "-", lines=list(folders))
+        if needed := needed_overrides(compare(old, package)):
+            allowed[case] = Path(f"{package}-allowed")
+            shutil.copytree(package, allowed[case])
+            write_overrides(allowed[case], needed)
+    folders = {str(folder): None for folder in (*packages.values(), *allowed.values())}
+    answers = dict(
+        zip(folders, kit("validate", "--previous", old, "-", lines=folders), strict=True)
+    )
     wrong = []
-    for number, case in enumerate(packages):
+    for case, package in packages.items():
         _, _, needs, overrides = PAIRS[case]
-        plain, permitted = answers[number], answers[number + len(packages)]
+        plain, permitted = answers[str(package)], answers[str(allowed[case])]
         asked = set(re.findall(r"<allow [^>]*>([a-z-]+)</allow>", plain.get("error", "")))
         actions = {action["type"] for action in permitted.get("actions", [])}
         if asked != overrides:

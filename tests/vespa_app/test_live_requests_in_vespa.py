@@ -7,11 +7,10 @@ tests.live.stand_in` does the same with the whole suite.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from tests.live.kit import Checked, check_recorded
+from tests.live.kit import Checked, Kit, check_recorded
 from tests.live.stand_in import run_suite, stand_in
 
 # MaxSim and the re-ranker are asked in test_studies_in_vespa.py and test_reranker_in_vespa.py.
@@ -34,11 +33,11 @@ FEATURES = {
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory, vespa_check: Path) -> Checked:
+def checked(tmp_path_factory: pytest.TempPathFactory, kit: Kit) -> Checked:
     record = tmp_path_factory.mktemp("recorded")
     with stand_in(record) as url:
         assert run_suite(url, SUITE, "-q", "-p", "no:xdist", "-p", "no:cacheprovider") == 0
-    return check_recorded(record, vespa_check)
+    return check_recorded(record, kit)
 
 
 def test_nothing_is_refused(checked: Checked) -> None:

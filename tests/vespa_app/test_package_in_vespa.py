@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +18,11 @@ from ranking.expressions.expression import parse
 from ranking.names import EncoderNames, encoder_names
 from ranking.profiles.shipped import SHIPPED
 from ranking.types import TEXTS
+from tests.live.kit import Kit
 from vespa_app.package.names import ANN_TIMEOUT
 from vespa_app.package.options import AnnThresholds, ClusterOptions, PackageOptions, VectorOptions
 from vespa_app.package.package import PackagedEncoder, write_application
 
-Kit = Callable[..., list[dict]]
 SERVED = tuple(SHIPPED.names())
 VECTORS = 100
 
@@ -55,7 +54,7 @@ def packages(
 
 @pytest.fixture(scope="module")
 def accepted(packages: Packages, kit: Kit) -> list[dict]:
-    return kit("validate", "--strict", packages.lexical, packages.one, packages.two)
+    return kit.validate(packages.lexical, packages.one, packages.two)
 
 
 def test_accepted(accepted: list[dict]) -> None:
@@ -179,12 +178,10 @@ def test_every_variant_is_accepted_and_answers(
         write_application(
             folders[name], first.manifest, SHIPPED, first.folder, others=[second], options=options
         )
-    answers = kit("validate", "--strict", "-", lines=list(map(str, folders.values())))
+    answers = kit.validate(*folders.values())
     assert [a for a in answers if not a["ok"]] == []
-    with ThreadPoolExecutor(2) as pool:
-        asked = pool.map(lambda name: _ask(kit, folders[name], VARIANTS[name], first), folders)
-        failed = {name: a for name, a in zip(folders, asked, strict=True) if a}
-    assert not failed
+    asked = {name: _ask(kit, folders[name], VARIANTS[name], first) for name in folders}
+    assert {name: failed for name, failed in asked.items() if failed} == {}
 
 
 def _ask(kit: Kit, folder: Path, options: PackageOptions, encoder: PackagedEncoder) -> list[dict]:
@@ -219,7 +216,7 @@ def test_thresholds_mean_what_vespa_calls_them(
     own = re.sub(r"\n.*vespa\.matching.*", "", schema.read_text())
     text = own.replace("rank-profile base {", f"rank-profile base {{\n{statements}")
     schema.write_text(text)
-    found = kit("validate", ours, theirs)
+    found = kit.validate(ours, theirs)
     first, second = (
         {k: v for k, v in a["schemas"]["image"]["rank-profiles"]["base"] if "matching" in k}
         for a in found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,12 @@ from ranking.names import EncoderNames, encoder_names
 from ranking.profiles.shipped import SHIPPED, Phase, Profile
 from ranking.types import Query
 from tests.encoder_folders import drawn_pairs, reranker_folder
+from tests.live.kit import Kit
 from vespa_app.package.options import PackageError, PackageOptions
 from vespa_app.package.package import write_application
 from vespa_app.query.query import search_request
 from vespa_app.read.application import read_application
 
-Kit = Callable[..., list[dict]]
 SIZE = 24
 RERANKED = Profile(
     "reranked",
@@ -74,7 +73,7 @@ def test_without_a_reranker_it_is_refused(
 def test_vespa_takes_it_and_computes_our_scores(
     encoder: Path, package: Path, names: EncoderNames, kit: Kit
 ) -> None:
-    (answer,) = kit("validate", "--strict", package)
+    (answer,) = kit.validate(package)
     assert (answer["ok"], answer["warnings"], answer["suspects"]) == (True, [], [])
     drawn = drawn_pairs(8, SIZE)
     tokens, patches = drawn.tokens[2], np.array(drawn.patches)

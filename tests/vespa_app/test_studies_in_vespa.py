@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from ranking.profiles.shipped import (
     ProfileSet,
 )
 from ranking.types import Document, EngineError, Query, QueryError, VectorField
+from tests.live.kit import Kit
 from vespa_app.feed.operations import Operation, feed_line
 from vespa_app.feed.store import put_fields, vector_fields
 from vespa_app.package.options import PackageOptions, VectorOptions
@@ -28,7 +28,6 @@ from vespa_app.package.package import write_application
 from vespa_app.query.query import search_request
 from vespa_app.read.application import Application, read_application
 
-Kit = Callable[..., list[dict]]
 SIZE = 24
 ALONE = Profile("alone", "max_sim(q_tokens, patches)", ("text",))
 LATE = Profile(
@@ -75,7 +74,7 @@ def study(names: EncoderNames) -> Document:
 
 
 def test_accepted(package: Path, kit: Kit) -> None:
-    for answer in kit("validate", "--strict", package / "app", package / "small"):
+    for answer in kit.validate(package / "app", package / "small"):
         assert (answer["ok"], answer["warnings"], answer["suspects"]) == (True, [], [])
 
 

@@ -52,7 +52,7 @@ def package(tmp_path_factory):
 
 
 def test_a_package_with_own_fields_is_accepted_and_read_back(package, kit):
-    (answer,) = kit("validate", "--strict", package)
+    (answer,) = kit.validate(package)
     assert (answer["ok"], answer["warnings"], answer["suspects"]) == (True, [], [])
     fields = answer["schemas"]["image"]["fields"]
     assert {name: fields[name]["type"] for name in ("age", "dose", "seen", "portable")} == {
