@@ -21,6 +21,7 @@ from hypothesis import settings
 
 from encoders.model.manifest import Manifest
 from ranking.profiles.shipped import SHIPPED
+from tests import made_once  # noqa: F401 - names the folder that the processes of a run share
 from tests.live.kit import Kit, java_environment
 from vespa_app.package.options import PackageOptions
 from vespa_app.package.package import write_application

@@ -1,31 +1,34 @@
-"""Whole encoder folders for tests: each encoder's towers are exported once in a process."""
+"""Whole encoder folders for tests: each encoder's towers are exported once in a test run."""
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from encoders.base.storage import sha256_bytes
 from encoders.export.towers import export_towers
+from encoders.inference.reranker import RerankerManifest
 from encoders.model.clip import Encoder
+from encoders.model.manifest import Manifest
 from encoders.training.reranking import MatchingPairs, RerankerSettings, train_reranker
-
-_rerankers: dict[tuple[str, int], Path] = {}
+from tests.made_once import made_once
 
 
 def reranker_folder(fingerprint: str, dimension: int) -> Path:
     """A folder with a re-ranker of that encoder alone, trained for a moment on drawn pairs."""
-    key = fingerprint, dimension
-    if key not in _rerankers:
-        folder = Path(tempfile.mkdtemp())
-        train_reranker(
-            drawn_pairs(24, dimension), drawn_pairs(4, dimension), folder, fingerprint, TINY
-        )
-        _rerankers[key] = folder
-    return _rerankers[key]
+
+    def train(folder: Path) -> None:
+        train_reranker(drawn_pairs(24, dimension), drawn_pairs(4, dimension), folder, "any", TINY)
+
+    def name_encoder(folder: Path) -> None:
+        shutil.copytree(made_once(f"reranker-{dimension}", train), folder, dirs_exist_ok=True)
+        manifest = RerankerManifest.load(folder)
+        assert manifest is not None
+        replace(manifest, encoder=fingerprint).save(folder)
+
+    return made_once(f"reranker-{dimension}-{fingerprint}", name_encoder)
 
 
 TINY = RerankerSettings(tokens=5, width=8, layers=1, heads=2, epochs=1, negatives=2, pool=5)
@@ -44,18 +47,17 @@ def drawn_pairs(count: int, dimension: int, patches: int = 16) -> MatchingPairs:
     return MatchingPairs(unit(count), unit(count), unit(count, patches), tokens, labels)
 
 
-_exported: dict[str, dict[str, bytes]] = {}
-
-
 def save_whole(encoder: Encoder, folder: Path) -> Path:
     """Write the encoder's folder with its ONNX graphs, and return it."""
+
+    def export(new: Path) -> None:
+        encoder.save(new)
+        export_towers(encoder, new)
+
     encoder.save(folder)
-    name = encoder.manifest.fingerprint
-    if name not in _exported:
-        graphs = export_towers(encoder, folder).manifest.graphs
-        _exported[name] = {graph: (folder / graph).read_bytes() for graph in graphs}
-    for graph, content in _exported[name].items():
-        (folder / graph).write_bytes(content)
-    graphs = {graph: sha256_bytes(content) for graph, content in _exported[name].items()}
+    made = made_once(f"encoder-{encoder.manifest.fingerprint}", export)
+    graphs = Manifest.load(made).graphs
+    for graph in graphs:
+        shutil.copy(made / graph, folder)
     replace(encoder.manifest, graphs=graphs).save(folder)
     return folder

@@ -133,8 +133,8 @@ def test_the_python_example_does_the_whole_job(tmp_path, monkeypatch):
     example = next(blocks((ROOT / "README.md").read_text("utf-8"), "python").__iter__())
     assert len(example.strip().splitlines()) <= 12
     monkeypatch.chdir(tmp_path)
-    quick = example.replace("phantoms:2700", "phantoms:200").replace('"tiny"', '"tiny", epochs=1')
-    assert quick.count("epochs=1") == quick.count("phantoms:200") == 1
+    quick = example.replace("phantoms:2700", "phantoms:100").replace('"tiny"', '"tiny", epochs=1')
+    assert quick.count("epochs=1") == quick.count("phantoms:100") == 1
     exec(compile(quick, "README.md", "exec"), {})
     assert (tmp_path / "build/report/metrics.json").exists()
     assert (tmp_path / "build/app/services.xml").exists()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +13,19 @@ from PIL import Image
 
 from encoders.model.clip import WEIGHTS, ClipConfig, Encoder, EncoderError
 from encoders.model.manifest import ManifestError
-from encoders.model.sentence_transformer import as_sentence_transformer
 from encoders.training.presets import PRESETS
 
 TEXTS = ["chest x-ray", "", "word " * 500, "rayos X de tórax 胸部"]
+
+
+Wrap = Callable[[Encoder], Any]
+
+
+@pytest.fixture
+def as_sentence_transformer() -> Wrap:
+    """Loaded here: every process collects all tests, and this takes seconds to load."""
+    module = import_module("encoders.model.sentence_transformer")
+    return module.as_sentence_transformer  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -44,7 +56,7 @@ def test_saved_and_loaded_it_is_the_same(
 
 
 def test_sentence_transformers_gives_the_same_vectors(
-    small_encoder: Encoder, images: list[Image.Image]
+    small_encoder: Encoder, images: list[Image.Image], as_sentence_transformer: Wrap
 ) -> None:
     model = as_sentence_transformer(small_encoder)
     np.testing.assert_allclose(
@@ -60,7 +72,7 @@ def test_sentence_transformers_gives_the_same_vectors(
 
 
 def test_sentence_transformers_saves_what_the_encoder_loads(
-    small_encoder: Encoder, tmp_path: Path
+    small_encoder: Encoder, as_sentence_transformer: Wrap, tmp_path: Path
 ) -> None:
     as_sentence_transformer(small_encoder)[0].save(str(tmp_path / "saved"))
     assert Encoder.load(tmp_path / "saved", device="cpu").manifest == small_encoder.manifest
@@ -76,7 +88,10 @@ def test_bytes_and_paths_are_images_too(
 
 
 def test_a_text_that_names_a_file_stays_a_text(
-    small_encoder: Encoder, images: list[Image.Image], tmp_path: Path
+    small_encoder: Encoder,
+    images: list[Image.Image],
+    as_sentence_transformer: Wrap,
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.png"
     images[0].save(path)

@@ -95,8 +95,8 @@ def judge_both(pairs, documents):
     )
 
 
-def results(folder, file, exact):
-    for collection in find_collections(folder):
+def results(collections, file, exact):
+    for collection in collections:
         documents = tuple(sorted(d.id for d in collection.documents))
         for name, path in collection.files.items():
             if name == file:
@@ -104,11 +104,11 @@ def results(folder, file, exact):
                     yield judge_both(pairs, documents)
 
 
-def check(folder, file, at_least):
+def check(collections, file, at_least):
     """Exact searches earn the very same; approximate ones differ by less than noise."""
     compared = 0
     for exact in (True, False):
-        for result in results(folder, file, exact):
+        for result in results(collections, file, exact):
             vespa, embedded = result.values["vespa"], result.values["embedded"]
             (change,) = result.comparisons
             if exact:
@@ -122,9 +122,15 @@ def check(folder, file, at_least):
 
 
 def test_made_up_records():
-    check(MADE_UP, "queries", at_least=500)
+    check(find_collections(MADE_UP), "queries", at_least=500)
+
+
+@pytest.fixture(scope="module")
+def roco(vespa_golden, shared_data):
+    """Read once; each replay brings its own profile."""
+    return find_collections(vespa_golden)
 
 
 @pytest.mark.parametrize(("file", "at_least"), [("lexical", 90), ("vector", 150), ("hybrid", 80)])
-def test_records_of_roco(vespa_golden, shared_data, file, at_least):
-    check(vespa_golden, file, at_least)
+def test_records_of_roco(roco, file, at_least):
+    check(roco, file, at_least)

@@ -38,37 +38,41 @@ def test_help_names_the_order_and_the_exit_codes():
     assert all(name in result.output for name in COMMANDS)
 
 
-def loaded(heavy: tuple[str, ...], *arguments: str) -> list[str]:
-    """Which of these modules a new process has loaded when the command has ended."""
+def loaded(heavy: tuple[str, ...], *commands: tuple[str, ...]) -> list[list[str]]:
+    """Which of these modules a new process has loaded when each of the commands has ended."""
     code = (
         "import sys\n"
         "from rocosearch.cli import main\n"
-        f"sys.argv = {['rocosearch', *arguments]!r}\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        f"print('LOADED', *[m for m in {heavy!r} if m in sys.modules])"
+        f"for arguments in {commands!r}:\n"
+        "    sys.argv = ['rocosearch', *arguments]\n"
+        "    try:\n        main()\n    except SystemExit:\n        pass\n"
+        f"    print('LOADED', *[m for m in {heavy!r} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()[-1].split()[1:]
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("LOADED")]
+    assert len(lines) == len(commands)
+    return [words[1:] for words in lines]
 
 
 def test_the_overview_loads_next_to_nothing():
-    assert loaded(("typer", "rich", "numpy", "torch"), "--help") == []
+    assert loaded(("typer", "rich", "numpy", "torch"), ("--help",)) == [[]]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_commands_help_does_not_load_what_takes_seconds(name):
+def test_a_commands_help_does_not_load_what_takes_seconds():
+    """One process for all: what a command loads stays for those after it."""
     heavy = ("torch", "pyarrow", "numpy", "pandas", "sentence_transformers", "vespa", "scipy")
-    assert loaded(heavy, name, "--help") == []
+    found = loaded(heavy, *((name, "--help") for name in COMMANDS))
+    assert dict(zip(COMMANDS, found, strict=True)) == {name: [] for name in COMMANDS}
 
 
 def test_asking_a_server_does_not_load_what_training_needs(tmp_path):
     heavy = ("torch", "transformers", "sentence_transformers", "onnx", "matplotlib", "sklearn")
-    for arguments in (
+    asked = (
         ("search", "http://127.0.0.1:9", "chest"),
         ("feed", str(tmp_path), "http://127.0.0.1:9"),
         ("deploy", str(tmp_path)),
-    ):
-        assert loaded(heavy, *arguments) == []
+    )
+    assert loaded(heavy, *asked) == [[], [], []]
 
 
 @pytest.mark.parametrize("module", ["rocosearch.open_index", "rocosearch.page.build_server"])

@@ -16,6 +16,7 @@ from rocosearch.swap.vespa import write_packages
 from tests.vespa_app.client.fake_config_server import FakeConfigServer, running
 from tests.vespa_app.client.kit_server import kit_server
 from vespa_app.feed.documents import DocumentClient
+from vespa_app.feed.operations import Operation, Verdict
 from vespa_app.package.options import AnnThresholds, PackageOptions, VectorOptions
 from vespa_app.read.application import read_application
 from vespa_app.read.read_options import Written
@@ -37,10 +38,10 @@ def packages(made, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def server(vespa_check, packages, tmp_path):
-    """A server with both encoders, whose config server says that it has the old one."""
-    hits = tmp_path / "hits.jsonl"
+@pytest.fixture(scope="module")
+def front(vespa_check, packages):
+    """The URL of a server with both encoders."""
+    hits = packages / "hits.jsonl"
     features = {"bm25(caption)": 1.0, "attribute(has_caption)": 1.0}
     for encoder in read_application(packages / "beside").encoders:
         features[f"closeness(field,{encoder.field.name})"] = 0.5
@@ -50,10 +51,21 @@ def server(vespa_check, packages, tmp_path):
         for n in range(12)
     ]
     hits.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with kit_server(vespa_check, packages / "beside", hits) as url:
+        yield url
+
+
+@pytest.fixture
+def server(front, packages):
+    """The server, emptied, whose config server says that it has the old encoder."""
+    with DocumentClient(front) as client:
+        removed = client.send_all([Operation("remove", name) for name in client.ids()])
+        assert all(answer.verdict is Verdict.DONE for _, answer in removed)
+        assert not list(client.ids())
     config = FakeConfigServer()
     config.package = package_files(packages / "before")
-    with running(config), kit_server(vespa_check, packages / "beside", hits) as url:
-        yield VespaServer(url, config.url, 20), config
+    with running(config):
+        yield VespaServer(front, config.url, 20), config
 
 
 def package_files(package):
