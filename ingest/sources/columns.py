@@ -44,10 +44,13 @@ CONCEPTS = ("concepts", "cuis", "cui", "concept_ids", "concept", "label_cuis")
 CONCEPT_NAMES = ("concept_names", "concepts_name", "concepts_names", "concept_name")
 PATIENT = (
     *("patient_id", "subject_id", "subject", "patient", "patient_number", "patient_no"),
-    *("participant_id",),
+    *("participant_id", "pat_id", "pat_nr", "pat_no"),
     *("patient_nr", "mrn", "patienten_id", "patientennummer", "num_patient", "id_patient"),
 )
-ENDINGS = ("patient_id", "subject_id", "study_id", "case_id", "article_id", "pmc_id")
+ENDINGS = (
+    *("patient_id", "subject_id", "study_id", "study_instance_uid", "case_id", "article_id"),
+    "pmc_id",
+)
 SPLITS = ("split", "set", "subset", "partition", "phase")
 IMAGES_AND_ID = frozenset((*IMAGES, *ID))
 KNOWN = frozenset((*ID, *IMAGES, *CAPTIONS, *CONCEPTS, *CONCEPT_NAMES, *PATIENT, *ENDINGS, "split"))
@@ -151,7 +154,9 @@ def find_columns(
             "docs/corpus.md help with labels and other forms."
         )
     own = next((name for name in ID if name in columns and _distinct(name, sample, images)), "")
-    repeated = next((n for n in ID if n in others and n not in (own, *named)), "") if images else ""
+    one = len(sample) == ROWS_LOOKED_AT  # the same value in so many rows is no study's
+    repeated = (name for name in ID if images and name in others and name not in (own, *named))
+    repeating = (n for n in repeated if len({str(row.get(n)) for row in sample}) > one)
     if not images and own:
         images = (own,)
     if has_image is not None and not images:
@@ -163,7 +168,7 @@ def find_columns(
         captions=named,
         images=images,
         id=own,
-        group=given(reading.group, "--group-column") or repeated,
+        group=given(reading.group, "--group-column") or next(repeating, ""),
         split=given(reading.split, "--split-column") or _split_column(columns, sample),
         joined=bool(captions),
     )

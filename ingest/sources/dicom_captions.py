@@ -27,12 +27,12 @@ from ingest.sources.columns import (
 from ingest.sources.dicom_files import found_files
 from ingest.sources.fields import text_of
 from ingest.sources.files import Found, suffix_of
+from ingest.sources.sidecars import REPORT
 from ingest.sources.table import TABLE_SUFFIXES, Table, open_table
 from ingest.sources.text_table import encoding_of
 
 __all__ = ["Captions", "read_captions"]
 
-REPORT = re.compile(r"report|befund|finding|caption|reading|diagnos", re.IGNORECASE)
 MAX_REPORT_BYTES = 1 << 20
 TABLE, REPORT_TEXT = "table", "report"
 

@@ -29,6 +29,7 @@ GROUPS: tuple[tuple[str, GroupKind, str], ...] = (
     ("case_id", "case", "case"),
     ("case", "case", "case"),
     ("study_id", "case", "study"),
+    ("study_instance_uid", "case", "study"),
     ("article_id", "article", "article"),
     ("pmc_id", "article", "article"),
     ("article", "article", "article"),

@@ -22,7 +22,7 @@ from typing import Self
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import CorpusError, Reason, Rejection
 from ingest.sources.archive import distrusted, open_archive, read_member, regular
-from ingest.sources.files import IMAGE_SUFFIXES, Found, read_image, split_of, suffix_of
+from ingest.sources.files import IMAGE_SUFFIXES, Found, read_image, split_of, stem_of, suffix_of
 
 __all__ = ["FileIndex"]
 
@@ -105,7 +105,7 @@ class FileIndex:
                 return self._given(key)
         out = all(key.split("/")[0] == ".." for key in places)
         base = PurePosixPath(wanted).name
-        stem = base.removesuffix(suffix_of(base)) if suffix_of(base) in IMAGE_SUFFIXES else base
+        stem = stem_of(base) if suffix_of(base) in IMAGE_SUFFIXES else base
         found = self._by_name.get(_fold(base)) or self._by_stem.get(_fold(stem)) or []
         found = found or (self._by_number.get(stem.lstrip("0"), []) if stem.isdecimal() else [])
         chosen = [] if out else _narrowed(found, wanted, near, split)
@@ -134,7 +134,7 @@ class FileIndex:
     def has(self, name: str) -> bool:
         """Whether any image has this file name or stem."""
         base = PurePosixPath(_wanted(name)).name
-        stem = base.removesuffix(suffix_of(base))
+        stem = stem_of(base)
         by = (self._by_name, self._by_stem)
         return any(_fold(part) in names for part in (base, stem) for names in by)
 
@@ -176,7 +176,7 @@ class FileIndex:
         if suffix_of(name) in IMAGE_SUFFIXES:
             self.images.append(key)
             self._by_name[_fold(name)].append(key)
-            stem = name.removesuffix(suffix_of(name))
+            stem = stem_of(name)
             self._by_stem[_fold(stem)].append(key)
             if stem.isdecimal():
                 self._by_number[stem.lstrip("0")].append(key)

@@ -21,6 +21,7 @@ __all__ = [
     "safe_file",
     "split_named",
     "split_of",
+    "stem_of",
     "suffix_of",
     "told_apart",
     "unpacked_name",
@@ -89,9 +90,18 @@ def suffix_of(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
+def stem_of(name: str) -> str:
+    """A name or path without its ending.
+
+    >>> stem_of("a/B.JPEG")
+    'a/B'
+    """
+    return name[: len(name) - len(suffix_of(name))]
+
+
 def unpacked_name(name: str) -> str:
     """The name of what a gzip file holds: `split.csv.gz` is the table `split.csv`."""
-    return name[:-3] if suffix_of(name) == ".gz" else name
+    return stem_of(name) if suffix_of(name) == ".gz" else name
 
 
 def unread(keys: Sequence[str]) -> str:

@@ -6,7 +6,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
-from ingest.sources.columns import CONCEPTS, ENDINGS, ID, IMAGES, IMAGES_AND_ID, names_images
+from ingest.sources.columns import (
+    CONCEPTS,
+    ENDINGS,
+    ID,
+    IMAGES,
+    IMAGES_AND_ID,
+    PATIENT,
+    names_images,
+)
 from ingest.sources.fields import text_of
 from ingest.sources.table import Table
 from ingest.sources.tables import Joined
@@ -15,7 +23,7 @@ __all__ = ["is_above", "joined_to", "shared_key", "with_article"]
 
 LICENCES = ("licence", "license", "attribution", "link", "cc", "licence_name", "license_name")
 ARTICLE = re.compile(r"PMC\d+")
-KEYS = (*ID, *IMAGES, *ENDINGS)
+KEYS = dict.fromkeys((*ID, *IMAGES, *ENDINGS, *PATIENT))
 ROWS_LOOKED_AT = 200
 
 
@@ -96,7 +104,7 @@ def _join(
     taken = {name: renamed.get(name, name) for name in table.columns if name != key}
     again = {name for name, split in known.items() if not split or split == table.split}
     taken = {name: new for name, new in taken.items() if new not in again}
-    told = table.split if "split" not in known and not (concepts or taken) else ""
+    told = table.split if "split" not in known and not concepts else ""
     if not taken and not told:
         return None
     on = key if key in known and key not in own else ""

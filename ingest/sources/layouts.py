@@ -43,6 +43,7 @@ CUI = re.compile(r"C\d+")
 NAMES = ("name", "canonical_name", "concept_name", "concepts_name", "concepts_names", "string")
 ORDER = ("train", "validation", "test", "")
 ROWS_LOOKED_AT = 200
+SHEETS = (".xlsx", ".xls", ".ods")
 ARROW_CACHE = "cache-"
 
 
@@ -107,9 +108,10 @@ def _checked(source: TableSource, files: FileIndex, problems: Mapping[str, str])
             f"{source.path} has captions, but no images that can be read.{cannot} To read the "
             f"texts alone, name the table: {source.parts[0].table.name}."
         )
+    sheets = {key: unread([key]) for key in files.keys if suffix_of(key) in SHEETS}
     unused = (
-        Rejection(Reason.UNUSED_TABLE, key, detail=said)
-        for key, said in problems.items()
+        Rejection(Reason.UNUSED_TABLE, key, detail=said.strip())
+        for key, said in {**problems, **sheets}.items()
         if suffix_of(key) != ".txt"
     )
     return replace(source, rejections=(*source.rejections, *unused))

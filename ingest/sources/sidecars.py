@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import Counter, defaultdict
@@ -14,13 +15,14 @@ from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import Reason, Rejection
 from ingest.sources.columns import CAPTIONS
 from ingest.sources.file_index import FileIndex
-from ingest.sources.files import split_of, suffix_of
+from ingest.sources.files import Found, split_of, stem_of, suffix_of
 from ingest.sources.table import Table, TableRow, keyed
 from ingest.sources.text_table import encoding_of, undecodable
 
-__all__ = ["Sidecars"]
+__all__ = ["REPORT", "Sidecars"]
 
 TABLES = ("captions", "concepts")  # names of text files that are tables, whatever lies beside them
+REPORT = re.compile(r"report|befund|finding|caption|reading|diagnos", re.IGNORECASE)
 WORDS = re.compile(r"[^\W\d_]{2,}")  # boxes of detectors have none
 MAX_BYTES = 1 << 20
 LOOKED_AT = 4096  # bytes that tell a table from a report
@@ -43,19 +45,19 @@ class Sidecars:
         """What lies beside the images of a data set.
 
         A text is about the image of its name, in its folder or else where that is unique; about
-        the images in the folder of its name (`s7.txt`, `s7/`); or, where several folders have one,
-        about all images of its own folder.
+        the images in the folder of its name (`s7.txt`, `s7/`); or, where several folders have one
+        or it is called a report, about all images of its own folder.
         """
         beside: defaultdict[str, list[str]] = defaultdict(list)
         within: defaultdict[str, list[str]] = defaultdict(list)
         for image in files.images:
-            beside[_bare(image)].append(image)
+            beside[stem_of(image)].append(image)
             within[_above(image)].append(image)
         texts: dict[str, Sequence[str]] = {}
         left: list[str] = []
         names = [key for key in files.keys if suffix_of(key) == ".txt"]
         for key in names:
-            bare = _bare(key)
+            bare = stem_of(key)
             if PurePosixPath(key).stem not in TABLES:
                 texts[key] = (
                     beside.get(bare) or _elsewhere(bare, files) or _folder(bare, key, files)
@@ -66,7 +68,8 @@ class Sidecars:
         count = Counter(map(_above, left))
         about = {key: within[_above(key)] for key in left if count[_above(key)] == 1}
         about = {key: found for key, found in about.items() if found}
-        texts |= about if len(about) > 1 else {}
+        named = any(REPORT.search(PurePosixPath(key).stem) for key in about)
+        texts |= about if named or len(about) > 1 else {}
         texts = {key: found for key, found in texts.items() if found}
         paired = set(map(_above, texts))
         alone = [key for key in left if key not in texts and _above(key) in paired]
@@ -74,7 +77,7 @@ class Sidecars:
             image: key
             for key in files.keys
             if suffix_of(key) == ".json"
-            for image in beside.get(_bare(key), ())
+            for image in beside.get(stem_of(key), ())
         }
         return cls(files, texts, objects, alone)
 
@@ -115,23 +118,17 @@ class Sidecars:
         return Table(name, f"{len(rows):,} {kind}", columns, columns, read)
 
     def _text(self, key: str) -> str:
-        found = self.files.found(key)
-        try:
-            encoding = encoding_of(found)
-            with found.open() as stream:
-                text = stream.read(MAX_BYTES).decode(encoding, undecodable(encoding))
-        except (OSError, ImageRejectedError):
-            return ""
-        return " ".join(text.split())
+        data = _data(key, self.files)
+        encoding = encoding_of(Found(key, lambda: io.BytesIO(data)))
+        return " ".join(data.decode(encoding, undecodable(encoding)).split())
 
     def _object(self, image: str) -> dict[str, Any]:
         """The JSON object beside an image; empty where there is none, or something else."""
         if image not in self.objects:
             return {}
         try:
-            with self.files.found(self.objects[image]).open() as stream:
-                found = json.loads(stream.read(MAX_BYTES).decode("utf-8-sig"))
-        except (OSError, ValueError, RecursionError, ImageRejectedError):
+            found = json.loads(_data(self.objects[image], self.files).decode("utf-8-sig"))
+        except (ValueError, RecursionError):
             return {}
         return keyed(found) if isinstance(found, dict) else {}
 
@@ -145,21 +142,21 @@ def _folder(bare: str, key: str, files: FileIndex) -> list[str]:
 
 def _lists_images(key: str, files: FileIndex) -> bool:
     """Whether the first lines of a text begin with names of images, as those of a table do."""
-    try:
-        with files.found(key).open() as stream:
-            head = stream.read(LOOKED_AT).decode("utf-8-sig", "replace")
-    except (OSError, ImageRejectedError):
-        return False
+    head = _data(key, files)[:LOOKED_AT].decode("utf-8-sig", "replace")
     starts = [re.split(r"[,;|\t]", line)[0] for line in head.splitlines()[1:4] if line.strip()]
     return bool(starts) and all(map(files.has, starts))
 
 
+def _data(key: str, files: FileIndex) -> bytes:
+    """The first bytes of a file; none where it must not or cannot be read."""
+    try:
+        return files.read(key)[:MAX_BYTES]
+    except ImageRejectedError:
+        return b""
+
+
 def _above(key: str) -> str:
     return PurePosixPath(key).parent.as_posix()
-
-
-def _bare(key: str) -> str:
-    return key.removesuffix(PurePosixPath(key).suffix)
 
 
 def _elsewhere(bare: str, files: FileIndex) -> list[str]:

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from ingest.corpus.images import ImageRejectedError
 from ingest.corpus.records import CorpusError, Reason, Rejection
 from ingest.sources.columns import (
+    CAPTIONS,
     IMAGES_AND_ID,
     KNOWN,
     Reading,
     column_names,
-    is_picture,
     known_name,
 )
 from ingest.sources.files import Found, normal_name, split_of, suffix_of, told_apart, unpacked_name
@@ -158,13 +158,15 @@ def _line(name: str, number: int, raw: bytes) -> TableRow | Rejection:
 
 
 def keyed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by known names, also those of an object that holds some (`image.caption`)."""
+    """The values by known names; also those of an object that holds the row's caption."""
     names = told_apart(column_names(list(values)), {})
     made: dict[str, Any] = {}
+    plain = (n for n, v in zip(names, values.values(), strict=True) if not isinstance(v, dict))
+    captioned = not set(CAPTIONS).isdisjoint(plain)
     for name, value in zip(names, values.values(), strict=True):
-        if isinstance(value, dict) and not is_picture(value):
+        if isinstance(value, dict) and not captioned:
             inner = dict(zip(column_names(list(value)), value.values(), strict=True))
-            if KNOWN & set(inner):
+            if not set(CAPTIONS).isdisjoint(inner):
                 made |= {
                     key if key not in names else f"{name}_{key}": v for key, v in inner.items()
                 }

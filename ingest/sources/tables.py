@@ -15,7 +15,7 @@ from ingest.corpus.records import Reason, Record, Rejection, Row
 from ingest.sources.columns import Columns
 from ingest.sources.fields import GROUPS, record_from, text_of, told_by_path
 from ingest.sources.file_index import FileIndex
-from ingest.sources.files import IMAGE_SUFFIXES, split_of, suffix_of
+from ingest.sources.files import IMAGE_SUFFIXES, split_of, stem_of, suffix_of
 from ingest.sources.table import Table, TableRow
 
 __all__ = ["Joined", "Part", "TableSource"]
@@ -243,11 +243,7 @@ def _about(part: Part) -> Generator[Rejection, None, _About]:
 
 def _stem(name: str) -> str:
     """A file's name without the ending of an image, or an id as it is."""
-    return (
-        name.removesuffix(name[len(name) - len(suffix_of(name)) :])
-        if suffix_of(name) in IMAGE_SUFFIXES
-        else name
-    )
+    return stem_of(name) if suffix_of(name) in IMAGE_SUFFIXES else name
 
 
 def _pictures(

@@ -229,6 +229,50 @@ def test_texts_in_a_folder_of_their_own_and_one_for_each_case(tmp_path):
     ]
 
 
+def test_the_report_of_a_single_study(tmp_path):
+    images(tmp_path, "case1/ap.png", "case1/lat.png")
+    write(tmp_path / "case1" / "report.txt", "Heart normal, lungs clear.")
+    records, rejected = read(tmp_path)
+    assert rejected == []
+    assert [r.caption for r in records] == ["Heart normal, lungs clear."] * 2
+
+
+def test_stems_of_files_with_capital_endings(tmp_path):
+    images(tmp_path, "IM/Röntgen_1.JPEG")
+    write(tmp_path / "Liste.CSV", "BildName;Befund\nröntgen_1;Lunge frei.\n")
+    (record,), _ = read(tmp_path)
+    assert record.image_path == "IM/Röntgen_1.JPEG"
+
+
+def test_objects_beside_a_caption_stay_what_they_are(tmp_path):
+    images(tmp_path, "a.png")
+    row = {"file_name": "a.png", "caption": "one", "license": {"id": 1, "description": "a b c"}}
+    write(tmp_path / "t.json", json.dumps([row]))
+    (record,), _ = read(tmp_path)
+    assert (record.id, record.extra) == ("a", {"license": row["license"]})
+
+
+def test_tables_of_splits_and_patients_join_the_captions(tmp_path):
+    images(tmp_path, *(f"{n}.png" for n in range(4)))
+    rows = [{"image": f"{n}.png", "caption": f"Of {n}", "PatientID": f"p{n}"} for n in range(4)]
+    table(tmp_path / "captions.csv", rows)
+    table(tmp_path / "patients.csv", [{"PatientID": f"p{n}", "Sex": "F"} for n in range(4)])
+    for split, part in (("train", rows[:3]), ("test", rows[3:])):
+        table(tmp_path / f"{split}.csv", [{"image": r["image"], "label": 1} for r in part])
+    records, rejected = read(tmp_path)
+    assert rejected == []
+    assert [r.split for r in records] == ["train", "train", "train", "test"]
+    assert records[0].extra["sex"] == "F"
+
+
+def test_a_sheet_beside_a_table_is_told(tmp_path):
+    images(tmp_path, "a.png")
+    table(tmp_path / "t.csv", [{"image": "a.png", "caption": "one"}])
+    write(tmp_path / "dictionary.xlsx", b"PK")
+    _, rejected = read(tmp_path)
+    assert [(r.reason, r.file) for r in rejected] == [("table not used", "dictionary.xlsx")]
+
+
 def test_a_text_that_lists_images_is_a_table(tmp_path):
     for split in ("train", "test"):
         images(tmp_path / split, f"{split}1.png", f"{split}2.png")
