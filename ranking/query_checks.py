@@ -170,6 +170,8 @@ def check_query(query: Query, attributes: Mapping[str, Attribute] = NO_ATTRIBUTE
     """Raise QueryError for what no engine can answer. attributes: fields of one's own."""
     if not query.text.strip() and query.vector is None and not query.vectors:
         raise QueryError("The query is empty: give a text, an image or both.")
+    if query.expansions and query.operators:
+        raise QueryError("Expansions widen plain words: leave them out, or the operators.")
     if query.filters or query.group_by is not None or query.sort or query.facets:
         _check_fields(query, attributes)
     for name, cut in (("min_score", query.min_score), ("min_closeness", query.min_closeness)):

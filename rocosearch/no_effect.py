@@ -31,7 +31,7 @@ class NoEffect(NamedTuple):
     why: str = ""
 
     def refusal(self, context: Any) -> str:  # noqa: ANN401 - typer's context
-        """The sentence that refuses what was given, or "" if nothing was in vain."""
+        """The sentence that refuses what was given, or "" if all have an effect."""
         how, _, named = self.where.partition(" ")
         if any(_is_there(context, name) for name in named.split(" or ")) != (how == "with"):
             return ""

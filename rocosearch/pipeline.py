@@ -96,6 +96,7 @@ __all__ = [
 DOCUMENTS_A_SECOND = 2_000
 BYTES_A_DOCUMENT = 300
 BYTES_A_NUMBER = 4.5
+WITH_PREDICTED = "hybrid_pseudo"  # the profile that reads predicted words too
 
 
 @typed
@@ -440,16 +441,8 @@ def build_index(
     own = opened.manifest.fields
     chosen = load_profiles(profiles, own) if profiles else shipped
     if caption_missing:
-        if encoder is None:
-            raise UserError("--caption-missing needs an encoder, which predicts the words.")
-        if studies:
-            raise UserError("--caption-missing is for images: leave out --studies.")
-        from ingest.corpus.predictions import Predictions
-        from rocosearch.labelling import label_corpus
-
-        if Predictions(corpus).encoder != Manifest.load(encoder).fingerprint:
-            label_corpus(corpus, encoder, progress=progress)
-        chosen = chosen.replaced((), default="hybrid_pseudo")
+        _predict_words(corpus, encoder, chosen, progress, studies=studies)
+        chosen = chosen.replaced((), default=WITH_PREDICTED)
     patches = encoder is not None and _reads_patches(chosen, studies=studies)
     dimension = Manifest.load(encoder).dimension if encoder else 0
     expect(
@@ -499,6 +492,26 @@ def build_index(
         captions=reader,
         progress=progress,
     )
+
+
+def _predict_words(
+    corpus: Path, encoder: Path | None, profiles: ProfileSet, progress: Progress, *, studies: bool
+) -> None:
+    """Label a corpus that has no predictions of this encoder, for a profile that reads them."""
+    if encoder is None:
+        raise UserError("--caption-missing needs an encoder, which predicts the words.")
+    if studies:
+        raise UserError("--caption-missing is for images: leave out --studies.")
+    if WITH_PREDICTED not in profiles.names():
+        raise UserError(
+            f"--caption-missing ranks by the profile {WITH_PREDICTED}, which the profiles named do "
+            "not have: add it there, or leave the option out."
+        )
+    from ingest.corpus.predictions import Predictions
+    from rocosearch.labelling import label_corpus
+
+    if Predictions(corpus).encoder != Manifest.load(encoder).fingerprint:
+        label_corpus(corpus, encoder, progress=progress)
 
 
 def _reads_patches(profiles: ProfileSet, *, studies: bool) -> bool:
@@ -769,7 +782,12 @@ def write_app(
         if calibration and calibration.index != engine.index_id:
             warnings.warn(NOT_ITS_OWN, Notice, stacklevel=2)
             calibration = None
-        options = replace(options, attributes=engine.info().attributes)
+        own = engine.info().attributes
+        if options.attributes not in ((), own):
+            raise UserError(
+                f"{source} is an index, which has its own fields: leave attributes out."
+            )
+        options = replace(options, attributes=own)
     chosen = load_profiles(profiles, options.attributes) if profiles else kept
     manifest = Manifest.load(folder) if folder else None
     check_effect(options, has_vectors=bool(manifest or others))

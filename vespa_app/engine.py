@@ -280,7 +280,7 @@ class VespaEngine:
 
     def _significances(self, query: Query) -> dict[tuple[str, str], float]:
         """The idf of the query's expansions, by text field and term, from counts asked for now."""
-        if not query.expansions or query.operators or not query.text.strip():
+        if not query.expansions or not query.text.strip():
             return {}
         documents = self.count()
         found = {}

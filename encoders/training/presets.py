@@ -231,7 +231,7 @@ NO_EFFECT: Mapping[str, tuple[Callable[[TrainingConfig], bool], str]] = MappingP
         ),
     }
 )
-"""Settings that may be in vain: whether they are used, and why not."""
+"""Settings that may have no effect: whether they are used, and why not."""
 
 
 def preset(name: str, **changes: object) -> TrainingConfig:

@@ -125,6 +125,8 @@ class EmbeddedEngine:
         path = Path(path)
         encoder = Path(encoder) if encoder else None
         reader = Path(captions) if captions else None
+        if reader is not None and encoder is None:
+            raise EngineError("An encoder of captions stands beside that of images: name both.")
         if encoder is not None:
             check_source(encoder, reader)
         with writing(path, new=True):
@@ -278,7 +280,7 @@ class EmbeddedEngine:
         if plan is None:
             if name not in self.profiles.names():
                 there = ", ".join(self.profiles.names())
-                raise QueryError(f"There is no profile {name}; there are {there}.")
+                raise QueryError(f"There is no profile {name or repr(name)}; there are {there}.")
             fields = self._reader.fields
             profile = self.profiles.resolve(name)
             profile = in_metric(profile, fields[0].distance) if fields else profile

@@ -158,6 +158,7 @@ def test_a_profile_compares_vectors_of_two_fields(engine):
         ({"sort": Sort("colour")}, "no field 'colour'"),
         ({"sort": Sort("concepts")}, "sorted by concepts"),
         ({"facets": ("colour",)}, "no field 'colour'"),
+        ({"expansions": {"a": 0.5}, "operators": True}, "Expansions widen plain words"),
         ({"vectors": {"colour": np.ones(3, np.float32)}}, "no vector field colour"),
         ({"profile": "both_fields"}, "vectors by field"),
     ],

@@ -212,7 +212,7 @@ def _widened(
     significances: Mapping[tuple[str, str], float],
 ) -> str:
     """The words or one of their expansions. bm25 reads no weight, but significance as the idf."""
-    if not clause or query.operators:
+    if not clause:
         return clause
     known = {*query_terms(query.text)}
     others = [
