@@ -124,12 +124,16 @@ def command(
     ] = None,
     min_closeness: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Only images with at least this closeness, 0 to 1."),
+        typer.Option(
+            metavar="X", min=0, max=1, help="Only images with at least this closeness, 0 to 1."
+        ),
     ] = None,
     min_probability: Annotated[
         float | None,
         typer.Option(
             metavar="P",
+            min=0,
+            max=1,
             help="Of the hits found, only those right with this probability, 0 to 1; needs "
             "`rocosearch calibrate`.",
         ),

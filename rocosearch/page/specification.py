@@ -161,7 +161,7 @@ def _check_text(value: str, schema: Schema, name: str) -> None:
     if value not in schema.get("enum", (value,)):
         raise ParameterError(f"{name} is {value[:40]!r}: allowed are {', '.join(schema['enum'])}.")
     if "pattern" in schema and not re.search(schema["pattern"].replace("$", r"\Z"), value):
-        raise ParameterError(f"{name} is {value[:80]!r}, which does not match {schema['pattern']}.")
+        raise ParameterError(f"{name} is {value[:80]!r}: write it like {schema['examples'][0]}.")
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -121,7 +121,7 @@ def test_pictures(served, size, side):
         ("/search?text=x&colour=red", 400, "no parameter 'colour'"),
         ("/search?text=%FF", 400, "not valid UTF-8"),
         ("/search?text=x&filter=age%3D60", 400, "no field 'age'"),
-        ("/search?text=x&filter=Age", 400, "does not match"),
+        ("/search?text=x&filter=Age", 400, "filter is 'Age': write it like modality=ct."),
         ("/search?text=x" + "&like=a" * 300, 400, "200 parameters"),
         ("/images/x?size=other", 400, "small, large"),
         ("/heatmap?id=x", 400, "text is missing"),
