@@ -67,9 +67,3 @@ def make_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     if request.param in ENGINES:
         return ENGINES[request.param](tmp_path)
     return make_live(tmp_path, request.getfixturevalue(SERVERS[request.param]))
-
-
-@pytest.fixture(autouse=True)
-def no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test cuts the power: waiting for the disk would be most of their time."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)

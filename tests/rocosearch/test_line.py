@@ -63,18 +63,24 @@ def line(tmp_path_factory) -> Line:
     return made
 
 
+@pytest.fixture(scope="module")
+def again(line, tmp_path_factory):
+    """The folder of an encoder that was trained once more, and what the command told."""
+    folder = tmp_path_factory.mktemp("again") / "e"
+    told = ok("train", line.corpus, folder, "--preset", "tiny", "--epochs", 1, "--json")
+    return folder, json.loads(told)
+
+
 def test_corpus_tells_what_it_holds(tmp_path):
     told = json.loads(ok("corpus", "phantoms:210", tmp_path / "c", "--json"))
     assert (told["records"], told["images"], told["rejected"]) == (210, 210, {})
     assert sum(told["splits"].values()) == 210
 
 
-def test_training_tells_its_figures_and_chance(line, tmp_path):
-    told = json.loads(
-        ok("train", line.corpus, tmp_path / "e", "--preset", "tiny", "--epochs", 1, "--json")
-    )
+def test_training_tells_its_figures_and_chance(line, again):
+    folder, told = again
     assert told["pairs"] == Corpus.open(line.corpus).manifest.splits["train"]
-    curve = list(csv.DictReader((tmp_path / "e" / "training.csv").read_text().splitlines()))
+    curve = list(csv.DictReader((folder / "training.csv").read_text().splitlines()))
     best = max(float(row["validation_mrr10"]) for row in curve if row["validation_mrr10"])
     assert told["mrr10"] == pytest.approx(best, abs=1e-4)
     assert 0 < told["chance_mrr10"] < 1
@@ -87,14 +93,9 @@ def test_a_finished_encoder_is_not_written_over(line):
     assert (line.encoder / "encoder.json").read_text() == before
 
 
-def test_the_same_seed_gives_the_same_encoder(line, tmp_path):
-    told = json.loads(
-        ok("train", line.corpus, tmp_path / "e", "--preset", "tiny", "--epochs", 1, "--json")
-    )
-    assert (
-        told["fingerprint"]
-        == json.loads((line.encoder / "encoder.json").read_text())["fingerprint"]
-    )
+def test_the_same_seed_gives_the_same_encoder(line, again):
+    kept = json.loads((line.encoder / "encoder.json").read_text())
+    assert again[1]["fingerprint"] == kept["fingerprint"]
 
 
 def test_index_embeds_once_and_carries_its_encoder(line, tmp_path):

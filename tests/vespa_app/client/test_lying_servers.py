@@ -7,6 +7,7 @@ import gzip
 import itertools
 import resource
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -89,9 +90,17 @@ def test_a_body_without_an_end_is_broken_off(way):
     assert grown < 400 << 10
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 X\r\nX: ", b"HTTP/1.1 200 X\r\n\r\n["])
-@pytest.mark.parametrize("way", [search, put, visit, health])
-def test_a_byte_now_and_then_is_not_waited_for(way, head):
+def test_a_byte_now_and_then_is_not_waited_for():
+    """In threads: each waits until its time is up."""
+    heads = [b"HTTP/1.1 200 X\r\nX: ", b"HTTP/1.1 200 X\r\n\r\n["]
+    asked = list(itertools.product([search, put, visit, health], heads))
+    with ThreadPoolExecutor(len(asked)) as pool:
+        ended = {each: pool.submit(ask_slow_server, *each) for each in asked}
+    failed = {(way.__name__, head): done.exception() for (way, head), done in ended.items()}
+    assert {case: error for case, error in failed.items() if error} == {}
+
+
+def ask_slow_server(way, head):
     def answer(_request, send, ended):
         send(head)
         while not ended.wait(0.05):
