@@ -136,7 +136,7 @@ def _lines(found: Found) -> Table:
         with found.open() as stream:
             for number, raw in enumerate(stream, 1):
                 if raw.strip():
-                    yield _line(found.name, number, raw)
+                    yield from _line(found.name, number, raw)
 
     titles = dict.fromkeys(
         name
@@ -147,14 +147,35 @@ def _lines(found: Found) -> Table:
     return Table(found.name, "JSON lines", tuple(titles), tuple(titles), rows)
 
 
-def _line(name: str, number: int, raw: bytes) -> TableRow | Rejection:
+def _line(name: str, number: int, raw: bytes) -> list[TableRow | Rejection]:
     try:
         content = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        return Rejection(Reason.MALFORMED_ROW, name, number, detail=BROKEN)
+        return [Rejection(Reason.MALFORMED_ROW, name, number, detail=BROKEN)]
+    return _object_rows(name, number, content, "the line is not a JSON object")
+
+
+def _object_rows(name: str, number: int, content: object, wrong: str) -> list[TableRow | Rejection]:
+    """The row of an object; of a case with a list of captioned images, a row for each of them."""
     if not isinstance(content, dict):
-        return Rejection(Reason.MALFORMED_ROW, name, number, detail="the line is not a JSON object")
-    return TableRow(number, keyed(content))
+        return [Rejection(Reason.MALFORMED_ROW, name, number, detail=wrong)]
+    values = keyed(content)
+    for key, found in values.items():
+        images = [keyed(part) for part in found if isinstance(part, dict)] if _many(found) else []
+        if images and all(_captioned_image(image) for image in images):
+            case = {k: v for k, v in values.items() if k != key}
+            if "id" in case and "id" in images[0]:
+                case.setdefault("case_id", case["id"])
+            return [TableRow(number, {**case, **image}) for image in images]
+    return [TableRow(number, values)]
+
+
+def _many(value: object) -> bool:
+    return isinstance(value, list) and any(isinstance(part, dict) for part in value)
+
+
+def _captioned_image(values: Mapping[str, Any]) -> bool:
+    return not IMAGES_AND_ID.isdisjoint(values) and not set(CAPTIONS).isdisjoint(values)
 
 
 def keyed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,11 +215,9 @@ def _json(found: Found) -> Table:
             f"{found.name} is not a table: it must be a list of objects, COCO captions, or texts "
             "by id."
         )
+    wrong = "the entry is not an object"
     rows = [
-        TableRow(n, keyed(item))
-        if isinstance(item, dict)
-        else Rejection(Reason.MALFORMED_ROW, found.name, n, detail="the entry is not an object")
-        for n, item in enumerate(items, 1)
+        row for n, item in enumerate(items, 1) for row in _object_rows(found.name, n, item, wrong)
     ]
     titles = dict.fromkeys(n for row in rows if isinstance(row, TableRow) for n in row.values)
     return Table(found.name, kind, tuple(titles), tuple(titles), lambda: iter(rows))
@@ -214,12 +233,10 @@ def _items(content: object) -> tuple[str, Sequence[object]]:  # noqa: PLR0911 - 
         coco = _coco(content["images"], content["annotations"])
         return "COCO captions", coco if any(map(_captioned, coco)) else []
     lists = {name: value for name, value in content.items() if isinstance(value, list)}
-    if lists and all(split_of(name) for name in lists):
-        return "JSON by split", [
-            {"split": name, **(item if isinstance(item, dict) else {"file_name": item})}
-            for name, items in lists.items()
-            for item in items
-        ]
+    objects = {name: value for name, value in content.items() if isinstance(value, dict)}
+    parts: Mapping[str, object] = lists or objects
+    if parts and all(map(split_of, parts)):
+        return "JSON by split", _by_split(parts)
     named = set(map(known_name, content))
     values = list(content.values())
     if named & KNOWN and all(isinstance(value, dict) for value in values):  # pandas: by column
@@ -238,11 +255,26 @@ def _items(content: object) -> tuple[str, Sequence[object]]:  # noqa: PLR0911 - 
     ]
     if len(rows) == 1:
         return "JSON", rows[0]
-    if all(isinstance(value, str) or _all_texts(value) for value in values):
-        return "JSON by id", [{"id": name, "caption": value} for name, value in content.items()]
-    if all(isinstance(value, dict) for value in values):
-        return "JSON by id", [{"id": name, **value} for name, value in content.items()]
+    texts = sum(isinstance(value, str) or _all_texts(value) for value in values)
+    if texts == len(values) or all(isinstance(value, dict) for value in values):
+        return "JSON by id", _by_id(content)
     return "", []
+
+
+def _by_split(splits: Mapping[str, Any]) -> list[object]:
+    """A row for each entry of each split: an object, the name of an image, or a text by id."""
+    return [
+        {"split": name, **(item if isinstance(item, dict) else {"file_name": item})}
+        for name, items in splits.items()
+        for item in (_by_id(items) if isinstance(items, dict) else items)
+    ]
+
+
+def _by_id(items: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"id": name, **(item if isinstance(item, dict) else {"caption": item})}
+        for name, item in items.items()
+    ]
 
 
 def _all_texts(value: object) -> bool:

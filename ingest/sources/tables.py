@@ -145,7 +145,7 @@ class TableSource:
         """The records of a row: one, or one for each of its images."""
         values = dict(row.values)
         pictures = _pictures(values, part.columns, files, part.table.folder)
-        key = _stem(text_of(values.get(part.columns.id)).strip())
+        key = _stem(text_of(values.get(part.columns.id)).strip().rstrip("/"))
         joined_by = key or _stem(PurePosixPath(_name_of(pictures[0])).name)
         for join, found in about:
             by = _stem(text_of(values.get(join.on)).strip()) if join.on else joined_by

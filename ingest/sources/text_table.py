@@ -26,6 +26,7 @@ LONGEST_TITLE = 8  # words of a column's name
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 UNDEFINED = b"\x81\x8d\x8f\x90\x9d"  # in Windows-1252
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
+NUMBER = re.compile(r"-?[0-9]+(?:[.,][0-9]+)?")
 CUI = re.compile(r"C\d{7}")
 CUIS = re.compile(r"(C\d{7}[;,|\s]*)*")
 
@@ -110,6 +111,8 @@ def text_form(found: Found, encoding: str = "", separator: str = "") -> TextForm
         names = ("id", "cuis" if all(map(CUIS.fullmatch, texts)) else "caption")
         if texts and all("://" in text for text in texts):
             names = ("caption", "url")
+        elif texts and all(map(NUMBER.fullmatch, texts)):
+            names = ("id", "label")
     return TextForm(encoding, mark, names, has_header=False)
 
 
@@ -192,6 +195,8 @@ def _has_header(lines: Sequence[str], columns: Sequence[str], mark: str) -> bool
     if set(map(known_name, columns)) & KNOWN:
         return not CUI.fullmatch(columns[0].strip())
     if any("://" in name or len(name.split()) > LONGEST_TITLE for name in columns):
+        return False
+    if any(map(NUMBER.fullmatch, columns)):
         return False
     if len(lines) == 1:
         return not CUI.fullmatch(columns[0].strip()) and shape_of(columns[0].strip()) != FILE

@@ -229,6 +229,53 @@ def test_texts_in_a_folder_of_their_own_and_one_for_each_case(tmp_path):
     ]
 
 
+def test_cases_with_lists_of_captioned_images(tmp_path):
+    images(tmp_path, *(f"{case}_{n}.png" for case in "ab" for n in (1, 2)))
+    cases = [
+        {"id": case, "history": "A long history of it.",
+         "images": [{"id": f"{case}{n}", "file": f"{case}_{n}.png", "caption": f"{case} {n}"}
+                    for n in (1, 2)]}
+        for case in "ab"
+    ]  # fmt: skip
+    expected = [(f"{case}{n}", f"{case} {n}", case) for case in "ab" for n in (1, 2)]
+    for name, text in (
+        ("cases.json", json.dumps(cases)),
+        ("cases.jsonl", "\n".join(map(json.dumps, cases))),
+    ):
+        write(tmp_path / name, text)
+        records, rejected = read(tmp_path)
+        assert rejected == []
+        assert [(r.id, r.caption, r.group_id) for r in records] == expected
+        (tmp_path / name).unlink()
+
+
+def test_objects_by_split_and_id(tmp_path):
+    images(tmp_path, "1/a.png", "2/a.png")
+    found = {
+        split: {f"c{n}": {"En_Report": f"Report of {n}.", "Image_path": [f"{n}/a.png"]}}
+        for n, split in ((1, "train"), (2, "test"))
+    }
+    write(tmp_path / "annotation.json", json.dumps(found))
+    records, rejected = read(tmp_path)
+    assert rejected == []
+    assert [(r.id, r.caption, r.split) for r in records] == [
+        ("c1", "Report of 1.", "train"),
+        ("c2", "Report of 2.", "test"),
+    ]
+
+
+def test_numbers_are_no_captions(tmp_path):  # MURA
+    images(tmp_path, "patient1/study1_positive/image1.png", "patient2/study1_negative/image1.png")
+    write(tmp_path / "l.csv", "patient1/study1_positive/,1\npatient2/study1_negative/,0\n")
+    with pytest.raises(CorpusError, match="no caption column; its columns are id, label"):
+        read(tmp_path)
+    records, _ = read(tmp_path, captions=("label",))
+    assert [(r.caption, r.group_id) for r in records] == [
+        ("1", "patient1/study1_positive"),
+        ("0", "patient2/study1_negative"),
+    ]
+
+
 def test_the_report_of_a_single_study(tmp_path):
     images(tmp_path, "case1/ap.png", "case1/lat.png")
     write(tmp_path / "case1" / "report.txt", "Heart normal, lungs clear.")
