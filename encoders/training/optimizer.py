@@ -95,7 +95,8 @@ def make_optimizer(
 
     Gains, biases and the temperature do not decay. With `layer_decay` below 1 each layer learns
     that factor slower than the one above it (Clark et al. 2020, ELECTRA, table 9). rates: what
-    the learning rate is multiplied by where a parameter's name begins so.
+    the learning rate is multiplied by where a parameter's name begins so. Raises FreezeError if
+    all are 0.
     """
     below = layers_below_top([name for name, _ in module.named_parameters()])
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -105,6 +106,8 @@ def make_optimizer(
             factor = math.prod(rate for prefix, rate in rates if name.startswith(prefix))
             factor *= layer_decay ** below[name]
             groups.setdefault((decay, factor), []).append(parameter)
+    if groups and not any(factor for _, factor in groups):
+        raise FreezeError("Every part that learns has a rate of 0: there is nothing to train.")
     return torch.optim.AdamW(
         [
             {"params": parameters, "weight_decay": decay, "factor": factor}

@@ -165,8 +165,8 @@ class Changes:
             rose = sum(row.difference > 0 and row.p_holm < ALPHA for row in self.changed)
             same = len(self.rows) - len(self.changed)
             yield (
-                f"Nothing fell by more than noise: of {len(self.rows)} figures {same} are the "
-                f"same, {rose} rose."
+                f"Nothing fell by more than noise: {rose} of {len(self.rows):,} figures rose, "
+                f"{same:,} did not change."
             )
 
 
@@ -188,7 +188,10 @@ def compare_reports(
     refuse_others(first, second)
     unknown = [name for name in metrics if name not in old]
     if unknown:
-        raise EvaluationError(f"{first} does not have {', '.join(map(repr, unknown))}.")
+        known = ", ".join(old.select_dtypes("float").columns)
+        raise EvaluationError(
+            f"{first} does not have {', '.join(map(repr, unknown))}; its metrics are {known}."
+        )
     lacking = [name for name in metrics if name not in new]
     pairs = [{tuple(x) for x in t[["protocol", "profile"]].to_numpy()} for t in (old, new)]
     shared = old.merge(new, on=_KEY, suffixes=("_first", "_second"))

@@ -66,6 +66,13 @@ def test_what_cannot_be_frozen_is_told(small_encoder: Encoder) -> None:
     assert all(isinstance(p, torch.Tensor) for p in small_encoder.module.parameters())
 
 
+def test_rates_of_nothing_but_0_are_refused(small_encoder: Encoder) -> None:
+    rates = [("image", 0.0), ("text", 0.0), ("logit_scale", 0.0)]
+    with pytest.raises(FreezeError, match="a rate of 0"):
+        make_optimizer(small_encoder.module, 0.1, rates=rates)
+    make_optimizer(small_encoder.module, 0.1, rates=rates[1:])
+
+
 def test_rates_that_reach_nothing_are_told(small_encoder):
     module = copy.deepcopy(small_encoder.module)
     assert not without_effect(module, 0.9, [("text.blocks", 0.1)])
