@@ -26,7 +26,7 @@ from ingest.sources.files import IMAGE_SUFFIXES, Found, read_image, split_of, st
 
 __all__ = ["FileIndex"]
 
-MAX_UNPACKED_BYTES = 1 << 30  # of a table in a gzip file
+MAX_UNPACKED_BYTES = 256 << 20  # of a table in a gzip file
 
 
 @dataclass

@@ -166,14 +166,24 @@ def _source(
     bases = _bases(captions, others, files) if not reading.image else {}
     captions.sort(key=lambda t: (ORDER.index(t.split) if t.split in ORDER else 3, t.name))
     known, rejections = _known(path, lists)
-    parts = [
-        _part(path, layout, files, table, captions, others, reading)
-        for table in captions
-        if table.name not in bases
-    ]
+    parts = []
+    for table in captions:
+        if table.name in bases:
+            continue
+        try:
+            parts.append(_part(path, layout, files, table, captions, others, reading))
+        except CorpusError as error:  # of a table of fields and their descriptions
+            if len(captions) == 1:
+                raise
+            rejections = (
+                *rejections,
+                Rejection(Reason.UNUSED_TABLE, table.name, detail=str(error)),
+            )
     for base in {table.name: table for table in bases.values()}.values():
         texts = [table for table in captions if bases.get(table.name) == base]
         parts.append(_based(path, files, base, texts, others, reading))
+    if not parts:
+        return None
     used = {join.table.name for part in parts for join in part.joined}
     used.update(part.table.name for part in parts)
     unused = tuple(

@@ -276,6 +276,15 @@ def test_numbers_are_no_captions(tmp_path):  # MURA
     ]
 
 
+def test_a_table_that_describes_the_fields_is_no_table_of_captions(tmp_path):
+    images(tmp_path, "a.png")
+    table(tmp_path / "captions.csv", [{"file": "a.png", "caption": "A chest."}])
+    table(tmp_path / "codebook.csv", [{"field": "caption", "description": "The figure's text."}])
+    (record,), rejected = read(tmp_path)
+    assert record.caption == "A chest."
+    assert [(r.reason, r.file) for r in rejected] == [("table not used", "codebook.csv")]
+
+
 def test_the_report_of_a_single_study(tmp_path):
     images(tmp_path, "case1/ap.png", "case1/lat.png")
     write(tmp_path / "case1" / "report.txt", "Heart normal, lungs clear.")
