@@ -89,11 +89,14 @@ def _join(
     """
     concepts = next((name for name in CONCEPTS if name in table.columns), "")
     same = bool(concepts) or any(name in table.columns for name in (*LICENCES, "pmc_id"))
-    shared = [n for n in KEYS if n in table.columns and n in known and (same or _unique(table, n))]
-    named = [name for name in (*ID, *sorted(IMAGES_AND_ID)) if name in table.columns]
-    named = [n for n in named if same or (_names(table, n, has_image) and _unique(table, n))]
+    keys = [name for name in KEYS if name in table.columns and (same or _unique(table, name))]
+    shared = [name for name in keys if name in known]
     listed = table.columns if len(table.columns) == 1 and table.split else ()  # test_list.txt
-    named += [name for name in listed if _names(table, name, has_image)]
+    named = [
+        name
+        for name in (*keys, *listed)
+        if (same and name in IMAGES_AND_ID) or names_images((name,), table.sample(), has_image)
+    ]
     key = next(iter([n for n in shared if n in own] + named + shared), "")
     if not key:
         return None
@@ -115,10 +118,6 @@ def _meet(one: Table, other: Table, column: str) -> bool:
     """Whether one of the first rows of `other` has a row of `one`."""
     wanted = {text_of(row.get(column)) for row in islice(other.sample(), ROWS_LOOKED_AT)}
     return any(text_of(row.get(column)) in wanted for row in one.sample())
-
-
-def _names(table: Table, column: str, has_image: Callable[[str], bool]) -> bool:
-    return names_images((column,), table.sample(), has_image)
 
 
 def _unique(table: Table, column: str) -> bool:
