@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
@@ -33,6 +34,7 @@ PAIR_METRICS = (
 )
 
 
+@cache
 def template(name: str) -> Template:
     """One of the templates, with the filters that they use."""
     environment = Environment(

@@ -71,6 +71,14 @@ def again(line, tmp_path_factory):
     return folder, json.loads(told)
 
 
+@pytest.fixture(scope="module")
+def other(line, tmp_path_factory) -> Path:
+    """Another encoder of the same shape."""
+    folder = tmp_path_factory.mktemp("other") / "e"
+    ok("train", line.corpus, folder, "--preset", "tiny", "--epochs", 1, "--seed", 7)
+    return folder
+
+
 def test_corpus_tells_what_it_holds(tmp_path):
     told = json.loads(ok("corpus", "phantoms:210", tmp_path / "c", "--json"))
     assert (told["records"], told["images"], told["rejected"]) == (210, 210, {})
@@ -163,9 +171,8 @@ def test_an_unknown_profile_is_named_with_those_there_are(line):
     assert "hybrid" in sentence
 
 
-def test_a_foreign_encoder_is_refused(line, tmp_path):
-    ok("train", line.corpus, tmp_path / "other", "--preset", "tiny", "--epochs", 1, "--seed", 7)
-    sentence = refused("search", line.index, "left", "--encoder", tmp_path / "other")
+def test_a_foreign_encoder_is_refused(line, other):
+    sentence = refused("search", line.index, "left", "--encoder", other)
     assert "encoder" in sentence
     assert ok("search", line.index, "left", "--encoder", line.encoder)
 
@@ -497,16 +504,15 @@ def test_pictures_of_an_encoder(line, tmp_path):
     assert "not pictures" in refused("look", line.corpus, line.encoder, out)
 
 
-def test_a_swap_step_by_step(line, tmp_path):
-    ok("train", line.corpus, tmp_path / "new", "--preset", "tiny", "--epochs", 1, "--seed", 3)
+def test_a_swap_step_by_step(line, other, tmp_path):
     ok("index", line.corpus, tmp_path / "i", "--encoder", line.encoder)
     swap = tmp_path / "i.swap"
     assert str(swap) in refused("swap", "backfill", swap)
-    assert str(swap) in ok("swap", "start", tmp_path / "i", line.corpus, tmp_path / "new")
+    assert str(swap) in ok("swap", "start", tmp_path / "i", line.corpus, other)
     assert f"{RECORDS:,} of {RECORDS:,}" in ok("swap", "backfill", swap)
     assert refused("swap", "switch", swap)
     ok("swap", "switch", swap, "--force")
     ok("swap", "finish", swap)
     carried = EmbeddedEngine.open(tmp_path / "i").encoder_folder
-    assert Manifest.load(carried) == Manifest.load(tmp_path / "new")
+    assert Manifest.load(carried) == Manifest.load(other)
     assert ok("search", tmp_path / "i", "left")

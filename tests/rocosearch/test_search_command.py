@@ -24,6 +24,7 @@ from rocosearch import saved_hits
 from rocosearch.cli import app
 from rocosearch.page.pictures import Pictures
 from rocosearch.pipeline import build_corpus, build_index, load_encoder, write_app
+from tests.encoder_folders import save_whole
 from tests.vespa_app.conftest import tiny_encoder
 from vespa_app.read.application import read_application
 
@@ -36,7 +37,7 @@ class Line(NamedTuple):
 @pytest.fixture(scope="module")
 def line(tmp_path_factory) -> Line:
     root = tmp_path_factory.mktemp("search")
-    tiny_encoder(0, 24).save(root / "encoder")
+    save_whole(tiny_encoder(0, 24), root / "encoder")
     build_corpus("phantoms:60", root / "corpus")
     build_index(root / "corpus", root / "index", encoder=root / "encoder")
     return Line(root / "index", root / "corpus")
