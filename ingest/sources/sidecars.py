@@ -110,12 +110,8 @@ class Sidecars:
             for key in self.alone:
                 yield Rejection(Reason.MISSING_IMAGE, key, detail="no image has this file's name")
 
-        kind = "JSON files, each beside its image"
-        if said:
-            one = all(len(self.texts[key]) == 1 for key in said)
-            kind = f"text files, each beside its image{'' if one else 's'}"
-        name = "*.txt" if said else "*.json"
-        return Table(name, f"{len(rows):,} {kind}", columns, columns, read)
+        name, kind = ("*.txt", "texts") if said else ("*.json", "JSON files")
+        return Table(name, f"{kind} beside their images: {len(rows):,}", columns, columns, read)
 
     def _text(self, key: str) -> str:
         data = _data(key, self.files)
