@@ -209,9 +209,8 @@ def _finite(score: float) -> float:
 def _inputs(given: Sequence[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, _, value in (each.partition("=") for each in given):
-        if name in found:
-            raise QueryError(f"The input {name!r} is given twice: name it once.")
-        found[name] = float(value)
+        if found.setdefault(name, float(value)) != float(value):
+            raise QueryError(f"The input {name!r} is given twice, with different values.")
     return found
 
 
