@@ -79,7 +79,15 @@ def shared_data() -> Path:
 
 
 def pytest_collection_finish() -> None:
-    """Let torch's exporter list the ONNX functions once in a process: a second of each export."""
+    """Let libraries do once in a process what they do at each call.
+
+    torch's exporter lists the ONNX functions, a second of each export; pyvespa reads its templates
+    for each package, most of the time of writing one.
+    """
+    if "vespa.package" in sys.modules:
+        pyvespa = sys.modules["vespa.package"]
+        make, made = pyvespa.Environment, []
+        pyvespa.Environment = lambda **same: (made or made.append(make(**same)) or made)[0]
     if "torch" in sys.modules:
         registry = import_module("torch.onnx._internal.exporter._registration").ONNXRegistry
         registry.from_torchlib = classmethod(cache(registry.from_torchlib.__func__))
