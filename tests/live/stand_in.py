@@ -82,6 +82,7 @@ class StandIn:
     documents: dict[str, dict] = field(default_factory=dict)
     session: int = 1
     _engine: EmbeddedEngine | None = None
+    _own: tuple[Attribute, ...] | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
@@ -124,7 +125,7 @@ class StandIn:
                 out.parent.mkdir(parents=True, exist_ok=True)
                 out.write_bytes(path.read_bytes())
         self.session += 1
-        self._engine = None
+        self._engine = self._own = None
         if self.record is not None and not blank:
             shutil.copytree(self.package, self._recorded)
         if blank:
@@ -186,8 +187,10 @@ class StandIn:
         return 200, {"pathId": path, "documents": page, **more}
 
     @property
-    def _attributes(self):
-        return read_application(self.package).attributes
+    def _attributes(self) -> tuple[Attribute, ...]:
+        if self._own is None:
+            self._own = tuple(read_application(self.package).attributes)
+        return self._own
 
     @property
     def engine(self) -> EmbeddedEngine:
