@@ -104,10 +104,16 @@ def vespa_check(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def kit(vespa_check: Path) -> Iterator[Kit]:
-    """Vespa's own code as a function."""
+def opened_kit(vespa_check: Path) -> Iterator[Kit]:
     with closing(Kit(vespa_check)) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def kit(opened_kit: Kit) -> Iterator[Kit]:
+    """Vespa's own code as a function."""
+    yield opened_kit
+    opened_kit.end_application()
 
 
 def _share_classes(kit: Path, folder: Path) -> None:

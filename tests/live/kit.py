@@ -53,7 +53,7 @@ class Kit:
                 self._kept[words] = KitProcess(self._path, words)
             return self._kept[words].ask(lines)
         if self._last is None or self._last.arguments != words:
-            self._end_last()
+            self.end_application()
             self._last = KitProcess(self._path, words)
         return self._last.ask(lines)
 
@@ -61,13 +61,14 @@ class Kit:
         """What `vespa deploy` would say of each, strictly."""
         return self("validate", "--strict", "-", lines=map(str, applications))
 
-    def _end_last(self) -> None:
+    def end_application(self) -> None:
+        """End the process of an application: its container takes CPU time while it waits."""
         if self._last is not None:
             self._last.close()
         self._last = None
 
     def close(self) -> None:
-        self._end_last()
+        self.end_application()
         for process in self._kept.values():
             process.close()
         self._kept.clear()

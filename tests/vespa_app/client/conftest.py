@@ -60,14 +60,14 @@ def hit(identifier: str, relevance: float, group: str, application: Application)
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(
     vespa_check: Path,
     package: Path,
     application: Application,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """The URL of the kit's HTTP front, in a process of its own."""
+    """The URL of the kit's HTTP front, in a process that takes CPU time until it ends."""
     hits = tmp_path_factory.mktemp("serve") / "hits.jsonl"
     hits.write_text("".join(f"{hit(*row, application)}\n" for row in HITS))
     with kit_server(vespa_check, package, hits) as url:
