@@ -54,7 +54,11 @@ def command(
     code = run_steps(steps(source, out), run, _announce)
     if code:
         raise typer.Exit(code)
-    _what_next(out)
+    _where_to_look(out)
+    if source.startswith("phantoms"):
+        results.print("\nWith your own images and captions", style="bold")
+        results.print("One command, then the page:\n$ rocosearch demo FOLDER my")
+        results.print("$ rocosearch serve my/index my/corpus")
 
 
 def _announce(step: Step, skipped: bool) -> None:
@@ -62,13 +66,10 @@ def _announce(step: Step, skipped: bool) -> None:
     results.print(f"$ rocosearch {shlex.join(step.arguments)}", style="cyan")
 
 
-def _what_next(out: Path) -> None:
+def _where_to_look(out: Path) -> None:
     results.print("\nWhere to look", style="bold")
     results.print(f"Report, with tables and images: {out / 'report' / 'report.html'}")
     results.print(
         f"Search page, in your browser:     rocosearch serve {out / 'index'} {out / 'corpus'}"
     )
     results.print(f"Vespa application package:        {out / 'app'}")
-    results.print("\nWith your own images and captions", style="bold")
-    results.print("One command, then the page:\n$ rocosearch demo FOLDER my")
-    results.print("$ rocosearch serve my/index my/corpus")
