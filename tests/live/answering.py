@@ -37,6 +37,7 @@ class AnsweringServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 512  # with Python's 5, most of a feed's connections wait for seconds
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of clients that go away."""
