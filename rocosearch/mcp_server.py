@@ -29,7 +29,7 @@ INSTRUCTIONS = (
 SIDE = 1024  # pixels, the longer one, of an image that is given
 
 
-class _Server(MCPServer):
+class _Server(MCPServer):  # type: ignore[misc,unused-ignore]  # Any where mcp is missing
     """The SDK drops arguments that a tool does not have, and refuses others in its own words."""
 
     async def call_tool(self, name: str, arguments: dict[str, Any], *more: Any) -> Any:  # noqa: ANN401
