@@ -46,8 +46,7 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-TESTS = Path(__file__).resolve().parent
-ROOT = TESTS.parent
+ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
@@ -57,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     The contract needs no kit, so that one process tries it while another archives the classes.
     """
     order = {"engine_contract": 0, "vespa_app": 1, "ranking": 3, "ingest": 4}
-    items.sort(key=lambda item: order.get(item.path.relative_to(TESTS).parts[0], 2))
+    items.sort(key=lambda item: order.get(item.nodeid.removeprefix("tests/").partition("/")[0], 2))
 
 
 def _beside(name: str) -> Path:
