@@ -26,6 +26,7 @@ __all__ = [
     "told_apart",
     "unpacked_name",
     "unread",
+    "unread_kinds",
 ]
 
 IMAGE_SUFFIXES = {
@@ -106,9 +107,14 @@ def unpacked_name(name: str) -> str:
 
 def unread(keys: Sequence[str]) -> str:
     """A sentence on the files of kinds that are not read, and what to do; "" if there are none."""
+    kinds = unread_kinds(keys)
+    return f" Not read: {kinds}." if kinds else ""
+
+
+def unread_kinds(keys: Sequence[str]) -> str:
+    """The same as a list: kinds of files that are not read, how many, and what to do."""
     kinds = Counter(kind for key in keys for kind in UNREAD if key.lower().endswith(kind))
-    said = [f"{count:,} {kind} ({UNREAD[kind]})" for kind, count in kinds.items()]
-    return f" Not read: {'; '.join(said)}." if said else ""
+    return "; ".join(f"{count:,} {kind} ({UNREAD[kind]})" for kind, count in kinds.items())
 
 
 def told_apart(names: Sequence[str], keys: Mapping[int, str]) -> list[str]:

@@ -28,7 +28,7 @@ from ingest.sources.columns import (
 )
 from ingest.sources.fields import told_by_path
 from ingest.sources.file_index import FileIndex
-from ingest.sources.files import SPLITS, normal_name, suffix_of, unpacked_name, unread
+from ingest.sources.files import SPLITS, normal_name, suffix_of, unpacked_name, unread, unread_kinds
 from ingest.sources.joins import is_above, joined_to, shared_key, with_article
 from ingest.sources.sidecars import Sidecars
 from ingest.sources.table import TABLE_SUFFIXES, TEXT, Table, open_table
@@ -114,7 +114,8 @@ def _checked(source: TableSource, files: FileIndex, problems: Mapping[str, str])
         for key, said in {**problems, **sheets}.items()
         if suffix_of(key) != ".txt"
     )
-    return replace(source, rejections=(*source.rejections, *unused))
+    left = unread_kinds([key for key in files.keys if key not in sheets])
+    return replace(source, rejections=(*source.rejections, *unused), unread=left)
 
 
 def _table_keys(path: Path, files: FileIndex) -> list[str]:

@@ -68,7 +68,7 @@ class TableSource:
     """All parts of a data set.
 
     known: names of its concepts by id, empty where it has no list. grouped: whether paths tell of
-    patients, cases or articles.
+    patients, cases or articles. unread: kinds of files beside it that are not read.
     """
 
     path: Path
@@ -78,6 +78,7 @@ class TableSource:
     known: Mapping[str, str] = field(default_factory=dict)
     rejections: tuple[Rejection, ...] = ()
     grouped: bool = False
+    unread: str = ""
 
     @property
     def location(self) -> str:
@@ -108,7 +109,8 @@ class TableSource:
         joined = sorted({join.table.name for part in self.parts for join in part.joined})
         beside = f"; beside {', '.join(joined[:3])}" if joined else ""
         further = f" and {len(joined) - 3} more" if len(joined) > 3 else ""
-        return f"{tables}: {', '.join(said)}{beside}{further}"
+        unread = f"; not read: {self.unread}" if self.unread else ""
+        return f"{tables}: {', '.join(said)}{beside}{further}{unread}"
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows, part after part."""

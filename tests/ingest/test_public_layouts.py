@@ -329,6 +329,18 @@ def test_a_sheet_beside_a_table_is_told(tmp_path):
     assert [(r.reason, r.file) for r in rejected] == [("table not used", "dictionary.xlsx")]
 
 
+def test_what_lies_unread_beside_a_table_is_told(tmp_path):
+    images(tmp_path, "a.png", "b.png")
+    table(tmp_path / "captions.csv", [{"file_name": f"{n}.png", "caption": n * 9} for n in "ab"])
+    for name in ("more.tar", "1.xml", "2.xml"):
+        write(tmp_path / name, b"...")
+    told = open_source(tmp_path, "auto", Reading()).recognised
+    assert told.endswith(
+        "; not read: 2 .xml (make a table: Recipes in docs/corpus.md); 1 .tar "
+        "(unpack with `tar -xf`)"
+    )
+
+
 def test_a_text_that_lists_images_is_a_table(tmp_path):
     for split in ("train", "test"):
         images(tmp_path / split, f"{split}1.png", f"{split}2.png")
