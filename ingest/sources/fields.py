@@ -115,10 +115,10 @@ def group_keys(values: Mapping[str, object]) -> tuple[str, ...]:
 def told_by_path(path: str, values: Mapping[str, object]) -> dict[str, str]:
     """Article, patient, study or case by the names of a file and its folders; not what a row says.
 
-    >>> told_by_path("files/p10/p10000032/s50414267/a.jpg", {})
-    {'patient_id': 'p10000032', 'study_id': 'p10000032/s50414267'}
-    >>> told_by_path("images/PMC4083729_g002.jpg", {"pmc_id": ""})
-    {'article_id': 'PMC4083729'}
+    >>> told_by_path("files/p10/p19000001/s59000001/a.jpg", {})
+    {'patient_id': 'p19000001', 'study_id': 'p19000001/s59000001'}
+    >>> told_by_path("images/PMC1234567_g003.jpg", {"pmc_id": ""})
+    {'article_id': 'PMC1234567'}
     """
     told: dict[str, str] = {}
     for folder in path.split("/")[:-1]:

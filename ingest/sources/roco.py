@@ -5,7 +5,7 @@
         licences.txt                                                 comma-separated, with header
         images/ROCO_00001.jpg                                        optional, as is each image
 
-Early downloads name the images as licences.txt does: `PMC4083729_AMHSR-4-14-g002.jpg`.
+Early downloads name the images as licences.txt does: `PMC1234567_JOUR-1-2-g003.jpg`.
 
 O. Pelka et al., "Radiology Objects in COntext (ROCO): A Multimodal Image Dataset", 2018;
 https://github.com/razorx89/roco-dataset

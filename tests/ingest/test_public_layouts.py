@@ -48,7 +48,7 @@ def read(path: Path, **reading: object) -> tuple[list[Record], list[Rejection]]:
 
 
 def test_a_table_of_reports_joins_a_table_of_images(tmp_path):  # Indiana's, from Kaggle
-    names = ["1_IM-0001-4001.dcm.png", "1_IM-0001-3001.dcm.png", "2_IM-2-1001.dcm.png"]
+    names = ["1_view-1.dcm.png", "1_view-2.dcm.png", "2_view-1.dcm.png"]
     images(tmp_path / "images" / "images_normalized", *names)
     rows = [{"uid": name[0], "filename": name, "projection": "Frontal"} for name in names]
     table(tmp_path / "indiana_projections.csv", rows)
@@ -72,13 +72,13 @@ def test_a_table_of_reports_joins_a_table_of_images(tmp_path):  # Indiana's, fro
 
 def mimic(folder: Path, reports: str) -> None:
     split, labels = [], []
-    for patient, study, name in ((10000032, 50000001, "a"), (10000032, 50000002, "b"),
-                                 (10000033, 50000003, "c")):  # fmt: skip
+    for patient, study, name in ((19000001, 50000001, "a"), (19000001, 50000002, "b"),
+                                 (19000002, 50000003, "c")):  # fmt: skip
         path = f"p10/p{patient}/s{study}"
         images(folder / "files" / path, f"{name}-1.jpg", f"{name}-2.jpg")
         write(folder / reports / f"{path}.txt", f"FINAL REPORT\n\n FINDINGS: {name} is clear.\n")
         ids = {"study_id": study, "subject_id": patient}
-        part = "test" if patient == 10000033 else "train"
+        part = "test" if patient == 19000002 else "train"
         split += [{"dicom_id": f"{name}-{n}", **ids, "split": part} for n in (1, 2)]
         labels.append({**ids, "Edema": "1.0"})
     table(folder / "mimic-cxr-2.0.0-split.csv.gz", split)
@@ -94,7 +94,7 @@ def test_reports_of_studies_with_tables_of_splits_and_labels(tmp_path, reports):
     assert len(records) == 6
     first, last = records[0], records[-1]
     assert (first.caption, first.split) == ("FINAL REPORT FINDINGS: a is clear.", "train")
-    assert (first.group_id, first.subject_id) == ("50000001", "10000032")
+    assert (first.group_id, first.subject_id) == ("50000001", "19000001")
     assert (last.split, last.extra["edema"]) == ("test", "1.0")
     assert [(r.reason, r.file) for r in rejected] == [
         ("table not used", "mimic-cxr-2.0.0-negbio.csv.gz")
@@ -117,7 +117,7 @@ def test_a_truncated_gzip_file_is_told(tmp_path):
     path = tmp_path / "mimic-cxr-2.0.0-split.csv.gz"
     path.write_bytes(path.read_bytes()[:-12])
     records, rejected = read(tmp_path)
-    assert {r.subject_id for r in records} == {"p10000032", "p10000033"}  # their folders tell it
+    assert {r.subject_id for r in records} == {"p19000001", "p19000002"}  # their folders tell it
     told = next(r.detail for r in rejected if r.file == path.name)
     assert "is not a complete gzip file" in told
 
@@ -162,37 +162,37 @@ def test_names_and_cells_as_padchest_writes_them(tmp_path):
 
 
 def test_captions_inside_objects_and_a_table_of_cases(tmp_path):  # MedPix 2.0
-    names = ["MPX1_synpic1", "MPX1_synpic2", "MPX2_synpic3"]
+    names = ["Q1_p1", "Q1_p2", "Q2_p3"]
     images(tmp_path / "images", *(f"{name}.png" for name in names))
     rows = [
-        {"Type": "CT", "U_id": name[:4], "image": name,
+        {"Type": "CT", "U_id": name[:2], "image": name,
          "Description": {"Caption": f"Scan {name}", "Age": "7", "Modality": "CT"}}
         for name in names
     ]  # fmt: skip
     write(tmp_path / "Descriptions.json", json.dumps(rows))
     cases = [{"U_id": u, "TAC": [], "Case": {"Title": f"Case {u}", "Findings": "Many."}}
-             for u in ("MPX1", "MPX2")]  # fmt: skip
+             for u in ("Q1", "Q2")]  # fmt: skip
     write(tmp_path / "Case_topic.json", json.dumps(cases))
     records, rejected = read(tmp_path)
     assert rejected == []
     assert [(r.id, r.caption, r.group_id, r.modality) for r in records] == [
-        (name, f"Scan {name}", name[:4], "CT") for name in names
+        (name, f"Scan {name}", name[:2], "CT") for name in names
     ]
-    assert records[2].extra["title"] == "Case MPX2"
+    assert records[2].extra["title"] == "Case Q2"
 
 
 def test_openis_json(tmp_path):
-    images(tmp_path, "CXR1_1.png", "CXR1_2.png")
+    images(tmp_path, "R1_1.png", "R1_2.png")
     found = [
-        {"uid": "CXR1", "image": {"id": f"CXR1_{n}", "caption": f"View {n}"}, "MeSH": {"major": []}}
+        {"uid": "R1", "image": {"id": f"R1_{n}", "caption": f"View {n}"}, "MeSH": {"major": []}}
         for n in (1, 2)
     ]
     write(tmp_path / "answer.json", json.dumps({"min": 1, "total": 2, "list": found}))
     records, rejected = read(tmp_path)
     assert rejected == []
     assert [(r.id, r.caption, r.group_id) for r in records] == [
-        ("CXR1_1", "View 1", "CXR1"),
-        ("CXR1_2", "View 2", "CXR1"),
+        ("R1_1", "View 1", "R1"),
+        ("R1_2", "View 2", "R1"),
     ]
 
 
@@ -367,8 +367,8 @@ def test_lists_of_images_by_split(tmp_path):  # ChestX-ray14
 
 
 def test_questions_are_no_captions(tmp_path):
-    images(tmp_path, "synpic1.jpg")
-    rows = [{"qid": n, "image_name": "synpic1.jpg", "question": f"What is in region {n}?",
+    images(tmp_path, "p1.jpg")
+    rows = [{"qid": n, "image_name": "p1.jpg", "question": f"What is in region {n}?",
              "answer": n} for n in (1, 2)]  # fmt: skip
     write(tmp_path / "VQA_RAD Dataset Public.json", json.dumps(rows))
     with pytest.raises(CorpusError, match="--caption-column question --caption-column answer"):
@@ -455,8 +455,8 @@ def test_a_zip_archive_of_all_that(tmp_path):
             archive.write(path, path.relative_to(tmp_path / "in"))
     records, _ = read(tmp_path / "out")
     assert {(r.split, r.subject_id) for r in records} == {
-        ("train", "10000032"),
-        ("test", "10000033"),
+        ("train", "19000001"),
+        ("test", "19000002"),
     }
 
 
@@ -554,14 +554,14 @@ def follow(word: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Rec
 
 
 def test_recipe_for_openis_xml(tmp_path, monkeypatch):
-    images(tmp_path / "NLMCXR_png", "CXR1_1_IM-1-1.png")
+    images(tmp_path / "NLMCXR_png", "R1_1.png")
     xml = (
-        '<eCitation><uId id="CXR1"/><AbstractText Label="FINDINGS">Clear.</AbstractText>'
-        '<AbstractText Label="IMPRESSION"/><parentImage id="CXR1_1_IM-1-1"/></eCitation>'
+        '<eCitation><uId id="R1"/><AbstractText Label="FINDINGS">Clear.</AbstractText>'
+        '<AbstractText Label="IMPRESSION"/><parentImage id="R1_1"/></eCitation>'
     )
     write(tmp_path / "ecgen-radiology" / "1.xml", xml)
     (record,) = follow("parentImage", tmp_path, monkeypatch)
-    assert (record.caption, record.group_id) == ("Clear.", "CXR1")
+    assert (record.caption, record.group_id) == ("Clear.", "R1")
 
 
 def test_recipe_for_labels(tmp_path, monkeypatch):
