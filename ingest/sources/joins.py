@@ -19,7 +19,7 @@ from ingest.sources.fields import text_of
 from ingest.sources.table import Table
 from ingest.sources.tables import Joined
 
-__all__ = ["is_above", "joined_to", "shared_key", "with_article"]
+__all__ = ["ARTICLE", "is_above", "joined_to", "shared_key", "with_article"]
 
 LICENCES = ("licence", "license", "attribution", "link", "cc", "licence_name", "license_name")
 ARTICLE = re.compile(r"PMC\d+")

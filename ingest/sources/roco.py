@@ -13,7 +13,6 @@ https://github.com/razorx89/roco-dataset
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ingest.corpus.records import CorpusError, Reason, Rejection
 from ingest.sources.columns import Columns
 from ingest.sources.file_index import FileIndex
 from ingest.sources.files import Found, split_of
+from ingest.sources.joins import ARTICLE
 from ingest.sources.table import Table, TableRow, open_table
 from ingest.sources.tables import Joined, Part, TableSource
 
@@ -31,7 +31,6 @@ CAPTIONS = "captions.txt"
 PATTERNS = tuple(
     f"{above}{CAPTIONS}" for above in ("", "radiology/", "*/radiology/", "*/*/radiology/")
 )
-ARTICLE = re.compile(r"PMC\d+")
 LISTS = ("cuis", "keywords", "semtypes", "dlinks")
 LINES_LOOKED_AT = 20
 

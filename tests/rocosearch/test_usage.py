@@ -38,14 +38,21 @@ def test_help_names_the_order_and_the_exit_codes():
     assert all(name in result.output for name in COMMANDS)
 
 
-def loaded(heavy: tuple[str, ...], *commands: tuple[str, ...]) -> list[list[str]]:
-    """Which of these modules a new process has loaded when each of the commands has ended."""
+def loaded(
+    heavy: tuple[str, ...], *commands: tuple[str, ...], failing: bool = False
+) -> list[list[str]]:
+    """Which of these modules a new process has loaded when each of the commands has ended.
+
+    failing: the commands must fail; otherwise none may.
+    """
     code = (
         "import sys\n"
         "from rocosearch.cli import main\n"
         f"for arguments in {commands!r}:\n"
         "    sys.argv = ['rocosearch', *arguments]\n"
-        "    try:\n        main()\n    except SystemExit:\n        pass\n"
+        "    code = 0\n"
+        "    try:\n        main()\n    except SystemExit as stop:\n        code = stop.code\n"
+        f"    assert bool(code) is {failing}, arguments\n"
         f"    print('LOADED', *[m for m in {heavy!r} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -72,7 +79,7 @@ def test_asking_a_server_does_not_load_what_training_needs(tmp_path):
         ("feed", str(tmp_path), "http://127.0.0.1:9"),
         ("deploy", str(tmp_path)),
     )
-    assert loaded(heavy, *asked) == [[], [], []]
+    assert loaded(heavy, *asked, failing=True) == [[], [], []]
 
 
 @pytest.mark.parametrize("module", ["rocosearch.open_index", "rocosearch.page.build_server"])
