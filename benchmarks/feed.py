@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from argparse import Namespace
@@ -103,7 +103,9 @@ def compare(url: str, package: Path, root: Path, options: Namespace) -> dict[str
     application = read_application(package)
     file = root / "feed.jsonl"
     write_feed_file(source, application, file)
-    vespa = Path(sys.executable).with_name("vespa")
+    vespa = shutil.which("vespa")
+    if vespa is None:
+        raise SystemExit("`vespa` is not on PATH: pip install vespacli")
     for _ in range(WARM_UP):  # the server's code gets faster for a while
         official([vespa, "feed", "--target", url, file])
     clients: dict[str, Callable[[int], object]] = {
